@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# The commands a person types. Each does its own set-up: on Debian and its relatives the missing
+# packages are installed by tools/setup, which says which and why; elsewhere it lists them.
+# SETUP=no skips that step.
+
+BUILD ?= build
+SETUP ?= yes
+ARGS  ?=
+
+.PHONY: all run check check-full clean help
+all: $(BUILD)/build.ninja
+	@ninja -C $(BUILD)
+
+help:
+	@echo 'make run          build, start the helper on a socket of its own, say how to talk to it'
+	@echo 'make check        build and run the test suite'
+	@echo 'make check-full   the same and the long tests (sanitizers, comparison, repetitions)'
+	@echo 'make              build only; make clean removes $(BUILD)'
+
+run: setup-build all
+	@tools/run $(BUILD) $(ARGS)
+
+check: setup-check all
+	@tests/run --build $(BUILD) $(ARGS)
+
+check-full: setup-check all
+	@tests/run --build $(BUILD) --full $(ARGS)
+
+clean:
+	rm -rf $(BUILD)
+
+.PHONY: setup-build setup-check
+setup-build setup-check: setup-%:
+	@[ '$(SETUP)' = no ] || tools/setup $*
+
+$(BUILD)/build.ninja: | setup-build
+	@meson setup $(BUILD) >$(BUILD).log 2>&1 || { cat $(BUILD).log; rm -f $(BUILD).log; exit 1; }
+	@rm -f $(BUILD).log
