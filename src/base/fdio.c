@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The calls here retry on EINTR and do nothing else on their own. The receive buffer has room for
+ * as many fds as the kernel lets a message carry: with less, the surplus would be dropped silently
+ * behind MSG_CTRUNC, or two fds would fit where one was expected (the padding of a control message
+ * on 64-bit holds a second int). Hence: full room, and the count taken from cmsg_len.
+ */
+#include "base/fdio.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+ssize_t fdio_receive(int sock, void *bytes, size_t size, int flags, struct fdio_message *ret)
+{
+    union {
+        struct cmsghdr align;
+        char space[CMSG_SPACE(sizeof(int) * FDIO_MESSAGE_FDS_MAX)];
+    } control;
+    struct iovec iov = {.iov_base = bytes, .iov_len = size};
+    struct msghdr message = {
+        .msg_iov = &iov,
+        .msg_iovlen = 1,
+        .msg_control = control.space,
+        .msg_controllen = sizeof(control.space),
+    };
+    ssize_t n;
+
+    ret->n_fds = 0;
+    ret->fds_lost = false;
+
+    do
+        n = recvmsg(sock, &message, flags | MSG_CMSG_CLOEXEC);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return -errno;
+
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        size_t n_fds = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        if (n_fds > FDIO_MESSAGE_FDS_MAX - ret->n_fds)
+            n_fds = FDIO_MESSAGE_FDS_MAX - ret->n_fds; /* cannot be: the buffer has no more room */
+        memcpy(ret->fds + ret->n_fds, CMSG_DATA(c), n_fds * sizeof(int));
+        ret->n_fds += (unsigned)n_fds;
+    }
+    ret->fds_lost = (message.msg_flags & MSG_CTRUNC) != 0;
+    return n;
+}
+
+ssize_t fdio_read_full(int fd, void *bytes, size_t size)
+{
+    size_t done = 0;
+
+    while (done < size) {
+        ssize_t n = read(fd, (char *)bytes + done, size - done);
+
+        if (n == 0)
+            break;
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        if (n > 0)
+            done += (size_t)n;
+    }
+    return (ssize_t)done;
+}
+
+int fdio_write_full(int fd, const void *bytes, size_t size)
+{
+    size_t done = 0;
+
+    while (done < size) {
+        ssize_t n = write(fd, (const char *)bytes + done, size - done);
+
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        if (n > 0)
+            done += (size_t)n;
+    }
+    return 0;
+}
+
+ssize_t fdio_read_text(int dir, const char *path, char *text, size_t size)
+{
+    CLEANUP_CLOSE int fd = openat(dir, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    ssize_t n;
+
+    if (fd < 0)
+        return -errno;
+    n = fdio_read_full(fd, text, size - 1);
+    if (n < 0)
+        return n;
+    if (n > 0 && text[n - 1] == '\n')
+        n--;
+    text[n] = '\0';
+    return n;
+}
+
+int fdio_open_standard(void)
+{
+    for (int fd = 0; fd <= 2; fd++) {
+        /* The lowest free number is the one just found closed: those below it are open. */
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) < 0)
+            return -errno;
+    }
+    return 0;
+}
+
+int fdio_null_standard(void)
+{
+    CLEANUP_CLOSE int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    if (null < 0)
+        return -errno;
+    for (int fd = 0; fd <= 2; fd++) {
+        if (dup2(null, fd) < 0)
+            return -errno;
+    }
+    return 0;
+}

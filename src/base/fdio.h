@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* File descriptors: whole reads and writes, and receiving every fd that a message carries. */
+#ifndef BASE_FDIO_H
+#define BASE_FDIO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* The kernel's SCM_MAX_FD: no message carries more, and messages with fds are never merged. */
+#define FDIO_MESSAGE_FDS_MAX 253
+
+/* What came with the bytes of one recvmsg(2). */
+struct fdio_message {
+    unsigned n_fds; /* fds received; each is the caller's to close, all are close-on-exec */
+    bool fds_lost;  /* the sender attached fds that could not be installed here */
+    int fds[FDIO_MESSAGE_FDS_MAX];
+};
+
+/*
+ * Receive up to `size` bytes from stream socket `sock`. flags: MSG_DONTWAIT or 0.
+ * Returns the number of bytes (0 = end of file) or a negative errno; ret is set in every case.
+ */
+ssize_t fdio_receive(int sock, void *bytes, size_t size, int flags, struct fdio_message *ret);
+
+/* Read until `size` bytes or end of file. Returns the bytes read or a negative errno. */
+ssize_t fdio_read_full(int fd, void *bytes, size_t size);
+
+/* Write all of it, whatever it takes. Returns 0 or a negative errno. */
+int fdio_write_full(int fd, const void *bytes, size_t size);
+
+/*
+ * Read a small text file below directory fd `dir` (AT_FDCWD allowed), NUL-terminated, without the
+ * final newline; what does not fit is cut. Returns the length or a negative errno.
+ */
+ssize_t fdio_read_text(int dir, const char *path, char *text, size_t size);
+
+/* Make fds 0, 1 and 2 open, so that no later fd can be taken for standard output. 0 or -errno. */
+int fdio_open_standard(void);
+
+/* Point the standard fds at /dev/null. 0 or a negative errno. */
+int fdio_null_standard(void);
+
+#endif

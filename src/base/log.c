@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * A line is put together on the caller's stack and leaves in one write or one datagram, under a
+ * lock that keeps lines of threads apart. Before a write the fd is polled: POLLOUT on a pipe means
+ * room for PIPE_BUF bytes, more than a line has, and nobody else writes meanwhile, so the write
+ * cannot block. O_NONBLOCK would be simpler, but standard error is shared with whoever started us.
+ *
+ * syslog(3) is not used: it opens its socket when it likes, which a sandbox forbids, and takes
+ * locks around calls that may block.
+ */
+#include "base/log.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+#define LOG_LINE_MAX    1024
+#define LOG_SYSLOG_PATH "/dev/log"
+
+static struct {
+    pthread_mutex_t lock;
+    const char *name;
+    enum log_level level;
+    int fd; /* -1: syslog */
+    bool journal;
+    int syslog_fd; /* -1: none */
+    unsigned lost; /* lines for which there was no room */
+} log_state = {
+    .lock = PTHREAD_MUTEX_INITIALIZER,
+    .name = "",
+    .level = LOG_LEVEL_CLIENTS,
+    .fd = STDERR_FILENO,
+    .syslog_fd = -1,
+};
+
+void log_set_name(const char *name)
+{
+    log_state.name = name;
+}
+
+void log_set_level(enum log_level level)
+{
+    log_state.level = level;
+}
+
+enum log_level log_get_level(void)
+{
+    return log_state.level;
+}
+
+/* systemd puts "device:inode" of the stream that leads to the journal into JOURNAL_STREAM. */
+static bool log_is_journal(int fd)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    unsigned long long device, inode;
+    struct stat status;
+
+    return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 && fstat(fd, &status) == 0 &&
+           status.st_dev == device && status.st_ino == inode;
+}
+
+void log_to_fd(int fd)
+{
+    log_state.fd = fd;
+    log_state.journal = log_is_journal(fd);
+}
+
+void log_to_syslog(void)
+{
+    log_state.fd = -1;
+}
+
+void log_prepare_syslog(void)
+{
+    tzset();
+    if (log_state.syslog_fd < 0)
+        log_state.syslog_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+}
+
+void log_deinit(void)
+{
+    if (log_state.syslog_fd >= 0)
+        close(log_state.syslog_fd);
+    log_state.syslog_fd = -1;
+}
+
+/* To fd, under the lock. Returns 0, -EAGAIN for no room, or the errno of a dead fd. */
+static int log_write_fd(int priority, const char *text, size_t length)
+{
+    struct pollfd poll_fd = {.fd = log_state.fd, .events = POLLOUT};
+    char line[LOG_LINE_MAX + 80];
+    int n;
+    ssize_t written;
+
+    if (log_state.journal)
+        n = snprintf(line, sizeof(line), "<%d>%.*s\n", priority, (int)length, text);
+    else
+        n = snprintf(line, sizeof(line), "%s: %.*s\n", log_state.name, (int)length, text);
+    if (n < 0)
+        return -EINVAL;
+    if ((size_t)n >= sizeof(line)) {
+        n = (int)sizeof(line) - 1;
+        line[n - 1] = '\n';
+    }
+    if (poll(&poll_fd, 1, 0) != 1)
+        return -EAGAIN;
+    written = write(log_state.fd, line, (size_t)n);
+    return written >= 0 ? 0 : -errno;
+}
+
+static void log_send_syslog(int priority, const char *text, size_t length)
+{
+    static const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = LOG_SYSLOG_PATH};
+    char datagram[LOG_LINE_MAX + 80], stamp[32] = "";
+    time_t now = time(NULL);
+    struct tm local;
+    int n;
+
+    if (log_state.syslog_fd < 0)
+        return;
+    if (localtime_r(&now, &local))
+        strftime(stamp, sizeof(stamp), "%b %e %H:%M:%S", &local);
+    n = snprintf(datagram, sizeof(datagram), "<%d>%s %s[%d]: %.*s", LOG_DAEMON | priority, stamp,
+                 log_state.name, (int)getpid(), (int)length, text);
+    if (n < 0)
+        return;
+    if ((size_t)n >= sizeof(datagram))
+        n = (int)sizeof(datagram) - 1;
+    if (sendto(log_state.syslog_fd, datagram, (size_t)n, MSG_NOSIGNAL,
+               (const struct sockaddr *)&address, sizeof(address)) < 0 &&
+        errno == EAGAIN)
+        log_state.lost++;
+}
+
+static void log_emit(int priority, const char *text, size_t length)
+{
+    int r;
+
+    if (log_state.fd < 0) {
+        log_send_syslog(priority, text, length);
+        return;
+    }
+    r = log_write_fd(priority, text, length);
+    if (r == -EAGAIN || r == -EINTR) {
+        log_state.lost++;
+    } else if (r < 0) {
+        log_state.fd = -1;
+        log_send_syslog(priority, text, length);
+    }
+}
+
+void log_line(int priority, const char *format, ...)
+{
+    char text[LOG_LINE_MAX];
+    va_list arguments;
+    int n;
+
+    va_start(arguments, format);
+    n = vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    if (n < 0)
+        return;
+    if ((size_t)n >= sizeof(text))
+        n = (int)sizeof(text) - 1;
+    for (int i = 0; i < n; i++) {
+        if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
+            text[i] = '?';
+    }
+
+    pthread_mutex_lock(&log_state.lock);
+    if (log_state.lost) {
+        unsigned lost = log_state.lost;
+        char report[80];
+        int length = snprintf(report, sizeof(report), "%u log lines were lost: nobody read them",
+                              lost);
+
+        log_state.lost = 0;
+        log_emit(LOG_WARNING, report, (size_t)length);
+        if (log_state.lost) /* the report as well: they stay counted, it does not */
+            log_state.lost = lost;
+    }
+    log_emit(priority, text, (size_t)n);
+    pthread_mutex_unlock(&log_state.lock);
+}
+
+bool log_limit_take(struct log_limit *limit, unsigned *ret_suppressed)
+{
+    int64_t now = clock_coarse_ms();
+    int64_t start = atomic_load(&limit->window_start_ms);
+
+    /* Only one thread opens the next window; a few lines too many at its edge do no harm. */
+    if ((start == 0 || now - start >= LOG_LIMIT_MS) &&
+        atomic_compare_exchange_strong(&limit->window_start_ms, &start, now))
+        atomic_store(&limit->lines, 0);
+    if (atomic_fetch_add(&limit->lines, 1) >= LOG_LIMIT_LINES) {
+        atomic_fetch_add(&limit->suppressed, 1);
+        return false;
+    }
+    *ret_suppressed = atomic_exchange(&limit->suppressed, 0);
+    return true;
+}
