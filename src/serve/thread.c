@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Layout of a mapping, from low to high addresses: guard page, stack (growing down), the caller's
+ * struct.
+ */
+#include "serve/thread.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* 8 kB of data, a few kB of control message and log line, and what the C library wants to have for
+ * itself and its printf. Sanitizers put red zones around all of it. */
+#ifdef SANITIZED
+#define THREAD_STACK_SIZE (512 * 1024)
+#else
+#define THREAD_STACK_SIZE (96 * 1024)
+#endif
+
+#define THREAD_ALIGNMENT 64
+
+struct thread *thread_new(size_t size)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t stack = (THREAD_STACK_SIZE + page - 1) / page * page;
+    size_t top = (size + THREAD_ALIGNMENT - 1) / THREAD_ALIGNMENT * THREAD_ALIGNMENT;
+    struct thread *thread;
+    char *mapping;
+
+    mapping = mmap(NULL, page + stack, PROT_NONE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+    if (mapping == MAP_FAILED)
+        return NULL;
+    if (mprotect(mapping + page, stack, PROT_READ | PROT_WRITE) < 0) {
+        munmap(mapping, page + stack);
+        return NULL;
+    }
+    thread = (struct thread *)(mapping + page + stack - top);
+    thread->mapping = mapping;
+    thread->mapping_size = page + stack;
+    return thread;
+}
+
+static void *thread_main(void *argument)
+{
+    struct thread *thread = argument;
+
+    thread->id = pthread_self();
+    thread->main(thread);
+    return NULL;
+}
+
+int thread_start(struct thread *thread, void (*main)(struct thread *thread))
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char *stack = (char *)thread->mapping + page;
+    pthread_attr_t attributes;
+    pthread_t id; /* not thread->id: the thread may have ended before pthread_create stores it */
+    int r;
+
+    thread->main = main;
+    r = pthread_attr_init(&attributes);
+    if (r)
+        return -r;
+    r = pthread_attr_setstack(&attributes, stack, (size_t)((char *)thread - stack));
+    if (!r)
+        r = pthread_create(&id, &attributes, thread_main, thread);
+    pthread_attr_destroy(&attributes);
+    return -r;
+}
+
+void thread_free(struct thread *thread)
+{
+    munmap(thread->mapping, thread->mapping_size);
+}
+
+void thread_reap(struct thread *thread)
+{
+    pthread_join(thread->id, NULL);
+    thread_free(thread);
+}
