@@ -1,0 +1,577 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Theory of operation
+ *
+ * A connection is a small state machine: handshake, then CDB, parameter list, reply, over and over.
+ * The thread that took its event drives it as far as it goes without waiting for the client, then
+ * arms the socket and is done with it. Nothing waits for a client, but for the linger: after a
+ * reply the thread may stay in recvmsg for CONN_LINGER_MS, since cluster software sends commands
+ * back to back, and this saves the trip through epoll.
+ *
+ * What has to outlive the thread's visit is kept in a slot of 64 bytes: an incomplete CDB in the
+ * slot itself, an incomplete parameter list or an unsent reply in a heap buffer that exists only
+ * meanwhile. Data of a request lives on the thread's stack and is zeroed first.
+ *
+ * Blocking: receiving and sending never block here. Everything else that might (the backend,
+ * closing an fd) is done only if the pool says that another thread stands by; else the request is
+ * answered BUSY and the fd is left to others.
+ */
+#include "serve/conn.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fdio.h"
+#include "base/log.h"
+#include "proto/wire.h"
+
+#define CONN_LINGER_MS 5
+#define CONN_TICK_S    1
+
+enum conn_state {
+    CONN_REFUSED,    /* to be closed */
+    CONN_HANDSHAKE,  /* the client's features are to come */
+    CONN_CDB,        /* a CDB is to come: between requests while nothing of it is there */
+    CONN_PARAMETERS, /* the parameter list of the CDB is to come */
+    CONN_REPLY,      /* the rest of a reply is to be sent */
+};
+
+/* Where the state machine stands when a step is over. */
+enum conn_next {
+    CONN_GO_ON,
+    CONN_WAIT_READABLE,
+    CONN_WAIT_WRITABLE,
+    CONN_CLOSE,
+};
+
+struct conn {
+    atomic_bool owned;           /* by a pool thread, which alone touches the rest meanwhile */
+    atomic_bool open;            /* the slot is in use; changes under the table's lock */
+    uint8_t state;               /* enum conn_state */
+    bool fd_lost;                /* the fd of this request could not be received */
+    bool linger_ready;           /* the socket's receive time-out is set */
+    int passed_fd;               /* of this request, or -1 */
+    uint16_t done;               /* bytes of the current state's item received or sent */
+    uint16_t size;               /* bytes that item has */
+    uint8_t cdb[WIRE_CDB_SIZE];  /* also takes the handshake */
+    uint8_t *buffer;             /* owned: parameter list so far, or what is left of a reply */
+    _Atomic int64_t deadline_ms; /* for what the client owes us; 0: nothing */
+    char reserved[16];
+};
+
+_Static_assert(sizeof(struct conn) == 64, "a connection fits a cache line");
+_Static_assert(WIRE_REPLY_SIZE + WIRE_DATA_MAX <= UINT16_MAX, "done and size hold any item");
+
+int conns_init(struct conns *conns, struct pool *pool, const struct backend *backend,
+               unsigned n_slots, int64_t client_timeout_ms)
+{
+    size_t size = (size_t)n_slots * sizeof(struct conn);
+    void *slots;
+
+    memset(conns, 0, sizeof(*conns));
+    conns->pool = pool;
+    conns->backend = backend;
+    conns->client_timeout_ms = client_timeout_ms;
+    conns->tick_fd = -1;
+    conns->drained_fd = -1;
+    pthread_mutex_init(&conns->lock, NULL);
+
+    slots = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                 -1, 0);
+    if (slots == MAP_FAILED)
+        return -errno;
+    /* A huge page would make the first connection cost 2 MB. Kernels without them say EINVAL. */
+    madvise(slots, size, MADV_NOHUGEPAGE);
+    conns->slots = slots;
+    conns->n_slots = n_slots;
+
+    conns->tick_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (conns->tick_fd < 0)
+        return -errno;
+    conns->drained_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (conns->drained_fd < 0)
+        return -errno;
+    return 0;
+}
+
+void conns_deinit(struct conns *conns)
+{
+    for (unsigned sock = 0; sock < atomic_load(&conns->n_used); sock++) {
+        struct conn *conn = &conns->slots[sock];
+
+        if (!conn->open)
+            continue;
+        free(conn->buffer);
+        if (conn->passed_fd >= 0)
+            close(conn->passed_fd);
+        close((int)sock);
+    }
+    if (conns->slots)
+        munmap(conns->slots, (size_t)conns->n_slots * sizeof(struct conn));
+    if (conns->tick_fd >= 0)
+        close(conns->tick_fd);
+    if (conns->drained_fd >= 0)
+        close(conns->drained_fd);
+    pthread_mutex_destroy(&conns->lock);
+}
+
+static void conns_set_tick(struct conns *conns, time_t seconds)
+{
+    struct itimerspec tick = {.it_interval.tv_sec = seconds, .it_value.tv_sec = seconds};
+
+    timerfd_settime(conns->tick_fd, 0, &tick, NULL);
+}
+
+/* The client owes us something from now on. One item, one deadline: not a new one for each byte. */
+static void conn_set_deadline(struct conns *conns, struct conn *conn)
+{
+    if (atomic_load(&conn->deadline_ms))
+        return;
+    atomic_store(&conn->deadline_ms, clock_coarse_ms() + conns->client_timeout_ms);
+    if (atomic_fetch_add(&conns->n_timed, 1) == 0)
+        conns_set_tick(conns, CONN_TICK_S);
+}
+
+static void conn_clear_deadline(struct conns *conns, struct conn *conn)
+{
+    if (!atomic_load_explicit(&conn->deadline_ms, memory_order_relaxed))
+        return;
+    atomic_store(&conn->deadline_ms, 0);
+    atomic_fetch_sub(&conns->n_timed, 1);
+}
+
+static void conn_await(struct conn *conn, enum conn_state state, unsigned size)
+{
+    conn->state = (uint8_t)state;
+    conn->done = 0;
+    conn->size = (uint16_t)size;
+}
+
+static void conn_await_request(struct conn *conn)
+{
+    conn->fd_lost = false;
+    conn_await(conn, CONN_CDB, WIRE_CDB_SIZE);
+}
+
+/* Become the owner. That nobody else is, is what EPOLLONESHOT promises. */
+static void conn_take(struct conn *conn)
+{
+    bool owned = atomic_exchange_explicit(&conn->owned, true, memory_order_acquire);
+
+    assert(!owned);
+    (void)owned;
+}
+
+static void conn_release(struct conn *conn)
+{
+    atomic_store_explicit(&conn->owned, false, memory_order_release);
+}
+
+/* Others may only shut down the socket of a slot that is open, so both sides hold the lock. */
+static void conn_set_open(struct conns *conns, struct conn *conn, bool open)
+{
+    pthread_mutex_lock(&conns->lock);
+    atomic_store(&conn->open, open);
+    pthread_mutex_unlock(&conns->lock);
+}
+
+int conns_open(struct conns *conns, int sock, bool refuse)
+{
+    uint8_t features[WIRE_FEATURES_SIZE];
+    struct conn *conn;
+    unsigned used;
+    int r;
+
+    if ((unsigned)sock >= conns->n_slots) {
+        close(sock);
+        return -EMFILE;
+    }
+    wire_encode_features(features, WIRE_FEATURES);
+    /* Room for four bytes in an empty socket: if they do not fit, the client has gone already. */
+    if (!refuse && send(sock, features, sizeof(features), MSG_DONTWAIT | MSG_NOSIGNAL) !=
+                       (ssize_t)sizeof(features))
+        refuse = true;
+
+    conn = &conns->slots[sock];
+    conn_take(conn);
+    assert(!conn->open);
+    conn->passed_fd = -1;
+    conn->buffer = NULL;
+    conn->linger_ready = false;
+    conn_await(conn, refuse ? CONN_REFUSED : CONN_HANDSHAKE, WIRE_FEATURES_SIZE);
+    conn_set_deadline(conns, conn);
+    conn_set_open(conns, conn, true);
+    conn_release(conn);
+    used = atomic_load(&conns->n_used);
+    if ((unsigned)sock >= used)
+        atomic_store(&conns->n_used, (unsigned)sock + 1);
+    atomic_fetch_add(&conns->n_open, 1);
+
+    r = pool_add(conns->pool, sock, refuse ? EPOLLOUT : EPOLLIN);
+    if (r < 0) {
+        conn_clear_deadline(conns, conn);
+        conn_set_open(conns, conn, false);
+        atomic_fetch_sub(&conns->n_open, 1);
+        close(sock);
+        return r;
+    }
+    log_debug("connection %d: open", sock);
+    return 0;
+}
+
+static void conn_close(struct conns *conns, struct conn *conn, int sock)
+{
+    uint64_t one = 1;
+
+    log_debug("connection %d: closed", sock);
+    conn_clear_deadline(conns, conn);
+    free(conn->buffer);
+    conn->buffer = NULL;
+    if (conn->passed_fd >= 0)
+        pool_close(conns->pool, conn->passed_fd);
+    conn_set_open(conns, conn, false);
+    conn_release(conn);
+    pool_close(conns->pool, sock); /* last: its number, and so the slot, is used again at once */
+    if (atomic_fetch_sub(&conns->n_open, 1) == 1 && atomic_load(&conns->stopping))
+        fdio_write_full(conns->drained_fd, &one, sizeof(one));
+}
+
+/* Take the fds that came with bytes of the current item. False: they break the protocol. */
+static bool conn_take_fds(struct conns *conns, struct conn *conn, int sock,
+                          const struct fdio_message *message)
+{
+    bool first = conn->passed_fd < 0 && !conn->fd_lost;
+
+    if (conn->state == CONN_CDB) {
+        if (first && message->n_fds == 1 && !message->fds_lost) {
+            conn->passed_fd = message->fds[0];
+            return true;
+        }
+        if (first && message->n_fds == 0) {
+            conn->fd_lost = true;
+            return true;
+        }
+        log_client("connection %d: closed, more than one file descriptor with a request", sock);
+    }
+    /* Attached to a handshake or to parameters they belong to nothing. */
+    for (unsigned i = 0; i < message->n_fds; i++)
+        pool_close(conns->pool, message->fds[i]);
+    return conn->state != CONN_CDB;
+}
+
+/* Receive what is left of the current item into `bytes`, where it begins. */
+static enum conn_next conn_receive(struct conns *conns, struct conn *conn, int sock, uint8_t *bytes,
+                                   int flags)
+{
+    struct fdio_message message;
+    ssize_t n = fdio_receive(sock, bytes + conn->done, (size_t)(conn->size - conn->done), flags,
+                             &message);
+
+    if (n == -EAGAIN)
+        return CONN_WAIT_READABLE;
+    if (n <= 0) {
+        if (n < 0 && n != -ECONNRESET)
+            log_client("connection %d: %s", sock, strerror((int)-n));
+        else if (conn->state != CONN_CDB || conn->done)
+            log_client("connection %d: ended by the client in the middle of a %s", sock,
+                       conn->state == CONN_HANDSHAKE ? "handshake" : "request");
+        return CONN_CLOSE;
+    }
+    if ((message.n_fds || message.fds_lost) && !conn_take_fds(conns, conn, sock, &message))
+        return CONN_CLOSE;
+    conn->done += (uint16_t)n;
+    return conn->done == conn->size ? CONN_GO_ON : CONN_WAIT_READABLE;
+}
+
+static enum conn_next conn_handshake(struct conns *conns, struct conn *conn, int sock)
+{
+    enum conn_next next = conn_receive(conns, conn, sock, conn->cdb, MSG_DONTWAIT);
+
+    if (next != CONN_GO_ON)
+        return next;
+    if (!wire_accept_features(conn->cdb)) {
+        log_client("connection %d: closed, it asks for features that there are not", sock);
+        return CONN_CLOSE;
+    }
+    conn_clear_deadline(conns, conn);
+    conn_await_request(conn);
+    if (atomic_load(&conns->stopping))
+        shutdown(sock, SHUT_RD);
+    return CONN_GO_ON;
+}
+
+/* Keep `size` bytes until the client takes them. */
+static enum conn_next conn_keep_reply(struct conn *conn, const struct iovec iov[2], size_t sent)
+{
+    size_t size = iov[0].iov_len + iov[1].iov_len;
+    uint8_t *rest = malloc(size);
+
+    if (!rest)
+        return CONN_CLOSE;
+    memcpy(rest, iov[0].iov_base, iov[0].iov_len);
+    memcpy(rest + iov[0].iov_len, iov[1].iov_base, iov[1].iov_len);
+    free(conn->buffer);
+    conn->buffer = rest;
+    conn_await(conn, CONN_REPLY, (unsigned)size);
+    conn->done = (uint16_t)sent;
+    return CONN_WAIT_WRITABLE;
+}
+
+static enum conn_next conn_reply(struct conn *conn, int sock, const struct request *request,
+                                 const struct reply *reply)
+{
+    uint8_t head[WIRE_REPLY_SIZE];
+    uint32_t size = wire_encode_reply(request, reply, head);
+    struct iovec iov[2] = {{head, sizeof(head)}, {request->data, size}};
+    struct msghdr message = {.msg_iov = iov, .msg_iovlen = size ? 2 : 1};
+    ssize_t n;
+
+    do
+        n = sendmsg(sock, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    if (n < 0 && errno != EAGAIN)
+        return CONN_CLOSE;
+    if (n < (ssize_t)(sizeof(head) + size))
+        return conn_keep_reply(conn, iov, n < 0 ? 0 : (size_t)n);
+    conn_await_request(conn);
+    return CONN_GO_ON;
+}
+
+static enum conn_next conn_send_rest(struct conns *conns, struct conn *conn, int sock)
+{
+    ssize_t n;
+
+    do
+        n = send(sock, conn->buffer + conn->done, (size_t)(conn->size - conn->done),
+                 MSG_DONTWAIT | MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return errno == EAGAIN ? CONN_WAIT_WRITABLE : CONN_CLOSE;
+    conn->done += (uint16_t)n;
+    if (conn->done < conn->size)
+        return CONN_WAIT_WRITABLE;
+    conn_clear_deadline(conns, conn);
+    free(conn->buffer);
+    conn->buffer = NULL;
+    conn_await_request(conn);
+    return CONN_GO_ON;
+}
+
+/* A whole request is there: execute it, reply, and only then close the fd. */
+static enum conn_next conn_execute(struct conns *conns, struct conn *conn, int sock,
+                                   struct request *request)
+{
+    struct reply reply;
+    enum conn_next next;
+
+    conn_clear_deadline(conns, conn);
+    if (conn->fd_lost) {
+        log_client("connection %d: no room for its file descriptor, answered BUSY", sock);
+        reply_status(&reply, SPC_STATUS_BUSY, 0);
+    } else if (!pool_may_block(conns->pool)) {
+        log_client("connection %d: all threads are busy, answered BUSY", sock);
+        reply_status(&reply, SPC_STATUS_BUSY, 0);
+    } else {
+        conns->backend->execute(conns->backend->context, request, &reply);
+    }
+    if (atomic_load(&conns->stopping))
+        shutdown(sock, SHUT_RD);
+    next = conn_reply(conn, sock, request, &reply);
+    if (conn->passed_fd >= 0) {
+        pool_close(conns->pool, conn->passed_fd);
+        conn->passed_fd = -1;
+    }
+    return next;
+}
+
+static enum conn_next conn_parameters(struct conns *conns, struct conn *conn, int sock,
+                                      struct request *request, uint8_t data[WIRE_DATA_MAX])
+{
+    enum conn_next next;
+
+    request->data = conn->buffer ? conn->buffer : data;
+    next = conn_receive(conns, conn, sock, request->data, MSG_DONTWAIT);
+    if (next == CONN_WAIT_READABLE && !conn->buffer) {
+        conn->buffer = malloc(conn->size);
+        if (!conn->buffer)
+            return CONN_CLOSE;
+        memcpy(conn->buffer, data, conn->done);
+    }
+    if (next != CONN_GO_ON)
+        return next;
+
+    next = conn_execute(conns, conn, sock, request);
+    if (conn->state != CONN_REPLY) {
+        free(conn->buffer);
+        conn->buffer = NULL;
+    }
+    return next;
+}
+
+/* Wait a moment for the next CDB where that is worth it, else take what is there. */
+static enum conn_next conn_receive_cdb(struct conns *conns, struct conn *conn, int sock,
+                                       bool *linger)
+{
+    enum conn_next next;
+
+    if (!*linger)
+        return conn_receive(conns, conn, sock, conn->cdb, MSG_DONTWAIT);
+    *linger = false;
+    if (!pool_linger_begin(conns->pool))
+        return CONN_WAIT_READABLE;
+    if (!conn->linger_ready) {
+        const struct timeval linger_time = {.tv_usec = CONN_LINGER_MS * 1000};
+
+        if (setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &linger_time, sizeof(linger_time)) < 0) {
+            pool_linger_end(conns->pool);
+            return CONN_WAIT_READABLE;
+        }
+        conn->linger_ready = true;
+    }
+    next = conn_receive(conns, conn, sock, conn->cdb, 0);
+    pool_linger_end(conns->pool);
+    return next;
+}
+
+static enum conn_next conn_request(struct conns *conns, struct conn *conn, int sock, bool *linger,
+                                   uint8_t data[WIRE_DATA_MAX])
+{
+    struct request request;
+    enum conn_next next;
+
+    if (conn->state == CONN_CDB) {
+        next = conn_receive_cdb(conns, conn, sock, linger);
+        if (next != CONN_GO_ON)
+            return next;
+        if (conn->passed_fd < 0 && !conn->fd_lost) {
+            log_client("connection %d: closed, a request without a file descriptor", sock);
+            return CONN_CLOSE;
+        }
+    }
+    if (!wire_decode_request(conn->cdb, &request)) {
+        log_client("connection %d: closed, operation code %02Xh or its length is not served", sock,
+                   conn->cdb[0]);
+        return CONN_CLOSE;
+    }
+    request.fd = conn->passed_fd;
+    if (conn->state == CONN_CDB && wire_has_parameters(&request))
+        conn_await(conn, CONN_PARAMETERS, request.length);
+
+    if (conn->state == CONN_PARAMETERS) {
+        next = conn_parameters(conns, conn, sock, &request, data);
+    } else {
+        request.data = data;
+        memset(data, 0, request.length);
+        next = conn_execute(conns, conn, sock, &request);
+    }
+    *linger = next == CONN_GO_ON;
+    return next;
+}
+
+void conns_serve(void *context, int sock, uint32_t events)
+{
+    struct conns *conns = context;
+    struct conn *conn = &conns->slots[sock];
+    enum conn_next next = CONN_GO_ON;
+    uint8_t data[WIRE_DATA_MAX];
+    bool linger = false;
+    int r;
+
+    (void)events; /* receiving and sending find out */
+    conn_take(conn);
+    while (next == CONN_GO_ON) {
+        switch ((enum conn_state)conn->state) {
+        case CONN_HANDSHAKE:
+            next = conn_handshake(conns, conn, sock);
+            break;
+        case CONN_CDB:
+        case CONN_PARAMETERS:
+            next = conn_request(conns, conn, sock, &linger, data);
+            break;
+        case CONN_REPLY:
+            next = conn_send_rest(conns, conn, sock);
+            break;
+        case CONN_REFUSED:
+            next = CONN_CLOSE;
+            break;
+        }
+    }
+    if (next != CONN_CLOSE) {
+        if (conn->state != CONN_CDB || conn->done)
+            conn_set_deadline(conns, conn);
+        conn_release(conn);
+        r = pool_arm(conns->pool, sock, next == CONN_WAIT_READABLE ? EPOLLIN : EPOLLOUT);
+        if (r == 0)
+            return;
+        log_client("connection %d: closed, %s", sock, strerror(-r));
+        conn_take(conn);
+    }
+    conn_close(conns, conn, sock);
+}
+
+void conns_tick(struct conns *conns)
+{
+    int64_t now = clock_coarse_ms();
+    uint64_t ticks;
+
+    (void)fdio_read_full(conns->tick_fd, &ticks, sizeof(ticks));
+    for (unsigned sock = 0; sock < atomic_load(&conns->n_used); sock++) {
+        struct conn *conn = &conns->slots[sock];
+        int64_t deadline = atomic_load(&conn->deadline_ms);
+
+        if (!deadline || now < deadline)
+            continue;
+        log_client("connection %u: closed, the client took longer than the client time-out", sock);
+        pthread_mutex_lock(&conns->lock);
+        if (atomic_load(&conn->open))
+            shutdown((int)sock, SHUT_RDWR);
+        pthread_mutex_unlock(&conns->lock);
+    }
+    if (atomic_load(&conns->n_timed) == 0) {
+        conns_set_tick(conns, 0);
+        /* A deadline that was set just before found the tick still running. */
+        if (atomic_load(&conns->n_timed) > 0)
+            conns_set_tick(conns, CONN_TICK_S);
+    }
+}
+
+void conns_stop(struct conns *conns)
+{
+    uint64_t one = 1;
+
+    atomic_store(&conns->stopping, true);
+    if (atomic_load(&conns->n_open) == 0)
+        fdio_write_full(conns->drained_fd, &one, sizeof(one));
+}
+
+static void conns_shutdown(struct conns *conns, int how, bool only_idle)
+{
+    pthread_mutex_lock(&conns->lock);
+    for (unsigned sock = 0; sock < atomic_load(&conns->n_used); sock++) {
+        struct conn *conn = &conns->slots[sock];
+
+        if (atomic_load(&conn->open) && (!only_idle || !atomic_load(&conn->deadline_ms)))
+            shutdown((int)sock, how);
+    }
+    pthread_mutex_unlock(&conns->lock);
+}
+
+void conns_shutdown_idle(struct conns *conns)
+{
+    conns_shutdown(conns, SHUT_RD, true);
+}
+
+void conns_shutdown_all(struct conns *conns)
+{
+    conns_shutdown(conns, SHUT_RDWR, false);
+}

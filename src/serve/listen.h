@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The listening socket: made so that whoever sees its name can connect, or inherited from systemd.
+ *
+ * Thread rule: all of it belongs to the main thread, before the sandbox.
+ */
+#ifndef SERVE_LISTEN_H
+#define SERVE_LISTEN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#define LISTEN_BACKLOG 128
+
+/* An inode, told from one that was given its number later by its time of birth. */
+struct listen_inode {
+    dev_t device;
+    ino_t inode;
+    struct timespec born; /* zeros where the filesystem does not know */
+};
+
+struct listen_options {
+    const char *path; /* absolute, at most 107 bytes */
+    mode_t mode;      /* (mode_t)-1: 0777 less the umask */
+    uid_t user;       /* (uid_t)-1: ours */
+    gid_t group;      /* (gid_t)-1: ours */
+};
+
+/* What lies at path, not following a link. Returns 0 or a negative errno. */
+int listen_identify(const char *path, struct listen_inode *ret_inode);
+
+bool listen_same_inode(const struct listen_inode *a, const struct listen_inode *b);
+
+/*
+ * Bind, set mode and owner, listen, and only then appear under the path. A socket there that nobody
+ * listens on is replaced; a live one, and whatever is no socket, is left alone and is an error.
+ * On failure `ret_error` (of `error_size` bytes) has a line that says what was wrong. Returns the
+ * fd, the caller's, or a negative errno.
+ */
+int listen_open(const struct listen_options *options, struct listen_inode *ret_inode,
+                char *ret_error, size_t error_size);
+
+/*
+ * How many sockets systemd passes to this very process (sd_listen_fds(3)): 0 if none. Unsets the
+ * LISTEN_ variables. Returns a negative errno, with ret_error, for values that make no sense.
+ */
+int listen_inherited(char *ret_error, size_t error_size);
+
+/* Check that inherited fd 3 is a listening AF_UNIX stream socket. Returns it or a negative errno.
+ */
+int listen_adopt(char *ret_error, size_t error_size);
+
+#endif

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The loop polls a handful of fds: listener, signals, the connections' tick. Its stop has three
+ * steps. First nobody can find us any more, and each connection ends with the request that it is
+ * about to serve. After a moment's grace those without a request are told to go. Then it waits for
+ * the rest, until a second signal or the stop time-out cuts it short.
+ */
+#include "serve/server.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#define SERVER_ACCEPT_BATCH    16
+#define SERVER_ACCEPT_PAUSE_MS 250
+#define SERVER_STATUS_MS       1000
+#define SERVER_WATCHDOG_SIGNS  4   /* signs of life in each period that the manager grants */
+#define SERVER_WATCHDOG_RETRY  100 /* ms, when the pool was not seen turning */
+#define SERVER_GRACE_MS        20  /* a client that is in the middle of something goes on by then */
+#define SERVER_LEAVE_MS        1000 /* threads without a client need no time at all */
+
+int server_init(struct server *server, const struct server_options *options, int listener,
+                int signal_fd)
+{
+    int r;
+
+    memset(server, 0, sizeof(*server));
+    server->options = *options;
+    server->listener = listener;
+    server->signal_fd = signal_fd;
+    if (options->notify->watchdog_ms)
+        server->next_watchdog_ms = clock_now_ms();
+    r = pool_init(&server->pool, options->max_threads, conns_serve, &server->conns);
+    if (r < 0)
+        return r;
+    return conns_init(&server->conns, &server->pool, options->backend, options->n_slots,
+                      options->client_timeout_ms);
+}
+
+void server_deinit(struct server *server)
+{
+    conns_deinit(&server->conns);
+    pool_deinit(&server->pool);
+    if (server->listener >= 0)
+        close(server->listener);
+    if (server->signal_fd >= 0)
+        close(server->signal_fd);
+}
+
+static void server_pause_accept(struct server *server, int error)
+{
+    log_client("cannot accept clients for a moment: %s", strerror(error));
+    server->accept_paused_until_ms = clock_now_ms() + SERVER_ACCEPT_PAUSE_MS;
+}
+
+/* Accept one client. False: there is none left, or not now. */
+static bool server_accept_one(struct server *server)
+{
+    bool refuse;
+    int sock, r;
+
+    sock = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC);
+    if (sock < 0) {
+        /* Errors that the network reports for one client in particular do not concern us. */
+        if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+            server_pause_accept(server, errno);
+        return errno == ECONNABORTED;
+    }
+    refuse = atomic_load(&server->conns.n_open) >= server->options.max_clients;
+    if (refuse)
+        log_client("a client was refused: there are %u already (--max-clients)",
+                   server->options.max_clients);
+    r = conns_open(&server->conns, sock, refuse);
+    if (r < 0)
+        server_pause_accept(server, -r);
+    return r == 0;
+}
+
+static void server_accept(struct server *server, unsigned most)
+{
+    /* The first thread of all is started here. If it cannot be had, clients had better wait in the
+     * listener's queue than on a connection that nobody reads. */
+    if (!pool_ensure(&server->pool) && atomic_load(&server->conns.n_open) == 0) {
+        server_pause_accept(server, EAGAIN);
+        return;
+    }
+    while (most-- > 0 && server_accept_one(server))
+        ;
+}
+
+/* Tell the service manager how many clients there are, at most once a second. */
+static void server_tell_status(struct server *server, int64_t now)
+{
+    unsigned clients = atomic_load(&server->conns.n_open);
+
+    if (clients == server->told_clients || now < server->tell_at_ms)
+        return;
+    server->told_clients = clients;
+    server->tell_at_ms = now + SERVER_STATUS_MS;
+    notify_send(server->options.notify, "STATUS=Serving %u client%s", clients,
+                clients == 1 ? "" : "s");
+}
+
+/* A sign of life means that requests are taken, not only that this loop turns. */
+static void server_feed_watchdog(struct server *server, int64_t now)
+{
+    int64_t period = server->options.notify->watchdog_ms;
+
+    if (!server->next_watchdog_ms || now < server->next_watchdog_ms)
+        return;
+    if (atomic_load(&server->conns.n_open) > 0 && !pool_ensure(&server->pool)) {
+        server->next_watchdog_ms = now + SERVER_WATCHDOG_RETRY;
+        return;
+    }
+    notify_send(server->options.notify, "WATCHDOG=1");
+    server->next_watchdog_ms = now + (period + SERVER_WATCHDOG_SIGNS - 1) / SERVER_WATCHDOG_SIGNS;
+}
+
+/* Milliseconds until there is something to do without an event; -1: never. */
+static int server_timeout(const struct server *server, int64_t now)
+{
+    int64_t next = INT64_MAX;
+
+    if (server->accept_paused_until_ms)
+        next = server->accept_paused_until_ms;
+    if (server->next_watchdog_ms && server->next_watchdog_ms < next)
+        next = server->next_watchdog_ms;
+    if (server->options.notify->sock >= 0 &&
+        server->told_clients != atomic_load(&server->conns.n_open) && server->tell_at_ms < next)
+        next = server->tell_at_ms;
+    if (next == INT64_MAX)
+        return -1;
+    return next <= now ? 0 : (int)(next - now);
+}
+
+/* Take one signal. False: there is none. */
+static bool server_take_signal(struct server *server)
+{
+    struct signalfd_siginfo signal;
+
+    if (read(server->signal_fd, &signal, sizeof(signal)) != (ssize_t)sizeof(signal))
+        return false;
+    log_info("%s: stopping", strsignal((int)signal.ssi_signo));
+    return true;
+}
+
+static void server_serve(struct server *server)
+{
+    for (;;) {
+        int64_t now = clock_now_ms();
+        struct pollfd fds[] = {
+            {.fd = server->signal_fd, .events = POLLIN},
+            {.fd = server->conns.tick_fd, .events = POLLIN},
+            {.fd = server->listener, .events = POLLIN},
+        };
+
+        if (server->accept_paused_until_ms && now >= server->accept_paused_until_ms)
+            server->accept_paused_until_ms = 0;
+        server_feed_watchdog(server, now);
+        if (server->options.notify->sock >= 0)
+            server_tell_status(server, now);
+        if (poll(fds, server->accept_paused_until_ms ? 2 : 3, server_timeout(server, now)) <= 0)
+            continue;
+        if (fds[0].revents && server_take_signal(server))
+            return;
+        if (fds[1].revents)
+            conns_tick(&server->conns);
+        if (fds[2].revents)
+            server_accept(server, SERVER_ACCEPT_BATCH);
+    }
+}
+
+/* Wait for the last connection to go. False: the time is over, or a further signal has come. */
+static bool server_await_drained(struct server *server, int64_t until_ms, bool heed_signals)
+{
+    for (;;) {
+        int64_t left = until_ms - clock_now_ms();
+        struct pollfd fds[] = {
+            {.fd = server->conns.drained_fd, .events = POLLIN},
+            {.fd = server->conns.tick_fd, .events = POLLIN},
+            {.fd = heed_signals ? server->signal_fd : -1, .events = POLLIN},
+        };
+
+        if (left <= 0 || poll(fds, 3, (int)left) <= 0)
+            return false;
+        if (fds[0].revents)
+            return true;
+        if (fds[1].revents)
+            conns_tick(&server->conns);
+        if (fds[2].revents && server_take_signal(server))
+            return false;
+    }
+}
+
+static enum server_end server_stop(struct server *server)
+{
+    int64_t now = clock_now_ms();
+    int64_t deadline = now + server->options.stop_timeout_ms;
+
+    notify_send(server->options.notify, "STOPPING=1");
+    if (server->options.unpublish) {
+        server->options.unpublish(server->options.context);
+        /* Who had found us in time is a client like any other; and the queue is bounded. */
+        server_accept(server, UINT32_MAX);
+    }
+    close(server->listener);
+    server->listener = -1;
+
+    conns_stop(&server->conns);
+    if (!server_await_drained(
+            server, now + SERVER_GRACE_MS < deadline ? now + SERVER_GRACE_MS : deadline, false)) {
+        conns_shutdown_idle(&server->conns);
+        if (!server_await_drained(server, deadline, true)) {
+            log_warning("stopped with %u connection(s) in the middle of something",
+                        atomic_load(&server->conns.n_open));
+            conns_shutdown_all(&server->conns);
+            return SERVER_CUT;
+        }
+    }
+    return pool_stop(&server->pool, clock_now_ms() + SERVER_LEAVE_MS) ? SERVER_DRAINED : SERVER_CUT;
+}
+
+enum server_end server_run(struct server *server)
+{
+    server_serve(server);
+    return server_stop(server);
+}

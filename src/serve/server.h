@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * A server: the main thread's loop over a pool of threads. The main thread accepts, keeps time and
+ * hears signals; it executes nothing and closes nothing that may block, so that it is always there.
+ *
+ * Thread rule: all calls belong to the main thread.
+ */
+#ifndef SERVE_SERVER_H
+#define SERVE_SERVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "serve/backend.h"
+#include "serve/conn.h"
+#include "serve/notify.h"
+#include "serve/pool.h"
+
+struct server_options {
+    unsigned max_clients;
+    unsigned max_threads;
+    unsigned n_slots; /* the limit on open fds */
+    int64_t client_timeout_ms;
+    int64_t stop_timeout_ms;
+    const struct backend *backend; /* borrowed */
+    struct notify *notify;         /* borrowed */
+
+    /* Called once when the server stops, before its socket is closed: nobody shall find it any
+     * more. NULL: the name is not ours. */
+    void (*unpublish)(void *context);
+    void *context;
+};
+
+struct server {
+    struct server_options options;
+    struct pool pool;
+    struct conns conns;
+    int listener;                   /* owned */
+    int signal_fd;                  /* owned */
+    int64_t accept_paused_until_ms; /* 0: accepting */
+    int64_t next_watchdog_ms;       /* 0: no watchdog */
+    unsigned told_clients;          /* the count that the service manager was told last */
+    int64_t tell_at_ms;             /* when it may be told again */
+};
+
+/* How server_run ended. */
+enum server_end {
+    SERVER_DRAINED, /* every client has its answer, every thread has gone */
+    SERVER_CUT,     /* commands are still hanging: threads are left in the kernel */
+};
+
+/*
+ * Everything that has to exist before a sandbox. signal_fd reads the signals that stop the server,
+ * which every thread has blocked. Takes over listener and signal_fd, also on failure. Returns 0 or
+ * a negative errno; a half-made server may be given to server_deinit.
+ */
+int server_init(struct server *server, const struct server_options *options, int listener,
+                int signal_fd);
+
+/* Not after SERVER_CUT: threads are still using it. */
+void server_deinit(struct server *server);
+
+/* Serve until a signal comes, then stop. */
+enum server_end server_run(struct server *server);
+
+#endif
