@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* What kind of thing is behind an fd that a client has passed? */
+#ifndef HELPER_DEVICE_H
+#define HELPER_DEVICE_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+enum device_kind {
+    DEVICE_OTHER,        /* nothing that takes SG_IO with a version 3 header */
+    DEVICE_SG,           /* SCSI generic character device */
+    DEVICE_BLOCK,        /* block device that is none of the following */
+    DEVICE_PARTITION,    /* part of a block device */
+    DEVICE_DM_MULTIPATH, /* device-mapper map whose uuid begins with mpath- */
+    DEVICE_DM_OTHER,     /* any other device-mapper map: LVM, kpartx, crypt ... */
+    DEVICE_DM_UNKNOWN,   /* a device-mapper map of which sysfs does not tell more */
+};
+
+/* Where the kernel tells about devices. */
+struct device_sources {
+    int sys_dev_block; /* directory fd of /sys/dev/block, or -1 */
+    int proc;          /* directory fd of /proc, or -1 */
+};
+
+/* Returns false, with a source missing, where /sys or /proc is not what it should be. */
+bool device_sources_init(struct device_sources *sources);
+void device_sources_deinit(struct device_sources *sources);
+
+/*
+ * DEVICE_OTHER, DEVICE_SG or DEVICE_BLOCK, which may be any of the kinds after it: all that
+ * fstat(2) tells. May block (an fd of a dead network file system), never fails: what cannot be
+ * looked at is DEVICE_OTHER. *ret_number is the device number, 0 for DEVICE_OTHER.
+ */
+enum device_kind device_classify(int fd, dev_t *ret_number);
+
+/*
+ * Which kind of block device `number` is. Asked anew for each command, since numbers are reused;
+ * while the fd is open, the number stays with its device. May block.
+ */
+enum device_kind device_refine_block(const struct device_sources *sources, dev_t number);
+
+/* For messages: "partition", "device-mapper map" ... */
+const char *device_kind_name(enum device_kind kind);
+
+#endif

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Which command may go to which fd, and how: the table of the protocol's description, and nothing
+ * else. Pure.
+ */
+#ifndef HELPER_POLICY_H
+#define HELPER_POLICY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "helper/device.h"
+
+enum policy_verdict {
+    POLICY_ISSUE,     /* by SG_IO on the fd */
+    POLICY_MULTIPATH, /* by whoever can speak for all paths of the map */
+    POLICY_DONE,      /* GOOD: there is nothing to do */
+    POLICY_REFUSE,    /* CHECK CONDITION 5/20/00 */
+};
+
+/* Does the verdict depend on the fd's access mode and on the kind of block device? */
+bool policy_needs_details(uint8_t opcode);
+
+/*
+ * writable: the fd is open for writing. kind: refined where policy_needs_details says so. For
+ * POLICY_REFUSE *ret_reason is a static text that goes after "refused: ".
+ */
+enum policy_verdict policy_judge(uint8_t opcode, enum device_kind kind, bool writable,
+                                 const char **ret_reason);
+
+#endif
