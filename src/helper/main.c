@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * qemu-pr-helper: the start-up, in order. Each stage says what it needs to come after; the list in
+ * main() is all there is to it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/fdio.h"
+#include "base/log.h"
+#include "helper/background.h"
+#include "helper/keeper.h"
+#include "helper/options.h"
+#include "helper/pidfile.h"
+#include "helper/privileges.h"
+#include "helper/route.h"
+#include "helper/sandbox.h"
+#include "serve/listen.h"
+#include "serve/notify.h"
+#include "serve/server.h"
+
+#define MAIN_FDS_MAX      65536
+#define MAIN_FDS_RESERVED 300 /* for ourselves, and for a message with as many fds as can be */
+#define MAIN_ERROR_SIZE   512
+
+#include "build.h"
+
+struct helper {
+    struct options options;
+    int inherited;     /* sockets that systemd passed */
+    int background_fd; /* -1: not in the background */
+    int pidfile_fd;    /* -1: none */
+    struct keeper keeper;
+    struct notify notify;
+    int listener;  /* until the server has it */
+    int signal_fd; /* until the server has it */
+    bool owns_socket;
+    unsigned n_fds; /* the limit on open fds */
+    struct route route;
+    struct backend backend;
+    struct server server;
+};
+
+static int say_failed(const char *message, int r)
+{
+    log_error("%s", message);
+    return r;
+}
+
+/* First of all: no fd may be taken for a standard one, none of a careless parent stays open. */
+static int tidy_process(struct helper *helper)
+{
+    char error[MAIN_ERROR_SIZE];
+    int r = fdio_open_standard();
+
+    if (r < 0)
+        return r;
+    helper->inherited = listen_inherited(error, sizeof(error));
+    if (helper->inherited < 0)
+        return say_failed(error, helper->inherited);
+    if (helper->inherited > 1)
+        return say_failed("does not support socket activation with LISTEN_FDS > 1", -EINVAL);
+    syscall(SYS_close_range, 3 + helper->inherited, UINT_MAX, 0);
+    return 0;
+}
+
+/* Before anything can take time: a signal that comes during the start waits for the loop. */
+static int block_signals(struct helper *helper)
+{
+    sigset_t all, stopping;
+
+    /* Faults stay what they are; everything else would interrupt commands on /dev/sgN, which then
+     * go on by themselves with an unknown outcome. */
+    sigfillset(&all);
+    sigdelset(&all, SIGSEGV);
+    sigdelset(&all, SIGBUS);
+    sigdelset(&all, SIGFPE);
+    sigdelset(&all, SIGILL);
+    sigdelset(&all, SIGABRT);
+    sigdelset(&all, SIGTRAP);
+    sigdelset(&all, SIGSYS);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    signal(SIGPIPE, SIG_IGN);
+
+    sigemptyset(&stopping);
+    sigaddset(&stopping, SIGTERM);
+    sigaddset(&stopping, SIGINT);
+    sigaddset(&stopping, SIGHUP);
+    helper->signal_fd = signalfd(-1, &stopping, SFD_CLOEXEC | SFD_NONBLOCK);
+    return helper->signal_fd < 0 ? -errno : 0;
+}
+
+static int read_options(struct helper *helper, int argc, char **argv)
+{
+    enum options_verdict verdict = options_parse(&helper->options, argc, argv);
+
+    if (verdict == OPTIONS_EXIT)
+        exit(fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
+    if (verdict == OPTIONS_ERROR)
+        return -EINVAL;
+    if (helper->options.socket_path && helper->inherited)
+        return say_failed("Unix socket can't be set when using socket activation", -EINVAL);
+    if (!helper->options.socket_path)
+        helper->options.socket_path = BUILD_DEFAULT_SOCKET;
+    log_set_level(helper->options.level);
+    return 0;
+}
+
+/* Before locks and children, which do not pass a fork. */
+static int go_to_background(struct helper *helper)
+{
+    if (!helper->options.daemon)
+        return 0;
+    helper->background_fd = background_start();
+    if (helper->background_fd < 0) {
+        log_error("cannot go into the background: %s", strerror(-helper->background_fd));
+        return helper->background_fd;
+    }
+    return 0;
+}
+
+static int raise_fd_limit(struct helper *helper)
+{
+    struct rlimit limit;
+    unsigned room;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return -errno;
+    if (limit.rlim_max > MAIN_FDS_MAX)
+        limit.rlim_cur = limit.rlim_cur > MAIN_FDS_MAX ? limit.rlim_cur : MAIN_FDS_MAX;
+    else
+        limit.rlim_cur = limit.rlim_max;
+    if (limit.rlim_cur > MAIN_FDS_MAX)
+        limit.rlim_cur = MAIN_FDS_MAX;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0 && getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return -errno;
+    helper->n_fds = (unsigned)limit.rlim_cur;
+
+    /* Each client needs its own fd and a place for the one that it sends. */
+    room = helper->n_fds > MAIN_FDS_RESERVED + 2 ? (helper->n_fds - MAIN_FDS_RESERVED) / 2 : 1;
+    if (!helper->options.max_clients)
+        helper->options.max_clients = room;
+    else if (helper->options.max_clients > room)
+        log_warning("--max-clients=%u: the limit of %u open files leaves room for %u",
+                    helper->options.max_clients, helper->n_fds, room);
+    if (!helper->options.max_threads)
+        helper->options.max_threads = helper->options.max_clients + 1;
+    return 0;
+}
+
+/* Before the socket: who has the lock may take the socket, nobody else touches it. */
+static int lock_pidfile(struct helper *helper)
+{
+    char error[MAIN_ERROR_SIZE];
+
+    if (!helper->options.pidfile)
+        return 0;
+    helper->pidfile_fd = pidfile_lock(helper->options.pidfile, error, sizeof(error));
+    return helper->pidfile_fd < 0 ? say_failed(error, helper->pidfile_fd) : 0;
+}
+
+/* Before the listener: a keeper's copy of it would look alive after our death. */
+static int start_keeper(struct helper *helper)
+{
+    int r;
+
+    if (helper->inherited && helper->pidfile_fd < 0)
+        return 0; /* nothing to remove */
+    r = keeper_start(&helper->keeper, helper->inherited ? NULL : helper->options.socket_path,
+                     helper->options.pidfile, helper->pidfile_fd);
+    if (r < 0)
+        log_error("cannot start the keeper process: %s", strerror(-r));
+    return r;
+}
+
+/* Sockets that a sandbox would not let us make. */
+static int open_messages(struct helper *helper)
+{
+    int r;
+
+    log_prepare_syslog();
+    if (helper->options.syslog && helper->background_fd < 0)
+        log_to_syslog();
+    r = notify_init(&helper->notify);
+    if (r < 0)
+        log_warning("cannot notify the service manager: %s", strerror(-r));
+    return 0;
+}
+
+static int open_listener(struct helper *helper)
+{
+    const struct options *options = &helper->options;
+    const struct listen_options listen_options = {
+        .path = options->socket_path,
+        .mode = options->socket_mode,
+        .user = options->socket_uid,
+        .group = options->socket_gid,
+    };
+    struct listen_inode inode;
+    char error[MAIN_ERROR_SIZE];
+    int r;
+
+    if (helper->inherited)
+        helper->listener = listen_adopt(error, sizeof(error));
+    else
+        helper->listener = listen_open(&listen_options, &inode, error, sizeof(error));
+    if (helper->listener < 0)
+        return say_failed(error, helper->listener);
+    if (helper->inherited)
+        return 0;
+
+    helper->owns_socket = true;
+    r = keeper_watch_socket(&helper->keeper, &inode);
+    if (r < 0)
+        log_error("the keeper process does not answer: %s", strerror(-r));
+    return r;
+}
+
+static void unpublish(void *context)
+{
+    struct helper *helper = context;
+    int r = keeper_remove_socket(&helper->keeper);
+
+    if (r < 0)
+        log_error("cannot remove socket %s: %s", helper->options.socket_path, strerror(-r));
+}
+
+/* Whatever serving needs of the system, while it can still be had. */
+static int prepare_server(struct helper *helper)
+{
+    const struct options *options = &helper->options;
+    struct server_options server_options = {
+        .max_clients = options->max_clients,
+        .max_threads = options->max_threads,
+        .n_slots = helper->n_fds,
+        .client_timeout_ms = options->client_timeout_s * 1000LL,
+        .stop_timeout_ms = options->stop_timeout_s * 1000LL,
+        .backend = &helper->backend,
+        .notify = &helper->notify,
+        .unpublish = helper->owns_socket ? unpublish : NULL,
+        .context = helper,
+    };
+    int r;
+
+    route_init(&helper->route, options->io_timeout_s * 1000);
+    helper->backend = (struct backend){"sg", &helper->route, route_execute};
+    r = server_init(&helper->server, &server_options, helper->listener, helper->signal_fd);
+    helper->listener = -1;
+    helper->signal_fd = -1;
+    if (r < 0)
+        log_error("cannot prepare to serve: %s", strerror(-r));
+    return r;
+}
+
+static int drop_privileges(struct helper *helper)
+{
+    char error[MAIN_ERROR_SIZE];
+    int r = privileges_drop(helper->options.uid, helper->options.gid, error, sizeof(error));
+
+    return r < 0 ? say_failed(error, r) : 0;
+}
+
+/* Last: from here on there is no way to get anything new. */
+static int enter_sandbox(struct helper *helper)
+{
+    char error[MAIN_ERROR_SIZE];
+    int r;
+
+    if (!helper->options.sandbox)
+        return 0;
+    r = sandbox_enter_landlock(error, sizeof(error));
+    if (r == 0)
+        r = sandbox_enter_seccomp(error, sizeof(error));
+    return r < 0 ? say_failed(error, r) : 0;
+}
+
+static void tell_ready(struct helper *helper)
+{
+    if (helper->inherited)
+        log_info("serving on the socket from the service manager, %u clients at most",
+                 helper->options.max_clients);
+    else
+        log_info("serving on %s, %u clients at most", helper->options.socket_path,
+                 helper->options.max_clients);
+    if (helper->background_fd >= 0) {
+        log_to_syslog();
+        background_ready(helper->background_fd);
+        helper->background_fd = -1;
+    }
+    notify_send(&helper->notify, "READY=1\nSTATUS=Serving 0 clients");
+}
+
+/* The end, with every thread gone or, after SERVER_CUT, some left in the kernel. */
+static void finish(struct helper *helper, enum server_end end)
+{
+    int r;
+
+    if (helper->pidfile_fd >= 0) {
+        r = keeper_remove_pidfile(&helper->keeper);
+        if (r < 0)
+            log_error("cannot remove pid file %s: %s", helper->options.pidfile, strerror(-r));
+        pidfile_unlock(helper->pidfile_fd);
+    }
+    keeper_deinit(&helper->keeper);
+    if (end == SERVER_CUT)
+        _exit(EXIT_SUCCESS);
+    server_deinit(&helper->server);
+    route_deinit(&helper->route);
+    notify_deinit(&helper->notify);
+    options_deinit(&helper->options);
+    log_deinit();
+}
+
+int main(int argc, char **argv)
+{
+    struct helper helper = {
+        .background_fd = -1,
+        .pidfile_fd = -1,
+        .keeper = {.channel = -1},
+        .listener = -1,
+        .signal_fd = -1,
+    };
+
+    log_set_name("qemu-pr-helper");
+    log_to_fd(STDERR_FILENO);
+#ifdef __GLIBC__
+    mallopt(M_ARENA_MAX, 1); /* an arena per thread would cost more than all we ever allocate */
+#endif
+
+    if (tidy_process(&helper) < 0 || block_signals(&helper) < 0 ||
+        read_options(&helper, argc, argv) < 0 || go_to_background(&helper) < 0 ||
+        raise_fd_limit(&helper) < 0 || lock_pidfile(&helper) < 0 || start_keeper(&helper) < 0 ||
+        open_messages(&helper) < 0 || open_listener(&helper) < 0 || prepare_server(&helper) < 0 ||
+        drop_privileges(&helper) < 0 || enter_sandbox(&helper) < 0)
+        return EXIT_FAILURE;
+    tell_ready(&helper);
+    finish(&helper, server_run(&helper.server));
+    return EXIT_SUCCESS;
+}

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* The walls around the serving process: files by Landlock, system calls by seccomp. */
+#ifndef HELPER_SANDBOX_H
+#define HELPER_SANDBOX_H
+
+#include <stddef.h>
+
+/*
+ * From now on nothing of the file system but /sys and /proc can be opened, and those for reading.
+ * A kernel without Landlock is said at -v and is no error. Returns 0 or a negative errno with a
+ * message in ret_error. After no_new_privs, before any thread.
+ */
+int sandbox_enter_landlock(char *ret_error, size_t error_size);
+
+/* Allow the system calls that serving needs, and no others. The same rules. */
+int sandbox_enter_seccomp(char *ret_error, size_t error_size);
+
+#endif
