@@ -224,10 +224,13 @@ static void sg_log_errno(const struct request *request, dev_t device, int error)
         log_client("device %u:%u: the kernel did not permit the command; "
                    "the helper needs CAP_SYS_RAWIO",
                    major(device), minor(device));
+    else if (error == EBADF)
+        log_client("device %u:%u: refused, its file descriptor was opened with O_PATH",
+                   major(device), minor(device));
     else if (error == ENOTTY && sg_first_time(device, error))
         log_client("device %u:%u is not a SCSI device", major(device), minor(device));
     else if (error == EINTR && request->opcode == SPC_PERSISTENT_RESERVE_OUT)
-        log_client("device %u:%u: PERSISTENT RESERVE OUT was interrupted, its outcome is unknown",
+        log_client("device %u:%u: PERSISTENT RESERVE OUT was interrupted: outcome unknown",
                    major(device), minor(device));
 }
 

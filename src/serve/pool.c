@@ -228,6 +228,25 @@ static void pool_close_discarded(struct pool *pool)
     }
 }
 
+/*
+ * Done with an event: idle again, once there is nothing to close for others. False: leave.
+ *
+ * The list is looked at before and after becoming idle. Before, because a thread that is held up
+ * may be waiting for just that. After, because of two threads that come back at once each may have
+ * seen the other one not idle yet; the second one to become idle sees both.
+ */
+static bool pool_come_back(struct pool *pool, struct pool_thread *self)
+{
+    if (atomic_load(&pool->n_discard))
+        pool_close_discarded(pool);
+    while (pool_become_idle(pool, self)) {
+        if (!atomic_load(&pool->n_discard) || !pool_quit_idle(pool))
+            return true;
+        pool_close_discarded(pool);
+    }
+    return false;
+}
+
 static void pool_leave(struct pool *pool, struct pool_thread *self)
 {
     struct pool_thread *before;
@@ -262,9 +281,7 @@ static void pool_thread_main(struct thread *thread)
         if (n < 0 || event.data.fd == pool->stop_fd)
             break;
         pool->serve(pool->context, event.data.fd, event.events);
-        if (atomic_load(&pool->n_discard))
-            pool_close_discarded(pool);
-    } while (pool_become_idle(pool, self));
+    } while (pool_come_back(pool, self));
 
 leave:
     pool_leave(pool, self);
@@ -331,23 +348,32 @@ bool pool_ensure(struct pool *pool)
 
 void pool_close(struct pool *pool, int fd)
 {
+    bool relieve = false;
+
     if (pool_may_block(pool)) {
         close(fd);
         return;
     }
     pthread_mutex_lock(&pool->lock);
-    pool->held_up++;
-    while (atomic_load(&pool->n_discard) == POOL_DISCARD_MAX && !pool->stopping &&
-           pool->threads > 1)
+    while (atomic_load(&pool->n_discard) == POOL_DISCARD_MAX && !pool->stopping) {
+        /* Somebody waits here already, or there is nobody who could come back: then it is for this
+         * thread to make room, with the other one, if any, to stand by for events. */
+        relieve = pool->held_up > 0 || pool->threads == 1;
+        if (relieve)
+            break;
+        pool->held_up++;
         pthread_cond_wait(&pool->changed, &pool->lock);
-    pool->held_up--;
-    if (atomic_load(&pool->n_discard) < POOL_DISCARD_MAX) {
+        pool->held_up--;
+    }
+    if (!relieve && atomic_load(&pool->n_discard) < POOL_DISCARD_MAX) {
         pool->discard[atomic_fetch_add(&pool->n_discard, 1)] = fd;
         fd = -1;
     }
     pthread_mutex_unlock(&pool->lock);
+    if (relieve)
+        pool_close_discarded(pool);
     if (fd >= 0)
-        close(fd); /* nobody else is there to do it, or the pool stops */
+        close(fd);
 }
 
 bool pool_linger_begin(struct pool *pool)
