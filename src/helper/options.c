@@ -296,8 +296,10 @@ static int options_read_config(struct options_parser *parser)
         return -ENOMEM;
     parser->options->config_text = text;
     n = fdio_read_text(AT_FDCWD, path, text, OPTIONS_CONFIG_MAX);
-    if (n == -ENOENT && !parser->config)
+    if (n == -ENOENT && !parser->config) {
+        options_deinit(parser->options);
         return 0;
+    }
     if (n >= OPTIONS_CONFIG_MAX - 1)
         n = -EFBIG;
     if (n < 0) {
