@@ -181,30 +181,6 @@ const char *sense_code_name(struct spc_sense code)
     return NULL;
 }
 
-const char *spc_status_name(uint8_t status)
-{
-    switch (status) {
-    case SPC_STATUS_GOOD:
-        return "GOOD";
-    case SPC_STATUS_CHECK_CONDITION:
-        return "CHECK CONDITION";
-    case SPC_STATUS_CONDITION_MET:
-        return "CONDITION MET";
-    case SPC_STATUS_BUSY:
-        return "BUSY";
-    case SPC_STATUS_RESERVATION_CONFLICT:
-        return "RESERVATION CONFLICT";
-    case SPC_STATUS_TASK_SET_FULL:
-        return "TASK SET FULL";
-    case SPC_STATUS_ACA_ACTIVE:
-        return "ACA ACTIVE";
-    case SPC_STATUS_TASK_ABORTED:
-        return "TASK ABORTED";
-    default:
-        return NULL;
-    }
-}
-
 size_t sense_describe(char *text, size_t size, struct spc_sense code)
 {
     const char *name = sense_code_name(code);

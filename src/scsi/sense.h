@@ -41,9 +41,6 @@ const char *sense_key_name(uint8_t key);
  */
 const char *sense_code_name(struct spc_sense code);
 
-/* SAM-5's name of a status code, or NULL if there is none. */
-const char *spc_status_name(uint8_t status);
-
 /*
  * Write code as "ILLEGAL REQUEST, INVALID FIELD IN CDB (5/24/00)", or as "ABORTED COMMAND
  * (B/12/34)" if ASC and ASCQ have no name here. `text` has room for `size` bytes and is always

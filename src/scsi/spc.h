@@ -9,6 +9,7 @@
  * Model - 5, INCITS 515). Numbers move between drafts, titles do not: the title is given with each.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Operation codes. SPC-4 6.1, Summary of commands for all device types. */
@@ -66,7 +67,7 @@ enum spc_status {
     SPC_STATUS_TASK_ABORTED = 0x40,
 };
 
-/* Sense keys. SPC-4 4.5.7, Sense key and sense code definitions. */
+/* Sense keys. SPC-4 4.5, Sense key and sense code definitions. */
 enum spc_sense_key {
     SPC_SENSE_NO_SENSE = 0x0,
     SPC_SENSE_RECOVERED_ERROR = 0x1,
@@ -131,7 +132,7 @@ struct spc_sense {
 
 /* 6/29/00: power on, reset, or bus device reset occurred. SAM-5 5.14, Unit attention. */
 #define SPC_RESET_OCCURRED                 SPC_SENSE(SPC_SENSE_UNIT_ATTENTION, 0x29, 0x00)
-/* 6/2A/03: CLEAR, or a preempt that took the reservation. SPC-4 5.13.11.4 and 5.13.11.6. */
+/* 6/2A/03: somebody else cleared all registrations. SPC-4 5.13.11.6, Clearing. */
 #define SPC_RESERVATIONS_PREEMPTED         SPC_SENSE(SPC_SENSE_UNIT_ATTENTION, 0x2a, 0x03)
 /* 6/2A/04: a registrants only reservation went away. SPC-4 5.13.11.2 and 5.13.11.3. */
 #define SPC_RESERVATIONS_RELEASED          SPC_SENSE(SPC_SENSE_UNIT_ATTENTION, 0x2a, 0x04)
@@ -160,5 +161,37 @@ struct spc_sense {
 /* B/47/00 */
 #define SPC_PARITY_ERROR                   SPC_SENSE(SPC_SENSE_ABORTED_COMMAND, 0x47, 0x00)
 /* clang-format on */
+
+/*
+ * Names, for logs and for people. Pure functions, safe in any thread; the strings are static. NULL
+ * if the standard has no such number (an obsolete type has none here).
+ */
+
+/* "READ FULL STATUS" */
+const char *spc_prin_name(uint8_t service_action);
+
+/* "REGISTER AND IGNORE EXISTING KEY" */
+const char *spc_prout_name(uint8_t service_action);
+
+/* "write-exclusive-registrants-only", which is also what spc_type_parse() takes. */
+const char *spc_type_name(uint8_t type);
+
+/* "RESERVATION CONFLICT" */
+const char *spc_status_name(uint8_t status);
+
+/*
+ * A reservation type by its name ("exclusive-access") or by its number ("3", "0x3"). Takes nothing
+ * else: no other case, no blanks, no obsolete number. False and `ret` untouched if it is none.
+ */
+bool spc_type_parse(const char *text, uint8_t *ret);
+
+/*
+ * What the types have in common; all false for an obsolete or reserved type. SPC-4 6.15.3.4, Type.
+ * The registrants only types are 5h and 6h and do not include the all registrants types 7h and 8h.
+ */
+bool spc_type_is_valid(uint8_t type);
+bool spc_type_is_exclusive_access(uint8_t type); /* reads are restricted as well as writes */
+bool spc_type_is_registrants_only(uint8_t type);
+bool spc_type_is_all_registrants(uint8_t type);
 
 #endif
