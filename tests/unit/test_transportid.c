@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "exactly.h"
 #include "scsi/transportid.h"
 
 #define NODE "iqn.2026-01.example:node"
@@ -179,14 +180,12 @@ static void test_read(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         const struct row *row = &rows[i];
-        uint8_t *bytes = malloc(row->size + !row->size);
+        uint8_t *bytes = exactly(row->bytes, row->size);
         struct reader reader = reader_over(bytes, row->size);
         struct transportid id = {.size = 0x5a5a};
         char text[TRANSPORTID_TEXT_SIZE];
 
         table_row = row->name;
-        assert_non_null(bytes);
-        memcpy(bytes, row->bytes, row->size);
         assert_int_equal(transportid_read(&reader, &id), row->result);
         free(bytes);
         if (row->result != TRANSPORTID_OK) {
