@@ -117,22 +117,25 @@ static int keeper_remove(const char *path, bool *ours, const struct listen_inode
     return r;
 }
 
-static int keeper_obey(struct keeper_state *state, const struct keeper_request *request)
+static void keeper_obey(struct keeper_state *state, const struct keeper_request *request)
 {
+    int32_t r;
+
     switch (request->verb) {
     case KEEPER_WATCH_SOCKET:
-        if (!state->socket_path)
-            return -EINVAL;
         state->socket = request->inode;
-        state->has_socket = true;
-        return 0;
+        state->has_socket = state->socket_path != NULL;
+        return; /* the helper does not wait for it: it is about to serve */
     case KEEPER_REMOVE_SOCKET:
-        return keeper_remove(state->socket_path, &state->has_socket, &state->socket);
+        r = keeper_remove(state->socket_path, &state->has_socket, &state->socket);
+        break;
     case KEEPER_REMOVE_PIDFILE:
-        return keeper_remove(state->pidfile_path, &state->has_pidfile, &state->pidfile);
+        r = keeper_remove(state->pidfile_path, &state->has_pidfile, &state->pidfile);
+        break;
     default:
-        return -EINVAL;
+        r = -EINVAL;
     }
+    (void)!send(state->channel, &r, sizeof(r), MSG_NOSIGNAL);
 }
 
 /* The helper is gone: clean up after it. */
@@ -165,14 +168,13 @@ static void keeper_main(struct keeper_state *state)
     for (;;) {
         struct keeper_request request;
         ssize_t n = recv(state->channel, &request, sizeof(request), 0);
-        int32_t r;
 
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
             break;
-        r = n == (ssize_t)sizeof(request) ? keeper_obey(state, &request) : -EINVAL;
-        (void)!send(state->channel, &r, sizeof(r), MSG_NOSIGNAL);
+        if (n == (ssize_t)sizeof(request))
+            keeper_obey(state, &request);
     }
     keeper_finish(state);
     _exit(0);
@@ -217,15 +219,21 @@ int keeper_start(struct keeper *keeper, const char *socket_path, const char *pid
     return 0;
 }
 
-static int keeper_ask(const struct keeper *keeper, const struct keeper_request *request)
+static int keeper_tell(const struct keeper *keeper, const struct keeper_request *request)
 {
+    if (keeper->channel < 0)
+        return -ENOTCONN;
+    return send(keeper->channel, request, sizeof(*request), MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+static int keeper_ask(const struct keeper *keeper, enum keeper_verb verb)
+{
+    int r = keeper_tell(keeper, &(struct keeper_request){.verb = verb});
     int32_t reply;
     ssize_t n;
 
-    if (keeper->channel < 0)
-        return -ENOTCONN;
-    if (send(keeper->channel, request, sizeof(*request), MSG_NOSIGNAL) < 0)
-        return -errno;
+    if (r < 0)
+        return r;
     n = recv(keeper->channel, &reply, sizeof(reply), 0);
     if (n < 0)
         return errno == EAGAIN ? -ETIMEDOUT : -errno;
@@ -234,18 +242,18 @@ static int keeper_ask(const struct keeper *keeper, const struct keeper_request *
 
 int keeper_watch_socket(const struct keeper *keeper, const struct listen_inode *inode)
 {
-    return keeper_ask(keeper,
-                      &(struct keeper_request){.verb = KEEPER_WATCH_SOCKET, .inode = *inode});
+    return keeper_tell(keeper,
+                       &(struct keeper_request){.verb = KEEPER_WATCH_SOCKET, .inode = *inode});
 }
 
 int keeper_remove_socket(const struct keeper *keeper)
 {
-    return keeper_ask(keeper, &(struct keeper_request){.verb = KEEPER_REMOVE_SOCKET});
+    return keeper_ask(keeper, KEEPER_REMOVE_SOCKET);
 }
 
 int keeper_remove_pidfile(const struct keeper *keeper)
 {
-    return keeper_ask(keeper, &(struct keeper_request){.verb = KEEPER_REMOVE_PIDFILE});
+    return keeper_ask(keeper, KEEPER_REMOVE_PIDFILE);
 }
 
 void keeper_deinit(struct keeper *keeper)

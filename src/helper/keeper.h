@@ -26,7 +26,7 @@ struct keeper {
 int keeper_start(struct keeper *keeper, const char *socket_path, const char *pidfile_path,
                  int pidfile_fd);
 
-/* From now on the socket with this inode is ours. Returns 0 or a negative errno. */
+/* From now on the socket with this inode is ours. Does not wait. Returns 0 or a negative errno. */
 int keeper_watch_socket(const struct keeper *keeper, const struct listen_inode *inode);
 
 /*
