@@ -20,6 +20,7 @@
 
 #include "base/fdio.h"
 #include "base/log.h"
+#include "build.h"
 #include "helper/background.h"
 #include "helper/keeper.h"
 #include "helper/options.h"
@@ -34,8 +35,6 @@
 #define MAIN_FDS_MAX      65536
 #define MAIN_FDS_RESERVED 300 /* for ourselves, and for a message with as many fds as can be */
 #define MAIN_ERROR_SIZE   512
-
-#include "build.h"
 
 struct helper {
     struct options options;
@@ -138,12 +137,7 @@ static int raise_fd_limit(struct helper *helper)
 
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
         return -errno;
-    if (limit.rlim_max > MAIN_FDS_MAX)
-        limit.rlim_cur = limit.rlim_cur > MAIN_FDS_MAX ? limit.rlim_cur : MAIN_FDS_MAX;
-    else
-        limit.rlim_cur = limit.rlim_max;
-    if (limit.rlim_cur > MAIN_FDS_MAX)
-        limit.rlim_cur = MAIN_FDS_MAX;
+    limit.rlim_cur = limit.rlim_max < MAIN_FDS_MAX ? limit.rlim_max : MAIN_FDS_MAX;
     if (setrlimit(RLIMIT_NOFILE, &limit) < 0 && getrlimit(RLIMIT_NOFILE, &limit) < 0)
         return -errno;
     helper->n_fds = (unsigned)limit.rlim_cur;

@@ -376,7 +376,10 @@ static enum conn_next conn_execute(struct conns *conns, struct conn *conn, int s
 
     conn_clear_deadline(conns, conn);
     if (conn->fd_lost) {
-        log_client("connection %d: no room for its file descriptor, answered BUSY", sock);
+        log_client(
+            "connection %d: its file descriptor could not be received (too many are open, or "
+            "a security module forbids it), answered BUSY",
+            sock);
         reply_status(&reply, SPC_STATUS_BUSY, 0);
     } else if (!pool_may_block(conns->pool)) {
         log_client("connection %d: all threads are busy, answered BUSY", sock);
