@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * qemu-pr-helper: the start-up, in order. Each stage says what it needs to come after; the list in
- * main() is all there is to it.
+ * qemu-pr-helper: the start-up, in order. The list of stages at the end is all there is to it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -37,6 +36,8 @@
 #define MAIN_ERROR_SIZE   512
 
 struct helper {
+    int argc;
+    char **argv;
     struct options options;
     int inherited;     /* sockets that systemd passed */
     int background_fd; /* -1: not in the background */
@@ -101,9 +102,9 @@ static int block_signals(struct helper *helper)
     return helper->signal_fd < 0 ? -errno : 0;
 }
 
-static int read_options(struct helper *helper, int argc, char **argv)
+static int read_options(struct helper *helper)
 {
-    enum options_verdict verdict = options_parse(&helper->options, argc, argv);
+    enum options_verdict verdict = options_parse(&helper->options, helper->argc, helper->argv);
 
     if (verdict == OPTIONS_EXIT)
         exit(fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
@@ -317,9 +318,27 @@ static void finish(struct helper *helper, enum server_end end)
     log_deinit();
 }
 
+/* The start-up. What each stage must come before or after stands with its function. */
+static int (*const stages[])(struct helper *helper) = {
+    tidy_process,     /* standard fds, stray fds, sockets from the service manager */
+    block_signals,    /* from here on no signal is lost */
+    read_options,     /* configuration file, command line, user and group names */
+    go_to_background, /* -d */
+    raise_fd_limit,   /* and with it the number of clients */
+    lock_pidfile,     /* -f */
+    start_keeper,     /* who cleans up after us */
+    open_messages,    /* syslog, service manager */
+    open_listener,    /* clients can connect from here on */
+    prepare_server,   /* epoll, timers, /sys, /proc */
+    drop_privileges,  /* user, group, capabilities */
+    enter_sandbox,    /* Landlock, seccomp */
+};
+
 int main(int argc, char **argv)
 {
     struct helper helper = {
+        .argc = argc,
+        .argv = argv,
         .background_fd = -1,
         .pidfile_fd = -1,
         .keeper = {.channel = -1},
@@ -332,13 +351,12 @@ int main(int argc, char **argv)
 #ifdef __GLIBC__
     mallopt(M_ARENA_MAX, 1); /* an arena per thread would cost more than all we ever allocate */
 #endif
-
-    if (tidy_process(&helper) < 0 || block_signals(&helper) < 0 ||
-        read_options(&helper, argc, argv) < 0 || go_to_background(&helper) < 0 ||
-        raise_fd_limit(&helper) < 0 || lock_pidfile(&helper) < 0 || start_keeper(&helper) < 0 ||
-        open_messages(&helper) < 0 || open_listener(&helper) < 0 || prepare_server(&helper) < 0 ||
-        drop_privileges(&helper) < 0 || enter_sandbox(&helper) < 0)
-        return EXIT_FAILURE;
+    for (size_t i = 0; i < sizeof(stages) / sizeof(stages[0]); i++) {
+        if (stages[i](&helper) < 0) {
+            options_deinit(&helper.options);
+            return EXIT_FAILURE; /* the keeper removes what is there already */
+        }
+    }
     tell_ready(&helper);
     finish(&helper, server_run(&helper.server));
     return EXIT_SUCCESS;
