@@ -242,7 +242,8 @@ static int prepare_server(struct helper *helper)
         .n_slots = helper->n_fds,
         .client_timeout_ms = options->client_timeout_s * 1000LL,
         .stop_timeout_ms = options->stop_timeout_s * 1000LL,
-        .backend = &helper->backend,
+        .endpoints = {{.listener = helper->listener, .backend = &helper->backend}},
+        .n_endpoints = 1,
         .notify = &helper->notify,
         .unpublish = helper->owns_socket ? unpublish : NULL,
         .context = helper,
@@ -251,7 +252,7 @@ static int prepare_server(struct helper *helper)
 
     route_init(&helper->route, options->io_timeout_s * 1000);
     helper->backend = (struct backend){"sg", &helper->route, route_execute};
-    r = server_init(&helper->server, &server_options, helper->listener, helper->signal_fd);
+    r = server_init(&helper->server, &server_options, helper->signal_fd);
     helper->listener = -1;
     helper->signal_fd = -1;
     if (r < 0)

@@ -55,32 +55,30 @@ enum conn_next {
 };
 
 struct conn {
-    atomic_bool owned;           /* by a pool thread, which alone touches the rest meanwhile */
-    atomic_bool open;            /* the slot is in use; changes under the table's lock */
-    uint8_t state;               /* enum conn_state */
-    bool fd_lost;                /* the fd of this request could not be received */
-    bool linger_ready;           /* the socket's receive time-out is set */
-    int passed_fd;               /* of this request, or -1 */
-    uint16_t done;               /* bytes of the current state's item received or sent */
-    uint16_t size;               /* bytes that item has */
-    uint8_t cdb[WIRE_CDB_SIZE];  /* also takes the handshake */
-    uint8_t *buffer;             /* owned: parameter list so far, or what is left of a reply */
-    _Atomic int64_t deadline_ms; /* for what the client owes us; 0: nothing */
-    char reserved[16];
+    _Alignas(64) atomic_bool owned; /* by a pool thread, which alone touches the rest meanwhile */
+    atomic_bool open;               /* the slot is in use; changes under the table's lock */
+    uint8_t state;                  /* enum conn_state */
+    bool fd_lost;                   /* the fd of this request could not be received */
+    bool linger_ready;              /* the socket's receive time-out is set */
+    int passed_fd;                  /* of this request, or -1 */
+    uint16_t done;                  /* bytes of the current state's item received or sent */
+    uint16_t size;                  /* bytes that item has */
+    uint8_t cdb[WIRE_CDB_SIZE];     /* also takes the handshake */
+    const struct backend *backend;  /* borrowed */
+    uint8_t *buffer;                /* owned: parameter list so far, or what is left of a reply */
+    _Atomic int64_t deadline_ms;    /* for what the client owes us; 0: nothing */
 };
 
-_Static_assert(sizeof(struct conn) == 64, "a connection fits a cache line");
+_Static_assert(sizeof(struct conn) <= 64, "a connection fits a cache line");
 _Static_assert(WIRE_REPLY_SIZE + WIRE_DATA_MAX <= UINT16_MAX, "done and size hold any item");
 
-int conns_init(struct conns *conns, struct pool *pool, const struct backend *backend,
-               unsigned n_slots, int64_t client_timeout_ms)
+int conns_init(struct conns *conns, struct pool *pool, unsigned n_slots, int64_t client_timeout_ms)
 {
     size_t size = (size_t)n_slots * sizeof(struct conn);
     void *slots;
 
     memset(conns, 0, sizeof(*conns));
     conns->pool = pool;
-    conns->backend = backend;
     conns->client_timeout_ms = client_timeout_ms;
     conns->tick_fd = -1;
     conns->drained_fd = -1;
@@ -185,7 +183,7 @@ static void conn_set_open(struct conns *conns, struct conn *conn, bool open)
     pthread_mutex_unlock(&conns->lock);
 }
 
-int conns_open(struct conns *conns, int sock, bool refuse)
+int conns_open(struct conns *conns, int sock, const struct backend *backend)
 {
     uint8_t features[WIRE_FEATURES_SIZE];
     struct conn *conn;
@@ -198,9 +196,9 @@ int conns_open(struct conns *conns, int sock, bool refuse)
     }
     wire_encode_features(features, WIRE_FEATURES);
     /* Room for four bytes in an empty socket: if they do not fit, the client has gone already. */
-    if (!refuse && send(sock, features, sizeof(features), MSG_DONTWAIT | MSG_NOSIGNAL) !=
+    if (backend && send(sock, features, sizeof(features), MSG_DONTWAIT | MSG_NOSIGNAL) !=
                        (ssize_t)sizeof(features))
-        refuse = true;
+        backend = NULL;
 
     conn = &conns->slots[sock];
     conn_take(conn);
@@ -208,7 +206,8 @@ int conns_open(struct conns *conns, int sock, bool refuse)
     conn->passed_fd = -1;
     conn->buffer = NULL;
     conn->linger_ready = false;
-    conn_await(conn, refuse ? CONN_REFUSED : CONN_HANDSHAKE, WIRE_FEATURES_SIZE);
+    conn->backend = backend;
+    conn_await(conn, backend ? CONN_HANDSHAKE : CONN_REFUSED, WIRE_FEATURES_SIZE);
     conn_set_deadline(conns, conn);
     conn_set_open(conns, conn, true);
     conn_release(conn);
@@ -217,7 +216,7 @@ int conns_open(struct conns *conns, int sock, bool refuse)
         atomic_store(&conns->n_used, (unsigned)sock + 1);
     atomic_fetch_add(&conns->n_open, 1);
 
-    r = pool_add(conns->pool, sock, refuse ? EPOLLOUT : EPOLLIN);
+    r = pool_add(conns->pool, sock, backend ? EPOLLIN : EPOLLOUT);
     if (r < 0) {
         conn_clear_deadline(conns, conn);
         conn_set_open(conns, conn, false);
@@ -385,7 +384,7 @@ static enum conn_next conn_execute(struct conns *conns, struct conn *conn, int s
         log_client("connection %d: all threads are busy, answered BUSY", sock);
         reply_status(&reply, SPC_STATUS_BUSY, 0);
     } else {
-        conns->backend->execute(conns->backend->context, request, &reply);
+        conn->backend->execute(conn->backend->context, request, &reply);
     }
     if (atomic_load(&conns->stopping))
         shutdown(sock, SHUT_RD);

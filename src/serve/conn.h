@@ -21,7 +21,6 @@ struct conn;
 
 struct conns {
     struct pool *pool;
-    const struct backend *backend;
     int64_t client_timeout_ms;
     struct conn *slots; /* mapped; untouched slots cost nothing */
     unsigned n_slots;
@@ -36,20 +35,20 @@ struct conns {
 
 /*
  * n_slots: sockets have numbers below this. client_timeout_ms: for the handshake, for the rest of a
- * request that has begun, and for a client to take a reply. pool and backend are borrowed. Returns
- * 0 or a negative errno; a half-made table may be given to conns_deinit.
+ * request that has begun, and for a client to take a reply. pool is borrowed. Returns 0 or a
+ * negative errno; a half-made table may be given to conns_deinit.
  */
-int conns_init(struct conns *conns, struct pool *pool, const struct backend *backend,
-               unsigned n_slots, int64_t client_timeout_ms);
+int conns_init(struct conns *conns, struct pool *pool, unsigned n_slots, int64_t client_timeout_ms);
 
 /* Only after the pool has stopped. Closes what is still open. */
 void conns_deinit(struct conns *conns);
 
 /*
  * Take over an accepted socket: send the helper's part of the handshake and let the pool go on.
- * refuse: only let the pool close it. Returns 0 or a negative errno; then the socket is closed.
+ * Requests go to backend (borrowed); NULL: only let the pool close it. Returns 0 or a negative
+ * errno; then the socket is closed.
  */
-int conns_open(struct conns *conns, int sock, bool refuse);
+int conns_open(struct conns *conns, int sock, const struct backend *backend);
 
 /* The pool's serve function; context is the struct conns. */
 void conns_serve(void *context, int sock, uint32_t events);

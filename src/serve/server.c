@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The loop polls a handful of fds: listener, signals, the connections' tick. Its stop has three
+ * The loop polls a handful of fds: listeners, signals, the connections' tick. Its stop has three
  * steps. First nobody can find us any more, and each connection ends with the request that it is
  * about to serve. After a moment's grace those without a request are told to go. Then it waits for
  * the rest, until a second signal or the stop time-out cuts it short.
@@ -26,32 +26,43 @@
 #define SERVER_GRACE_MS        20  /* a client that is in the middle of something goes on by then */
 #define SERVER_LEAVE_MS        1000 /* threads without a client need no time at all */
 
-int server_init(struct server *server, const struct server_options *options, int listener,
-                int signal_fd)
+static void server_close_listeners(struct server *server)
+{
+    for (unsigned i = 0; i < server->options.n_endpoints; i++) {
+        if (server->options.endpoints[i].listener >= 0)
+            close(server->options.endpoints[i].listener);
+        server->options.endpoints[i].listener = -1;
+    }
+}
+
+int server_init(struct server *server, const struct server_options *options, int signal_fd)
 {
     int r;
 
     memset(server, 0, sizeof(*server));
     server->options = *options;
-    server->listener = listener;
     server->signal_fd = signal_fd;
     if (options->notify->watchdog_ms)
         server->next_watchdog_ms = clock_now_ms();
     r = pool_init(&server->pool, options->max_threads, conns_serve, &server->conns);
-    if (r < 0)
-        return r;
-    return conns_init(&server->conns, &server->pool, options->backend, options->n_slots,
-                      options->client_timeout_ms);
+    if (r == 0) {
+        r = conns_init(&server->conns, &server->pool, options->n_slots, options->client_timeout_ms);
+        if (r == 0)
+            return 0;
+        conns_deinit(&server->conns);
+    }
+    pool_deinit(&server->pool);
+    server_close_listeners(server);
+    close(server->signal_fd);
+    return r;
 }
 
 void server_deinit(struct server *server)
 {
     conns_deinit(&server->conns);
     pool_deinit(&server->pool);
-    if (server->listener >= 0)
-        close(server->listener);
-    if (server->signal_fd >= 0)
-        close(server->signal_fd);
+    server_close_listeners(server);
+    close(server->signal_fd);
 }
 
 static void server_pause_accept(struct server *server, int error)
@@ -61,29 +72,31 @@ static void server_pause_accept(struct server *server, int error)
 }
 
 /* Accept one client. False: there is none left, or not now. */
-static bool server_accept_one(struct server *server)
+static bool server_accept_one(struct server *server, const struct server_endpoint *endpoint)
 {
-    bool refuse;
+    const struct backend *backend = endpoint->backend;
     int sock, r;
 
-    sock = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC);
+    sock = accept4(endpoint->listener, NULL, NULL, SOCK_CLOEXEC);
     if (sock < 0) {
         /* Errors that the network reports for one client in particular do not concern us. */
         if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
             server_pause_accept(server, errno);
         return errno == ECONNABORTED;
     }
-    refuse = atomic_load(&server->conns.n_open) >= server->options.max_clients;
-    if (refuse)
+    if (atomic_load(&server->conns.n_open) >= server->options.max_clients) {
         log_client("a client was refused: there are %u already (--max-clients)",
                    server->options.max_clients);
-    r = conns_open(&server->conns, sock, refuse);
+        backend = NULL;
+    }
+    r = conns_open(&server->conns, sock, backend);
     if (r < 0)
         server_pause_accept(server, -r);
     return r == 0;
 }
 
-static void server_accept(struct server *server, unsigned most)
+static void server_accept(struct server *server, const struct server_endpoint *endpoint,
+                          unsigned most)
 {
     /* The first thread of all is started here. If it cannot be had, clients had better wait in the
      * listener's queue than on a connection that nobody reads. */
@@ -91,7 +104,7 @@ static void server_accept(struct server *server, unsigned most)
         server_pause_accept(server, EAGAIN);
         return;
     }
-    while (most-- > 0 && server_accept_one(server))
+    while (most-- > 0 && server_accept_one(server, endpoint))
         ;
 }
 
@@ -153,27 +166,33 @@ static bool server_take_signal(struct server *server)
 
 static void server_serve(struct server *server)
 {
+    const unsigned n_endpoints = server->options.n_endpoints;
+    struct pollfd fds[2 + SERVER_ENDPOINTS_MAX] = {
+        {.fd = server->signal_fd, .events = POLLIN},
+        {.fd = server->conns.tick_fd, .events = POLLIN},
+    };
+
+    for (unsigned i = 0; i < n_endpoints; i++)
+        fds[2 + i] = (struct pollfd){.fd = server->options.endpoints[i].listener, .events = POLLIN};
     for (;;) {
         int64_t now = clock_now_ms();
-        struct pollfd fds[] = {
-            {.fd = server->signal_fd, .events = POLLIN},
-            {.fd = server->conns.tick_fd, .events = POLLIN},
-            {.fd = server->listener, .events = POLLIN},
-        };
 
         if (server->accept_paused_until_ms && now >= server->accept_paused_until_ms)
             server->accept_paused_until_ms = 0;
         server_feed_watchdog(server, now);
         if (server->options.notify->sock >= 0)
             server_tell_status(server, now);
-        if (poll(fds, server->accept_paused_until_ms ? 2 : 3, server_timeout(server, now)) <= 0)
+        if (poll(fds, server->accept_paused_until_ms ? 2 : 2 + n_endpoints,
+                 server_timeout(server, now)) <= 0)
             continue;
         if (fds[0].revents && server_take_signal(server))
             return;
         if (fds[1].revents)
             conns_tick(&server->conns);
-        if (fds[2].revents)
-            server_accept(server, SERVER_ACCEPT_BATCH);
+        for (unsigned i = 0; i < n_endpoints && !server->accept_paused_until_ms; i++) {
+            if (fds[2 + i].revents)
+                server_accept(server, &server->options.endpoints[i], SERVER_ACCEPT_BATCH);
+        }
     }
 }
 
@@ -208,10 +227,10 @@ static enum server_end server_stop(struct server *server)
     if (server->options.unpublish) {
         server->options.unpublish(server->options.context);
         /* Who had found us in time is a client like any other; and the queue is bounded. */
-        server_accept(server, UINT32_MAX);
+        for (unsigned i = 0; i < server->options.n_endpoints; i++)
+            server_accept(server, &server->options.endpoints[i], UINT32_MAX);
     }
-    close(server->listener);
-    server->listener = -1;
+    server_close_listeners(server);
 
     conns_stop(&server->conns);
     if (!server_await_drained(

@@ -16,17 +16,26 @@
 #include "serve/notify.h"
 #include "serve/pool.h"
 
+#define SERVER_ENDPOINTS_MAX 16
+
+/* A listening socket and who executes what its clients send. */
+struct server_endpoint {
+    int listener;                  /* owned by the server once it is given to server_init */
+    const struct backend *backend; /* borrowed */
+};
+
 struct server_options {
+    struct server_endpoint endpoints[SERVER_ENDPOINTS_MAX];
+    unsigned n_endpoints;
     unsigned max_clients;
     unsigned max_threads;
     unsigned n_slots; /* the limit on open fds */
     int64_t client_timeout_ms;
     int64_t stop_timeout_ms;
-    const struct backend *backend; /* borrowed */
-    struct notify *notify;         /* borrowed */
+    struct notify *notify; /* borrowed */
 
-    /* Called once when the server stops, before its socket is closed: nobody shall find it any
-     * more. NULL: the name is not ours. */
+    /* Called once when the server stops, before its sockets are closed: nobody shall find them any
+     * more. NULL: their names are not ours. */
     void (*unpublish)(void *context);
     void *context;
 };
@@ -51,11 +60,10 @@ enum server_end {
 
 /*
  * Everything that has to exist before a sandbox. signal_fd reads the signals that stop the server,
- * which every thread has blocked. Takes over listener and signal_fd, also on failure. Returns 0 or
- * a negative errno; a half-made server may be given to server_deinit.
+ * which every thread has blocked. Takes over signal_fd and the listeners, also on failure. Returns
+ * 0 or a negative errno; then everything has been released.
  */
-int server_init(struct server *server, const struct server_options *options, int listener,
-                int signal_fd);
+int server_init(struct server *server, const struct server_options *options, int signal_fd);
 
 /* Not after SERVER_CUT: threads are still using it. */
 void server_deinit(struct server *server);
