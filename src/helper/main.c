@@ -8,12 +8,9 @@
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -29,11 +26,10 @@
 #include "helper/sandbox.h"
 #include "serve/listen.h"
 #include "serve/notify.h"
+#include "serve/process.h"
 #include "serve/server.h"
 
-#define MAIN_FDS_MAX      65536
-#define MAIN_FDS_RESERVED 300 /* for ourselves, and for a message with as many fds as can be */
-#define MAIN_ERROR_SIZE   512
+#define MAIN_ERROR_SIZE 512
 
 struct helper {
     int argc;
@@ -79,27 +75,8 @@ static int tidy_process(struct helper *helper)
 /* Before anything can take time: a signal that comes during the start waits for the loop. */
 static int block_signals(struct helper *helper)
 {
-    sigset_t all, stopping;
-
-    /* Faults stay what they are; everything else would interrupt commands on /dev/sgN, which then
-     * go on by themselves with an unknown outcome. */
-    sigfillset(&all);
-    sigdelset(&all, SIGSEGV);
-    sigdelset(&all, SIGBUS);
-    sigdelset(&all, SIGFPE);
-    sigdelset(&all, SIGILL);
-    sigdelset(&all, SIGABRT);
-    sigdelset(&all, SIGTRAP);
-    sigdelset(&all, SIGSYS);
-    sigprocmask(SIG_SETMASK, &all, NULL);
-    signal(SIGPIPE, SIG_IGN);
-
-    sigemptyset(&stopping);
-    sigaddset(&stopping, SIGTERM);
-    sigaddset(&stopping, SIGINT);
-    sigaddset(&stopping, SIGHUP);
-    helper->signal_fd = signalfd(-1, &stopping, SFD_CLOEXEC | SFD_NONBLOCK);
-    return helper->signal_fd < 0 ? -errno : 0;
+    helper->signal_fd = process_block_signals();
+    return helper->signal_fd < 0 ? helper->signal_fd : 0;
 }
 
 static int read_options(struct helper *helper)
@@ -133,25 +110,21 @@ static int go_to_background(struct helper *helper)
 
 static int raise_fd_limit(struct helper *helper)
 {
-    struct rlimit limit;
+    struct options *options = &helper->options;
+    int n_fds = process_raise_fd_limit();
     unsigned room;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return -errno;
-    limit.rlim_cur = limit.rlim_max < MAIN_FDS_MAX ? limit.rlim_max : MAIN_FDS_MAX;
-    if (setrlimit(RLIMIT_NOFILE, &limit) < 0 && getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return -errno;
-    helper->n_fds = (unsigned)limit.rlim_cur;
-
-    /* Each client needs its own fd and a place for the one that it sends. */
-    room = helper->n_fds > MAIN_FDS_RESERVED + 2 ? (helper->n_fds - MAIN_FDS_RESERVED) / 2 : 1;
-    if (!helper->options.max_clients)
-        helper->options.max_clients = room;
-    else if (helper->options.max_clients > room)
+    if (n_fds < 0)
+        return n_fds;
+    helper->n_fds = (unsigned)n_fds;
+    room = process_client_room(helper->n_fds);
+    if (!options->max_clients)
+        options->max_clients = room;
+    else if (options->max_clients > room)
         log_warning("--max-clients=%u: the limit of %u open files leaves room for %u",
-                    helper->options.max_clients, helper->n_fds, room);
-    if (!helper->options.max_threads)
-        helper->options.max_threads = helper->options.max_clients + 1;
+                    options->max_clients, helper->n_fds, room);
+    if (!options->max_threads)
+        options->max_threads = options->max_clients + 1;
     return 0;
 }
 

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Signals are heard by signalfd in one place; there are no handlers and nothing is restarted. */
+#include "serve/process.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+
+#define PROCESS_FDS_MAX 65536
+
+int process_block_signals(void)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
+    static const int endings[] = {SIGTERM, SIGINT, SIGHUP};
+    sigset_t blocked, heard;
+    int fd;
+
+    sigfillset(&blocked);
+    for (unsigned i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+        sigdelset(&blocked, faults[i]);
+    if (sigprocmask(SIG_SETMASK, &blocked, NULL) < 0)
+        return -errno;
+    signal(SIGPIPE, SIG_IGN);
+
+    sigemptyset(&heard);
+    for (unsigned i = 0; i < sizeof(endings) / sizeof(endings[0]); i++)
+        sigaddset(&heard, endings[i]);
+    fd = signalfd(-1, &heard, SFD_CLOEXEC | SFD_NONBLOCK);
+    return fd < 0 ? -errno : fd;
+}
+
+int process_raise_fd_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return -errno;
+    limit.rlim_cur = limit.rlim_max < PROCESS_FDS_MAX ? limit.rlim_max : PROCESS_FDS_MAX;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0 && getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return -errno;
+    return (int)limit.rlim_cur;
+}
+
+unsigned process_client_room(unsigned n_fds)
+{
+    return n_fds > PROCESS_FDS_RESERVED + 2 ? (n_fds - PROCESS_FDS_RESERVED) / 2 : 1;
+}
