@@ -54,6 +54,13 @@ void log_set_level(enum log_level level)
     log_state.level = level;
 }
 
+enum log_level log_level_from(bool quiet, unsigned verbose)
+{
+    if (quiet)
+        return LOG_LEVEL_QUIET;
+    return verbose < 2 ? LOG_LEVEL_CLIENTS + verbose : LOG_LEVEL_DEBUG;
+}
+
 enum log_level log_get_level(void)
 {
     return log_state.level;

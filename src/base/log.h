@@ -26,6 +26,9 @@ enum log_level {
 void log_set_name(const char *name);
 
 void log_set_level(enum log_level level);
+
+/* What -q and a number of -v come to. */
+enum log_level log_level_from(bool quiet, unsigned verbose);
 enum log_level log_get_level(void);
 
 /*

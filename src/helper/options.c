@@ -413,9 +413,7 @@ enum options_verdict options_parse(struct options *options, int argc, char **arg
         options->gid = parser.user_gid;
     if (!parser.log_given)
         options->syslog = options->daemon;
-    options->level = parser.quiet ? LOG_LEVEL_QUIET
-                                  : (parser.verbose < 2 ? LOG_LEVEL_CLIENTS + parser.verbose
-                                                        : LOG_LEVEL_DEBUG);
+    options->level = log_level_from(parser.quiet, parser.verbose);
     return OPTIONS_RUN;
 }
 

@@ -19,7 +19,8 @@
 int process_block_signals(void);
 
 /*
- * Raise the soft limit on open fds to the hard one, at most 65,536. Returns it, or a negative errno.
+ * Raise the soft limit on open fds to the hard one, at most 65,536. Returns it, or a negative
+ * errno.
  */
 int process_raise_fd_limit(void);
 
