@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What the tests of this suite are given: devices, helpers, connections, exact comparison."""
+import os
+import shutil
+import sys
+import tempfile
+from typing import Callable, List, Optional, Sequence
+
+from support import loop, procfs, scsi, standin, tap
+from support.client import Connection, Disconnected, Reply
+from support.process import Helper, Program, adopt_orphans
+
+PEER = "/usr/bin/qemu-pr-helper"
+
+#: What a device answers unless a test scripts something else.
+DEFAULT_DATA = scsi.read_keys_data(0x1122334455667788)
+
+
+class Disk:
+    """A loop device together with the answers scripted for it."""
+
+    def __init__(self, device: loop.Loop, answers: standin.Device):
+        self.path = device.path
+        self.rdev = device.rdev
+        self.open = device.open
+        self.partition_path = device.partition_path
+        self.answer = answers.answer
+        self.hold = answers.hold
+        self.release = answers.release
+        self.calls = answers.calls
+        self.wait_running = answers.wait_running
+        self.close = device.close
+        self._answers = answers
+
+    @property
+    def running(self) -> int:
+        return self._answers.running
+
+    @property
+    def entered(self) -> int:
+        return self._answers.entered
+
+
+class Lab:
+    """What a run shares: a directory, the stand-in, devices, and one helper with no options."""
+
+    def __init__(self, build: str, target: str, binary: Optional[str],
+                 helper_arguments: Sequence[str]):
+        self.build = build
+        self.peer = target == "peer"
+        self.binary = binary or (PEER if self.peer else os.path.join(build, "qemu-pr-helper"))
+        self.helper_arguments = list(helper_arguments)
+        library = os.path.join(build, "tests", "standin", "libsgio.so")
+        for needed in (self.binary, library):
+            if not os.access(needed, os.R_OK):
+                sys.exit(f"{needed} is missing: build first, or name another --build or --helper")
+        adopt_orphans()
+        self.directory = tempfile.mkdtemp(prefix="prh-")
+        os.chmod(self.directory, 0o711)
+        self.control = standin.Control(self.directory, library)
+        self._disks: List[Disk] = []
+        self._no_disk: Optional[str] = None
+        self._shared: Optional[Helper] = None
+        self._count = 0
+
+    def close(self) -> None:
+        if self._shared:
+            self._shared.close()
+        for disk in self._disks:
+            disk.release()
+            disk.close()
+        shutil.rmtree(self.directory)
+
+    def make_directory(self) -> str:
+        self._count += 1
+        path = os.path.join(self.directory, str(self._count))
+        os.mkdir(path, 0o755)
+        return path
+
+    def disk(self, number: int) -> Disk:
+        """The same devices in every test."""
+        if self._no_disk:
+            raise tap.Skip(self._no_disk)
+        while len(self._disks) <= number:
+            try:
+                self._disks.append(self.make_disk())
+            except loop.Unavailable as reason:
+                self._no_disk = str(reason)
+                raise tap.Skip(self._no_disk) from None
+        return self._disks[number]
+
+    def make_disk(self, partition: bool = False) -> Disk:
+        device = loop.Loop(self.make_directory(), partition=partition)
+        disk = Disk(device, self.control.device(device.rdev))
+        disk.answer(DEFAULT_DATA)
+        return disk
+
+    def reset(self) -> None:
+        """Before each test: devices answer, nothing has been asked of them."""
+        for disk in self._disks:
+            disk.release()
+            disk.wait_running(0)
+            disk.answer(DEFAULT_DATA)
+        self.control.forget()
+
+    def shared(self) -> Helper:
+        if self._shared and not self._shared.running:
+            self._shared.close()
+            self._shared = None
+        if not self._shared:
+            self._shared = Helper(self.binary, self.make_directory(), self.helper_arguments,
+                                  env=self.control.environment()).wait_ready()
+        return self._shared
+
+
+class Context(tap.Context):
+    def __init__(self, lab: Lab):
+        super().__init__()
+        self.lab = lab
+        self.peer = lab.peer
+        self.programs: List[Program] = []
+        self._shared: Optional[Helper] = None
+        lab.reset()
+
+    # -- devices
+
+    @property
+    def disk(self) -> Disk:
+        return self.lab.disk(0)
+
+    @property
+    def other_disk(self) -> Disk:
+        return self.lab.disk(1)
+
+    def open(self, path: str, flags: int = os.O_RDWR) -> int:
+        """An fd that is closed at the end of the test."""
+        return self.own(os.open(path, flags | os.O_CLOEXEC))
+
+    def own(self, fd: int) -> int:
+        def close() -> None:
+            try:
+                os.close(fd)
+            except OSError:
+                pass  # the test was faster
+        self.cleanup.callback(close)
+        return fd
+
+    # -- helpers
+
+    def directory(self) -> str:
+        return self.lab.make_directory()
+
+    @property
+    def helper(self) -> Helper:
+        """The helper without options that all tests share. It must survive each of them."""
+        if not self._shared:
+            self._shared = self.lab.shared()
+            self.programs.append(self._shared)
+            self.cleanup.callback(self._survived, self._shared)
+        return self._shared
+
+    def _survived(self, helper: Helper) -> None:
+        if not helper.running and sys.exc_info()[0] is None:
+            raise AssertionError(f"the helper died: {helper.process.returncode}")
+
+    def start(self, *options: str, ready: bool = True, directory: Optional[str] = None,
+              env: Optional[dict] = None, standin_env: bool = True, **arguments) -> Helper:
+        """A helper of the test's own, ended with it."""
+        variables = self.lab.control.environment() if standin_env else {}
+        variables.update(env or {})
+        helper = Helper(self.lab.binary, directory or self.directory(),
+                        [*self.lab.helper_arguments, *options], env=variables, **arguments)
+        self.programs.append(helper)
+        self.cleanup.callback(helper.close)
+        return helper.wait_ready() if ready else helper
+
+    def run(self, *argv: str, env: Optional[dict] = None, **arguments) -> Program:
+        """The helper's program with exactly these arguments, until it ends."""
+        program = Program([self.lab.binary, *argv], self.directory(),
+                          env={**self.lab.control.environment(), **(env or {})}, **arguments)
+        self.programs.append(program)
+        self.cleanup.callback(program.close)
+        program.wait_exit()
+        return program
+
+    def connect(self, helper: Optional[Helper] = None, **arguments) -> Connection:
+        connection = Connection((helper or self.helper).socket_path, **arguments)
+        self.cleanup.callback(connection.close)
+        return connection
+
+    def log(self) -> str:
+        parts = []
+        for program in self.programs:
+            try:
+                lines = program.log().splitlines()[-8:]
+            except FileNotFoundError:
+                continue
+            state = "running" if program.running else f"ended with {program.process.returncode}"
+            parts.append(f"{' '.join(program.argv)}: {state}")
+            parts += ["    " + line for line in lines]
+        return "\n".join(parts)
+
+    # -- exact answers
+
+    def ask(self, cdb: bytes, fd: int, wanted: Reply, parameters: bytes = b"",
+            helper: Optional[Helper] = None, what: str = "answer") -> None:
+        """One command on a connection of its own: every byte up to the end of file is compared."""
+        with Connection((helper or self.helper).socket_path) as connection:
+            connection.send_request(cdb, [fd], parameters)
+            self.answered(connection, wanted, what=what)
+
+    def answered(self, connection: Connection, *wanted: Reply, what: str = "answer") -> None:
+        """These replies come, then, as we send no more, the end: not one byte besides."""
+        connection.end()
+        self.equal(connection.receive_rest(), b"".join(reply.encode() for reply in wanted), what)
+
+    def replied(self, connection: Connection, wanted: Reply, what: str = "answer") -> None:
+        """The next bytes are this reply; the connection goes on."""
+        got = b""
+        try:
+            got = connection.receive(len(wanted.encode()))
+        except Disconnected as error:
+            got = error.received
+        self.equal(got, wanted.encode(), what)
+
+    def dropped(self, connection: Connection, what: str = "sent before closing") -> None:
+        """The helper closes without having sent anything (else)."""
+        self.equal(connection.receive_rest(), b"", what)
+
+    # -- waiting
+
+    def eventually(self, what: str, condition: Callable[[], bool], timeout: float = 10.0,
+                   helper: Optional[Helper] = None) -> None:
+        (helper or self.helper).wait_until(what, condition, timeout)
+
+    def gone(self, pid: int, what: str, timeout: float = 10.0) -> None:
+        self.check(procfs.wait_gone(pid, timeout), f"{what} (pid {pid}) is still there")

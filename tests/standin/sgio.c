@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * SCSI persistent reservations where there is no SCSI: preloaded into a program, this library
+ * answers ioctl(SG_IO) on loop devices the way the kernel answers it on a disk. Every other ioctl,
+ * and SG_IO on anything else, goes to the kernel.
+ *
+ * SGIO_CONTROL=FILE names a control block (sgio.h) through which a test scripts each device and
+ * reads back what it was sent. It is mapped before main(), so a program may lock itself up later.
+ * Without it every command is answered GOOD, with the READ KEYS data of one registered key.
+ * SGIO_ANY_FD=1 is for benchmarks: SG_IO is answered on whatever fd it comes, by the first slot of
+ * the control block if there is one, without any system call.
+ *
+ * The caller may run under a system call filter, so the path of an SG_IO uses nothing but fstat,
+ * fcntl(F_GETFL) and futex. fds are not remembered: their numbers are reused at once.
+ *
+ * Built by Meson; by hand: cc -shared -fPIC -o libsgio.so sgio.c
+ */
+
+#define _GNU_SOURCE
+#include "sgio.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <scsi/sg.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#define LOOP_MAJOR 7
+#define FOREVER    UINT32_MAX
+/* The kernel refuses a longer command or transfer: sizeof(scmd->cmnd), and a common disk's
+ * max_hw_sectors. */
+#define COMMAND_MAX  SGIO_CDB_MAX
+#define TRANSFER_MAX (512 * 1024)
+
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+
+static struct sgio_control *control;
+static bool any_fd;
+
+/* PRgeneration 1, additional length 8, the key "standin\0". */
+static const uint8_t one_key[16] = {0, 0, 0, 1, 0, 0, 0, 8, 's', 't', 'a', 'n', 'd', 'i', 'n', 0};
+
+__attribute__((constructor)) static void sgio_open(void)
+{
+    const char *path = getenv("SGIO_CONTROL");
+    const char *any = getenv("SGIO_ANY_FD");
+    void *map;
+    int fd;
+
+    any_fd = any && strcmp(any, "1") == 0;
+    if (!path)
+        return;
+    fd = open(path, O_RDWR | O_CLOEXEC);
+    map = fd < 0 ? MAP_FAILED
+                 : mmap(NULL, sizeof(*control), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (map == MAP_FAILED || ((struct sgio_control *)map)->magic != SGIO_MAGIC) {
+        /* Going on would send commands of a test to whatever the fd is. */
+        fprintf(stderr, "sgio: %s: no control block\n", path);
+        _exit(127);
+    }
+    close(fd);
+    control = map;
+}
+
+/* Wait until *word is no longer value, or for us microseconds. Returns as the system call does. */
+static long sgio_wait(uint32_t *word, uint32_t value, uint32_t us)
+{
+    /* The layout that SYS_futex takes on every architecture, whatever time_t is. */
+    long timeout[2] = {us / 1000000, us % 1000000 * 1000L};
+
+    return syscall(SYS_futex, word, FUTEX_WAIT, value, us == FOREVER ? NULL : timeout, NULL, 0);
+}
+
+/* No other sleep is sure to be allowed: wait on a word that nobody wakes. */
+static void sgio_delay(uint32_t us)
+{
+    uint32_t never = 0;
+
+    while (sgio_wait(&never, 0, us) == 0 || errno != ETIMEDOUT)
+        ; /* a command in the kernel is not interruptible */
+}
+
+static struct sgio_device *sgio_find(uint64_t rdev)
+{
+    if (!control)
+        return NULL;
+    for (unsigned i = 0; i < SGIO_DEVICES && control->device[i].rdev; i++) {
+        struct sgio_device *device = &control->device[i];
+        if (device->rdev == rdev || (device->rdev == SGIO_EVERY_LOOP && major(rdev) == LOOP_MAJOR))
+            return device;
+    }
+    return NULL;
+}
+
+static void sgio_record(const sg_io_hdr_t *header, uint64_t rdev, int access)
+{
+    uint32_t number = __atomic_add_fetch(&control->calls, 1, __ATOMIC_RELAXED);
+    struct sgio_call *call = &control->call[(number - 1) % SGIO_CALLS];
+
+    __atomic_store_n(&call->number, 0, __ATOMIC_RELEASE);
+    call->rdev = rdev;
+    call->interface_id = header->interface_id;
+    call->direction = header->dxfer_direction;
+    call->command_size = header->cmd_len;
+    call->sense_room = header->mx_sb_len;
+    call->transfer_size = header->dxfer_len;
+    call->has_buffer = header->dxferp != NULL;
+    call->timeout_ms = header->timeout;
+    call->flags = header->flags;
+    call->access = access;
+    memset(call->cdb, 0, sizeof(call->cdb));
+    if (header->cmdp)
+        memcpy(call->cdb, header->cmdp, MIN(header->cmd_len, sizeof(call->cdb)));
+    if (header->dxfer_direction == SG_DXFER_TO_DEV && header->dxferp)
+        memcpy(control->parameters[(number - 1) % SGIO_PARAMETERS], header->dxferp,
+               MIN(header->dxfer_len, SGIO_PARAMETER_MAX));
+    __atomic_store_n(&call->number, number, __ATOMIC_RELEASE);
+}
+
+/* The checks of the kernel's own SG_IO, in its order. Returns an errno, 0 if it would go on. */
+static int sgio_check(const sg_io_hdr_t *header)
+{
+    if (!header)
+        return EFAULT;
+    if (header->interface_id != 'S')
+        return EINVAL;
+    if (header->dxfer_len > TRANSFER_MAX)
+        return EIO;
+    if (header->dxfer_len != 0 && header->dxfer_direction != SG_DXFER_TO_DEV &&
+        header->dxfer_direction != SG_DXFER_FROM_DEV &&
+        header->dxfer_direction != SG_DXFER_TO_FROM_DEV)
+        return EINVAL;
+    if (header->cmd_len > COMMAND_MAX || header->iovec_count != 0)
+        return EINVAL;
+    if (!header->cmdp || (header->dxfer_len != 0 && !header->dxferp))
+        return EFAULT;
+    return 0;
+}
+
+static void sgio_answer(const struct sgio_device *device, sg_io_hdr_t *header)
+{
+    const uint8_t *data = device ? device->data : one_key;
+    uint32_t data_size = device ? device->data_size : sizeof(one_key);
+    uint32_t moved = header->dxfer_len;
+
+    header->status = device ? device->status : 0;
+    header->host_status = device ? device->host_status : 0;
+    header->driver_status = device ? device->driver_status : 0;
+    header->masked_status = (header->status >> 1) & 0x1f;
+    header->msg_status = 0;
+    header->sb_len_wr = 0;
+    header->duration = device ? device->delay_us / 1000 : 0;
+    if (header->dxfer_direction == SG_DXFER_FROM_DEV) {
+        moved = MIN(header->dxfer_len, data_size);
+        memcpy(header->dxferp, data, moved);
+    }
+    header->resid = device && device->fixed_residual ? device->residual
+                                                     : (int)(header->dxfer_len - moved);
+    if (device && device->sense_size && header->sbp) {
+        header->sb_len_wr = MIN(device->sense_size, header->mx_sb_len);
+        memcpy(header->sbp, device->sense, header->sb_len_wr);
+    }
+    header->info = header->masked_status || header->host_status || header->driver_status
+                       ? SG_INFO_CHECK
+                       : SG_INFO_OK;
+}
+
+/* One SG_IO on a device of ours; device is NULL if nothing is scripted for it. Returns an errno. */
+static int sgio_execute(struct sgio_device *device, sg_io_hdr_t *header, uint64_t rdev, int access)
+{
+    int error = sgio_check(header);
+    uint32_t hold;
+
+    if (error)
+        return error;
+    if (control)
+        sgio_record(header, rdev, access);
+    if (!device) {
+        sgio_answer(NULL, header);
+        return 0;
+    }
+
+    __atomic_add_fetch(&device->entered, 1, __ATOMIC_RELEASE);
+    if (device->delay_us)
+        sgio_delay(device->delay_us);
+    while ((hold = __atomic_load_n(&device->hold, __ATOMIC_ACQUIRE)) != 0)
+        sgio_wait(&device->hold, hold, FOREVER);
+    if (device->error && __atomic_load_n(&device->error_calls, __ATOMIC_RELAXED) != 0) {
+        if (device->error_calls > 0)
+            __atomic_sub_fetch(&device->error_calls, 1, __ATOMIC_RELAXED);
+        error = device->error;
+    } else {
+        sgio_answer(device, header);
+    }
+    __atomic_add_fetch(&device->left, 1, __ATOMIC_RELEASE);
+    return error;
+}
+
+static int sgio_ioctl(int fd, unsigned long request, void *argument)
+{
+    struct stat status;
+    struct sgio_device *device;
+    int access, error;
+
+    if (request != SG_IO)
+        return (int)syscall(SYS_ioctl, fd, request, argument);
+    if (any_fd) {
+        device = control && control->device[0].rdev ? &control->device[0] : NULL;
+        error = sgio_execute(device, argument, 0, 0);
+    } else {
+        if (fstat(fd, &status) < 0)
+            return -1;
+        access = fcntl(fd, F_GETFL);
+        device = sgio_find(status.st_rdev);
+        if (access < 0 || !S_ISBLK(status.st_mode) ||
+            (!device && major(status.st_rdev) != LOOP_MAJOR))
+            return (int)syscall(SYS_ioctl, fd, request, argument);
+        /* Such an fd names a file without having it open: no ioctl reaches the device. */
+        error = access & O_PATH ? EBADF : sgio_execute(device, argument, status.st_rdev, access);
+    }
+    if (error) {
+        errno = error;
+        return -1;
+    }
+    return 0;
+}
+
+/* The two C libraries disagree about the type of a request. */
+#ifdef __GLIBC__
+int ioctl(int fd, unsigned long request, ...);
+int ioctl(int fd, unsigned long request, ...)
+#else
+int ioctl(int fd, int request, ...);
+int ioctl(int fd, int request, ...)
+#endif
+{
+    va_list arguments;
+    void *argument;
+
+    va_start(arguments, request);
+    argument = va_arg(arguments, void *);
+    va_end(arguments);
+    return sgio_ioctl(fd, (unsigned int)request, argument);
+}

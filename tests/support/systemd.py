@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What a service manager does for a service: listening sockets and the notification socket."""
+import os
+import select
+import socket
+import time
+from typing import Dict, List
+
+from . import scaled
+
+
+class Notify:
+    """The receiving end of NOTIFY_SOCKET."""
+
+    def __init__(self, directory: str):
+        self.path = os.path.join(directory, "notify")
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self.socket.bind(self.path)
+        os.chmod(self.path, 0o777)
+        self.socket.setblocking(False)
+        self.lines: List[str] = []
+
+    def environment(self) -> Dict[str, str]:
+        return {"NOTIFY_SOCKET": self.path}
+
+    def collect(self) -> List[str]:
+        """Every assignment received so far, in order."""
+        while True:
+            try:
+                self.lines += self.socket.recv(65536).decode("utf-8").splitlines()
+            except BlockingIOError:
+                return self.lines
+
+    def wait(self, text: str, timeout: float = 10.0, count: int = 1) -> None:
+        """Until assignments that start with text have come count times."""
+        deadline = time.monotonic() + scaled(timeout)
+        while sum(line.startswith(text) for line in self.collect()) < count:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self.socket], [], [], left)[0]:
+                raise AssertionError(f"no {text!r} (wanted: {count}) among {self.lines}")
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+def activation(argv: List[str], count: str = "1", pid: str = "$$") -> List[str]:
+    """argv started with LISTEN_PID (the shell expands it, $$ is the right one) and LISTEN_FDS."""
+    return ["/bin/sh", "-c", f'LISTEN_PID={pid} LISTEN_FDS={count} exec "$@"', "sh"] + argv
