@@ -224,8 +224,8 @@ class Context(tap.Context):
         self.equal(got, wanted.encode(), what)
 
     def dropped(self, connection: Connection, what: str = "sent before closing") -> None:
-        """The helper closes without having sent anything (else)."""
-        self.equal(connection.receive_rest(), b"", what)
+        """The helper closes, of itself and without having sent anything (else)."""
+        self.equal(connection.receive_some(), b"", what)
 
     # -- waiting
 

@@ -103,14 +103,18 @@ class Connection:
         except Disconnected:
             pass
 
+    def receive_some(self, most: int = 65536) -> bytes:
+        """What has come, at least one byte; nothing at the end of file."""
+        try:
+            return self.socket.recv(most)
+        except ConnectionResetError:
+            return b""
+
     def receive(self, size: int) -> bytes:
         """Exactly size bytes, else Disconnected."""
         data = bytearray()
         while len(data) < size:
-            try:
-                piece = self.socket.recv(size - len(data))
-            except ConnectionResetError:
-                piece = b""
+            piece = self.receive_some(size - len(data))
             if not piece:
                 raise Disconnected(bytes(data))
             data += piece
@@ -119,14 +123,9 @@ class Connection:
     def receive_rest(self) -> bytes:
         """All bytes up to the end of file."""
         data = bytearray()
-        while True:
-            try:
-                piece = self.socket.recv(65536)
-            except ConnectionResetError:
-                piece = b""
-            if not piece:
-                return bytes(data)
+        while piece := self.receive_some():
             data += piece
+        return bytes(data)
 
     def end(self) -> None:
         """Nothing more will be sent; the other direction stays open."""
