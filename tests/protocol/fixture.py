@@ -23,12 +23,13 @@ class Disk:
         self.path = device.path
         self.rdev = device.rdev
         self.open = device.open
-        self.partition_path = device.partition_path
+        self.make_partition = device.make_partition
         self.answer = answers.answer
         self.hold = answers.hold
         self.release = answers.release
         self.calls = answers.calls
         self.wait_running = answers.wait_running
+        self.settle = answers.settle
         self.close = device.close
         self._answers = answers
 
@@ -64,8 +65,7 @@ class Lab:
         self._count = 0
 
     def close(self) -> None:
-        if self._shared:
-            self._shared.close()
+        self.discard_shared()
         for disk in self._disks:
             disk.release()
             disk.close()
@@ -89,27 +89,47 @@ class Lab:
                 raise tap.Skip(self._no_disk) from None
         return self._disks[number]
 
-    def make_disk(self, partition: bool = False) -> Disk:
-        device = loop.Loop(self.make_directory(), partition=partition)
+    def make_disk(self) -> Disk:
+        device = loop.Loop(self.make_directory())
         disk = Disk(device, self.control.device(device.rdev))
         disk.answer(DEFAULT_DATA)
         return disk
 
     def reset(self) -> None:
-        """Before each test: devices answer, nothing has been asked of them."""
+        """Before each test: the shared helper runs, devices answer, nothing was asked of them."""
         for disk in self._disks:
-            disk.release()
-            disk.wait_running(0)
+            # Helpers are killed at the end of their test, with what they were doing; only the
+            # shared one could still be at something.
+            if not disk.settle():
+                self.discard_shared()
             disk.answer(DEFAULT_DATA)
+        if not self._shared or not self._shared.running:
+            self._start_shared()
         self.control.forget()
 
-    def shared(self) -> Helper:
-        if self._shared and not self._shared.running:
+    def discard_shared(self) -> None:
+        if self._shared:
             self._shared.close()
             self._shared = None
-        if not self._shared:
-            self._shared = Helper(self.binary, self.make_directory(), self.helper_arguments,
-                                  env=self.control.environment()).wait_ready()
+
+    def _start_shared(self) -> None:
+        self.discard_shared()
+        self._shared = Helper(self.binary, self.make_directory(), self.helper_arguments,
+                              env=self.control.environment()).wait_ready()
+        # One command, so that what is opened at the first need is open before fds are counted.
+        try:
+            disk = self.disk(0)
+        except tap.Skip:
+            return
+        fd = disk.open(os.O_RDONLY)
+        try:
+            with Connection(self._shared.socket_path) as connection:
+                connection.command(scsi.pr_in(0), fd)
+        finally:
+            os.close(fd)
+
+    def shared(self) -> Helper:
+        assert self._shared
         return self._shared
 
 
@@ -156,12 +176,15 @@ class Context(tap.Context):
         if not self._shared:
             self._shared = self.lab.shared()
             self.programs.append(self._shared)
-            self.cleanup.callback(self._survived, self._shared)
+            self.cleanup.push(self._after_shared)
         return self._shared
 
-    def _survived(self, helper: Helper) -> None:
-        if not helper.running and sys.exc_info()[0] is None:
-            raise AssertionError(f"the helper died: {helper.process.returncode}")
+    def _after_shared(self, failure, *_) -> None:
+        assert self._shared
+        if failure:
+            self.lab.discard_shared()  # it may just be dying, or hold what the test left behind
+        elif not self._shared.running:
+            raise AssertionError(f"the helper died: {self._shared.process.returncode}")
 
     def start(self, *options: str, ready: bool = True, directory: Optional[str] = None,
               env: Optional[dict] = None, standin_env: bool = True, **arguments) -> Helper:

@@ -133,9 +133,9 @@ def no_byte_of_another_client_is_seen(t):
         t.disk.answer(CANARY)
         client.send_request(scsi.pr_in(8192), [fds[0]])
         t.replied(client, reply(payload=CANARY))
-        t.disk.answer(status=scsi.CHECK_CONDITION, driver_status=8, sense=CANARY[:96])
+        t.disk.answer(status=scsi.CHECK_CONDITION, driver_status=8, sense=b"\x70" + CANARY[:95])
         client.send_request(scsi.pr_in(8192), [fds[0]])
-        t.replied(client, reply(scsi.CHECK_CONDITION, sense=CANARY[:96]))
+        t.replied(client, reply(scsi.CHECK_CONDITION, sense=b"\x70" + CANARY[:95]))
     t.disk.answer(residual=0)
     t.other_disk.answer(status=scsi.CHECK_CONDITION, driver_status=8, sense=b"\x70")
     for client in clients:  # all at once, so that every thread and buffer is tried
@@ -174,7 +174,7 @@ def error(t, number, wanted):
 def every_other_error(t):
     listed = {errno.EDOM, errno.EBADE, errno.ENODATA, errno.EREMOTEIO, errno.ENOMEM, errno.ENODEV,
               errno.ENOMEDIUM, errno.EINVAL, errno.ENOTTY, errno.EPERM, errno.ENOSPC, errno.EINTR,
-              errno.EAGAIN}
+              errno.EAGAIN, errno.EBADF}  # the last says that the fd is none to send commands on
     for number in [n for n in range(1, 140) if n not in listed] + [512, 4095]:
         t.disk.answer(CANARY, error=number)
         ask_both(t, ABORTED, f", errno {number}")
@@ -385,6 +385,13 @@ def check_condition_without_sense(t):
     for driver_status in (0, 8, 1):
         t.disk.answer(CANARY, status=scsi.CHECK_CONDITION, driver_status=driver_status, residual=0)
         ask_both(t, ABORTED, f", driver_status {driver_status}")
+
+
+@test
+@differs("the peer sends zeros, which is NO SENSE", failure="byte 8 on 00")
+def zeros_are_no_sense(t):
+    t.disk.answer(status=scsi.CHECK_CONDITION, driver_status=8, sense=bytes(18))
+    ask_both(t, ABORTED)
 
 
 @test

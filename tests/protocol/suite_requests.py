@@ -187,11 +187,12 @@ def half_closed_client_gets_its_answer(t):
 def client_gone_while_its_command_runs(t):
     baseline = fd_count(t)
     t.disk.hold()
-    for _ in range(3):
-        connection = t.connect()
+    connections = [t.connect() for _ in range(3)]
+    for number, connection in enumerate(connections, 1):
         connection.send(READ_KEYS, [t.own(t.disk.open())])
-    t.disk.wait_running(3)
-    t.cleanup.close()  # closes the connections and lets the device answer
+        t.disk.wait_running(number)
+    for connection in connections:
+        connection.close()
     t.disk.release()
     nothing_kept(t, baseline)
     t.ask(READ_KEYS, t.own(t.disk.open()), KEYS)

@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Loop devices over sparse files: block devices that a test may do anything to."""
+import ctypes
 import errno
 import fcntl
 import os
 import stat
 import struct
-import time
-from typing import List, Optional
-
-from . import scaled
+from typing import Optional
 
 LOOP_SET_FD = 0x4C00
 LOOP_CLR_FD = 0x4C01
@@ -20,37 +18,34 @@ LO_FLAGS_PARTSCAN = 8
 INFO_HEAD = "<QQQQQIIII"
 INFO_SIZE = 232
 
-SECTOR = 512
+BLKPG = 0x1269
+BLKPG_ADD_PARTITION = 1
+BLKPG_DEL_PARTITION = 2
+#: struct blkpg_partition: start and length in bytes, number, two names.
+PARTITION = "<qqi64s64s4x"
 
 
 class Unavailable(Exception):
     """There are no loop devices here; the message says why."""
 
 
-def partition_table(first: int, count: int) -> bytes:
-    """A master boot record with one partition; sectors."""
-    entry = struct.pack("<B3sB3sII", 0, b"\0\0\0", 0x83, b"\0\0\0", first, count)
-    return (bytes(446) + entry).ljust(510, b"\0") + b"\x55\xaa"
-
-
 class Loop:
     """One loop device. The kernel detaches it at its last close, so nothing is left behind even if
     the run is killed."""
 
-    def __init__(self, directory: str, size: int = 4 << 20, partition: bool = False):
+    def __init__(self, directory: str, size: int = 4 << 20):
         backing = os.path.join(directory, "disk")
         fd = os.open(backing, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             os.unlink(backing)
             os.ftruncate(fd, size)
-            if partition:
-                os.pwrite(fd, partition_table(2048, 2048), 0)
-            self._attach(fd, LO_FLAGS_AUTOCLEAR | (LO_FLAGS_PARTSCAN if partition else 0))
+            self._attach(fd)
         finally:
             os.close(fd)
         self.rdev = os.fstat(self._keep).st_rdev
+        self._partition: Optional[str] = None
 
-    def _attach(self, fd: int, flags: int) -> None:
+    def _attach(self, fd: int) -> None:
         try:
             with open("/dev/loop-control", "rb", buffering=0) as loops:
                 for _ in range(64):
@@ -71,26 +66,34 @@ class Loop:
         except OSError as error:
             raise Unavailable(f"no loop device to be had: {error}") from error
         info = bytearray(INFO_SIZE)
-        struct.pack_into("<I", info, 52, flags)
+        # With the second flag partitions go with the device, should we be killed.
+        struct.pack_into("<I", info, 52, LO_FLAGS_AUTOCLEAR | LO_FLAGS_PARTSCAN)
         fcntl.ioctl(self._keep, LOOP_SET_STATUS64, bytes(info))
 
     def open(self, flags: int = os.O_RDWR) -> int:
         return os.open(self.path, flags | os.O_CLOEXEC)
 
     def close(self) -> None:
+        if self._partition:
+            os.unlink(self._partition)
+            self._tell_partition(BLKPG_DEL_PARTITION)
         os.close(self._keep)
 
-    def partition_path(self) -> Optional[str]:
-        """A node of the first partition, None if the kernel made none."""
-        name = os.path.basename(self.path)
-        number = f"/sys/class/block/{name}/{name}p1/dev"
-        deadline = time.monotonic() + scaled(2)
-        while not os.path.exists(number):
-            if time.monotonic() > deadline:
-                return None
-            time.sleep(0.01)
-        return number
+    def _tell_partition(self, operation: int) -> None:
+        partition = ctypes.create_string_buffer(
+            struct.pack(PARTITION, 1 << 20, 1 << 20, 1, b"", b""))
+        fcntl.ioctl(self._keep, BLKPG, struct.pack("@iiiP", operation, 0, len(partition.raw) - 1,
+                                                   ctypes.addressof(partition)))
 
-
-def devices(directory: str, count: int) -> List[Loop]:
-    return [Loop(directory) for _ in range(count)]
+    def make_partition(self, path: str) -> int:
+        """Make a partition and a node for it at path; its st_rdev."""
+        try:
+            self._tell_partition(BLKPG_ADD_PARTITION)
+            name = os.path.basename(self.path)
+            with open(f"/sys/class/block/{name}/{name}p1/dev", encoding="ascii") as file:
+                rdev = os.makedev(*map(int, file.read().split(":")))
+            os.mknod(path, stat.S_IFBLK | 0o600, rdev)
+        except OSError as error:
+            raise Unavailable(f"no partition to be had on a loop device: {error}") from error
+        self._partition = path
+        return rdev

@@ -121,6 +121,15 @@ class Program:
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 
+    def pause(self) -> None:
+        """Stop every thread; none runs any more when this returns."""
+        self.signal(signal.SIGSTOP)
+        self.wait_until("stopped", lambda: all(state == "T" for state in
+                                               procfs.thread_states(self.pid)))
+
+    def resume(self) -> None:
+        self.signal(signal.SIGCONT)
+
     def stop(self, timeout: float = 10.0) -> int:
         """Ask it to end and wait for that."""
         if self.running:

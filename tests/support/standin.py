@@ -123,6 +123,18 @@ class Device:
     def running(self) -> int:
         return self._slot.entered - self._slot.left
 
+    def settle(self, timeout: float = 0.3) -> bool:
+        """Let everything go and start again from no command. False: some never came back, because
+        their program was killed, or still are on their way."""
+        self.release()
+        deadline = time.monotonic() + scaled(timeout)
+        while self.running:
+            if time.monotonic() > deadline:
+                self._slot.left = self._slot.entered
+                return False
+            time.sleep(0.001)
+        return True
+
     def wait_running(self, count: int, timeout: float = 10.0) -> None:
         """Until count commands are in the device."""
         deadline = time.monotonic() + scaled(timeout)

@@ -215,8 +215,13 @@ def run(tests: Sequence[Test], make_context: Callable[[Test], Context], peer: bo
         try:
             if peer and one.ours:
                 raise Skip(f"not for the peer: {one.ours}")
-            context = make_context(one)
-            failure = _run_one(one, context)
+            context, failure = None, None
+            try:
+                context = make_context(one)
+            except AssertionError as error:
+                failure = f"no test was possible: {error}"
+            if context:
+                failure = _run_one(one, context)
         except Skip as reason:
             print(f"ok {number} - {name} # SKIP {reason}", flush=True)
             continue
@@ -235,7 +240,8 @@ def run(tests: Sequence[Test], make_context: Callable[[Test], Context], peer: bo
             continue
         failed += 1
         print(f"not ok {number} - {name}{taken}", flush=True)
-        for line in (verdict + ("\n" + context.log() if context.log() else "")).splitlines():
+        log = context.log() if context else ""
+        for line in verdict.splitlines() + log.splitlines():
             print(f"# {line}", flush=True)
     sys.stdout.flush()
     return 1 if failed else 0
