@@ -48,16 +48,19 @@ def kill_and_reap(pid: int) -> None:
     reap(pid)
 
 
-def listening(path: str) -> bool:
-    """Whether somebody takes connections on the socket at path. It sees one and loses it again."""
+def serving(path: str, timeout: float = 10.0) -> bool:
+    """Whether a helper greets clients on the socket at path. It has forgotten the one that tried
+    when this returns: an end of file says that it closed its end."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(scaled(5))
+        probe.settimeout(scaled(timeout))
         try:
             probe.connect(path)
-            return True
-        except BlockingIOError:
-            return True  # a full backlog
-        except (FileNotFoundError, ConnectionRefusedError):
+            if len(probe.recv(4, socket.MSG_WAITALL)) != 4:
+                return False
+            probe.sendall(bytes(4))
+            probe.shutdown(socket.SHUT_WR)
+            return probe.recv(1) == b""
+        except (BlockingIOError, FileNotFoundError, ConnectionError):
             return False
 
 
@@ -121,15 +124,6 @@ class Program:
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 
-    def pause(self) -> None:
-        """Stop every thread; none runs any more when this returns."""
-        self.signal(signal.SIGSTOP)
-        self.wait_until("stopped", lambda: all(state == "T" for state in
-                                               procfs.thread_states(self.pid)))
-
-    def resume(self) -> None:
-        self.signal(signal.SIGCONT)
-
     def stop(self, timeout: float = 10.0) -> int:
         """Ask it to end and wait for that."""
         if self.running:
@@ -160,5 +154,5 @@ class Helper(Program):
         super().__init__([*prefix, *wrap(argv + list(options))], directory, **arguments)
 
     def wait_ready(self, timeout: float = 10.0) -> "Helper":
-        self.wait_until("listening", lambda: listening(self.socket_path), timeout)
+        self.wait_until("serving", lambda: serving(self.socket_path), timeout)
         return self

@@ -75,18 +75,6 @@ def fd_limit(pid: int) -> int:
     raise LookupError("no limit on open files")
 
 
-def thread_states(pid: int) -> List[str]:
-    """The state letter of each thread."""
-    found = []
-    for tid in os.listdir(f"/proc/{pid}/task"):
-        try:
-            with open(f"/proc/{pid}/task/{tid}/stat", encoding="ascii", errors="replace") as file:
-                found.append(file.read().rpartition(")")[2].split()[0])
-        except (FileNotFoundError, ProcessLookupError):
-            pass
-    return found
-
-
 def parent(pid: int) -> int:
     with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
         return int(file.read().rpartition(")")[2].split()[1])
