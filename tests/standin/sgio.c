@@ -17,7 +17,9 @@
  * Built by Meson; by hand: cc -shared -fPIC -o libsgio.so sgio.c
  */
 
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include "sgio.h"
 
 #include <errno.h>
