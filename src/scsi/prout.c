@@ -19,7 +19,8 @@
 #define MOVE_APTPL 0x01
 #define MOVE_UNREG 0x02
 
-/* The TRANSPORTID LENGTH of REGISTER AND MOVE is at least this and a multiple of four. */
+/* The least TRANSPORTID LENGTH of REGISTER AND MOVE. A multiple of four it is with any TransportID.
+ */
 #define MOVE_TRANSPORTID_MIN 24
 
 /* The next TransportID of a list with nothing else in it; false at its end, `*ret_bad` at a bad
@@ -44,7 +45,7 @@ static enum prout_result decode_move(const uint8_t *list, size_t length, struct 
     prout->aptpl = list[17] & MOVE_APTPL;
     prout->relative_target_port = load_be16(list + 18);
 
-    if (id_length < MOVE_TRANSPORTID_MIN || id_length % 4 != 0 || id_length > length - PROUT_SIZE)
+    if (id_length < MOVE_TRANSPORTID_MIN || id_length > length - PROUT_SIZE)
         return PROUT_BAD_FIELD;
     prout->transportids = reader_over(list + PROUT_SIZE, id_length);
 

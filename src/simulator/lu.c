@@ -137,8 +137,7 @@ size_t lu_authenticate(const struct lu *lu, const struct lu_command *command,
 
 bool lu_is_holder(const struct lu *lu, size_t registration)
 {
-    return lu->reserved && registration < lu->registrations &&
-           (spc_type_is_all_registrants(lu->type) || registration == lu->holder);
+    return lu->reserved && (spc_type_is_all_registrants(lu->type) || registration == lu->holder);
 }
 
 bool lu_is_initiator_port(const struct lu *lu, unsigned nexus, const struct transportid *id)
@@ -175,7 +174,7 @@ void lu_registration_remove(struct lu *lu, size_t registration)
 void lu_reservation_release(struct lu *lu)
 {
     lu->reserved = false;
-    lu->scope = lu->type = 0;
+    lu->type = 0;
     lu->holder = 0;
 }
 

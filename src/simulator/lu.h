@@ -63,7 +63,7 @@ struct lu {
     struct lu_registration registration[LU_REGISTRATION_MAX]; /* in the order of registration */
     size_t registrations;
     bool reserved;
-    uint8_t scope, type;
+    uint8_t type; /* the scope is always that of the logical unit */
     size_t holder;
     uint32_t generation; /* PRGENERATION */
     bool aptpl;          /* the last valid APTPL: state outlives a loss of power */

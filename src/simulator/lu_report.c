@@ -29,7 +29,7 @@ static size_t read_reservation(const struct lu *lu, uint8_t *data, size_t size)
     struct prin_reservation reservation = {.generation = lu->generation, .held = lu->reserved};
 
     if (lu->reserved) {
-        reservation.scope = lu->scope;
+        reservation.scope = SPC_SCOPE_LOGICAL_UNIT;
         reservation.type = lu->type;
         if (!spc_type_is_all_registrants(lu->type))
             reservation.key = lu->registration[lu->holder].key;
@@ -74,7 +74,7 @@ static size_t read_full_status(const struct lu *lu, uint8_t *data, size_t size)
 
         if (lu_is_holder(lu, i)) {
             registrant.holder = true;
-            registrant.scope = lu->scope;
+            registrant.scope = SPC_SCOPE_LOGICAL_UNIT;
             registrant.type = lu->type;
         }
         prin_registrant_add(&writer, &registrant);

@@ -26,13 +26,11 @@ void lu_prout_reserve(struct lu *lu, struct lu_command *command, struct lu_resul
         return;
     /* A holder may ask again for what it has; nobody may ask for anything else. */
     if (lu->reserved) {
-        if (!lu_is_holder(lu, own) || command->cdb.scope != lu->scope ||
-            command->cdb.type != lu->type)
+        if (!lu_is_holder(lu, own) || command->cdb.type != lu->type)
             lu_conflict(result);
         return;
     }
     lu->reserved = true;
-    lu->scope = command->cdb.scope;
     lu->type = command->cdb.type;
     lu->holder = spc_type_is_all_registrants(lu->type) ? 0 : own;
     result->changed = true;
@@ -47,7 +45,7 @@ void lu_prout_release(struct lu *lu, struct lu_command *command, struct lu_resul
     /* Not an error: there is nothing of theirs to release. */
     if (own == LU_NONE || !lu_is_holder(lu, own))
         return;
-    if (command->cdb.scope != lu->scope || command->cdb.type != lu->type) {
+    if (command->cdb.scope != SPC_SCOPE_LOGICAL_UNIT || command->cdb.type != lu->type) {
         lu_check_condition(result, SPC_INVALID_RELEASE);
         return;
     }
@@ -79,7 +77,7 @@ void lu_prout_clear(struct lu *lu, struct lu_command *command, struct lu_result 
 static void preempt_reservation(struct lu *lu, const struct lu_command *command, size_t own)
 {
     bool all = spc_type_is_all_registrants(lu->type);
-    bool other_kind = command->cdb.scope != lu->scope || command->cdb.type != lu->type;
+    bool other_type = command->cdb.type != lu->type;
 
     lu_reservation_release(lu);
     /* Downwards, since removing moves those behind it. */
@@ -92,10 +90,9 @@ static void preempt_reservation(struct lu *lu, const struct lu_command *command,
             own--;
     }
     lu->reserved = true;
-    lu->scope = command->cdb.scope;
     lu->type = command->cdb.type;
     lu->holder = spc_type_is_all_registrants(lu->type) ? 0 : own;
-    if (other_kind)
+    if (other_type)
         lu_attention_all(lu, command->nexus, SPC_RESERVATIONS_RELEASED);
 }
 

@@ -41,7 +41,7 @@ size_t lu_save(const struct lu *lu, uint8_t *bytes, size_t size)
     writer_put(&writer, (const uint8_t *)MAGIC, MAGIC_SIZE);
     writer_be16(&writer, VERSION);
     writer_u8(&writer, (uint8_t)((lu->aptpl ? FLAG_APTPL : 0) | (reserved ? FLAG_RESERVED : 0)));
-    writer_u8(&writer, reserved ? (uint8_t)(lu->scope << 4 | lu->type) : 0);
+    writer_u8(&writer, reserved ? (uint8_t)(SPC_SCOPE_LOGICAL_UNIT << 4 | lu->type) : 0);
     writer_be16(&writer, holder ? (uint16_t)lu->holder : NO_HOLDER);
     writer_be16(&writer, (uint16_t)count);
     for (size_t i = 0; i < count; i++) {

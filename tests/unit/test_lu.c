@@ -14,6 +14,7 @@ static void test_nexus(void **state)
     assert_false(lu_nexus_add(&script_lu, 0, &b, 1)); /* index taken */
     assert_false(lu_nexus_add(&script_lu, 1, &a, 1)); /* nexus there */
     assert_true(lu_nexus_add(&script_lu, 1, &a, 2));
+    assert_false(lu_nexus_add(&script_lu, 2, &a, 2));
     assert_false(lu_nexus_add(&script_lu, 2, &b, 0));
     assert_false(lu_nexus_add(&script_lu, 2, &b, 3));
     assert_false(lu_nexus_add(&script_lu, LU_NEXUS_MAX, &b, 1));
@@ -30,6 +31,9 @@ static void test_nexus(void **state)
     lu_nexus_remove(&script_lu, 0);
     lu_nexus_remove(&script_lu, LU_NEXUS_MAX);
     assert_true(lu_nexus_add(&script_lu, 5, &a, 1));
+    lu_deinit(&script_lu);
+    for (unsigned i = 0; i < LU_NEXUS_MAX; i++)
+        assert_false(script_lu.nexus[i].present);
     lu_deinit(&script_lu);
 }
 
@@ -85,6 +89,7 @@ static void test_attentions(void **state)
     lu_attention_raise(&script_lu, script_nexus('C'), SPC_RESET_OCCURRED);
     lu_attention_raise(&script_lu, script_nexus('C'), SPC_RESERVATIONS_RELEASED);
     lu_attention_raise(&script_lu, script_nexus('C'), SPC_RESET_OCCURRED);
+    lu_attention_raise(&script_lu, script_nexus('C'), SPC_RESERVATIONS_RELEASED);
     assert_string_equal(script_attentions(), "C:29/00 C:2A/04");
 
     /* More than fit: the first ones stay. */

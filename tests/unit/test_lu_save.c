@@ -200,6 +200,32 @@ static void test_load_refuses(void **state)
     assert_string_equal(script_state(), "g0");
 }
 
+/* The header alone: each field that says more than there is, alone. */
+static void test_load_empty(void **state)
+{
+    static const struct {
+        const char *name;
+        uint8_t bytes[12];
+        enum lu_load_result result;
+    } rows[] = {
+        {"nothing", {'P', 'R', 'L', 'U', 0, 1, 0, 0, 0xff, 0xff}, LU_LOAD_OK},
+        {"APTPL", {'P', 'R', 'L', 'U', 0, 1, 1, 0, 0xff, 0xff}, LU_LOAD_OK},
+        {"a type", {'P', 'R', 'L', 'U', 0, 1, 1, 5, 0xff, 0xff}, LU_LOAD_MALFORMED},
+        {"a holder", {'P', 'R', 'L', 'U', 0, 1, 1, 0, 0, 0}, LU_LOAD_MALFORMED},
+        {"a reservation", {'P', 'R', 'L', 'U', 0, 1, 3, 7, 0xff, 0xff}, LU_LOAD_MALFORMED},
+        {"one without APTPL", {'P', 'R', 'L', 'U', 0, 1, 2, 7, 0xff, 0xff}, LU_LOAD_MALFORMED},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        table_row = rows[i].name;
+        script_start();
+        assert_int_equal(lu_load(&script_lu, rows[i].bytes, 12), rows[i].result);
+        assert_string_equal(script_state(), "g0");
+    }
+    table_row = NULL;
+}
+
 static void test_load_every_length(void **state)
 {
     uint8_t good[84 + 1] = {0};
@@ -257,9 +283,13 @@ static void test_greatest(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        table_test(test_power_cycle),    cmocka_unit_test(test_aptpl_comes_back),
-        table_test(test_changed),        cmocka_unit_test(test_format),
-        table_test(test_load_refuses),   cmocka_unit_test(test_load_every_length),
+        table_test(test_power_cycle),
+        cmocka_unit_test(test_aptpl_comes_back),
+        table_test(test_changed),
+        cmocka_unit_test(test_format),
+        table_test(test_load_refuses),
+        table_test(test_load_empty),
+        cmocka_unit_test(test_load_every_length),
         cmocka_unit_test(test_greatest),
     };
 

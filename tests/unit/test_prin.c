@@ -230,6 +230,24 @@ static void test_full_status_descriptor_lengths(void **state)
     table_row = NULL;
 }
 
+/* After an impossible length nothing is found any more, and it is not for want of bytes. */
+static void test_full_status_stays_malformed(void **state)
+{
+    uint8_t data[8 + 24 + 257 + 48] = {0};
+    struct prin_registrant registrant;
+    struct prin_list list;
+
+    (void)state;
+    store_be32(data + 28, 257);
+    store_be32(data + 8 + 24 + 257 + 20, 24);
+    for (uint32_t more = 0; more < 2; more++) {
+        store_be32(data + 4, sizeof(data) - PRIN_HEADER_SIZE + more);
+        assert_int_equal(prin_list_decode(data, sizeof(data), &list), PRIN_OK);
+        for (unsigned i = 0; i < 3; i++)
+            assert_int_equal(prin_registrant_next(&list, &registrant), PRIN_MALFORMED);
+    }
+}
+
 static void test_list_encode(void **state)
 {
     struct prin_registrant first = {
@@ -471,6 +489,7 @@ int main(void)
         cmocka_unit_test(test_full_status_cut_everywhere),
         cmocka_unit_test(test_full_status_own_lengths_too_short),
         table_test(test_full_status_descriptor_lengths),
+        cmocka_unit_test(test_full_status_stays_malformed),
         cmocka_unit_test(test_list_encode),
         cmocka_unit_test(test_empty_list),
         table_test(test_reservation),

@@ -313,6 +313,12 @@ static void test_iscsi_longest(void **state)
 
     assert_true(transportid_decode(id.bytes, id.size, &back));
     assert_true(transportid_equal(&id, &back));
+
+    /* One character more, however it is written. */
+    strcpy(text + strlen(text) - strlen("%ff"), "xx");
+    assert_false(transportid_parse(text, &back));
+    strcpy(text + strlen(text) - strlen("x"), "%ff");
+    assert_false(transportid_parse(text, &back));
 }
 
 static void test_covers(void **state)
