@@ -325,7 +325,7 @@ static bool strip(const char *text, const char *prefix, const char **ret_rest)
 
 bool transportid_parse(const char *text, struct transportid *ret)
 {
-    uint8_t bytes[TRANSPORTID_SIZE_MAX];
+    uint8_t bytes[TRANSPORTID_SIZE_MAX] = {0};
     const char *rest;
     size_t count;
 

@@ -89,7 +89,7 @@ static bool load(struct lu *lu, struct reader *reader)
 
     if (!reader_ok(reader) || flags & ~(FLAG_APTPL | FLAG_RESERVED))
         return false;
-    if (!aptpl && (reserved || count > 0))
+    if (!aptpl && count > 0)
         return false;
     for (uint16_t i = 0; i < count; i++) {
         if (!load_registration(lu, reader))

@@ -192,6 +192,15 @@ static void test_load_refuses(void **state)
     }
     table_row = NULL;
 
+    /* Registrations, but no APTPL that could have saved them. */
+    script_start();
+    script_run("A register 0 a aptpl");
+    assert_uint_equal(lu_save(&script_lu, saved, sizeof(saved)), 48);
+    saved[6] = 0;
+    script_start();
+    assert_int_equal(lu_load(&script_lu, saved, 48), LU_LOAD_MALFORMED);
+    assert_string_equal(script_state(), "g0");
+
     /* The same nexus twice indeed. */
     good[35] = 'B';
     good[21] = 2;
