@@ -25,8 +25,7 @@
 enum prin_result {
     PRIN_OK,        /* decoded, or: here is the next one */
     PRIN_END,       /* all of the list has been handed out */
-    PRIN_TRUNCATED, /* it goes on behind the bytes that came: ask with a greater allocation length
-                     */
+    PRIN_TRUNCATED, /* it goes on behind the bytes that came, for want of allocation length */
     PRIN_MALFORMED, /* lengths that contradict each other */
 };
 
@@ -53,7 +52,9 @@ struct prin_list {
  */
 enum prin_result prin_list_decode(const uint8_t *data, size_t length, struct prin_list *ret);
 
-/* The next registered key, one for each I_T nexus: two may be equal. OK, END, TRUNCATED, MALFORMED.
+/*
+ * The next registered key, one for each I_T nexus: two may be equal. OK, END, TRUNCATED or
+ * MALFORMED; `ret` untouched unless OK.
  */
 enum prin_result prin_key_next(struct prin_list *list, uint64_t *ret);
 
@@ -63,12 +64,11 @@ struct prin_registrant {
     bool all_tg_pt;      /* ALL_TG_PT: through every target port, not only the one given */
     bool holder;         /* R_HOLDER: (one of) the persistent reservation holder(s) */
     uint8_t scope, type; /* of the reservation, meaningful if holder */
-    uint16_t
-        relative_target_port; /* RELATIVE TARGET PORT IDENTIFIER, meaningful if not all_tg_pt */
+    uint16_t relative_target_port;  /* its identifier, meaningful if not all_tg_pt */
     struct transportid transportid; /* RAW where it is not understood */
 };
 
-/* The next full status descriptor. OK, END, TRUNCATED, MALFORMED; `ret` untouched unless OK. */
+/* The next full status descriptor. OK, END, TRUNCATED or MALFORMED; `ret` untouched unless OK. */
 enum prin_result prin_registrant_next(struct prin_list *list, struct prin_registrant *ret);
 
 /* The answer to READ RESERVATION. 6.15.3. */

@@ -6,11 +6,11 @@
  *   fixed (70h, 71h)        key in byte 2, ASC 12, ASCQ 13, bytes that follow byte 7 in byte 7
  *   descriptor (72h, 73h)   key in byte 1, ASC 2, ASCQ 3, descriptors from byte 8
  *
- * What we build is always fixed and current. Devices may answer with either, and some cut it short,
- * so decoding believes neither the length it is given nor the one inside the data, but the smaller.
+ * What we build is always fixed and current. Devices may answer with either, and some cut it short:
+ * decoding goes by the length that came or the one inside the data, whichever is smaller.
  *
  * The names are for people who read logs. The table holds what a persistent reservation command may
- * meet on its way; the full list of the standard has some seven hundred lines.
+ * meet on its way; the standard's full list has several hundred lines.
  */
 #include "scsi/sense.h"
 

@@ -5,15 +5,17 @@
  *
  * The table of 5.13.7, for the nexus that the command came from:
  *
- *   registered  RESERVATION KEY  SERVICE ACTION KEY  SPEC_I_PT  outcome
- *   no          not 0            any                 any        RESERVATION CONFLICT (REGISTER
- * only) no          0                0                   any        GOOD, nothing done no 0 not 0
- * 0 or 1     register; with 1 the listed ports too yes         not its key      any any RESERVATION
- * CONFLICT (REGISTER only) yes         its key          any                 1          5/26/00 yes
- * its key          0                   0          unregister yes         its key          not 0 0
- * change the key
+ *   registered  key      service action key  SPEC_I_PT  outcome of REGISTER
+ *   no          not 0    any                 any        RESERVATION CONFLICT
+ *   no          0        0                   any        GOOD, nothing done
+ *   no          0        not 0               0          register
+ *   no          0        not 0               1          register, and the listed ports too
+ *   yes         another  any                 any        RESERVATION CONFLICT
+ *   yes         its own  any                 1          5/26/00
+ *   yes         its own  0                   0          unregister
+ *   yes         its own  not 0               0          change the key
  *
- * REGISTER AND IGNORE EXISTING KEY does not look at RESERVATION KEY and has no SPEC_I_PT.
+ * REGISTER AND IGNORE EXISTING KEY takes any key for the right one, and has no SPEC_I_PT.
  *
  * With ALL_TG_PT the same request counts as received through each target port (6.16.3). We judge
  * all of them before we follow one: if any would conflict, the command does. A port that SPEC_I_PT
