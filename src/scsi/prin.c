@@ -103,8 +103,7 @@ enum prin_result prin_registrant_next(struct prin_list *list, struct prin_regist
         .relative_target_port = load_be16(fixed + 18),
     };
     if (!transportid_decode(transportid, length, &registrant.transportid)) {
-        /* No TransportID is that long, so the length before it is wrong: nothing after it is right.
-         */
+        /* No TransportID is that long: the length is wrong, and nothing behind it is right. */
         reader_take(&list->reader, SIZE_MAX);
         list->cut = false;
         return PRIN_MALFORMED;

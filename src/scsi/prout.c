@@ -19,8 +19,7 @@
 #define MOVE_APTPL 0x01
 #define MOVE_UNREG 0x02
 
-/* The least TRANSPORTID LENGTH of REGISTER AND MOVE. A multiple of four it is with any TransportID.
- */
+/* The least TRANSPORTID LENGTH of REGISTER AND MOVE. Any TransportID is a multiple of four. */
 #define MOVE_TRANSPORTID_MIN 24
 
 /* The next TransportID of a list with nothing else in it; false at its end, `*ret_bad` at a bad

@@ -94,9 +94,9 @@ struct spc_sense {
 };
 
 /*
- * Every key/ASC/ASCQ that we send ourselves or look for. The names of ASC and ASCQ are those of
- * SPC-4 4.5.7 and Annex F (additional sense codes); where one pair goes with two keys, the name
- * ends in the rarer key. Usable as an expression and as a static initialiser.
+ * Every key/ASC/ASCQ that we send ourselves or look for. The names of ASC and ASCQ follow those of
+ * SPC-4 4.5, Sense key and sense code definitions; where one pair goes with two keys, the name ends
+ * in the rarer key. Usable as an expression and as a static initialiser.
  */
 #define SPC_SENSE(key, asc, ascq) ((struct spc_sense){(key), (asc), (ascq)})
 
@@ -134,7 +134,7 @@ struct spc_sense {
 #define SPC_RESET_OCCURRED                 SPC_SENSE(SPC_SENSE_UNIT_ATTENTION, 0x29, 0x00)
 /* 6/2A/03: somebody else cleared all registrations. SPC-4 5.13.11.6, Clearing. */
 #define SPC_RESERVATIONS_PREEMPTED         SPC_SENSE(SPC_SENSE_UNIT_ATTENTION, 0x2a, 0x03)
-/* 6/2A/04: a registrants only reservation went away. SPC-4 5.13.11.2 and 5.13.11.3. */
+/* 6/2A/04: a reservation that gave access to registrants ended or changed. 5.13.11.2 to .4. */
 #define SPC_RESERVATIONS_RELEASED          SPC_SENSE(SPC_SENSE_UNIT_ATTENTION, 0x2a, 0x04)
 /* 6/2A/05: a preempt removed this registration. SPC-4 5.13.11.4, Preempting. */
 #define SPC_REGISTRATIONS_PREEMPTED        SPC_SENSE(SPC_SENSE_UNIT_ATTENTION, 0x2a, 0x05)

@@ -253,8 +253,7 @@ void lu_execute(struct lu *lu, unsigned nexus, const uint8_t cdb[CDB_SIZE], cons
     }
 }
 
-/* Whether the reservation does not concern this nexus: it holds it, or is registered if that does.
- */
+/* Whether the reservation leaves this nexus alone: it holds it, or being registered is enough. */
 static bool is_exempt(const struct lu *lu, unsigned nexus)
 {
     size_t own;

@@ -77,8 +77,7 @@ struct lu_result {
     bool changed;           /* lu_save() would now give something else: save before answering */
 };
 
-/* A logical unit behind `target_ports` target ports (1 to LU_TARGET_PORT_MAX), as after power on.
- */
+/* A logical unit with `target_ports` target ports (1 to LU_TARGET_PORT_MAX), as after power on. */
 void lu_init(struct lu *lu, uint16_t target_ports);
 
 /* Also takes one that is all zeros. */

@@ -12,8 +12,7 @@
  */
 #define ALLOW_TEST_UNIT_READY 1
 
-/* SPC-4 6.15.2: one key for each registered I_T nexus, the same one as often as it is registered.
- */
+/* SPC-4 6.15.2: one key for each registered I_T nexus, so the same one may come several times. */
 static size_t read_keys(const struct lu *lu, uint8_t *data, size_t size)
 {
     struct writer writer = prin_list_begin(data, size, lu->generation);

@@ -133,8 +133,7 @@ static void check_step(const struct view *before, const struct view *after, unsi
             assert_uint_equal(was->key, is->key);
     }
 
-    /* Nobody but registrants changes anything, and no stranger becomes holder on its own account.
-     */
+    /* Nobody but registrants changes anything, but by registering. */
     if (result->changed && service_action != SPC_PROUT_REGISTER &&
         service_action != SPC_PROUT_REGISTER_AND_IGNORE_EXISTING_KEY)
         assert_true(before->nexus[nexus].registered);
