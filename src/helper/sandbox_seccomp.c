@@ -41,7 +41,7 @@ static const char *const sandbox_allowed[] = {
     "rseq", "set_robust_list", "gettid",
     "exit", "exit_group",
     /* serve/conn */
-    "recvmsg", "sendmsg",
+    "recvmsg",
     "recvfrom", "recv",                 /* keeper_ask */
     "sendto", "send",                   /* conns_open, notify_send, base/log to syslog, keeper_ask */
     "shutdown", "setsockopt",           /* stop; linger */

@@ -69,6 +69,14 @@ struct conn {
     _Atomic int64_t deadline_ms;    /* for what the client owes us; 0: nothing */
 };
 
+/* A request's data and its reply, on the stack of the thread that serves it: one piece, so that a
+ * reply leaves in one plain send. */
+struct conn_scratch {
+    uint8_t head[WIRE_REPLY_SIZE];
+    uint8_t data[WIRE_DATA_MAX];
+};
+
+_Static_assert(sizeof(struct conn_scratch) == WIRE_REPLY_SIZE + WIRE_DATA_MAX, "without a gap");
 _Static_assert(sizeof(struct conn) <= 64, "a connection fits a cache line");
 _Static_assert(WIRE_REPLY_SIZE + WIRE_DATA_MAX <= UINT16_MAX, "done and size hold any item");
 
@@ -310,38 +318,35 @@ static enum conn_next conn_handshake(struct conns *conns, struct conn *conn, int
 }
 
 /* Keep `size` bytes until the client takes them. */
-static enum conn_next conn_keep_reply(struct conn *conn, const struct iovec iov[2], size_t sent)
+static enum conn_next conn_keep_reply(struct conn *conn, const uint8_t *bytes, size_t size)
 {
-    size_t size = iov[0].iov_len + iov[1].iov_len;
     uint8_t *rest = malloc(size);
 
     if (!rest)
         return CONN_CLOSE;
-    memcpy(rest, iov[0].iov_base, iov[0].iov_len);
-    memcpy(rest + iov[0].iov_len, iov[1].iov_base, iov[1].iov_len);
+    memcpy(rest, bytes, size);
     free(conn->buffer);
     conn->buffer = rest;
     conn_await(conn, CONN_REPLY, (unsigned)size);
-    conn->done = (uint16_t)sent;
     return CONN_WAIT_WRITABLE;
 }
 
+/* Data of an answer, if there is any, stands in the scratch already. */
 static enum conn_next conn_reply(struct conn *conn, int sock, const struct request *request,
-                                 const struct reply *reply)
+                                 const struct reply *reply, struct conn_scratch *scratch)
 {
-    uint8_t head[WIRE_REPLY_SIZE];
-    uint32_t size = wire_encode_reply(request, reply, head);
-    struct iovec iov[2] = {{head, sizeof(head)}, {request->data, size}};
-    struct msghdr message = {.msg_iov = iov, .msg_iovlen = size ? 2 : 1};
+    size_t size = WIRE_REPLY_SIZE + wire_encode_reply(request, reply, scratch->head);
     ssize_t n;
 
     do
-        n = sendmsg(sock, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        n = send(sock, scratch, size, MSG_DONTWAIT | MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
     if (n < 0 && errno != EAGAIN)
         return CONN_CLOSE;
-    if (n < (ssize_t)(sizeof(head) + size))
-        return conn_keep_reply(conn, iov, n < 0 ? 0 : (size_t)n);
+    if (n < 0)
+        n = 0;
+    if ((size_t)n < size)
+        return conn_keep_reply(conn, (const uint8_t *)scratch + n, size - (size_t)n);
     conn_await_request(conn);
     return CONN_GO_ON;
 }
@@ -368,7 +373,7 @@ static enum conn_next conn_send_rest(struct conns *conns, struct conn *conn, int
 
 /* A whole request is there: execute it, reply, and only then close the fd. */
 static enum conn_next conn_execute(struct conns *conns, struct conn *conn, int sock,
-                                   struct request *request)
+                                   const struct request *request, struct conn_scratch *scratch)
 {
     struct reply reply;
     enum conn_next next;
@@ -388,7 +393,7 @@ static enum conn_next conn_execute(struct conns *conns, struct conn *conn, int s
     }
     if (atomic_load(&conns->stopping))
         shutdown(sock, SHUT_RD);
-    next = conn_reply(conn, sock, request, &reply);
+    next = conn_reply(conn, sock, request, &reply, scratch);
     if (conn->passed_fd >= 0) {
         pool_close(conns->pool, conn->passed_fd);
         conn->passed_fd = -1;
@@ -397,22 +402,22 @@ static enum conn_next conn_execute(struct conns *conns, struct conn *conn, int s
 }
 
 static enum conn_next conn_parameters(struct conns *conns, struct conn *conn, int sock,
-                                      struct request *request, uint8_t data[WIRE_DATA_MAX])
+                                      struct request *request, struct conn_scratch *scratch)
 {
     enum conn_next next;
 
-    request->data = conn->buffer ? conn->buffer : data;
+    request->data = conn->buffer ? conn->buffer : scratch->data;
     next = conn_receive(conns, conn, sock, request->data, MSG_DONTWAIT);
     if (next == CONN_WAIT_READABLE && !conn->buffer) {
         conn->buffer = malloc(conn->size);
         if (!conn->buffer)
             return CONN_CLOSE;
-        memcpy(conn->buffer, data, conn->done);
+        memcpy(conn->buffer, scratch->data, conn->done);
     }
     if (next != CONN_GO_ON)
         return next;
 
-    next = conn_execute(conns, conn, sock, request);
+    next = conn_execute(conns, conn, sock, request, scratch);
     if (conn->state != CONN_REPLY) {
         free(conn->buffer);
         conn->buffer = NULL;
@@ -446,7 +451,7 @@ static enum conn_next conn_receive_cdb(struct conns *conns, struct conn *conn, i
 }
 
 static enum conn_next conn_request(struct conns *conns, struct conn *conn, int sock, bool *linger,
-                                   uint8_t data[WIRE_DATA_MAX])
+                                   struct conn_scratch *scratch)
 {
     struct request request;
     enum conn_next next;
@@ -470,11 +475,11 @@ static enum conn_next conn_request(struct conns *conns, struct conn *conn, int s
         conn_await(conn, CONN_PARAMETERS, request.length);
 
     if (conn->state == CONN_PARAMETERS) {
-        next = conn_parameters(conns, conn, sock, &request, data);
+        next = conn_parameters(conns, conn, sock, &request, scratch);
     } else {
-        request.data = data;
-        memset(data, 0, request.length);
-        next = conn_execute(conns, conn, sock, &request);
+        request.data = scratch->data;
+        memset(scratch->data, 0, request.length);
+        next = conn_execute(conns, conn, sock, &request, scratch);
     }
     *linger = next == CONN_GO_ON;
     return next;
@@ -485,7 +490,7 @@ void conns_serve(void *context, int sock, uint32_t events)
     struct conns *conns = context;
     struct conn *conn = &conns->slots[sock];
     enum conn_next next = CONN_GO_ON;
-    uint8_t data[WIRE_DATA_MAX];
+    struct conn_scratch scratch;
     bool linger = false;
     int r;
 
@@ -498,7 +503,7 @@ void conns_serve(void *context, int sock, uint32_t events)
             break;
         case CONN_CDB:
         case CONN_PARAMETERS:
-            next = conn_request(conns, conn, sock, &linger, data);
+            next = conn_request(conns, conn, sock, &linger, &scratch);
             break;
         case CONN_REPLY:
             next = conn_send_rest(conns, conn, sock);
