@@ -2,6 +2,7 @@
 """What the tests of this suite are given: devices, helpers, connections, exact comparison."""
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from typing import Callable, List, Optional, Sequence
@@ -195,16 +196,27 @@ class Context(tap.Context):
                         [*self.lab.helper_arguments, *options], env=variables, **arguments)
         self.programs.append(helper)
         self.cleanup.callback(helper.close)
-        return helper.wait_ready() if ready else helper
+        wait = ready and arguments.get("socket_path") != ""  # else it is elsewhere: Helper.at()
+        return helper.wait_ready() if wait else helper
 
-    def run(self, *argv: str, env: Optional[dict] = None, **arguments) -> Program:
+    def run(self, *argv: str, env: Optional[dict] = None, timeout: float = 5.0,
+            wrap: Callable[[List[str]], List[str]] = list, **arguments) -> Program:
         """The helper's program with exactly these arguments, until it ends."""
-        program = Program([self.lab.binary, *argv], self.directory(),
+        program = Program(wrap([self.lab.binary, *argv]), self.directory(),
                           env={**self.lab.control.environment(), **(env or {})}, **arguments)
         self.programs.append(program)
         self.cleanup.callback(program.close)
-        program.wait_exit()
+        program.wait_exit(timeout)
         return program
+
+    def namespace(self, *mounts: str) -> Callable[[List[str]], List[str]]:
+        """For start(wrap=...): run in a mount namespace, after these shell commands."""
+        if os.geteuid() != 0 or subprocess.run(["unshare", "-m", "true"], check=False,
+                                               stderr=subprocess.DEVNULL).returncode != 0:
+            raise tap.Skip("no mount namespace to be had: no root, or a container")
+        script = " && ".join(mounts)
+        return lambda argv: ["unshare", "-m", "--propagation", "private", "/bin/sh", "-c",
+                             f'{{ {script}; }} || exit 99; exec "$@"', "sh", *argv]
 
     def connect(self, helper: Optional[Helper] = None, **arguments) -> Connection:
         connection = Connection((helper or self.helper).socket_path, **arguments)

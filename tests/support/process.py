@@ -153,6 +153,11 @@ class Helper(Program):
         argv = [binary, "-k", self.socket_path] if socket_path != "" else [binary]
         super().__init__([*prefix, *wrap(argv + list(options))], directory, **arguments)
 
+    def at(self, socket_path: str) -> "Helper":
+        """It was not told the path by -k, but will be found there."""
+        self.socket_path = socket_path
+        return self
+
     def wait_ready(self, timeout: float = 10.0) -> "Helper":
         self.wait_until("serving", lambda: serving(self.socket_path), timeout)
         return self
