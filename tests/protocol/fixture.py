@@ -5,10 +5,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from typing import Callable, List, Optional, Sequence
 
-from support import loop, procfs, scsi, standin, tap
-from support.client import Connection, Disconnected, Reply
+from support import loop, procfs, scaled, scsi, standin, tap
+from support.client import Connection, Reply
 from support.process import Helper, Program, adopt_orphans
 
 PEER = "/usr/bin/qemu-pr-helper"
@@ -31,12 +32,17 @@ class Disk:
         self.calls = answers.calls
         self.wait_running = answers.wait_running
         self.settle = answers.settle
+        self.probe = answers.probe
         self.close = device.close
         self._answers = answers
 
     @property
     def running(self) -> int:
         return self._answers.running
+
+    @property
+    def probe_result(self) -> int:
+        return self._answers.probe_result
 
     @property
     def entered(self) -> int:
@@ -251,12 +257,8 @@ class Context(tap.Context):
 
     def replied(self, connection: Connection, wanted: Reply, what: str = "answer") -> None:
         """The next bytes are this reply; the connection goes on."""
-        got = b""
-        try:
-            got = connection.receive(len(wanted.encode()))
-        except Disconnected as error:
-            got = error.received
-        self.equal(got, wanted.encode(), what)
+        encoded = wanted.encode()
+        self.equal(connection.receive_at_most(len(encoded)), encoded, what)
 
     def dropped(self, connection: Connection, what: str = "sent before closing") -> None:
         """The helper closes, of itself and without having sent anything (else)."""
@@ -267,6 +269,13 @@ class Context(tap.Context):
     def eventually(self, what: str, condition: Callable[[], bool], timeout: float = 10.0,
                    helper: Optional[Helper] = None) -> None:
         (helper or self.helper).wait_until(what, condition, timeout)
+
+    def soon(self, what: str, condition: Callable[[], bool], timeout: float = 5.0) -> None:
+        """As eventually(), of something that no helper needs to be running for."""
+        deadline = time.monotonic() + scaled(timeout)
+        while not condition():
+            self.check(time.monotonic() < deadline, f"{what}: not within {scaled(timeout):.0f} s")
+            time.sleep(0.002)
 
     def gone(self, pid: int, what: str, timeout: float = 10.0) -> None:
         self.check(procfs.wait_gone(pid, timeout), f"{what} (pid {pid}) is still there")

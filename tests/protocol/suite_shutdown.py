@@ -192,7 +192,7 @@ def signal_at_any_time_of_the_start(t):
         code = helper.wait_exit(5)
         # Before main() it is the kernel that ends it.
         t.check(code in (0, -signal.SIGTERM), f"exit code {code}")
-        t.eventually("socket file gone", lambda: not os.path.lexists(helper.socket_path))
+        t.soon("socket file gone", lambda: not os.path.lexists(helper.socket_path))
         t.equal(os.listdir(os.path.dirname(helper.socket_path)), ["stderr", "stdout"], "files left")
 
 
@@ -308,10 +308,8 @@ def killed_helper_leaves_no_files(t):
     t.check(os.path.exists(pidfile), "there is no PID file")
     helper.signal(signal.SIGKILL)
     t.equal(helper.wait_exit(), -signal.SIGKILL, "exit code")
-    deadline = time.monotonic() + scaled(2)
-    while os.path.lexists(helper.socket_path) or os.path.lexists(pidfile):
-        t.check(time.monotonic() < deadline, "socket and PID file not gone")
-        time.sleep(0.002)
+    t.soon("socket and PID file gone", lambda: not os.path.lexists(helper.socket_path) and
+           not os.path.lexists(pidfile), 1)
 
 
 def keeper_of(t, helper):

@@ -12,7 +12,8 @@
  * the control block if there is one, without any system call.
  *
  * The caller may run under a system call filter, so the path of an SG_IO uses nothing but fstat,
- * fcntl(F_GETFL) and futex. fds are not remembered: their numbers are reused at once.
+ * fcntl(F_GETFL) and futex (and what a test asks for to try that very filter). fds are not
+ * remembered: their numbers are reused at once.
  *
  * Built by Meson; by hand: cc -shared -fPIC -o libsgio.so sgio.c
  */
@@ -177,6 +178,19 @@ static void sgio_answer(const struct sgio_device *device, sg_io_hdr_t *header)
                        : SG_INFO_OK;
 }
 
+static void sgio_probe(struct sgio_device *device)
+{
+    uint64_t argument[6];
+    long r;
+
+    for (unsigned i = 0; i < 6; i++)
+        argument[i] = device->probe_pointers & 1u << i ? (uintptr_t)device->probe_text
+                                                       : device->probe_argument[i];
+    r = syscall(device->probe_number, argument[0], argument[1], argument[2], argument[3],
+                argument[4], argument[5]);
+    device->probe_result = r < 0 ? -errno : r;
+}
+
 /* One SG_IO on a device of ours; device is NULL if nothing is scripted for it. Returns an errno. */
 static int sgio_execute(struct sgio_device *device, sg_io_hdr_t *header, uint64_t rdev, int access)
 {
@@ -197,6 +211,8 @@ static int sgio_execute(struct sgio_device *device, sg_io_hdr_t *header, uint64_
         sgio_delay(device->delay_us);
     while ((hold = __atomic_load_n(&device->hold, __ATOMIC_ACQUIRE)) != 0)
         sgio_wait(&device->hold, hold, FOREVER);
+    if (device->probe)
+        sgio_probe(device);
     if (device->error && __atomic_load_n(&device->error_calls, __ATOMIC_RELAXED) != 0) {
         if (device->error_calls > 0)
             __atomic_sub_fetch(&device->error_calls, 1, __ATOMIC_RELAXED);

@@ -22,6 +22,7 @@
 #define SGIO_PARAMETER_MAX 8192
 #define SGIO_SENSE_MAX     256
 #define SGIO_CDB_MAX       32
+#define SGIO_TEXT_MAX      128
 
 /* A slot with this rdev answers for each loop device that no earlier slot names. */
 #define SGIO_EVERY_LOOP UINT64_MAX
@@ -41,7 +42,17 @@ struct sgio_device {
     uint32_t hold;     /* futex: no answer while this is not zero */
     uint32_t entered;  /* commands begun, and of those ended */
     uint32_t left;
-    uint32_t reserved;
+    /*
+     * A system call made in the middle of a command, so by a thread of the program under test:
+     * what would it be allowed? Of the arguments those in probe_pointers (bit N: argument N) are
+     * replaced by the address of probe_text.
+     */
+    uint32_t probe; /* do it */
+    int64_t probe_number;
+    uint64_t probe_argument[6];
+    uint64_t probe_pointers;
+    int64_t probe_result; /* negative errno if it failed */
+    char probe_text[SGIO_TEXT_MAX];
     uint8_t sense[SGIO_SENSE_MAX];
     uint8_t data[SGIO_DATA_MAX];
 };
@@ -71,7 +82,8 @@ struct sgio_control {
     uint8_t parameters[SGIO_PARAMETERS][SGIO_PARAMETER_MAX];
 };
 
-_Static_assert(sizeof(struct sgio_device) == 64 + 256 + 16384, "standin.py mirrors this");
+_Static_assert(sizeof(struct sgio_device) == 64 + 72 + 128 + 256 + 16384,
+               "standin.py mirrors this");
 _Static_assert(sizeof(struct sgio_call) == 48 + 32, "standin.py mirrors this");
 /* sb_len_wr is a byte, so it never asks for more sense than there is. */
 _Static_assert(SGIO_SENSE_MAX > UINT8_MAX, "");

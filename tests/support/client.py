@@ -120,6 +120,13 @@ class Connection:
             data += piece
         return bytes(data)
 
+    def receive_at_most(self, size: int) -> bytes:
+        """size bytes, or what there is up to the end of file."""
+        try:
+            return self.receive(size)
+        except Disconnected as error:
+            return error.received
+
     def receive_rest(self) -> bytes:
         """All bytes up to the end of file."""
         data = bytearray()

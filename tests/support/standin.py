@@ -18,6 +18,7 @@ DATA_MAX = 16384
 PARAMETER_MAX = 8192
 SENSE_MAX = 256
 CDB_MAX = 32
+TEXT_MAX = 128
 EVERY_LOOP = 2**64 - 1
 
 SG_DXFER_NONE = -1
@@ -37,7 +38,10 @@ class _Device(ctypes.Structure):
         ("driver_status", ctypes.c_uint32), ("residual", ctypes.c_int32),
         ("fixed_residual", ctypes.c_uint32), ("sense_size", ctypes.c_uint32),
         ("data_size", ctypes.c_uint32), ("delay_us", ctypes.c_uint32), ("hold", ctypes.c_uint32),
-        ("entered", ctypes.c_uint32), ("left", ctypes.c_uint32), ("reserved", ctypes.c_uint32),
+        ("entered", ctypes.c_uint32), ("left", ctypes.c_uint32), ("probe", ctypes.c_uint32),
+        ("probe_number", ctypes.c_int64), ("probe_argument", ctypes.c_uint64 * 6),
+        ("probe_pointers", ctypes.c_uint64), ("probe_result", ctypes.c_int64),
+        ("probe_text", ctypes.c_char * TEXT_MAX),
         ("sense", ctypes.c_uint8 * SENSE_MAX), ("data", ctypes.c_uint8 * DATA_MAX)]
 
 
@@ -57,7 +61,7 @@ class _Control(ctypes.Structure):
         ("parameters", (ctypes.c_uint8 * PARAMETER_MAX) * PARAMETERS)]
 
 
-assert ctypes.sizeof(_Device) == 64 + 256 + 16384 and ctypes.sizeof(_Call) == 48 + 32
+assert ctypes.sizeof(_Device) == 64 + 72 + 128 + 256 + 16384 and ctypes.sizeof(_Call) == 48 + 32
 
 
 class Call(NamedTuple):
@@ -94,6 +98,7 @@ class Device:
         """Script the next commands. residual None is what data leaves of the buffer; the first
         error_calls of them (-1: all) fail with errno error; delay in seconds."""
         slot = self._slot
+        slot.probe = 0
         slot.error, slot.error_calls = error, error_calls
         slot.status, slot.host_status, slot.driver_status = status, host_status, driver_status
         slot.fixed_residual, slot.residual = residual is not None, residual or 0
@@ -104,6 +109,25 @@ class Device:
         ctypes.memmove(slot.sense, sense, len(sense))
         ctypes.memset(slot.data, 0, DATA_MAX)
         ctypes.memmove(slot.data, data, len(data))
+
+    def probe(self, number: int, *arguments: object) -> None:
+        """The next commands make this system call. An argument that is bytes is passed by its
+        address; at most one can be."""
+        slot = self._slot
+        slot.probe_number, slot.probe_pointers, slot.probe_result = number, 0, 0
+        for index in range(6):
+            value = arguments[index] if index < len(arguments) else 0
+            if isinstance(value, bytes):
+                slot.probe_text = value
+                slot.probe_pointers |= 1 << index
+                value = 0
+            slot.probe_argument[index] = value % 2**64
+        slot.probe = 1
+
+    @property
+    def probe_result(self) -> int:
+        """What it returned, a negative errno if it failed."""
+        return self._slot.probe_result
 
     def hold(self) -> None:
         """Commands hang from now on."""
@@ -123,7 +147,7 @@ class Device:
     def running(self) -> int:
         return self._slot.entered - self._slot.left
 
-    def settle(self, timeout: float = 0.3) -> bool:
+    def settle(self, timeout: float = 0.05) -> bool:
         """Let everything go and start again from no command. False: some never came back, because
         their program was killed, or still are on their way."""
         self.release()

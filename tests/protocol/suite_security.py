@@ -1,0 +1,331 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What the running process may do, in every one of its threads, and what it may not."""
+import os
+import platform
+import pwd
+import signal
+import subprocess
+
+from support import procfs, scsi
+from support.client import reply
+from support.procfs import capability_mask
+from support.tap import Skip, cases, differs, ours, test
+
+from protocol.fixture import DEFAULT_DATA
+
+READ_KEYS = scsi.pr_in(16)
+KEYS = reply(payload=DEFAULT_DATA)
+RAWIO = capability_mask("sys_rawio")
+NOBODY = pwd.getpwnam("nobody")
+
+#: Signals that would interrupt a command on its way to the device.
+BLOCKED = sum(1 << number - 1 for number in (
+    signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2,
+    signal.SIGCHLD, signal.SIGWINCH, signal.SIGCONT, signal.SIGTSTP))
+
+
+def needs_root():
+    if os.geteuid() != 0:
+        raise Skip("only root can change what a process may do")
+
+
+def busy(t, helper, count=5):
+    """With commands in the device there are threads of every age."""
+    t.disk.hold()
+    for number in range(count):
+        connection = t.connect(helper)
+        connection.send_request(READ_KEYS, [t.own(t.disk.open())])
+        t.disk.wait_running(number + 1)
+    threads = procfs.threads(helper.pid)
+    t.check(t.peer or len(threads) > count, f"{len(threads)} threads")
+    return threads
+
+
+def locked_up(t, threads, bounding=0):
+    for thread in threads:
+        t.equal((hex(thread.permitted), hex(thread.effective)), (hex(RAWIO), hex(RAWIO)),
+                f"capabilities of thread {thread.tid}")
+    for thread in threads:
+        who = f"of thread {thread.tid}"
+        t.equal((thread.inheritable, thread.ambient), (0, 0), f"inherited capabilities {who}")
+        if bounding is not None:
+            t.equal(hex(thread.bounding), hex(bounding), f"bounding set {who}")
+        t.equal(thread.no_new_privs, 1, f"no_new_privs {who}")
+        t.equal(thread.seccomp, 2, f"seccomp mode {who}")
+        t.equal(hex(thread.blocked_signals & BLOCKED), hex(BLOCKED), f"blocked signals {who}")
+
+
+def unsandboxed(t):
+    if any("sandbox=off" in argument for argument in t.lab.helper_arguments):
+        raise Skip("run with --sandbox=off")
+
+
+@test
+@differs("the peer leaves a thread with all of root's", failure="capabilities")
+def root(t):
+    needs_root()
+    unsandboxed(t)
+    threads = busy(t, t.start())
+    locked_up(t, threads)
+    for thread in threads:
+        t.equal((thread.uids, thread.gids), ([0] * 4, [os.getegid()] * 4), "ids")
+        t.equal(thread.groups, [], "supplementary groups")
+
+
+@cases(("nobody", ["-u", "nobody"], NOBODY.pw_uid, NOBODY.pw_gid),
+       ("user and group", ["-u", "nobody", "-g", "54321"], NOBODY.pw_uid, 54321),
+       ("group", ["-g", "54321"], 0, 54321))
+@differs("the peer leaves a thread with all of root's", failure="capabilities")
+def changed_ids(t, options, uid, gid):
+    needs_root()
+    unsandboxed(t)
+    helper = t.start(*options, before_exec=lambda: os.setgroups([1, 2, 3]))
+    threads = busy(t, helper)
+    locked_up(t, threads)
+    for thread in threads:
+        t.equal((thread.uids, thread.gids), ([uid] * 4, [gid] * 4), "ids")
+        t.equal(thread.groups, [], "supplementary groups")
+    t.disk.release()
+    t.ask(READ_KEYS, t.own(t.disk.open()), KEYS, helper=helper)
+
+
+def ordinary(t, *capabilities, uid=54321):
+    """Arguments for start(): run as an ordinary user with these ambient capabilities only."""
+    needs_root()
+    directory = t.directory()
+    os.chown(directory, uid, uid)
+    caps = ",".join(["-all", *("+" + name for name in capabilities)])
+    prefix = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--groups=7,8", f"--inh-caps={caps}",
+              *([f"--ambient-caps={caps}"] if capabilities else []), "--"]
+    return {"prefix": prefix, "socket_path": os.path.join(directory, "socket")}
+
+
+@test
+@differs("the peer insists on dropping groups, and gives up", failure="before serving")
+def ordinary_user_with_the_one_capability(t):
+    unsandboxed(t)
+    helper = t.start("-v", **ordinary(t, "sys_rawio"))
+    threads = busy(t, helper)
+    locked_up(t, threads, bounding=None)
+    for thread in threads:
+        t.equal((thread.uids, thread.gids), ([54321] * 4, [54321] * 4), "ids")
+    t.disk.release()
+    t.ask(READ_KEYS, t.own(t.disk.open()), KEYS, helper=helper)
+    t.check("CAP_SYS_RAWIO" not in helper.log(), f"it complains: {helper.log()!r}")
+    t.matches("bounding set", helper.log(), "what stays is said at -v")
+    helper.stop()
+    t.check(not os.path.lexists(helper.socket_path), "the socket file is still there")
+
+
+@test
+@differs("the peer insists on dropping groups, and gives up", failure="before serving")
+def ordinary_user_without_the_capability(t):
+    helper = t.start(**ordinary(t))
+    helper.wait_log("CAP_SYS_RAWIO")
+    for thread in procfs.threads(helper.pid):
+        t.equal((thread.permitted, thread.effective), (0, 0), "capabilities")
+    t.ask(READ_KEYS, t.own(t.disk.open()), KEYS, helper=helper)  # the stand-in needs none
+
+
+@cases(("user", ["-u", "nobody"]), ("group", ["-g", "nogroup"]))
+def ids_that_cannot_be_changed(t, options):
+    helper = t.start(*options, ready=False, **ordinary(t, "sys_rawio"))
+    t.equal(helper.wait_exit(), 1, "exit code")
+    t.matches(r"^qemu-pr-helper: .", helper.log(), "standard error")
+    if not t.peer:
+        t.soon("the socket file gone", lambda: not os.path.lexists(helper.socket_path))
+
+
+@test
+@ours("in the peer this goes with its other privileges")
+def not_dumpable(t):
+    """Another process of the same user, with the same capability, may not look into it."""
+    needs_root()
+    helper = t.start()
+    same = ["setpriv", "--bounding-set=-all,+sys_rawio", "--inh-caps=-all", "--"]
+    with subprocess.Popen([*same, "sleep", "1000"]) as control:
+        try:
+            t.eventually("the other process", lambda: os.readlink(
+                f"/proc/{control.pid}/exe").endswith("sleep"))
+
+            def may_look(pid):
+                return subprocess.run([*same, "readlink", f"/proc/{pid}/exe"], check=False,
+                                      stdout=subprocess.DEVNULL,
+                                      stderr=subprocess.DEVNULL).returncode == 0
+            t.check(may_look(control.pid), "not even a dumpable process can be looked into")
+            t.check(not may_look(helper.pid), "the helper can be looked into")
+        finally:
+            control.kill()
+
+
+# -- the keeper
+
+
+def keeper_of(t, helper):
+    found = procfs.children(helper.pid)
+    t.equal(len(found), 1, "child processes")
+    return found[0]
+
+
+@cases(("root", [], 0), ("-u nobody", ["-u", "nobody"], 0))
+@ours("the peer has no keeper")
+def keeper(t, options, uid):
+    """The starter's user, and no capability but those of the multipath worker."""
+    needs_root()
+    helper = t.start(*options)
+    most = capability_mask("sys_rawio", "sys_admin")
+    threads = procfs.threads(keeper_of(t, helper))
+    t.equal(len(threads), 1, "threads of the keeper")
+    for thread in threads:
+        t.equal(thread.uids, [uid] * 4, "user ids")
+        t.equal(hex(thread.permitted & ~most), hex(0), "permitted beyond the worker's")
+        t.equal(hex(thread.effective & ~most), hex(0), "effective beyond the worker's")
+        t.equal(hex(thread.bounding & ~most), hex(0), "bounding set beyond the worker's")
+        t.equal(thread.ambient, 0, "ambient set")
+
+
+@test
+@ours("the peer has no keeper")
+def keeper_of_an_ordinary_user(t):
+    helper = t.start(**ordinary(t, "sys_rawio"))
+    for thread in procfs.threads(keeper_of(t, helper)):
+        t.equal(thread.uids, [54321] * 4, "user ids")
+        t.equal((thread.permitted, thread.effective, thread.ambient), (0, 0, 0), "capabilities")
+
+
+@test
+@ours("the peer has no keeper")
+def socket_in_a_directory_of_another_user(t):
+    """As libvirt's: root needs no right but being root to make the socket there, or remove it."""
+    needs_root()
+    directory = t.directory()
+    os.chown(directory, NOBODY.pw_uid, NOBODY.pw_gid)
+    os.chmod(directory, 0o700)
+    path = os.path.join(directory, "socket")
+    for options in ([], ["-u", "nobody"]):
+        helper = t.start(*options, socket_path=path)
+        t.ask(READ_KEYS, t.own(t.disk.open()), KEYS, helper=helper)
+        t.equal(helper.stop(), 0, "exit code")
+        t.check(not os.path.lexists(path), f"socket file is still there: {helper.log()!r}")
+
+
+# -- the filter: system calls made by one of the helper's own threads, through the stand-in
+
+
+AT_FDCWD = -100
+CALLS = {
+    "x86_64": {"socket": 41, "openat": 257, "unlinkat": 263, "execve": 59, "clone": 56,
+               "clone3": 435, "ioctl": 16, "ptrace": 101, "kill": 62, "mmap": 9, "bpf": 321,
+               "io_uring_setup": 425, "userfaultfd": 323, "mount": 165, "unshare": 272,
+               "setns": 308, "connect": 42, "bind": 49, "chmod": 268, "linkat": 265,
+               "perf_event_open": 298, "keyctl": 250, "process_vm_readv": 310, "setuid": 105,
+               "capset": 126, "memfd_create": 319, "personality": 135, "symlinkat": 266,
+               "mkdirat": 258, "renameat2": 316, "init_module": 175, "prctl": 157, "dup": 32,
+               "fork": 57, "open": 2, "creat": 85, "truncate": 76, "getpid": 39},
+}
+CALLS["aarch64"] = {"socket": 198, "openat": 56, "unlinkat": 35, "execve": 221, "clone": 220,
+                    "clone3": 435, "ioctl": 29, "ptrace": 117, "kill": 129, "mmap": 222,
+                    "bpf": 280, "io_uring_setup": 425, "userfaultfd": 282, "mount": 40,
+                    "unshare": 97, "setns": 268, "connect": 203, "bind": 200, "chmod": 53,
+                    "linkat": 37, "perf_event_open": 241, "keyctl": 219, "process_vm_readv": 270,
+                    "setuid": 146, "capset": 91, "memfd_create": 279, "personality": 92,
+                    "symlinkat": 36, "mkdirat": 34, "renameat2": 276, "init_module": 105,
+                    "prctl": 167, "dup": 23, "truncate": 45, "getpid": 172}
+
+DENIED = {1: "EPERM", 13: "EACCES", 38: "ENOSYS"}
+#: Arguments with which the kernel itself would do it, or would give another reason not to.
+FORBIDDEN = (
+    ("socket", 2, 1, 0), ("socket", 1, 1, 0), ("socket", 16, 3, 0),
+    ("openat", AT_FDCWD, b"/tmp/prh-forbidden", os.O_WRONLY | os.O_CREAT, 0o600),
+    ("openat", AT_FDCWD, b"/dev/null", os.O_RDWR),
+    ("openat", AT_FDCWD, b"/tmp", os.O_TMPFILE | os.O_RDWR, 0o600),
+    ("open", b"/dev/null", os.O_RDWR), ("creat", b"/tmp/prh-forbidden", 0o600),
+    ("unlinkat", AT_FDCWD, b"/no/such/file", 0), ("mkdirat", AT_FDCWD, b"/no/such/directory", 0),
+    ("linkat", AT_FDCWD, b"/no/such/file", AT_FDCWD, b"/no/such/file", 0),
+    ("symlinkat", b"/no/such/file", AT_FDCWD, 0),
+    ("renameat2", AT_FDCWD, b"/no/such/file", AT_FDCWD, b"/no/such/file", 0),
+    ("chmod", AT_FDCWD, b"/no/such/file", 0), ("truncate", b"/no/such/file", 0),
+    ("execve", b"/no/such/file", 0, 0), ("fork",),
+    ("clone", 0x00000800, 0, 0, 0, 0),  # CLONE_SIGHAND alone: refused by the kernel as well, EINVAL
+    ("clone3", 0, 0), ("kill", 0, 0), ("prctl", 3, 0), ("personality", 0xFFFFFFFF),
+    ("ioctl", 2, 0x5413, 0), ("ioctl", 2, 0x2202, 0), ("ioctl", 2, 0x2286, 0),
+    ("mmap", 0, 4096, 7, 0x22, -1, 0), ("memfd_create", b"x", 0), ("dup", -1),
+    ("connect", -1, 0, 0), ("bind", -1, 0, 0), ("ptrace", 0, 0, 0, 0),
+    ("process_vm_readv", -1, 0, 0, 0, 0), ("setuid", 0), ("capset", 0, 0), ("mount", 0, 0, 0),
+    ("unshare", 0), ("setns", -1, 0), ("bpf", -1, 0, 0), ("io_uring_setup", 0, 0),
+    ("userfaultfd", -1), ("perf_event_open", 0, 0, 0, 0, 0), ("keyctl", -1), ("init_module", 0))
+
+
+def describe(arguments):
+    return " ".join(item.decode() if isinstance(item, bytes) else str(item) for item in arguments)
+
+
+@cases(*[(describe(row), *row) for row in FORBIDDEN])
+@ours("the peer has no filter")
+def forbidden(t, name, *arguments):
+    unsandboxed(t)
+    numbers = CALLS.get(platform.machine())
+    if not numbers or name not in numbers:
+        raise Skip(f"{name}: number not known, or no such call, on {platform.machine()}")
+    helper = t.start()
+    t.disk.probe(numbers[name], *arguments)
+    connection = t.connect(helper)
+    connection.send_request(READ_KEYS, [t.own(t.disk.open())])
+    answer = connection.receive_at_most(len(KEYS.encode()))
+    if not answer:
+        t.equal(helper.wait_exit(), -signal.SIGSYS, "exit code of a helper that was killed")
+        return
+    t.equal(answer, KEYS.encode(), "answer")
+    t.check(-t.disk.probe_result in DENIED,
+            f"{name} is not denied: it returned {t.disk.probe_result}")
+
+
+@cases("execve", "ptrace", "mount", "bpf", "unshare", "setuid", "io_uring_setup", "init_module")
+@ours("the peer has no filter")
+def fatal(t, name):
+    """No version of a C library would try these for us: the process ends at once."""
+    unsandboxed(t)
+    numbers = CALLS.get(platform.machine())
+    if not numbers:
+        raise Skip(f"numbers of system calls are not known on {platform.machine()}")
+    helper = t.start()
+    t.disk.probe(numbers[name], -1, -1, -1)
+    connection = t.connect(helper)
+    connection.send_request(READ_KEYS, [t.own(t.disk.open())])
+    t.dropped(connection)
+    t.equal(helper.wait_exit(), -signal.SIGSYS, "exit code")
+    t.soon("the socket file gone", lambda: not os.path.lexists(helper.socket_path))
+
+
+@test
+@ours("the peer has no filter")
+def the_probe_works(t):
+    """A call that is allowed, or the tests above would prove nothing."""
+    numbers = CALLS.get(platform.machine())
+    if not numbers:
+        raise Skip(f"numbers of system calls are not known on {platform.machine()}")
+    helper = t.start()
+    t.disk.probe(numbers["getpid"])
+    t.ask(READ_KEYS, t.own(t.disk.open()), KEYS, helper=helper)
+    t.equal(t.disk.probe_result, helper.pid, "getpid")
+
+
+@test
+@ours("the peer has no sandbox")
+def files_outside_of_sys_and_proc(t):
+    """Landlock, where the kernel has it: not even reading."""
+    unsandboxed(t)
+    numbers = CALLS.get(platform.machine())
+    try:
+        with open("/sys/kernel/security/lsm", encoding="ascii") as file:
+            active = "landlock" in file.read().split(",")
+    except FileNotFoundError:
+        active = False
+    if not active or not numbers:
+        raise Skip("no Landlock in this kernel")
+    helper = t.start()
+    for path, allowed in ((b"/etc/passwd", False), (b"/proc/version", True),
+                          (b"/sys/dev/block", True)):
+        t.disk.probe(numbers["openat"], AT_FDCWD, path, os.O_RDONLY)
+        t.ask(READ_KEYS, t.own(t.disk.open()), KEYS, helper=helper)
+        t.equal(t.disk.probe_result >= 0, allowed, f"opening {path.decode()}")
