@@ -135,7 +135,7 @@ def read_text(path: str) -> str:
 
 def mark_kernel_log(text: str) -> None:
     with open("/dev/kmsg", "w", encoding="utf-8") as log:
-        log.write(f"{MARK}{text}")
+        log.write(f"{MARK}{text}\n")
 
 
 def kernel_log(most: int = 60) -> List[str]:

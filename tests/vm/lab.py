@@ -11,6 +11,7 @@ and LIO's view of its registrations, so that they can be compared with the truth
 import contextlib
 import ctypes
 import fcntl
+import hashlib
 import mmap
 import os
 import re
@@ -191,7 +192,8 @@ class Backstore:
               f"fd_dev_name={file},fd_dev_size={megabytes << 20}" if file else
               f"rd_pages={(megabytes << 20) // os.sysconf('SC_PAGE_SIZE')}")
         write(f"{self.path}/enable", 1)
-        write(f"{self.path}/wwn/vpd_unit_serial", f"serial-{name}")
+        # The serial number's hexadecimal digits are most of the LUN's world-wide name.
+        write(f"{self.path}/wwn/vpd_unit_serial", hashlib.md5(name.encode()).hexdigest())
         for attribute, value in attributes.items():
             write(f"{self.path}/attrib/{attribute}", value)
 

@@ -555,6 +555,7 @@ def no_scsi_device(t: Context) -> None:
 
 
 def exact_refusal(t: Context, initiator: lab.Initiator) -> None:
+    initiator.drain()
     for path in (initiator.path, initiator.generic_path):
         for user in USERS:
             host = t.open(user, path)
