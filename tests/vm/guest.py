@@ -83,7 +83,10 @@ def run_tests(words: List[str]) -> int:
     if not tests:
         print("not ok 1 - no such test")
         return 1
+    started = time.monotonic()  # counts from the kernel's start
     with module.open_lab(settings) as make_context:
+        if settings["timings"]:
+            print(f"# {started:.1f} s to here, {time.monotonic() - started:.1f} s for the devices")
         def announced(one: tap.Test) -> tap.Context:
             if not settings["shell"]:
                 print(deadline(scaled(one.limit), one.full_name), end="", flush=True)

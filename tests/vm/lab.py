@@ -266,6 +266,13 @@ class Initiator:
             os.close(self._fd)
             self._fd = -1
 
+    def offline(self) -> None:
+        """Commands fail from now on, as on a path whose switch port is off."""
+        write(f"{self.device}/state", "offline\n")
+
+    def online(self) -> None:
+        write(f"{self.device}/state", "running\n")
+
     def delete(self) -> None:
         """Take the device away from under whoever uses it, as a pulled cable or an admin would."""
         write(f"{self.device}/delete", 1)
@@ -304,6 +311,16 @@ class Iscsi:
         return [Initiator(name, str(wait_for(
             f"a device of {name}", lambda name=name: next(self._devices(name), None))))
                 for name, _ in started]
+
+    def rescan(self, gone: Initiator) -> Initiator:
+        """The device of an initiator whose device was deleted: the LUN comes back, under a new
+        name perhaps."""
+        host = re.search(r"/(host\d+)/", gone.device)
+        write(f"/sys/class/scsi_host/{host.group(1)}/scan", "- - -")
+        found = Initiator(gone.name, str(wait_for(
+            f"a device of {gone.name}", lambda: next(self._devices(gone.name), None))))
+        self.initiators = [found if one is gone else one for one in self.initiators]
+        return found
 
     def _sessions(self, initiator: str) -> Iterator[str]:
         base = "/sys/class/iscsi_session"

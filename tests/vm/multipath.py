@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A real device-mapper multipath map: udevd, multipathd, and several sessions to one LUN.
+
+udevd and multipathd have to run before the disks appear. Only iSCSI paths become part of a map:
+whatever else reaches the LUN, such as lab.Loopback, is another host.
+"""
+import contextlib
+import json
+import os
+import re
+import socket
+import struct
+from typing import Dict, List, NamedTuple
+
+import lab
+from support.process import Program
+
+SOCKET = "\0/org/kernel/linux/storage/multipathd"
+UDEVD = "/usr/lib/systemd/systemd-udevd"
+RULES = "/usr/lib/udev/rules.d"
+#: What multipathd and its library rely on. Every program that a rule starts costs a tenth of a
+#: second in here.
+NEEDED_RULES = re.compile(r"5[05]-(udev-default|dm)\.rules|56-dm-mpath|60-multipath|"
+                          r"60-persistent-storage(-dm)?\.rules|95-dm-notify")
+
+CONFIGURATION = """
+defaults {
+    user_friendly_names yes
+    find_multipaths no
+    polling_interval 1
+    max_polling_interval 1
+    reservation_key %s
+}
+overrides {
+    no_path_retry %s
+}
+blacklist {
+    protocol ".*"
+}
+blacklist_exceptions {
+    protocol "scsi:iscsi"
+}
+"""
+
+
+class Path(NamedTuple):
+    """As multipathd sees it: "sda", active or failed in the map, ready or faulty to its checker."""
+    device: str
+    map_state: str
+    checker_state: str
+
+
+class Multipath:
+    """The daemons. Keys of maps are kept in multipathd's own file unless one is given."""
+
+    def __init__(self, reservation_key: str = "file", no_path_retry: str = "fail"):
+        for name in os.listdir(RULES):
+            if not NEEDED_RULES.match(name):
+                os.unlink(os.path.join(RULES, name))
+        os.makedirs("/etc/multipath", exist_ok=True)
+        lab.write("/etc/multipath.conf", CONFIGURATION % (reservation_key, no_path_retry))
+        # Loaded beforehand, so that no event has to wait for a module.
+        lab.load("dm_multipath", "dm_service_time", "sd_mod", "sg")
+        self.programs: Dict[str, Program] = {}
+        for name, command in [("udevd", [UDEVD]), ("multipathd", ["multipathd", "-d", "-s"])]:
+            directory = f"/run/{name}-log"
+            os.mkdir(directory)
+            self.programs[name] = Program(command, directory)
+            if name == "udevd":
+                self.programs[name].wait_until("listening",
+                                               lambda: os.path.exists("/run/udev/control"))
+        self.programs["multipathd"].wait_until("answering", self._answers)
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError):
+            return "configure" not in self.ask("show daemon")
+        return False
+
+    def ask(self, command: str) -> str:
+        """multipathd's answer to one of its commands (multipathd(8))."""
+        request = command.encode() + b"\0"
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(30)
+            connection.connect(SOCKET)
+            connection.sendall(struct.pack("@N", len(request)) + request)
+            with connection.makefile("rb") as stream:
+                size, = struct.unpack("@N", stream.read(struct.calcsize("@N")))
+                return stream.read(size).rstrip(b"\0").decode()
+
+    def paths(self, name: str) -> List[Path]:
+        """The paths of a map, in any state."""
+        with contextlib.suppress(json.JSONDecodeError):
+            for one in json.loads(self.ask("show maps json")).get("maps", []):
+                if one["name"] == name:
+                    return sorted(Path(path["dev"], path["dm_st"], path["chk_st"])
+                                  for group in one["path_groups"] for path in group["paths"])
+        return []
+
+    def wait_paths(self, name: str, active: int, failed: int = 0) -> List[Path]:
+        """Until the map has exactly so many paths, and multipathd's checker agrees."""
+        def look() -> List[Path]:
+            paths = self.paths(name)
+            states = [(path.map_state, path.checker_state) for path in paths]
+            good = (states.count(("active", "ready")) == active
+                    and sum(state == "failed" for state, _ in states) == failed
+                    and len(paths) == active + failed)
+            return paths if good else []
+        return list(lab.wait_for(f"{name} with {active} active and {failed} failed paths, "
+                                 f"not {self.paths(name)}", look, 30))
+
+    def log(self) -> List[str]:
+        return [f"{name}: {line}" for name, program in self.programs.items()
+                for line in program.log().splitlines()[-15:]]
+
+    def close(self) -> None:
+        for program in reversed(self.programs.values()):
+            program.close()
+
+
+def persist(device: str, *options: str) -> str:
+    """mpathpersist(8), which prints what it did."""
+    return lab.run("mpathpersist", *options, device)
