@@ -10,6 +10,7 @@ and LIO's view of its registrations, so that they can be compared with the truth
 """
 import contextlib
 import ctypes
+import errno
 import fcntl
 import hashlib
 import mmap
@@ -230,8 +231,18 @@ class Initiator:
         self.block = os.path.basename(self._child("block"))
         self.path = f"/dev/{self.block}"
         self.generic_path = f"/dev/{os.path.basename(self._child('scsi_generic'))}"
-        wait_for(self.path, lambda: os.path.exists(self.path))
-        wait_for(self.generic_path, lambda: os.path.exists(self.generic_path))
+        for path in (self.path, self.generic_path):
+            wait_for(path, lambda path=path: self._opens(path))
+
+    def _opens(self, path: str) -> bool:
+        """The kernel makes a disk's node some time before the disk can be opened."""
+        try:
+            os.close(self.open(os.O_RDONLY, path))
+            return True
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENXIO):
+                raise
+            return False
 
     def _child(self, kind: str) -> str:
         """The first entry of a directory that appears while the kernel sets the device up."""
