@@ -37,7 +37,7 @@ MARGIN = 30.0
 GRACE = 5.0
 SIOCSIFFLAGS, IFF_UP, IFF_RUNNING = 0x8914, 0x1, 0x40
 RB_AUTOBOOT = 0x01234567
-#: What the program in front of a serial line sees; made when the port's own size is unknown.
+#: Rows and columns; a serial line does not tell.
 SHELL_SIZE = struct.pack("HHHH", 40, 120, 0, 0)
 
 
