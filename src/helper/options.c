@@ -67,6 +67,13 @@ static const struct option options_long[] = {
     {"socket-group", required_argument, NULL, OPTION_SOCKET_GROUP},
     {"log", required_argument, NULL, OPTION_LOG},
     {"sandbox", required_argument, NULL, OPTION_SANDBOX},
+
+    /* What QEMU's helper takes for --socket, its only long option with an s. */
+    {"s", required_argument, NULL, 'k'},
+    {"so", required_argument, NULL, 'k'},
+    {"soc", required_argument, NULL, 'k'},
+    {"sock", required_argument, NULL, 'k'},
+    {"socke", required_argument, NULL, 'k'},
     {NULL, 0, NULL, 0},
 };
 
