@@ -18,33 +18,17 @@
  */
 #include "serve/conn.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <sys/timerfd.h>
-#include <unistd.h>
 
-#include "base/clock.h"
 #include "base/fdio.h"
 #include "base/log.h"
-#include "proto/wire.h"
 
 #define CONN_LINGER_MS 5
-#define CONN_TICK_S    1
-
-enum conn_state {
-    CONN_REFUSED,    /* to be closed */
-    CONN_HANDSHAKE,  /* the client's features are to come */
-    CONN_CDB,        /* a CDB is to come: between requests while nothing of it is there */
-    CONN_PARAMETERS, /* the parameter list of the CDB is to come */
-    CONN_REPLY,      /* the rest of a reply is to be sent */
-};
 
 /* Where the state machine stands when a step is over. */
 enum conn_next {
@@ -52,21 +36,6 @@ enum conn_next {
     CONN_WAIT_READABLE,
     CONN_WAIT_WRITABLE,
     CONN_CLOSE,
-};
-
-struct conn {
-    _Alignas(64) atomic_bool owned; /* by a pool thread, which alone touches the rest meanwhile */
-    atomic_bool open;               /* the slot is in use; changes under the table's lock */
-    uint8_t state;                  /* enum conn_state */
-    bool fd_lost;                   /* the fd of this request could not be received */
-    bool linger_ready;              /* the socket's receive time-out is set */
-    int passed_fd;                  /* of this request, or -1 */
-    uint16_t done;                  /* bytes of the current state's item received or sent */
-    uint16_t size;                  /* bytes that item has */
-    uint8_t cdb[WIRE_CDB_SIZE];     /* also takes the handshake */
-    const struct backend *backend;  /* borrowed */
-    uint8_t *buffer;                /* owned: parameter list so far, or what is left of a reply */
-    _Atomic int64_t deadline_ms;    /* for what the client owes us; 0: nothing */
 };
 
 /* A request's data and its reply, on the stack of the thread that serves it: one piece, so that a
@@ -77,180 +46,12 @@ struct conn_scratch {
 };
 
 _Static_assert(sizeof(struct conn_scratch) == WIRE_REPLY_SIZE + WIRE_DATA_MAX, "without a gap");
-_Static_assert(sizeof(struct conn) <= 64, "a connection fits a cache line");
-_Static_assert(WIRE_REPLY_SIZE + WIRE_DATA_MAX <= UINT16_MAX, "done and size hold any item");
-
-int conns_init(struct conns *conns, struct pool *pool, unsigned n_slots, int64_t client_timeout_ms)
-{
-    size_t size = (size_t)n_slots * sizeof(struct conn);
-    void *slots;
-
-    memset(conns, 0, sizeof(*conns));
-    conns->pool = pool;
-    conns->client_timeout_ms = client_timeout_ms;
-    conns->tick_fd = -1;
-    conns->drained_fd = -1;
-    pthread_mutex_init(&conns->lock, NULL);
-
-    slots = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                 -1, 0);
-    if (slots == MAP_FAILED)
-        return -errno;
-    /* A huge page would make the first connection cost 2 MB. Kernels without them say EINVAL. */
-    madvise(slots, size, MADV_NOHUGEPAGE);
-    conns->slots = slots;
-    conns->n_slots = n_slots;
-
-    conns->tick_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    if (conns->tick_fd < 0)
-        return -errno;
-    conns->drained_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (conns->drained_fd < 0)
-        return -errno;
-    return 0;
-}
-
-void conns_deinit(struct conns *conns)
-{
-    for (unsigned sock = 0; sock < atomic_load(&conns->n_used); sock++) {
-        struct conn *conn = &conns->slots[sock];
-
-        if (!conn->open)
-            continue;
-        free(conn->buffer);
-        if (conn->passed_fd >= 0)
-            close(conn->passed_fd);
-        close((int)sock);
-    }
-    if (conns->slots)
-        munmap(conns->slots, (size_t)conns->n_slots * sizeof(struct conn));
-    if (conns->tick_fd >= 0)
-        close(conns->tick_fd);
-    if (conns->drained_fd >= 0)
-        close(conns->drained_fd);
-    pthread_mutex_destroy(&conns->lock);
-}
-
-static void conns_set_tick(struct conns *conns, time_t seconds)
-{
-    struct itimerspec tick = {.it_interval.tv_sec = seconds, .it_value.tv_sec = seconds};
-
-    timerfd_settime(conns->tick_fd, 0, &tick, NULL);
-}
-
-/* The client owes us something from now on. One item, one deadline: not a new one for each byte. */
-static void conn_set_deadline(struct conns *conns, struct conn *conn)
-{
-    if (atomic_load(&conn->deadline_ms))
-        return;
-    atomic_store(&conn->deadline_ms, clock_coarse_ms() + conns->client_timeout_ms);
-    if (atomic_fetch_add(&conns->n_timed, 1) == 0)
-        conns_set_tick(conns, CONN_TICK_S);
-}
-
-static void conn_clear_deadline(struct conns *conns, struct conn *conn)
-{
-    if (!atomic_load_explicit(&conn->deadline_ms, memory_order_relaxed))
-        return;
-    atomic_store(&conn->deadline_ms, 0);
-    atomic_fetch_sub(&conns->n_timed, 1);
-}
-
-static void conn_await(struct conn *conn, enum conn_state state, unsigned size)
-{
-    conn->state = (uint8_t)state;
-    conn->done = 0;
-    conn->size = (uint16_t)size;
-}
+_Static_assert(sizeof(struct conn_scratch) <= UINT16_MAX, "a connection's counts hold any item");
 
 static void conn_await_request(struct conn *conn)
 {
     conn->fd_lost = false;
     conn_await(conn, CONN_CDB, WIRE_CDB_SIZE);
-}
-
-/* Become the owner. That nobody else is, is what EPOLLONESHOT promises. */
-static void conn_take(struct conn *conn)
-{
-    bool owned = atomic_exchange_explicit(&conn->owned, true, memory_order_acquire);
-
-    assert(!owned);
-    (void)owned;
-}
-
-static void conn_release(struct conn *conn)
-{
-    atomic_store_explicit(&conn->owned, false, memory_order_release);
-}
-
-/* Others may only shut down the socket of a slot that is open, so both sides hold the lock. */
-static void conn_set_open(struct conns *conns, struct conn *conn, bool open)
-{
-    pthread_mutex_lock(&conns->lock);
-    atomic_store(&conn->open, open);
-    pthread_mutex_unlock(&conns->lock);
-}
-
-int conns_open(struct conns *conns, int sock, const struct backend *backend)
-{
-    uint8_t features[WIRE_FEATURES_SIZE];
-    struct conn *conn;
-    unsigned used;
-    int r;
-
-    if ((unsigned)sock >= conns->n_slots) {
-        close(sock);
-        return -EMFILE;
-    }
-    wire_encode_features(features, WIRE_FEATURES);
-    /* Room for four bytes in an empty socket: if they do not fit, the client has gone already. */
-    if (backend && send(sock, features, sizeof(features), MSG_DONTWAIT | MSG_NOSIGNAL) !=
-                       (ssize_t)sizeof(features))
-        backend = NULL;
-
-    conn = &conns->slots[sock];
-    conn_take(conn);
-    assert(!conn->open);
-    conn->passed_fd = -1;
-    conn->buffer = NULL;
-    conn->linger_ready = false;
-    conn->backend = backend;
-    conn_await(conn, backend ? CONN_HANDSHAKE : CONN_REFUSED, WIRE_FEATURES_SIZE);
-    conn_set_deadline(conns, conn);
-    conn_set_open(conns, conn, true);
-    conn_release(conn);
-    used = atomic_load(&conns->n_used);
-    if ((unsigned)sock >= used)
-        atomic_store(&conns->n_used, (unsigned)sock + 1);
-    atomic_fetch_add(&conns->n_open, 1);
-
-    r = pool_add(conns->pool, sock, backend ? EPOLLIN : EPOLLOUT);
-    if (r < 0) {
-        conn_clear_deadline(conns, conn);
-        conn_set_open(conns, conn, false);
-        atomic_fetch_sub(&conns->n_open, 1);
-        close(sock);
-        return r;
-    }
-    log_debug("connection %d: open", sock);
-    return 0;
-}
-
-static void conn_close(struct conns *conns, struct conn *conn, int sock)
-{
-    uint64_t one = 1;
-
-    log_debug("connection %d: closed", sock);
-    conn_clear_deadline(conns, conn);
-    free(conn->buffer);
-    conn->buffer = NULL;
-    if (conn->passed_fd >= 0)
-        pool_close(conns->pool, conn->passed_fd);
-    conn_set_open(conns, conn, false);
-    conn_release(conn);
-    pool_close(conns->pool, sock); /* last: its number, and so the slot, is used again at once */
-    if (atomic_fetch_sub(&conns->n_open, 1) == 1 && atomic_load(&conns->stopping))
-        fdio_write_full(conns->drained_fd, &one, sizeof(one));
 }
 
 /* Take the fds that came with bytes of the current item. False: they break the protocol. */
@@ -524,61 +325,4 @@ void conns_serve(void *context, int sock, uint32_t events)
         conn_take(conn);
     }
     conn_close(conns, conn, sock);
-}
-
-void conns_tick(struct conns *conns)
-{
-    int64_t now = clock_coarse_ms();
-    uint64_t ticks;
-
-    (void)fdio_read_full(conns->tick_fd, &ticks, sizeof(ticks));
-    for (unsigned sock = 0; sock < atomic_load(&conns->n_used); sock++) {
-        struct conn *conn = &conns->slots[sock];
-        int64_t deadline = atomic_load(&conn->deadline_ms);
-
-        if (!deadline || now < deadline)
-            continue;
-        log_client("connection %u: closed, the client took longer than the client time-out", sock);
-        pthread_mutex_lock(&conns->lock);
-        if (atomic_load(&conn->open))
-            shutdown((int)sock, SHUT_RDWR);
-        pthread_mutex_unlock(&conns->lock);
-    }
-    if (atomic_load(&conns->n_timed) == 0) {
-        conns_set_tick(conns, 0);
-        /* A deadline that was set just before found the tick still running. */
-        if (atomic_load(&conns->n_timed) > 0)
-            conns_set_tick(conns, CONN_TICK_S);
-    }
-}
-
-void conns_stop(struct conns *conns)
-{
-    uint64_t one = 1;
-
-    atomic_store(&conns->stopping, true);
-    if (atomic_load(&conns->n_open) == 0)
-        fdio_write_full(conns->drained_fd, &one, sizeof(one));
-}
-
-static void conns_shutdown(struct conns *conns, int how, bool only_idle)
-{
-    pthread_mutex_lock(&conns->lock);
-    for (unsigned sock = 0; sock < atomic_load(&conns->n_used); sock++) {
-        struct conn *conn = &conns->slots[sock];
-
-        if (atomic_load(&conn->open) && (!only_idle || !atomic_load(&conn->deadline_ms)))
-            shutdown((int)sock, how);
-    }
-    pthread_mutex_unlock(&conns->lock);
-}
-
-void conns_shutdown_idle(struct conns *conns)
-{
-    conns_shutdown(conns, SHUT_RD, true);
-}
-
-void conns_shutdown_all(struct conns *conns)
-{
-    conns_shutdown(conns, SHUT_RDWR, false);
 }

@@ -1,74 +1,58 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The connections of a server: from the helper's first bytes to the close, in a table indexed by
- * socket number.
- *
- * Thread rule: a connection belongs to the pool thread that took its event, until that thread arms
- * it again. The main thread opens connections and may shut them down, under the table's lock.
+ * One connection: what the table (conns.c) and the state machine (conn.c) share, and nobody else
+ * sees.
  */
 #ifndef SERVE_CONN_H
 #define SERVE_CONN_H
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "proto/wire.h"
 #include "serve/backend.h"
-#include "serve/pool.h"
+#include "serve/conns.h"
 
-struct conn;
-
-struct conns {
-    struct pool *pool;
-    int64_t client_timeout_ms;
-    struct conn *slots; /* mapped; untouched slots cost nothing */
-    unsigned n_slots;
-    pthread_mutex_t lock; /* a slot becomes free, or its socket is shut down by others, under it */
-    atomic_uint n_used;   /* slots below this number have been in use */
-    atomic_uint n_open;   /* connections that have not been closed yet */
-    atomic_uint n_timed;  /* connections with a deadline */
-    atomic_bool stopping;
-    int tick_fd;    /* timerfd: readable once a second while there are deadlines */
-    int drained_fd; /* eventfd: readable once the last connection has gone, after conns_stop */
+enum conn_state {
+    CONN_REFUSED,    /* to be closed */
+    CONN_HANDSHAKE,  /* the client's features are to come */
+    CONN_CDB,        /* a CDB is to come: between requests while nothing of it is there */
+    CONN_PARAMETERS, /* the parameter list of the CDB is to come */
+    CONN_REPLY,      /* the rest of a reply is to be sent */
 };
 
-/*
- * n_slots: sockets have numbers below this. client_timeout_ms: for the handshake, for the rest of a
- * request that has begun, and for a client to take a reply. pool is borrowed. Returns 0 or a
- * negative errno; a half-made table may be given to conns_deinit.
- */
-int conns_init(struct conns *conns, struct pool *pool, unsigned n_slots, int64_t client_timeout_ms);
+struct conn {
+    _Alignas(64) atomic_bool owned; /* by a pool thread, which alone touches the rest meanwhile */
+    atomic_bool open;               /* the slot is in use; changes under the table's lock */
+    uint8_t state;                  /* enum conn_state */
+    bool fd_lost;                   /* the fd of this request could not be received */
+    bool linger_ready;              /* the socket's receive time-out is set */
+    int passed_fd;                  /* of this request, or -1 */
+    uint16_t done;                  /* bytes of the current state's item received or sent */
+    uint16_t size;                  /* bytes that item has */
+    uint8_t cdb[WIRE_CDB_SIZE];     /* also takes the handshake */
+    const struct backend *backend;  /* borrowed */
+    uint8_t *buffer;                /* owned: parameter list so far, or what is left of a reply */
+    _Atomic int64_t deadline_ms;    /* for what the client owes us; 0: nothing */
+};
 
-/* Only after the pool has stopped. Closes what is still open. */
-void conns_deinit(struct conns *conns);
+_Static_assert(sizeof(struct conn) <= 64, "a connection fits a cache line");
 
-/*
- * Take over an accepted socket: send the helper's part of the handshake and let the pool go on.
- * Requests go to backend (borrowed); NULL: only let the pool close it. Returns 0 or a negative
- * errno; then the socket is closed.
- */
-int conns_open(struct conns *conns, int sock, const struct backend *backend);
+/* Become the owner. That nobody else is, is what EPOLLONESHOT promises. */
+void conn_take(struct conn *conn);
 
-/* The pool's serve function; context is the struct conns. */
-void conns_serve(void *context, int sock, uint32_t events);
+/* Let the next owner see what this one did. */
+void conn_release(struct conn *conn);
 
-/* tick_fd is readable: shut down connections whose deadline is over. */
-void conns_tick(struct conns *conns);
+/* From now on an item of so many bytes is to be received or sent. */
+void conn_await(struct conn *conn, enum conn_state state, unsigned size);
 
-/*
- * From now on each connection ends after the request that it is serving or about to serve: its
- * receiving side is shut down before the reply leaves, while a client that sends one request at a
- * time is sending nothing. So no request is cut in two, and the client's next one fails at once
- * with EPIPE, which tells it to connect again.
- */
-void conns_stop(struct conns *conns);
+/* The client owes us something from now on. One item, one deadline: not a new one for each byte. */
+void conn_set_deadline(struct conns *conns, struct conn *conn);
+void conn_clear_deadline(struct conns *conns, struct conn *conn);
 
-/* After conns_stop and a moment's grace: shut down the receiving side of those without a request.
- */
-void conns_shutdown_idle(struct conns *conns);
-
-/* Cut all connections, whatever they are doing. */
-void conns_shutdown_all(struct conns *conns);
+/* Give up the slot and close the socket. The caller owned the connection; now nobody does. */
+void conn_close(struct conns *conns, struct conn *conn, int sock);
 
 #endif

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "serve/backend.h"
-#include "serve/conn.h"
+#include "serve/conns.h"
 #include "serve/notify.h"
 #include "serve/pool.h"
 

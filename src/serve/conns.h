@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The connections of a server: from the helper's first bytes to the close, in a table indexed by
+ * socket number.
+ *
+ * Thread rule: a connection belongs to the pool thread that took its event, until that thread arms
+ * it again. The main thread opens connections and may shut them down, under the table's lock.
+ */
+#ifndef SERVE_CONNS_H
+#define SERVE_CONNS_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "serve/backend.h"
+#include "serve/pool.h"
+
+struct conn;
+
+struct conns {
+    struct pool *pool;
+    int64_t client_timeout_ms;
+    struct conn *slots; /* mapped; untouched slots cost nothing */
+    unsigned n_slots;
+    pthread_mutex_t lock; /* a slot becomes free, or its socket is shut down by others, under it */
+    atomic_uint n_used;   /* slots below this number have been in use */
+    atomic_uint n_open;   /* connections that have not been closed yet */
+    atomic_uint n_timed;  /* connections with a deadline */
+    atomic_bool stopping;
+    int tick_fd;    /* timerfd: readable once a second while there are deadlines */
+    int drained_fd; /* eventfd: readable once the last connection has gone, after conns_stop */
+};
+
+/*
+ * n_slots: sockets have numbers below this. client_timeout_ms: for the handshake, for the rest of a
+ * request that has begun, and for a client to take a reply. pool is borrowed. Returns 0 or a
+ * negative errno; a half-made table may be given to conns_deinit.
+ */
+int conns_init(struct conns *conns, struct pool *pool, unsigned n_slots, int64_t client_timeout_ms);
+
+/* Only after the pool has stopped. Closes what is still open. */
+void conns_deinit(struct conns *conns);
+
+/*
+ * Take over an accepted socket: send the helper's part of the handshake and let the pool go on.
+ * Requests go to backend (borrowed); NULL: only let the pool close it. Returns 0 or a negative
+ * errno; then the socket is closed.
+ */
+int conns_open(struct conns *conns, int sock, const struct backend *backend);
+
+/* The pool's serve function; context is the struct conns. */
+void conns_serve(void *context, int sock, uint32_t events);
+
+/* tick_fd is readable: shut down connections whose deadline is over. */
+void conns_tick(struct conns *conns);
+
+/*
+ * From now on each connection ends after the request that it is serving or about to serve: its
+ * receiving side is shut down before the reply leaves, while a client that sends one request at a
+ * time is sending nothing. So no request is cut in two, and the client's next one fails at once
+ * with EPIPE, which tells it to connect again.
+ */
+void conns_stop(struct conns *conns);
+
+/* After conns_stop and a moment's grace: shut down the receiving side of those without a request.
+ */
+void conns_shutdown_idle(struct conns *conns);
+
+/* Cut all connections, whatever they are doing. */
+void conns_shutdown_all(struct conns *conns);
+
+#endif
