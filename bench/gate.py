@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The gate: those figures of the helper that do not depend on how busy the machine is, compared
+with the ones in gate.json. Prints TAP."""
+import json
+import os
+import platform
+import subprocess
+from typing import Callable, Dict, List, NamedTuple
+
+import measure
+
+FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "gate.json")
+NO_SANDBOX = ["--sandbox=off"]  # valgrind's own system calls are not in the helper's filter
+ROOM = 1.03
+PAGES_KB = 8  # memory comes in pages; two more say nothing
+
+
+class Check(NamedTuple):
+    figure: str
+    measure: Callable[[measure.Bench, List[str]], measure.Figures]
+    slack: float = 0.0
+    same_toolchain: bool = False
+
+
+CHECKS = [
+    Check("idle_private_kb", lambda bench, helper: bench.memory(helper), PAGES_KB),
+    Check("system_calls", lambda bench, helper: bench.system_calls(helper)[0]),
+    Check("instructions", lambda bench, helper: bench.instructions(helper + NO_SANDBOX)[0],
+          same_toolchain=True),
+]
+
+
+def toolchain() -> str:
+    """Instructions compare only where architecture, C library and compiler agree."""
+    compiler = subprocess.run(["cc", "-dumpfullversion"], stdout=subprocess.PIPE, text=True,
+                              check=False).stdout.strip()
+    return f"{platform.machine()}, {' '.join(platform.libc_ver())}, cc {compiler}"
+
+
+def update(bench: measure.Bench, helper: List[str]) -> int:
+    figures: Dict[str, float] = {
+        check.figure: round(check.measure(bench, helper)[check.figure], 2) for check in CHECKS}
+    with open(FILE, "w", encoding="utf-8") as file:
+        json.dump({"toolchain": toolchain(), "figures": figures}, file, indent=4)
+        file.write("\n")
+    print(f"{FILE}: {figures}")
+    return 0
+
+
+def run(bench: measure.Bench, helper: List[str]) -> int:
+    with open(FILE, encoding="utf-8") as file:
+        committed = json.load(file)
+    failed = False
+    print(f"1..{len(CHECKS)}")
+    for index, check in enumerate(CHECKS, 1):
+        name = f"{index} - {check.figure}"
+        if check.same_toolchain and toolchain() != committed["toolchain"]:
+            print(f"ok {name} # SKIP this is {toolchain()}, the figure {committed['toolchain']}")
+            continue
+        try:
+            value = check.measure(bench, helper)[check.figure]
+        except measure.Unavailable as reason:
+            print(f"ok {name} # SKIP {reason}")
+            continue
+        allowed = committed["figures"][check.figure] * ROOM + check.slack
+        good = value <= allowed
+        failed = failed or not good
+        print(f"{'ok' if good else 'not ok'} {name}: {value:.2f}, at most {allowed:.2f}",
+              flush=True)
+    return 1 if failed else 0
