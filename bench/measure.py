@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The measurements. Each takes one server through one experiment and returns its figures by name;
 README.md says what a figure means."""
+import contextlib
 import json
 import os
 import re
@@ -9,19 +10,22 @@ import signal
 import subprocess
 import tempfile
 import time
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, Iterator, List, Optional, Tuple
 
 from servers import Server, running
 from support.loop import Loop
 from support.standin import Control
 
 Figures = Dict[str, float]
+Commands = Dict[str, List[str]]
 
 MANY = 1000
 SOME = 64
 HUNG = 200
 STARTS_PER_ROUND = 3
-LATENCY_REQUESTS = 20000
+LATENCY_SLICES = 5
+LATENCY_REQUESTS = 4000
+LATENCY_WARMUP = 200
 WINDOW_MS = 2000
 SLOW_DEVICE_SECONDS = 0.010
 BOUND_MS = 1000  # a healthy client's reply that takes longer counts as stalled
@@ -76,43 +80,71 @@ class Bench:
             raise RuntimeError("bench-load idle failed")
         return process
 
-    def start(self, command: List[str]) -> List[Figures]:
+    def start(self, commands: Commands) -> Dict[str, List[Figures]]:
         """Without the stand-in: only the server's own libraries are to be loaded."""
-        results = []
+        results: Dict[str, List[Figures]] = {name: [] for name in commands}
         for _ in range(STARTS_PER_ROUND):
-            with tempfile.TemporaryDirectory(prefix="bench-", dir=self._directory) as directory:
-                path = os.path.join(directory, "sock")
-                got = self._run("start", ["--socket", path, "--device", self.quick, "--any-status",
-                                          "--"] + command + ["-k", path])
-                time.sleep(0.02)  # a companion may still be on its way out
-            results.append({f"start_{name}_us": got[f"{name}_ns"] / 1000
-                            for name in ("listening", "handshake", "reply")})
+            for name, command in commands.items():
+                with tempfile.TemporaryDirectory(prefix="bench-") as directory:
+                    path = os.path.join(directory, "sock")
+                    got = self._run("start", ["--socket", path, "--device", self.quick,
+                                              "--any-status", "--"] + command + ["-k", path])
+                    time.sleep(0.02)  # a companion may still be on its way out
+                results[name].append({f"start_{event}_us": got[f"{event}_ns"] / 1000
+                                      for event in ("listening", "handshake", "reply")})
         return results
 
     def memory(self, command: List[str]) -> Figures:
         """Without the stand-in, whose own pages would count."""
+        os.sync()  # pages of a program written just now would count as dirty
         with running(command, {}) as server:
             private, resident = server.settled_memory()
+            _, serving = server.memory([server.pid])
             one = self._idle(server, 1, requests=1)
             served, _ = server.settled_memory()
             many = self._idle(server, MANY)
             crowded, _ = server.settled_memory()
             for clients in (many, one):
                 clients.communicate()
-        return {"idle_private_kb": private, "idle_rss_kb": resident, "served_private_kb": served,
+        return {"idle_private_kb": private, "idle_rss_kb": resident,
+                "idle_serving_rss_kb": serving, "served_private_kb": served,
                 "connection_private_kb": (crowded - served) / MANY}
 
-    def latency(self, command: List[str]) -> Figures:
-        """Client and server on one CPU: the work of both, and no luck with idle CPUs."""
-        with running(command, self._environment, self._cpu) as server:
-            options = ["--socket", server.socket, "--device", self.quick,
-                       "--requests", str(LATENCY_REQUESTS)]
-            alone = self._run("latency", options, self._cpu)
-            among = self._run("latency", options + ["--idle", str(MANY)], self._cpu)
-        return {"latency_p50_us": alone["latency_ns_p50"] / 1000,
-                "latency_p99_us": alone["latency_ns_p99"] / 1000,
-                "among_idle_p50_us": among["latency_ns_p50"] / 1000,
-                "among_idle_p99_us": among["latency_ns_p99"] / 1000}
+    @contextlib.contextmanager
+    def _all_running(self, commands: Commands, cpu: Optional[int]) -> Iterator[Dict[str, Server]]:
+        with contextlib.ExitStack() as stack:
+            yield {name: stack.enter_context(running(command, self._environment, cpu))
+                   for name, command in commands.items()}
+
+    def _latency_slice(self, server: Server) -> Tuple[Figures, float]:
+        """Client and server on one CPU: the work of both, and no luck with idle CPUs. Also the
+        server's own part of it, in microseconds of processor time for each request."""
+        before = server.cpu_ns()
+        got = self._run("latency", ["--socket", server.socket, "--device", self.quick,
+                                    "--requests", str(LATENCY_REQUESTS),
+                                    "--warmup-requests", str(LATENCY_WARMUP)], self._cpu)
+        used = server.cpu_ns() - before
+        return got, used / (LATENCY_REQUESTS + LATENCY_WARMUP) / 1000
+
+    def latency(self, commands: Commands) -> Dict[str, List[Figures]]:
+        """All servers run all the time and take turns by the tenth of a second, so that they see
+        the same machine."""
+        results: Dict[str, List[Figures]] = {name: [] for name in commands}
+        with self._all_running(commands, self._cpu) as servers, contextlib.ExitStack() as stack:
+            for _ in range(LATENCY_SLICES):
+                for name, server in servers.items():
+                    got, used = self._latency_slice(server)
+                    results[name].append({"latency_p50_us": got["latency_ns_p50"] / 1000,
+                                          "latency_p99_us": got["latency_ns_p99"] / 1000,
+                                          "cpu_us": used})
+            for server in servers.values():
+                stack.callback(self._idle(server, MANY).communicate)
+            for turn in range(LATENCY_SLICES):
+                for name, server in servers.items():
+                    got, _ = self._latency_slice(server)
+                    results[name][turn]["among_idle_p50_us"] = got["latency_ns_p50"] / 1000
+                    results[name][turn]["among_idle_p99_us"] = got["latency_ns_p99"] / 1000
+        return results
 
     def _throughput(self, server: Server, device: str, clients: int) -> Figures:
         return self._run("throughput", [
@@ -144,24 +176,20 @@ class Bench:
             figures["hung_newcomer_p99_us"] = got["newcomer_ns_p99"] / 1000
         return figures
 
-    def burst(self, commands: Dict[str, List[str]]) -> Dict[str, Figures]:
+    def burst(self, commands: Commands) -> Dict[str, List[Figures]]:
         """Of all servers at once, as most of it is waiting."""
-        servers, before, right_after = {}, {}, {}
-        try:
-            for name, command in commands.items():
-                directory = tempfile.mkdtemp(prefix="bench-", dir=self._directory)
-                servers[name] = Server(command, directory, self._environment)
-                self._throughput(servers[name], self.quick, 1)
-                before[name], _ = servers[name].settled_memory()
-                self._throughput(servers[name], self.slow, MANY)
-                right_after[name], _ = servers[name].memory()
+        results: Dict[str, List[Figures]] = {}
+        with self._all_running(commands, None) as servers:
+            for name, server in servers.items():
+                self._throughput(server, self.quick, 1)
+                before, _ = server.settled_memory()
+                self._throughput(server, self.slow, MANY)
+                results[name] = [{"before": before, "burst_peak_kb": server.memory()[0] - before}]
             time.sleep(AFTER_BURST_SECONDS)
-            return {name: {"burst_kept_kb": server.memory()[0] - before[name],
-                           "burst_peak_kb": right_after[name] - before[name]}
-                    for name, server in servers.items()}
-        finally:
-            for server in servers.values():
-                server.kill()
+            for name, server in servers.items():
+                figures = results[name][0]
+                figures["burst_kept_kb"] = server.memory()[0] - figures.pop("before")
+        return results
 
     def system_calls(self, command: List[str]) -> Tuple[Figures, Dict[str, float]]:
         """Figures, and the calls of a request by name."""
