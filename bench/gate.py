@@ -2,6 +2,7 @@
 """The gate: those figures of the helper that do not depend on how busy the machine is, compared
 with the ones in gate.json. Prints TAP."""
 import json
+import math
 import os
 import platform
 import subprocess
@@ -13,6 +14,7 @@ FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "gate.json")
 NO_SANDBOX = ["--sandbox=off"]  # valgrind's own system calls are not in the helper's filter
 ROOM = 1.03
 PAGES_KB = 8  # memory comes in pages; two more say nothing
+TRIES = 3     # a busy machine can add to a figure (a time-out more), never take away
 
 
 class Check(NamedTuple):
@@ -57,12 +59,16 @@ def run(bench: measure.Bench, helper: List[str]) -> int:
         if check.same_toolchain and toolchain() != committed["toolchain"]:
             print(f"ok {name} # SKIP this is {toolchain()}, the figure {committed['toolchain']}")
             continue
+        allowed = committed["figures"][check.figure] * ROOM + check.slack
+        value = math.inf
         try:
-            value = check.measure(bench, helper)[check.figure]
+            for _ in range(TRIES):
+                value = min(value, check.measure(bench, helper)[check.figure])
+                if value <= allowed:
+                    break
         except measure.Unavailable as reason:
             print(f"ok {name} # SKIP {reason}")
             continue
-        allowed = committed["figures"][check.figure] * ROOM + check.slack
         good = value <= allowed
         failed = failed or not good
         print(f"{'ok' if good else 'not ok'} {name}: {value:.2f}, at most {allowed:.2f}",

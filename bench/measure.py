@@ -13,7 +13,7 @@ import time
 from typing import Dict, Iterator, List, Optional, Tuple
 
 from servers import Server, running
-from support.loop import Loop
+from support import loop
 from support.standin import Control
 
 Figures = Dict[str, float]
@@ -51,10 +51,13 @@ class Bench:
         self._standin = standin
         self._control = Control(directory, standin)
         self._environment = self._control.environment()
-        self._loops = [Loop(directory) for _ in range(3)]
-        self.quick, self.slow, self.hung = (loop.path for loop in self._loops)
-        for loop, delay in zip(self._loops, (0.0, SLOW_DEVICE_SECONDS, 0.0)):
-            self._control.device(loop.rdev).answer(ONE_KEY, delay=delay)
+        try:
+            self._loops = [loop.Loop(directory) for _ in range(3)]
+        except loop.Unavailable as reason:
+            raise Unavailable(str(reason)) from reason
+        self.quick, self.slow, self.hung = (device.path for device in self._loops)
+        for device, delay in zip(self._loops, (0.0, SLOW_DEVICE_SECONDS, 0.0)):
+            self._control.device(device.rdev).answer(ONE_KEY, delay=delay)
         self._control.device(self._loops[2].rdev).hold()
         self._cpu = max(os.sched_getaffinity(0))
 
