@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: LGPL-2.1-or-later */
+// SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * The client half of the protocol for the load generator. Requests of 16 bytes never fill a socket
  * buffer, so sending is blocking; receiving is incremental, because a server is free to cut its

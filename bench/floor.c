@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: LGPL-2.1-or-later */
+// SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * The physical floor: a server with one blocking thread for each connection that checks nothing and
  * knows no error. It receives the same bytes and the same file descriptor as a real helper, closes

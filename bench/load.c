@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: LGPL-2.1-or-later */
+// SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * Load generator: clients in a closed loop (the next READ KEYS leaves when the reply to the last
  * one has been read and verified) and what they saw, as one JSON object on stdout. A wrong reply or

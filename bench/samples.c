@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: LGPL-2.1-or-later */
+// SPDX-License-Identifier: LGPL-2.1-or-later
 /* A growing array of measured times, and its percentiles by nearest rank. */
 #include "samples.h"
 
