@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Requests have a fixed size and carry no path: the keeper knows both paths from before the fork,
- * and whoever may have taken over the helper can at most have removed what is removed at its end
+ * A request is one byte and carries no path: the keeper knows both paths from before the fork, and
+ * whoever may have taken over the helper can at most have removed what is removed at its end
  * anyway. End of file on the channel means that the helper is gone, however it went.
  *
  * After a crash a new instance may already have begun: the PID file is removed only under its lock,
@@ -12,11 +12,11 @@
  */
 #include "helper/keeper.h"
 
-#include <cap-ng.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -32,16 +32,10 @@
 
 #define KEEPER_REPLY_S 2 /* how long a removal may take before the helper goes on without it */
 
+/* What the helper may ask for, in one byte. The answer is an int32_t, 0 or a negative errno. */
 enum keeper_verb {
-    KEEPER_WATCH_SOCKET = 1,
-    KEEPER_REMOVE_SOCKET,
+    KEEPER_REMOVE_SOCKET = 1,
     KEEPER_REMOVE_PIDFILE,
-};
-
-struct keeper_request {
-    uint32_t verb;
-    uint32_t reserved;
-    struct listen_inode inode; /* KEEPER_WATCH_SOCKET */
 };
 
 /* What the keeper process knows. */
@@ -82,60 +76,49 @@ static bool keeper_can_write(const char *path)
     return faccessat(AT_FDCWD, dirname(copy), W_OK | X_OK, AT_EACCESS) == 0;
 }
 
+/* Permitted and effective, of the first 32 capabilities; inheritable and ambient become empty. */
+static bool keeper_set_capabilities(uint32_t permitted, uint32_t effective)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct sets[2] = {{.permitted = permitted, .effective = effective}};
+
+    return syscall(SYS_capset, &header, sets) == 0;
+}
+
+/* By system calls: libcap-ng would read /proc for it, and cost this process half its memory. */
 static void keeper_drop_privileges(const struct keeper_state *state)
 {
-    bool may_override = capng_have_capability(CAPNG_PERMITTED, CAP_DAC_OVERRIDE) > 0;
+    const uint32_t override = 1U << CAP_DAC_OVERRIDE;
 
-    capng_clear(CAPNG_SELECT_ALL);
-    capng_apply(CAPNG_SELECT_BOUNDS); /* where it is not permitted, no_new_privs has to do */
-    if (may_override) {
-        capng_update(CAPNG_ADD, CAPNG_PERMITTED, CAP_DAC_OVERRIDE);
-        capng_apply(CAPNG_SELECT_CAPS);
-        if (keeper_can_write(state->socket_path) && keeper_can_write(state->pidfile_path))
-            capng_clear(CAPNG_SELECT_CAPS);
-        else
-            capng_update(CAPNG_ADD, CAPNG_EFFECTIVE, CAP_DAC_OVERRIDE);
-    }
-    capng_apply(CAPNG_SELECT_CAPS);
+    for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+        prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* where it may not, no_new_privs has to do */
+    if (keeper_set_capabilities(override, 0) &&
+        (!keeper_can_write(state->socket_path) || !keeper_can_write(state->pidfile_path)))
+        keeper_set_capabilities(override, override);
+    else
+        keeper_set_capabilities(0, 0);
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
 static int keeper_remove(const char *path, bool *ours, const struct listen_inode *inode)
 {
-    struct listen_inode found;
-    int r;
-
     if (!*ours)
         return 0;
     *ours = false;
-    r = listen_identify(path, &found);
-    if (r == -ENOENT || (r == 0 && !listen_same_inode(&found, inode)))
-        return 0;
-    if (r == 0 && unlink(path) < 0 && errno != ENOENT)
-        r = -errno;
-    return r;
+    return listen_remove(path, inode);
 }
 
-static void keeper_obey(struct keeper_state *state, const struct keeper_request *request)
+static int keeper_obey(struct keeper_state *state, uint8_t verb)
 {
-    int32_t r;
-
-    switch (request->verb) {
-    case KEEPER_WATCH_SOCKET:
-        state->socket = request->inode;
-        state->has_socket = state->socket_path != NULL;
-        return; /* the helper does not wait for it: it is about to serve */
+    switch (verb) {
     case KEEPER_REMOVE_SOCKET:
-        r = keeper_remove(state->socket_path, &state->has_socket, &state->socket);
-        break;
+        return keeper_remove(state->socket_path, &state->has_socket, &state->socket);
     case KEEPER_REMOVE_PIDFILE:
-        r = keeper_remove(state->pidfile_path, &state->has_pidfile, &state->pidfile);
-        break;
+        return keeper_remove(state->pidfile_path, &state->has_pidfile, &state->pidfile);
     default:
-        r = -EINVAL;
+        return -EINVAL;
     }
-    (void)!send(state->channel, &r, sizeof(r), MSG_NOSIGNAL);
 }
 
 /* The helper is gone: clean up after it. */
@@ -152,6 +135,7 @@ static void keeper_main(struct keeper_state *state)
 {
     sigset_t none;
 
+    keeper_close_others(state->channel, state->pidfile_fd);
     setsid();
     prctl(PR_SET_NAME, "qemu-pr-keeper", 0, 0, 0);
     signal(SIGTERM, SIG_IGN); /* systemd signals the whole control group */
@@ -160,28 +144,28 @@ static void keeper_main(struct keeper_state *state)
     signal(SIGPIPE, SIG_IGN);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    keeper_close_others(state->channel, state->pidfile_fd);
     if (chdir("/") < 0)
         _exit(1);
     keeper_drop_privileges(state);
 
     for (;;) {
-        struct keeper_request request;
-        ssize_t n = recv(state->channel, &request, sizeof(request), 0);
+        uint8_t verb;
+        ssize_t n = recv(state->channel, &verb, sizeof(verb), 0);
+        int32_t r;
 
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
             break;
-        if (n == (ssize_t)sizeof(request))
-            keeper_obey(state, &request);
+        r = keeper_obey(state, verb);
+        (void)!send(state->channel, &r, sizeof(r), MSG_NOSIGNAL);
     }
     keeper_finish(state);
     _exit(0);
 }
 
-int keeper_start(struct keeper *keeper, const char *socket_path, const char *pidfile_path,
-                 int pidfile_fd)
+int keeper_start(struct keeper *keeper, const char *socket_path, const struct listen_inode *socket,
+                 const char *pidfile_path, int pidfile_fd)
 {
     const struct timeval patience = {.tv_sec = KEEPER_REPLY_S};
     struct keeper_state state = {
@@ -195,6 +179,10 @@ int keeper_start(struct keeper *keeper, const char *socket_path, const char *pid
     int r;
 
     keeper->channel = -1;
+    if (socket_path) {
+        state.socket = *socket;
+        state.has_socket = true;
+    }
     if (pidfile_path) {
         r = listen_identify(pidfile_path, &state.pidfile);
         if (r < 0)
@@ -213,37 +201,26 @@ int keeper_start(struct keeper *keeper, const char *socket_path, const char *pid
         return -errno;
     if (keeper->pid == 0) {
         state.channel = theirs;
-        keeper_main(&state);
+        keeper_main(&state); /* does not return */
     }
     keeper->channel = steal_fd(&ours);
     return 0;
 }
 
-static int keeper_tell(const struct keeper *keeper, const struct keeper_request *request)
-{
-    if (keeper->channel < 0)
-        return -ENOTCONN;
-    return send(keeper->channel, request, sizeof(*request), MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
 static int keeper_ask(const struct keeper *keeper, enum keeper_verb verb)
 {
-    int r = keeper_tell(keeper, &(struct keeper_request){.verb = verb});
+    uint8_t request = (uint8_t)verb;
     int32_t reply;
     ssize_t n;
 
-    if (r < 0)
-        return r;
+    if (keeper->channel < 0)
+        return -ENOTCONN;
+    if (send(keeper->channel, &request, sizeof(request), MSG_NOSIGNAL) < 0)
+        return -errno;
     n = recv(keeper->channel, &reply, sizeof(reply), 0);
     if (n < 0)
         return errno == EAGAIN ? -ETIMEDOUT : -errno;
     return n == (ssize_t)sizeof(reply) ? reply : -EPIPE;
-}
-
-int keeper_watch_socket(const struct keeper *keeper, const struct listen_inode *inode)
-{
-    return keeper_tell(keeper,
-                       &(struct keeper_request){.verb = KEEPER_WATCH_SOCKET, .inode = *inode});
 }
 
 int keeper_remove_socket(const struct keeper *keeper)

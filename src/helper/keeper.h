@@ -19,15 +19,13 @@ struct keeper {
 };
 
 /*
- * Fork it. To be called before a listening socket exists, of which a fork would keep a copy alive.
- * The paths are what the keeper may remove, NULL for nothing; pidfile_fd is the locked PID file or
- * -1. Returns 0 or a negative errno.
+ * Fork it. socket_path with socket, and pidfile_path with pidfile_fd, are what it may remove; NULL
+ * and -1 for nothing. The inodes are those of now; pidfile_fd holds the lock. Its copies of all
+ * other fds, a listening socket among them, are closed before it does anything else. Returns 0 or a
+ * negative errno.
  */
-int keeper_start(struct keeper *keeper, const char *socket_path, const char *pidfile_path,
-                 int pidfile_fd);
-
-/* From now on the socket with this inode is ours. Does not wait. Returns 0 or a negative errno. */
-int keeper_watch_socket(const struct keeper *keeper, const struct listen_inode *inode);
+int keeper_start(struct keeper *keeper, const char *socket_path, const struct listen_inode *socket,
+                 const char *pidfile_path, int pidfile_fd);
 
 /*
  * Remove the socket, or the PID file (whose lock we still hold), if it is still ours. Returns 0, or

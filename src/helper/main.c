@@ -40,10 +40,10 @@ struct helper {
     int pidfile_fd;    /* -1: none */
     struct keeper keeper;
     struct notify notify;
-    int listener;  /* until the server has it */
-    int signal_fd; /* until the server has it */
-    bool owns_socket;
-    unsigned n_fds; /* the limit on open fds */
+    int listener;                     /* until the server has it */
+    int signal_fd;                    /* until the server has it */
+    struct listen_inode socket_inode; /* unless it is inherited */
+    unsigned n_fds;                   /* the limit on open fds */
     struct route route;
     struct backend backend;
     struct server server;
@@ -139,20 +139,6 @@ static int lock_pidfile(struct helper *helper)
     return helper->pidfile_fd < 0 ? say_failed(error, helper->pidfile_fd) : 0;
 }
 
-/* Before the listener: a keeper's copy of it would look alive after our death. */
-static int start_keeper(struct helper *helper)
-{
-    int r;
-
-    if (helper->inherited && helper->pidfile_fd < 0)
-        return 0; /* nothing to remove */
-    r = keeper_start(&helper->keeper, helper->inherited ? NULL : helper->options.socket_path,
-                     helper->options.pidfile, helper->pidfile_fd);
-    if (r < 0)
-        log_error("cannot start the keeper process: %s", strerror(-r));
-    return r;
-}
-
 /* Sockets that a sandbox would not let us make. */
 static int open_messages(struct helper *helper)
 {
@@ -176,23 +162,30 @@ static int open_listener(struct helper *helper)
         .user = options->socket_uid,
         .group = options->socket_gid,
     };
-    struct listen_inode inode;
     char error[MAIN_ERROR_SIZE];
-    int r;
 
     if (helper->inherited)
         helper->listener = listen_adopt(error, sizeof(error));
     else
-        helper->listener = listen_open(&listen_options, &inode, error, sizeof(error));
-    if (helper->listener < 0)
-        return say_failed(error, helper->listener);
-    if (helper->inherited)
-        return 0;
+        helper->listener = listen_open(&listen_options, &helper->socket_inode, error,
+                                       sizeof(error));
+    return helper->listener < 0 ? say_failed(error, helper->listener) : 0;
+}
 
-    helper->owns_socket = true;
-    r = keeper_watch_socket(&helper->keeper, &inode);
+/* With the user that we were started as. Not before clients can connect, since a fork takes as long
+ * as all that came before; a socket that is left behind until then is replaced at the next start.
+ */
+static int start_keeper(struct helper *helper)
+{
+    const struct options *options = &helper->options;
+    int r;
+
+    if (helper->inherited && helper->pidfile_fd < 0)
+        return 0; /* nothing to remove */
+    r = keeper_start(&helper->keeper, helper->inherited ? NULL : options->socket_path,
+                     &helper->socket_inode, options->pidfile, helper->pidfile_fd);
     if (r < 0)
-        log_error("the keeper process does not answer: %s", strerror(-r));
+        log_error("cannot start the keeper process: %s", strerror(-r));
     return r;
 }
 
@@ -218,7 +211,7 @@ static int prepare_server(struct helper *helper)
         .endpoints = {{.listener = helper->listener, .backend = &helper->backend}},
         .n_endpoints = 1,
         .notify = &helper->notify,
-        .unpublish = helper->owns_socket ? unpublish : NULL,
+        .unpublish = helper->inherited ? NULL : unpublish,
         .context = helper,
     };
     int r;
@@ -271,6 +264,16 @@ static void tell_ready(struct helper *helper)
     notify_send(&helper->notify, "READY=1\nSTATUS=Serving 0 clients");
 }
 
+/* A stage has failed. Once there is a keeper, it removes what there is. */
+static void abandon(struct helper *helper)
+{
+    if (helper->keeper.channel < 0 && helper->listener >= 0 && !helper->inherited)
+        listen_remove(helper->options.socket_path, &helper->socket_inode);
+    if (helper->keeper.channel < 0 && helper->pidfile_fd >= 0)
+        unlink(helper->options.pidfile);
+    options_deinit(&helper->options);
+}
+
 /* The end, with every thread gone or, after SERVER_CUT, some left in the kernel. */
 static void finish(struct helper *helper, enum server_end end)
 {
@@ -300,9 +303,9 @@ static int (*const stages[])(struct helper *helper) = {
     go_to_background, /* -d */
     raise_fd_limit,   /* and with it the number of clients */
     lock_pidfile,     /* -f */
+    open_listener,    /* clients can connect from here on */
     start_keeper,     /* who cleans up after us */
     open_messages,    /* syslog, service manager */
-    open_listener,    /* clients can connect from here on */
     prepare_server,   /* epoll, timers, /sys, /proc */
     drop_privileges,  /* user, group, capabilities */
     enter_sandbox,    /* Landlock, seccomp */
@@ -327,8 +330,8 @@ int main(int argc, char **argv)
 #endif
     for (size_t i = 0; i < sizeof(stages) / sizeof(stages[0]); i++) {
         if (stages[i](&helper) < 0) {
-            options_deinit(&helper.options);
-            return EXIT_FAILURE; /* the keeper removes what is there already */
+            abandon(&helper);
+            return EXIT_FAILURE;
         }
     }
     tell_ready(&helper);

@@ -61,6 +61,18 @@ bool listen_same_inode(const struct listen_inode *a, const struct listen_inode *
            a->born.tv_nsec == b->born.tv_nsec;
 }
 
+int listen_remove(const char *path, const struct listen_inode *inode)
+{
+    struct listen_inode found;
+    int r = listen_identify(path, &found);
+
+    if (r == -ENOENT || (r == 0 && !listen_same_inode(&found, inode)))
+        return 0;
+    if (r == 0 && unlink(path) < 0 && errno != ENOENT)
+        r = -errno;
+    return r;
+}
+
 /* Does anybody listen on the socket at path? 1, 0, or a negative errno if it cannot be told. */
 static int listen_probe(const char *path)
 {

@@ -34,6 +34,12 @@ int listen_identify(const char *path, struct listen_inode *ret_inode);
 bool listen_same_inode(const struct listen_inode *a, const struct listen_inode *b);
 
 /*
+ * Remove what lies at path if it is still this inode. That it has gone, or that somebody else has
+ * put something there, is no error. Returns 0 or a negative errno.
+ */
+int listen_remove(const char *path, const struct listen_inode *inode);
+
+/*
  * Bind, set mode and owner, listen, and only then appear under the path. A socket there that nobody
  * listens on is replaced; a live one, and whatever is no socket, is left alone and is an error.
  * On failure `ret_error` (of `error_size` bytes) has a line that says what was wrong. Returns the

@@ -220,12 +220,10 @@ static void close_endpoints(void *context)
     struct simulator *simulator = context;
 
     for (unsigned i = 0; i < simulator->n_open; i++) {
-        const struct endpoint *endpoint = &simulator->endpoints[i];
-        struct listen_inode found;
+        int r = listen_remove(simulator->endpoints[i].path, &simulator->endpoints[i].inode);
 
-        if (listen_identify(endpoint->path, &found) == 0 &&
-            listen_same_inode(&found, &endpoint->inode))
-            unlink(endpoint->path);
+        if (r < 0)
+            log_error("cannot remove socket %s: %s", simulator->endpoints[i].path, strerror(-r));
     }
     simulator->n_open = 0;
 }
