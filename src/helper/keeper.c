@@ -16,7 +16,6 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
-#include <linux/capability.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -29,6 +28,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "helper/capabilities.h"
 
 #define KEEPER_REPLY_S 2 /* how long a removal may take before the helper goes on without it */
 
@@ -76,27 +76,16 @@ static bool keeper_can_write(const char *path)
     return faccessat(AT_FDCWD, dirname(copy), W_OK | X_OK, AT_EACCESS) == 0;
 }
 
-/* Permitted and effective, of the first 32 capabilities; inheritable and ambient become empty. */
-static bool keeper_set_capabilities(uint32_t permitted, uint32_t effective)
-{
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct sets[2] = {{.permitted = permitted, .effective = effective}};
-
-    return syscall(SYS_capset, &header, sets) == 0;
-}
-
-/* By system calls: libcap-ng would read /proc for it, and cost this process half its memory. */
 static void keeper_drop_privileges(const struct keeper_state *state)
 {
-    const uint32_t override = 1U << CAP_DAC_OVERRIDE;
+    const uint32_t override = CAPABILITY(CAP_DAC_OVERRIDE);
 
-    for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-        prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* where it may not, no_new_privs has to do */
-    if (keeper_set_capabilities(override, 0) &&
+    capabilities_clear_bounding(); /* where it may not, no_new_privs has to do */
+    if (capabilities_set(override, 0) == 0 &&
         (!keeper_can_write(state->socket_path) || !keeper_can_write(state->pidfile_path)))
-        keeper_set_capabilities(override, override);
+        capabilities_set(override, override);
     else
-        keeper_set_capabilities(0, 0);
+        capabilities_set(0, 0);
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }

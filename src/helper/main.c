@@ -5,9 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +13,7 @@
 
 #include "base/fdio.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "build.h"
 #include "helper/background.h"
 #include "helper/keeper.h"
@@ -325,9 +323,7 @@ int main(int argc, char **argv)
 
     log_set_name("qemu-pr-helper");
     log_to_fd(STDERR_FILENO);
-#ifdef __GLIBC__
-    mallopt(M_ARENA_MAX, 1); /* an arena per thread would cost more than all we ever allocate */
-#endif
+    memory_init();
     for (size_t i = 0; i < sizeof(stages) / sizeof(stages[0]); i++) {
         if (stages[i](&helper) < 0) {
             abandon(&helper);

@@ -6,16 +6,16 @@
  */
 #include "helper/privileges.h"
 
-#include <cap-ng.h>
 #include <errno.h>
 #include <grp.h>
-#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "helper/capabilities.h"
 
 static int privileges_change_ids(uid_t uid, gid_t gid, char *ret_error, size_t error_size)
 {
@@ -43,29 +43,22 @@ static int privileges_change_ids(uid_t uid, gid_t gid, char *ret_error, size_t e
 
 int privileges_drop(uid_t uid, gid_t gid, char *ret_error, size_t error_size)
 {
-    bool rawio, setpcap;
+    const uint32_t keep = capabilities_permitted() & CAPABILITY(CAP_SYS_RAWIO);
     int r;
 
-    capng_get_caps_process();
-    rawio = capng_have_capability(CAPNG_PERMITTED, CAP_SYS_RAWIO) > 0;
-    setpcap = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP) > 0;
-
-    capng_clear(CAPNG_SELECT_ALL);
-    if (!setpcap || capng_apply(CAPNG_SELECT_BOUNDS) < 0)
+    if (capabilities_clear_bounding() < 0)
         log_info("the bounding set of capabilities stays: not permitted to change it");
     r = privileges_change_ids(uid, gid, ret_error, error_size);
     if (r < 0)
         return r;
 
-    if (rawio)
-        capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_SYS_RAWIO);
-    else
-        log_warning(
-            "no CAP_SYS_RAWIO: the kernel will refuse every persistent reservation command; "
-            "start the helper as root or with that capability");
-    if (capng_apply(CAPNG_SELECT_CAPS) < 0) {
-        snprintf(ret_error, error_size, "cannot drop capabilities: %s", strerror(errno));
-        return -EPERM;
+    if (!keep)
+        log_warning("no CAP_SYS_RAWIO: the kernel will refuse every persistent reservation "
+                    "command; start the helper as root or with that capability");
+    r = capabilities_set(keep, keep);
+    if (r < 0) {
+        snprintf(ret_error, error_size, "cannot drop capabilities: %s", strerror(-r));
+        return r;
     }
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
         snprintf(ret_error, error_size, "cannot set no_new_privs: %s", strerror(errno));

@@ -8,9 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
 #include <sched.h>
 #include <scsi/sg.h>
 #include <seccomp.h>
@@ -19,7 +16,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "base/log.h"
+#include "base/memory.h"
+#include "serve/thread.h"
 
 /* clone(2): which argument the flags are differs on one architecture. */
 #ifdef __s390__
@@ -120,11 +118,14 @@ static int sandbox_add_conditional(scmp_filter_ctx filter)
     return r;
 }
 
-int sandbox_enter_seccomp(char *ret_error, size_t error_size)
+/* Build the filter and load it into all threads. Returns 0 or a negative errno. */
+static int sandbox_load(void)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
     int r = filter ? 0 : -ENOMEM;
 
+    if (r == 0)
+        r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
     if (r == 0)
         r = sandbox_add_names(filter, SCMP_ACT_ALLOW, sandbox_allowed,
                               sizeof(sandbox_allowed) / sizeof(sandbox_allowed[0]));
@@ -137,9 +138,39 @@ int sandbox_enter_seccomp(char *ret_error, size_t error_size)
         r = seccomp_load(filter);
     if (filter)
         seccomp_release(filter);
-#ifdef __GLIBC__
-    malloc_trim(0); /* building the filter took more memory than serving ever will */
-#endif
+    return r;
+}
+
+struct sandbox_thread {
+    struct thread thread; /* first: thread.h */
+    int result;
+};
+
+static void sandbox_thread_main(struct thread *thread)
+{
+    ((struct sandbox_thread *)thread)->result = sandbox_load();
+}
+
+/*
+ * The filter is built by a thread of its own, which is gone afterwards: what libseccomp allocates
+ * for it in small pieces is more than serving ever needs, and only when a thread ends does the C
+ * library let go of the pieces that it keeps for it.
+ */
+int sandbox_enter_seccomp(char *ret_error, size_t error_size)
+{
+    struct thread *thread = thread_new(sizeof(struct sandbox_thread));
+    int r = -ENOMEM;
+    pthread_t id;
+
+    if (thread) {
+        r = thread_start(thread, sandbox_thread_main, &id);
+        if (r == 0) {
+            pthread_join(id, NULL);
+            r = ((struct sandbox_thread *)thread)->result;
+        }
+        thread_free(thread);
+        memory_give_back();
+    }
     if (r < 0) {
         snprintf(ret_error, error_size, "cannot enter the seccomp sandbox: %s", strerror(-r));
         return r;

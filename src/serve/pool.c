@@ -35,6 +35,7 @@
 #include "base/fdio.h"
 #include "base/futex.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "serve/thread.h"
 
 struct pool_thread {
@@ -250,15 +251,19 @@ static bool pool_come_back(struct pool *pool, struct pool_thread *self)
 static void pool_leave(struct pool *pool, struct pool_thread *self)
 {
     struct pool_thread *before;
+    bool burst_is_over;
 
     pthread_mutex_lock(&pool->lock);
     before = pool->left;
     pool->left = self;
     pool->threads--;
+    burst_is_over = pool->threads == 1;
     pthread_cond_broadcast(&pool->changed);
     pthread_mutex_unlock(&pool->lock);
     if (before)
         thread_reap(&before->thread);
+    if (burst_is_over)
+        memory_give_back(); /* the C library's records of a thousand threads */
 }
 
 static void pool_thread_main(struct thread *thread)
@@ -305,7 +310,7 @@ static int pool_spawn(struct pool *pool)
     r = -ENOMEM;
     if (self) {
         self->pool = pool;
-        r = thread_start(&self->thread, pool_thread_main);
+        r = thread_start(&self->thread, pool_thread_main, NULL);
         if (r == 0)
             return 0;
         thread_free(&self->thread);

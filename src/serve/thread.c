@@ -50,7 +50,7 @@ static void *thread_main(void *argument)
     return NULL;
 }
 
-int thread_start(struct thread *thread, void (*main)(struct thread *thread))
+int thread_start(struct thread *thread, void (*main)(struct thread *thread), pthread_t *ret_id)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     char *stack = (char *)thread->mapping + page;
@@ -66,6 +66,8 @@ int thread_start(struct thread *thread, void (*main)(struct thread *thread))
     if (!r)
         r = pthread_create(&id, &attributes, thread_main, thread);
     pthread_attr_destroy(&attributes);
+    if (!r && ret_id)
+        *ret_id = id;
     return -r;
 }
 

@@ -23,13 +23,16 @@ struct thread {
  */
 struct thread *thread_new(size_t size);
 
-/* Start it. Returns 0 or a negative errno; then the thread is to be given to thread_free. */
-int thread_start(struct thread *thread, void (*main)(struct thread *thread));
+/*
+ * Start it. ret_id: for a caller that joins it (pthread_join) and frees it by itself, or NULL.
+ * Returns 0 or a negative errno; then the thread is to be given to thread_free.
+ */
+int thread_start(struct thread *thread, void (*main)(struct thread *thread), pthread_t *ret_id);
 
-/* Unmap the stack of a thread that was never started. */
+/* Unmap the stack of a thread that was never started, or has been joined. */
 void thread_free(struct thread *thread);
 
-/* Join a thread that has ended or is about to, and free it. Not for the thread itself. */
+/* Join and free a thread that has said that it is about to end. Not for the thread itself. */
 void thread_reap(struct thread *thread);
 
 #endif

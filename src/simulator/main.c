@@ -14,6 +14,7 @@
 
 #include "base/fdio.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/parse.h"
 #include "build.h"
 #include "serve/listen.h"
@@ -253,6 +254,7 @@ int main(int argc, char **argv)
 
     log_set_name("qemu-pr-simulator");
     log_to_fd(STDERR_FILENO);
+    memory_init();
     if (fdio_open_standard() < 0 || parse_options(&simulator, argc, argv) < 0)
         return EXIT_FAILURE;
     signal_fd = process_block_signals();

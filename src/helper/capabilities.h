@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Capabilities of the calling thread, in the three system calls that the helper and its keeper
+ * need. (A library for it would be the third one to load at each start, and reads /proc for every
+ * call.)
+ *
+ * Thread rule: for a process with one thread; capabilities are each thread's own.
+ */
+#ifndef HELPER_CAPABILITIES_H
+#define HELPER_CAPABILITIES_H
+
+#include <linux/capability.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A set of capabilities, by number; all that we ever keep are among the first 32. */
+#define CAPABILITY(number) (1U << (number))
+
+/* Which of the first 32 are permitted. */
+uint32_t capabilities_permitted(void);
+
+/*
+ * Make these the permitted and the effective ones, of all; none is inheritable or ambient from now
+ * on. Returns 0 or a negative errno (-EPERM: one of them was not permitted).
+ */
+int capabilities_set(uint32_t permitted, uint32_t effective);
+
+/* Empty the bounding set: no program that is executed can bring a capability. 0 or -errno. */
+int capabilities_clear_bounding(void);
+
+#endif
