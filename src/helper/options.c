@@ -326,7 +326,7 @@ static enum options_verdict options_first_pass(struct options_parser *parser, in
     int option;
 
     opterr = 0;
-    optind = 1;
+    optind = 0; /* from the start, even if another pass has ended inside of -abc */
     while ((option = getopt_long(argc, argv, options_short, options_long, NULL)) != -1) {
         switch (option) {
         case 'h':
@@ -358,7 +358,7 @@ static int options_second_pass(struct options_parser *parser, int argc, char **a
     int option;
 
     opterr = 1;
-    optind = 1;
+    optind = 0;
     while ((option = getopt_long(argc, argv, options_short, options_long, NULL)) != -1) {
         if (option == '?') {
             fprintf(stderr, "Try '%s --help' for more information.\n", argv[0]);
