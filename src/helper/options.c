@@ -307,7 +307,7 @@ static int options_read_config(struct options_parser *parser)
         options_deinit(parser->options);
         return 0;
     }
-    if (n >= OPTIONS_CONFIG_MAX - 1)
+    if (n >= OPTIONS_CONFIG_MAX - 2) /* cut, perhaps behind a newline, which is not counted */
         n = -EFBIG;
     if (n < 0) {
         log_error("cannot read configuration file %s: %s", path, strerror((int)-n));
@@ -355,8 +355,10 @@ static enum options_verdict options_first_pass(struct options_parser *parser, in
 
 static int options_second_pass(struct options_parser *parser, int argc, char **argv)
 {
+    bool quiet_in_file = parser->quiet; /* unless a -v here takes that back */
     int option;
 
+    parser->quiet = false;
     opterr = 1;
     optind = 0;
     while ((option = getopt_long(argc, argv, options_short, options_long, NULL)) != -1) {
@@ -364,9 +366,12 @@ static int options_second_pass(struct options_parser *parser, int argc, char **a
             fprintf(stderr, "Try '%s --help' for more information.\n", argv[0]);
             return -EINVAL;
         }
+        if (option == 'v')
+            quiet_in_file = false;
         if (options_set(parser, option, optarg) < 0)
             return -EINVAL;
     }
+    parser->quiet |= quiet_in_file;
     if (optind < argc) {
         log_error("unexpected argument '%s'; see --help", argv[optind]);
         return -EINVAL;

@@ -346,6 +346,8 @@ static void test_config(void **state)
         {"verbose\n", "-v", "level=3"},
         {"verbose\n", "-q", "level=0"},
         {"quiet\n", "", "level=0"},
+        {"quiet\n", "-v", "level=2"},
+        {"quiet\n", "-v -q", "level=0"},
         {"user=root\ngroup=5\n", "", "uid=0 gid=5"},
         {"user=root\n", "-g 6", "uid=0 gid=6"},
         {"group=5\n", "-u root", "uid=0 gid=5"},
@@ -426,9 +428,9 @@ static void test_config_too_long(void **state)
     (void)state;
     memset(text, '#', sizeof(text) - 1);
     memcpy(text, "io-timeout=5\n", 13);
-    for (size_t size = 65534; size <= 65540; size++) {
+    for (size_t size = 65530; size <= 65540; size++) {
         scratch_write_bytes("conf", text, size);
-        if (size < 65535)
+        if (size < 65534)
             assert_runs("--config=conf", "io=5");
         else
             assert_rejected("--config=conf", message);
