@@ -70,6 +70,8 @@ static int trace_read_events(const char *path)
     if (!text)
         return -ENOMEM;
     n = fdio_read_text(AT_FDCWD, path, text, TRACE_FILE_MAX);
+    if (n >= TRACE_FILE_MAX - 2) /* cut, perhaps behind a newline, which is not counted */
+        n = -EFBIG;
     if (n < 0) {
         log_error("cannot read trace events file %s: %s", path, strerror((int)-n));
         return (int)n;
