@@ -160,6 +160,8 @@ static void test_command_lines(void **state)
         {"-k/run/a.sock", "socket=/run/a.sock"},
         {"--socket=/a", "socket=/a"},
         {"--socket /a", "socket=/a"},
+        {"--s=/a", "socket=/a"}, /* the peer has no other option with an s */
+        {"--sock=/a", "socket=/a"},
         {"-k /a -k /b", "socket=/b"},
         {"-f /a.pid", "pidfile=/a.pid"},
         {"--pidfile=/a.pid", "pidfile=/a.pid"},
@@ -383,7 +385,7 @@ static void test_config_rejected(void **state)
         {"=1\n", PRH "conf:1: there is no option '' for this file\n"},
         {"k=/a\n", PRH "conf:1: there is no option 'k' for this file\n"},
         {"--socket=/a\n", PRH "conf:1: there is no option '--socket' for this file\n"},
-        {"sock=/a\n", PRH "conf:1: there is no option 'sock' for this file\n"},
+        {"pid=/a\n", PRH "conf:1: there is no option 'pid' for this file\n"},
         {"Socket=/a\n", PRH "conf:1: there is no option 'Socket' for this file\n"},
         {"help\n", PRH "conf:1: there is no option 'help' for this file\n"},
         {"version\n", PRH "conf:1: there is no option 'version' for this file\n"},
