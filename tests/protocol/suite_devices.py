@@ -148,6 +148,7 @@ def unfit_fd(t, make):
         t.ask(REGISTER, fd, REFUSED, PARAMETERS, what="answer to PR OUT")
         t.ask(scsi.pr_in(0), fd, REFUSED, what="answer to an empty PR IN")
     t.equal(t.lab.control.calls(), [], "commands on any device")
+    t.equal(t.lab.control.foreign, 0, "commands sent to the kernel")
 
 
 @test

@@ -206,6 +206,8 @@ def file_status_flags_stay(t):
         disk = t.own(t.disk.open(flags))
         before = fcntl.fcntl(disk, fcntl.F_GETFL)
         t.ask(READ_KEYS, disk, KEYS)
+        if flags & os.O_ACCMODE:
+            t.ask(REGISTER, disk, DONE, PARAMETERS)
         t.equal(fcntl.fcntl(disk, fcntl.F_GETFL), before, "file status flags")
 
 

@@ -240,11 +240,15 @@ static int sgio_ioctl(int fd, unsigned long request, void *argument)
             return -1;
         access = fcntl(fd, F_GETFL);
         device = sgio_find(status.st_rdev);
-        if (access < 0 || !S_ISBLK(status.st_mode) ||
-            (!device && major(status.st_rdev) != LOOP_MAJOR))
+        if (access >= 0 && access & O_PATH) {
+            error = EBADF; /* it names a file without having it open */
+        } else if (S_ISBLK(status.st_mode) && (device || major(status.st_rdev) == LOOP_MAJOR)) {
+            error = sgio_execute(device, argument, status.st_rdev, access);
+        } else {
+            if (control)
+                __atomic_add_fetch(&control->foreign, 1, __ATOMIC_RELAXED);
             return (int)syscall(SYS_ioctl, fd, request, argument);
-        /* Such an fd names a file without having it open: no ioctl reaches the device. */
-        error = access & O_PATH ? EBADF : sgio_execute(device, argument, status.st_rdev, access);
+        }
     }
     if (error) {
         errno = error;

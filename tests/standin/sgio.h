@@ -74,8 +74,8 @@ struct sgio_call {
 
 struct sgio_control {
     uint64_t magic;
-    uint32_t calls; /* records written so far; record N lies at (N - 1) % SGIO_CALLS */
-    uint32_t reserved;
+    uint32_t calls;   /* records written so far; record N lies at (N - 1) % SGIO_CALLS */
+    uint32_t foreign; /* SG_IO on what is no device of ours, and so sent on to the kernel */
     struct sgio_device device[SGIO_DEVICES];
     struct sgio_call call[SGIO_CALLS];
     /* What call N sent to its device, at (N - 1) % SGIO_PARAMETERS. */

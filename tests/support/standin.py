@@ -56,7 +56,7 @@ class _Call(ctypes.Structure):
 
 class _Control(ctypes.Structure):
     _fields_ = [
-        ("magic", ctypes.c_uint64), ("calls", ctypes.c_uint32), ("reserved", ctypes.c_uint32),
+        ("magic", ctypes.c_uint64), ("calls", ctypes.c_uint32), ("foreign", ctypes.c_uint32),
         ("device", _Device * DEVICES), ("call", _Call * CALLS),
         ("parameters", (ctypes.c_uint8 * PARAMETER_MAX) * PARAMETERS)]
 
@@ -210,8 +210,14 @@ class Control:
         raise RuntimeError("no slot left in the control block")
 
     def forget(self) -> None:
-        """Later calls() start here."""
+        """Later calls() and foreign start here."""
         self._start = self._block.calls
+        self._block.foreign = 0
+
+    @property
+    def foreign(self) -> int:
+        """How many SG_IO went to what is no device of ours, since forget()."""
+        return self._block.foreign
 
     def calls(self) -> List[Call]:
         """What reached any device since forget(), oldest first."""
