@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The file is looked at with each command and read when its time of change or its size is another.
- * A line that makes no sense is logged and does nothing.
+ * The file is looked at with each command and read when its inode, its time of change or its size
+ * is another: an editor that renames may leave the time as it was, as far as the clock tells. A
+ * line that makes no sense is logged and does nothing.
  */
 #include "simulator/fault.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,24 +20,29 @@
 #define FAULT_FILE_MAX    16384
 #define FAULT_LATENCY_MAX 3600000
 
-static bool fault_parse_byte(const char *text, unsigned *ret_byte)
+/* One or two hexadecimal digits, with or without 0x, up to `end`; *text moves behind `end`. */
+static bool fault_parse_byte(char **text, char end, uint8_t *ret_byte)
 {
-    char end;
+    unsigned value = 0, digits = 0;
+    char *at = *text;
 
-    return strspn(text, "0123456789abcdefABCDEFx") == strlen(text) &&
-           sscanf(text, "%x%c", ret_byte, &end) == 1 && *ret_byte <= 0xff;
+    if (at[0] == '0' && (at[1] == 'x' || at[1] == 'X'))
+        at += 2;
+    for (; isxdigit((unsigned char)*at) && digits < 3; digits++, at++)
+        value = value << 4 |
+                (unsigned)(isdigit((unsigned char)*at) ? *at - '0' : (*at | 32) - 'a' + 10);
+    if (digits < 1 || digits > 2 || *at != end)
+        return false;
+    *text = at + 1;
+    *ret_byte = (uint8_t)value;
+    return true;
 }
 
-static bool fault_parse_sense(const char *text, struct spc_sense *ret_sense)
+static bool fault_parse_sense(char *text, struct spc_sense *ret_sense)
 {
-    unsigned key, asc, ascq;
-    char end;
-
-    if (sscanf(text, "%x/%x/%x%c", &key, &asc, &ascq, &end) != 3 || key > 0xf || asc > 0xff ||
-        ascq > 0xff)
-        return false;
-    *ret_sense = SPC_SENSE((uint8_t)key, (uint8_t)asc, (uint8_t)ascq);
-    return true;
+    return fault_parse_byte(&text, '/', &ret_sense->key) && ret_sense->key <= 0xf &&
+           fault_parse_byte(&text, '/', &ret_sense->asc) &&
+           fault_parse_byte(&text, '\0', &ret_sense->ascq);
 }
 
 bool fault_parse_line(char *line, const char **ret_path, struct fault *ret_fault)
@@ -44,7 +51,6 @@ bool fault_parse_line(char *line, const char **ret_path, struct fault *ret_fault
     char *words[4] = {NULL};
     size_t n_words = 0;
     uint64_t number;
-    unsigned status;
     char *rest = line;
     char *word;
 
@@ -64,9 +70,8 @@ bool fault_parse_line(char *line, const char **ret_path, struct fault *ret_fault
         ret_fault->kind = FAULT_LATENCY;
         ret_fault->latency_ms = (unsigned)number;
     } else if (n_words == 3 && strcmp(words[1], "status") == 0 &&
-               fault_parse_byte(words[2], &status)) {
+               fault_parse_byte(&words[2], '\0', &ret_fault->status)) {
         ret_fault->kind = FAULT_STATUS;
-        ret_fault->status = (uint8_t)status;
     } else if (n_words == 3 && strcmp(words[1], "sense") == 0 &&
                fault_parse_sense(words[2], &ret_fault->sense)) {
         ret_fault->kind = FAULT_SENSE;
@@ -96,6 +101,8 @@ static void faults_read(struct faults *faults)
     ssize_t n = fdio_read_text(AT_FDCWD, faults->path, text, sizeof(text));
 
     faults->n_entries = 0;
+    if (n >= (ssize_t)sizeof(text) - 2)
+        n = -EFBIG; /* what did not fit may have cut a line in two */
     if (n < 0) {
         log_error("cannot read %s: %s", faults->path, strerror((int)-n));
         return;
@@ -131,9 +138,11 @@ static void faults_refresh(struct faults *faults)
         faults->size = -1;
         return;
     }
-    if (status.st_size == faults->size && status.st_mtim.tv_sec == faults->changed.tv_sec &&
+    if (status.st_ino == faults->inode && status.st_size == faults->size &&
+        status.st_mtim.tv_sec == faults->changed.tv_sec &&
         status.st_mtim.tv_nsec == faults->changed.tv_nsec)
         return;
+    faults->inode = status.st_ino;
     faults->size = status.st_size;
     faults->changed = status.st_mtim;
     faults_read(faults);

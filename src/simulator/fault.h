@@ -47,7 +47,8 @@ struct fault_entry {
 struct faults {
     const char *path; /* NULL: there are none */
     pthread_mutex_t lock;
-    struct timespec changed; /* of what was read last */
+    ino_t inode; /* of what was read last, as the next two */
+    struct timespec changed;
     off_t size;
     struct fault_entry entries[FAULT_MAX];
     size_t n_entries;
