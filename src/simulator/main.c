@@ -173,8 +173,10 @@ static int open_sim(struct simulator *simulator)
     if (simulator->state) {
         state_dir = open(simulator->state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (state_dir < 0) {
-            log_error("cannot open state directory %s: %s", simulator->state, strerror(errno));
-            return -errno;
+            int r = -errno;
+
+            log_error("cannot open state directory %s: %s", simulator->state, strerror(-r));
+            return r;
         }
     }
     sim_init(&simulator->sim, simulator->latency_ms, state_dir, simulator->faults);

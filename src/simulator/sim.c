@@ -216,7 +216,7 @@ struct sim_nexus *sim_add_nexus(struct sim *sim, const char *name)
 
     if (sim->n_nexus == SIM_NEXUS_MAX)
         return NULL;
-    n = snprintf(initiator, sizeof(initiator), "iqn.2026-11.simulator:%s,i,0x1", name);
+    n = snprintf(initiator, sizeof(initiator), "iqn.2026-11.simulator:%s,i,0x000000000001", name);
     if (n < 0 || (size_t)n >= sizeof(initiator) || !transportid_iscsi(initiator, &nexus->initiator))
         return NULL;
     nexus->sim = sim;
