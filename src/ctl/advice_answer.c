@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * RESERVATION CONFLICT and CHECK CONDITION say little, and what they say is about SCSI. Who reads
+ * them wants to know which of the few usual things it is: not registered yet, somebody else's
+ * reservation, a device that cannot do it, a file that is no disk. Most of that can be found out
+ * by reading keys and reservation once more, which changes nothing.
+ */
+#include "ctl/advice.h"
+
+#include <inttypes.h>
+
+#include "ctl/device.h"
+
+/* What there is on the device, as far as it could be read. */
+struct scene {
+    bool known; /* the keys */
+    bool has_key, has_other_key;
+    bool held;
+    struct prhelper_reservation reservation;
+};
+
+static bool send_read(struct session *session, const struct command *command,
+                      struct prhelper_result *ret_result)
+{
+    struct outcome outcome;
+
+    session_send(session, command, &outcome);
+    *ret_result = outcome.result;
+    return prhelper_is_good(outcome.r, &outcome.result);
+}
+
+static void read_scene(struct session *session, struct scene *scene)
+{
+    const struct options *options = session->options;
+    struct prhelper_result result;
+    struct prhelper_list list;
+    uint64_t key;
+
+    *scene = (struct scene){.known = false};
+    if (send_read(session, &cmd_keys, &result) &&
+        prhelper_list_decode(result.data, result.size, &list) == 0) {
+        int r;
+
+        while ((r = prhelper_key_next(&list, &key)) == 0) {
+            scene->has_key |= (options->given & OPTION_KEY) && key == options->key;
+            scene->has_other_key |= key == options->other_key;
+        }
+        scene->known = r == PRHELPER_END;
+    }
+    if (send_read(session, &cmd_reservation, &result) &&
+        prhelper_reservation_decode(result.data, result.size, &scene->reservation) == 0)
+        scene->held = scene->reservation.held;
+}
+
+static const char *type_text(unsigned type)
+{
+    const char *name = prhelper_type_name(type);
+
+    return name ? name : "of an unknown type";
+}
+
+static void advise_register(const struct session *session, const struct scene *scene,
+                            struct outcome *outcome)
+{
+    const struct options *options = session->options;
+
+    if (options->key == 0)
+        outcome_hint(outcome,
+                     "This host is registered already. Say its present key with --key, or:");
+    else if (scene->known && !scene->has_key)
+        outcome_hint(outcome,
+                     "Nobody is registered with key %#" PRIx64
+                     ". For a first registration leave out "
+                     "--key; to replace whatever key there is:",
+                     options->key);
+    else
+        outcome_hint(outcome,
+                     "Key %#" PRIx64 " is not the one under which this host is registered on this "
+                     "path. Without knowing that:",
+                     options->key);
+    outcome_add_command(outcome, session->options, "register-ignore --new-key=%#" PRIx64,
+                        options->other_key);
+}
+
+static void advise_reserve(const struct session *session, const struct scene *scene,
+                           struct outcome *outcome)
+{
+    const struct options *options = session->options;
+    const struct prhelper_reservation *reservation = &scene->reservation;
+    const char *type = type_text(reservation->type);
+
+    if (!scene->held) {
+        outcome_hint(outcome,
+                     "Key %#" PRIx64
+                     " is registered, but not for this host on this path. To see who "
+                     "has it:",
+                     options->key);
+        outcome_add_command(outcome, session->options, "full-status");
+    } else if (reservation->key == options->key || reservation->key == 0) {
+        outcome_hint(outcome, "There is a reservation already, %s. Release it first:", type);
+        outcome_add_command(outcome, session->options, "release --key=%#" PRIx64 " --type=%s",
+                            options->key, type);
+    } else {
+        outcome_hint(outcome,
+                     "Key %#" PRIx64 " holds a reservation, %s. To take it away from its holder:",
+                     reservation->key, type);
+        outcome_add_command(outcome, session->options,
+                            "preempt --key=%#" PRIx64 " --victim-key=%#" PRIx64 " --type=%s",
+                            options->key, reservation->key, type_text(options->type));
+    }
+}
+
+static void advise_conflict(struct session *session, const struct command *command,
+                            struct outcome *outcome)
+{
+    const struct options *options = session->options;
+    struct scene scene;
+
+    if (!command->changes) {
+        outcome_hint(outcome,
+                     "Another host holds the device by the RESERVE command of SPC-2, in whose "
+                     "presence persistent reservations cannot even be read.");
+        return;
+    }
+    read_scene(session, &scene);
+    if (command == &cmd_register) {
+        advise_register(session, &scene, outcome);
+    } else if (scene.known && (options->given & OPTION_KEY) && !scene.has_key) {
+        outcome_hint(outcome, "Key %#" PRIx64 " is not registered. Register first:", options->key);
+        outcome_add_command(outcome, session->options, "register --new-key=%#" PRIx64,
+                            options->key);
+    } else if (command == &cmd_reserve && scene.known) {
+        advise_reserve(session, &scene, outcome);
+    } else if ((options->given & OPTION_VICTIM_KEY) && scene.known && !scene.has_other_key) {
+        outcome_hint(outcome,
+                     "Nobody to preempt: key %#" PRIx64 " is not registered. To see which are:",
+                     options->other_key);
+        outcome_add_command(outcome, session->options, "full-status");
+    } else {
+        outcome_hint(
+            outcome,
+            "Is this host registered with that key, and is the reservation its own? To see:");
+        outcome_add_command(outcome, session->options, "full-status");
+    }
+}
+
+/* 5/20/00: a device that does not know the command, or a helper that does not pass it on. */
+static void advise_not_supported(const struct session *session, const struct command *command,
+                                 struct outcome *outcome)
+{
+    const char *objection = device_objection(device_classify(session->device), command->changes);
+
+    if (objection) {
+        outcome->status = STATUS_REFUSED;
+        outcome_hint(outcome, "This is %s.", objection);
+    } else if (session->options->direct) {
+        outcome_hint(outcome, "The device has no persistent reservations.");
+    } else {
+        outcome_hint(outcome,
+                     "Either the device has no persistent reservations, or the helper lacks "
+                     "CAP_SYS_RAWIO, which its log says.");
+    }
+}
+
+static void advise_bad_release(struct session *session, struct outcome *outcome)
+{
+    struct scene scene;
+
+    read_scene(session, &scene);
+    if (scene.held)
+        outcome_hint(outcome, "The reservation is of another type: --type=%s",
+                     type_text(scene.reservation.type));
+}
+
+#define SENSE(key, asc, ascq) ((unsigned)(key) << 16 | (unsigned)(asc) << 8 | (unsigned)(ascq))
+
+static void advise_check(struct session *session, const struct command *command,
+                         struct outcome *outcome)
+{
+    struct prhelper_sense sense;
+
+    if (prhelper_sense_decode(outcome->result.sense, sizeof(outcome->result.sense), &sense) != 0)
+        return;
+    switch (SENSE(sense.key, sense.asc, sense.ascq)) {
+    case SENSE(0x5, 0x20, 0x00):
+        advise_not_supported(session, command, outcome);
+        return;
+    case SENSE(0x5, 0x24, 0x00):
+        outcome_hint(outcome, "The device does not know this command or this type. What it knows:");
+        outcome_add_command(outcome, session->options, "capabilities");
+        return;
+    case SENSE(0x5, 0x26, 0x00):
+        outcome_hint(outcome,
+                     "The device does not take one of the keys, flags or TransportIDs; on a "
+                     "multipath map also see reservation_key in multipath.conf. What the "
+                     "device takes:");
+        outcome_add_command(outcome, session->options, "capabilities");
+        return;
+    case SENSE(0x5, 0x26, 0x04):
+        advise_bad_release(session, outcome);
+        return;
+    case SENSE(0x5, 0x55, 0x04):
+        outcome_hint(outcome, "The device has no room for one more registration.");
+        return;
+    case SENSE(0x2, 0x08, 0x00):
+        /* LIO's answer to who is not registered. */
+        if (command->changes)
+            advise_conflict(session, command, outcome);
+        return;
+    default:
+        break;
+    }
+    if (sense.key == 0xb || (sense.key == 0x6 && command->changes))
+        advice_unknown(session, command, true, "The transport or the device gave up or was reset.",
+                       outcome);
+    else if (sense.key == 0x2)
+        outcome_hint(outcome, "The device is not ready; try again.");
+}
+
+void advice_answer(struct session *session, const struct command *command, struct outcome *outcome)
+{
+    uint8_t status = outcome->result.status;
+    char text[PRHELPER_TEXT_MAX];
+
+    if (status == PRHELPER_GOOD)
+        return;
+    prhelper_describe(text, sizeof(text), 0, &outcome->result);
+    outcome_fail(outcome, STATUS_OTHER, "%s", text);
+    switch (status) {
+    case PRHELPER_RESERVATION_CONFLICT:
+        outcome->status = STATUS_CONFLICT;
+        advise_conflict(session, command, outcome);
+        break;
+    case PRHELPER_CHECK_CONDITION:
+        outcome->status = STATUS_CHECK;
+        advise_check(session, command, outcome);
+        break;
+    case PRHELPER_BUSY:
+    case PRHELPER_TASK_SET_FULL:
+        outcome_hint(outcome, "The device or the helper has too much to do; try again.");
+        break;
+    default:
+        break;
+    }
+}

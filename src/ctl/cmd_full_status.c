@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* full-status: PERSISTENT RESERVE IN, READ FULL STATUS. SPC-4 6.15.5. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ctl/command.h"
+#include "ctl/output.h"
+
+/* Columns of the table before the last one, which is as wide as it likes. */
+enum { COLUMN_KEY, COLUMN_HOLDER, COLUMN_TYPE, COLUMN_PORT, COLUMNS };
+
+#define CELL_MAX 48
+
+struct line {
+    char cells[COLUMNS][CELL_MAX];
+    char initiator[PRHELPER_TRANSPORTID_TEXT_MAX];
+};
+
+static int send(struct prhelper *helper, int device, const struct options *options,
+                struct prhelper_result *ret_result)
+{
+    return prhelper_read_full_status(helper, device, ret_result);
+}
+
+static void format_line(const struct prhelper_registrant *registrant, struct line *line)
+{
+    const char *type = prhelper_type_name(registrant->type);
+
+    snprintf(line->cells[COLUMN_KEY], CELL_MAX, "%#" PRIx64, registrant->key);
+    strcpy(line->cells[COLUMN_HOLDER], registrant->holder ? "yes" : "-");
+    if (!registrant->holder)
+        strcpy(line->cells[COLUMN_TYPE], "-");
+    else if (type)
+        snprintf(line->cells[COLUMN_TYPE], CELL_MAX, "%s", type);
+    else
+        snprintf(line->cells[COLUMN_TYPE], CELL_MAX, "unknown (%u)", registrant->type);
+    if (registrant->all_tg_pt)
+        strcpy(line->cells[COLUMN_PORT], "all");
+    else
+        snprintf(line->cells[COLUMN_PORT], CELL_MAX, "%#x", registrant->target_port);
+    if (registrant->port.size > 0)
+        prhelper_transportid_format(line->initiator, sizeof(line->initiator), &registrant->port);
+    else
+        strcpy(line->initiator, "-");
+}
+
+static void print_line(const struct line *line, const size_t widths[COLUMNS])
+{
+    for (unsigned i = 0; i < COLUMNS; i++)
+        printf("%-*s  ", (int)widths[i], line->cells[i]);
+    printf("%s\n", line->initiator);
+}
+
+/* Twice over the list: how wide, then print. */
+static int show_text(struct prhelper_list list)
+{
+    static const struct line head = {{"KEY", "HOLDER", "TYPE", "PORT"}, "INITIATOR"};
+    struct prhelper_registrant registrant;
+    struct prhelper_list walk = list;
+    size_t widths[COLUMNS] = {3, 6, 4, 4};
+    unsigned count = 0;
+    struct line line;
+    int r;
+
+    while ((r = prhelper_registrant_next(&walk, &registrant)) == 0) {
+        format_line(&registrant, &line);
+        for (unsigned i = 0; i < COLUMNS; i++) {
+            size_t length = strlen(line.cells[i]);
+
+            widths[i] = length > widths[i] ? length : widths[i];
+        }
+        count++;
+    }
+    printf("PRgeneration %#" PRIx32 ", %u%s registration%s\n", list.generation, count,
+           r == PRHELPER_TRUNCATED ? " or more" : "", count == 1 ? "" : "s");
+    if (count > 0)
+        print_line(&head, widths);
+    while (prhelper_registrant_next(&list, &registrant) == 0) {
+        format_line(&registrant, &line);
+        print_line(&line, widths);
+    }
+    if (r == PRHELPER_TRUNCATED)
+        printf("and more, for which there was no room\n");
+    return r;
+}
+
+static struct json_object *registrant_to_json(const struct prhelper_registrant *registrant)
+{
+    struct json_object *json = json_object_new_object();
+    char port[PRHELPER_TRANSPORTID_TEXT_MAX];
+
+    json_object_object_add(json, "key", output_key(registrant->key));
+    json_object_object_add(json, "holder", json_object_new_boolean(registrant->holder));
+    if (registrant->holder) {
+        json_object_object_add(json, "type", json_object_new_int(registrant->type));
+        output_add_text(json, "type_name", prhelper_type_name(registrant->type));
+        json_object_object_add(json, "scope", json_object_new_int(registrant->scope));
+    }
+    json_object_object_add(json, "all_tg_pt", json_object_new_boolean(registrant->all_tg_pt));
+    if (!registrant->all_tg_pt)
+        json_object_object_add(json, "relative_target_port",
+                               json_object_new_int(registrant->target_port));
+    if (registrant->port.size > 0) {
+        prhelper_transportid_format(port, sizeof(port), &registrant->port);
+        output_add_text(json, "initiator", port);
+    }
+    return json;
+}
+
+static int show_json(struct prhelper_list list, struct json_object *json)
+{
+    struct json_object *array = json_object_new_array();
+    struct prhelper_registrant registrant;
+    int r;
+
+    while ((r = prhelper_registrant_next(&list, &registrant)) == 0)
+        json_object_array_add(array, registrant_to_json(&registrant));
+    json_object_object_add(json, "generation", json_object_new_int64(list.generation));
+    json_object_object_add(json, "registrations", array);
+    json_object_object_add(json, "truncated", json_object_new_boolean(r == PRHELPER_TRUNCATED));
+    return r;
+}
+
+static int show(const struct options *options, const struct prhelper_result *result,
+                struct json_object *json)
+{
+    struct prhelper_list list;
+    int r = prhelper_list_decode(result->data, result->size, &list);
+
+    if (r != 0)
+        return r;
+    r = json ? show_json(list, json) : show_text(list);
+    return r == PRHELPER_MALFORMED ? r : 0;
+}
+
+const struct command cmd_full_status = {
+    .name = "full-status",
+    .summary = "List registrations with their hosts and who of them holds the reservation",
+    .takes = OPTION_DIRECT,
+    .send = send,
+    .show = show,
+};

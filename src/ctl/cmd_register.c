@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* register, register-ignore, register-move: who may hold a reservation. SPC-4 5.13.7, 5.13.8. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "ctl/command.h"
+
+static int send_register(struct prhelper *helper, int device, const struct options *options,
+                         struct prhelper_result *ret_result)
+{
+    if (options->given & OPTION_PORTS)
+        return prhelper_register_ports(helper, device, options->key, options->other_key,
+                                       options->flags, options->ports, options->n_ports,
+                                       ret_result);
+    return prhelper_register(helper, device, options->key, options->other_key, options->flags,
+                             ret_result);
+}
+
+static int send_ignore(struct prhelper *helper, int device, const struct options *options,
+                       struct prhelper_result *ret_result)
+{
+    return prhelper_register_ignore(helper, device, options->other_key, options->flags, ret_result);
+}
+
+static int send_move(struct prhelper *helper, int device, const struct options *options,
+                     struct prhelper_result *ret_result)
+{
+    return prhelper_register_move(helper, device, options->key, options->other_key, options->type,
+                                  options->flags, options->target_port, options->ports, ret_result);
+}
+
+static int show(const struct options *options, const struct prhelper_result *result,
+                struct json_object *json)
+{
+    if (json)
+        return 0;
+    if (options->other_key == 0)
+        printf("unregistered\n");
+    else if (options->key != 0 && options->key != options->other_key)
+        printf("registered with key %#" PRIx64 " in place of %#" PRIx64 "\n", options->other_key,
+               options->key);
+    else
+        printf("registered with key %#" PRIx64 "\n", options->other_key);
+    return 0;
+}
+
+static int show_move(const struct options *options, const struct prhelper_result *result,
+                     struct json_object *json)
+{
+    if (!json)
+        printf("moved the reservation to key %#" PRIx64 "%s\n", options->other_key,
+               options->flags & PRHELPER_UNREG ? ", and unregistered" : "");
+    return 0;
+}
+
+const struct command cmd_register = {
+    .name = "register",
+    .summary = "Register this host, or change or remove its registration",
+    .about = "A first registration has no --key; to change one, --key is its present key; to "
+             "remove\nit, --new-key=0.",
+    .takes = OPTION_KEY | OPTION_NEW_KEY | OPTION_APTPL | OPTION_ALL_TG_PT | OPTION_PORTS |
+             OPTION_DIRECT,
+    .needs = OPTION_NEW_KEY,
+    .changes = true,
+    .send = send_register,
+    .show = show,
+};
+
+const struct command cmd_register_ignore = {
+    .name = "register-ignore",
+    .summary = "Register this host with a key, whatever key it had or had not before",
+    .about = "--new-key=0 removes the registration.",
+    .takes = OPTION_NEW_KEY | OPTION_APTPL | OPTION_ALL_TG_PT | OPTION_DIRECT,
+    .needs = OPTION_NEW_KEY,
+    .changes = true,
+    .send = send_ignore,
+    .show = show,
+};
+
+const struct command cmd_register_move = {
+    .name = "register-move",
+    .summary = "Register another host and hand over the reservation to it",
+    .about = "Only its holder can do that. Some devices want the reservation's --type.",
+    .takes = OPTION_KEY | OPTION_NEW_KEY | OPTION_TYPE | OPTION_APTPL | OPTION_UNREG | OPTION_PORT |
+             OPTION_TARGET_PORT | OPTION_DIRECT,
+    .needs = OPTION_KEY | OPTION_NEW_KEY | OPTION_PORT | OPTION_TARGET_PORT,
+    .changes = true,
+    .send = send_move,
+    .show = show_move,
+};

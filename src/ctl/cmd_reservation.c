@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* reservation: PERSISTENT RESERVE IN, READ RESERVATION. SPC-4 6.15.3. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "ctl/command.h"
+#include "ctl/output.h"
+
+static int send(struct prhelper *helper, int device, const struct options *options,
+                struct prhelper_result *ret_result)
+{
+    return prhelper_read_reservation(helper, device, ret_result);
+}
+
+static void show_text(const struct prhelper_reservation *reservation)
+{
+    const char *type = prhelper_type_name(reservation->type);
+
+    printf("PRgeneration %#" PRIx32 ", %s\n", reservation->generation,
+           reservation->held ? "reserved:" : "not reserved");
+    if (!reservation->held)
+        return;
+    if (reservation->key)
+        printf("  key    %#" PRIx64 "\n", reservation->key);
+    else
+        printf("  key    none: every registered host holds it\n");
+    printf("  type   %s (%u)\n", type ? type : "unknown", reservation->type);
+    if (reservation->scope)
+        printf("  scope  unknown (%u)\n", reservation->scope);
+}
+
+static void show_json(const struct prhelper_reservation *reservation, struct json_object *json)
+{
+    json_object_object_add(json, "generation", json_object_new_int64(reservation->generation));
+    json_object_object_add(json, "reserved", json_object_new_boolean(reservation->held));
+    if (!reservation->held)
+        return;
+    json_object_object_add(json, "key", output_key(reservation->key));
+    json_object_object_add(json, "type", json_object_new_int(reservation->type));
+    output_add_text(json, "type_name", prhelper_type_name(reservation->type));
+    json_object_object_add(json, "scope", json_object_new_int(reservation->scope));
+}
+
+static int show(const struct options *options, const struct prhelper_result *result,
+                struct json_object *json)
+{
+    struct prhelper_reservation reservation;
+    int r = prhelper_reservation_decode(result->data, result->size, &reservation);
+
+    if (r != 0)
+        return r;
+    if (json)
+        show_json(&reservation, json);
+    else
+        show_text(&reservation);
+    return 0;
+}
+
+const struct command cmd_reservation = {
+    .name = "reservation",
+    .summary = "Show who holds a reservation, and of which type",
+    .takes = OPTION_DIRECT,
+    .send = send,
+    .show = show,
+};

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * reserve, release, clear, preempt, preempt-abort, replace-lost: what who is registered can do.
+ * SPC-4 5.13.9 to 5.13.11; REPLACE LOST RESERVATION: SPC-5.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "ctl/command.h"
+
+static int send_reserve(struct prhelper *helper, int device, const struct options *options,
+                        struct prhelper_result *ret_result)
+{
+    return prhelper_reserve(helper, device, options->key, options->type, ret_result);
+}
+
+static int send_release(struct prhelper *helper, int device, const struct options *options,
+                        struct prhelper_result *ret_result)
+{
+    return prhelper_release(helper, device, options->key, options->type, ret_result);
+}
+
+static int send_clear(struct prhelper *helper, int device, const struct options *options,
+                      struct prhelper_result *ret_result)
+{
+    return prhelper_clear(helper, device, options->key, ret_result);
+}
+
+static int send_preempt(struct prhelper *helper, int device, const struct options *options,
+                        struct prhelper_result *ret_result)
+{
+    return prhelper_preempt(helper, device, options->key, options->other_key, options->type,
+                            ret_result);
+}
+
+static int send_preempt_abort(struct prhelper *helper, int device, const struct options *options,
+                              struct prhelper_result *ret_result)
+{
+    return prhelper_preempt_abort(helper, device, options->key, options->other_key, options->type,
+                                  ret_result);
+}
+
+static int send_replace_lost(struct prhelper *helper, int device, const struct options *options,
+                             struct prhelper_result *ret_result)
+{
+    return prhelper_replace_lost(helper, device, options->other_key, options->type, ret_result);
+}
+
+static int show_reserve(const struct options *options, const struct prhelper_result *result,
+                        struct json_object *json)
+{
+    if (!json)
+        printf("reserved with key %#" PRIx64 ", %s\n", options->key,
+               prhelper_type_name(options->type));
+    return 0;
+}
+
+/* GOOD is also the answer to a registered host that held nothing. SPC-4 5.13.11.2. */
+static int show_release(const struct options *options, const struct prhelper_result *result,
+                        struct json_object *json)
+{
+    if (!json)
+        printf("holds no reservation with key %#" PRIx64 " (any more)\n", options->key);
+    return 0;
+}
+
+static int show_clear(const struct options *options, const struct prhelper_result *result,
+                      struct json_object *json)
+{
+    if (!json)
+        printf("cleared: no reservation and no registration is left\n");
+    return 0;
+}
+
+static int show_preempt(const struct options *options, const struct prhelper_result *result,
+                        struct json_object *json)
+{
+    if (json)
+        return 0;
+    if (options->other_key)
+        printf("preempted: nobody is registered with key %#" PRIx64 " any more\n",
+               options->other_key);
+    else
+        printf("preempted: nobody else is registered any more\n");
+    return 0;
+}
+
+static int show_replace_lost(const struct options *options, const struct prhelper_result *result,
+                             struct json_object *json)
+{
+    if (!json)
+        printf("replaced the lost reservation with key %#" PRIx64 ", %s\n", options->other_key,
+               prhelper_type_name(options->type));
+    return 0;
+}
+
+const struct command cmd_reserve = {
+    .name = "reserve",
+    .summary = "Reserve the device for this host, which is registered",
+    .takes = OPTION_KEY | OPTION_TYPE | OPTION_DIRECT,
+    .needs = OPTION_KEY | OPTION_TYPE,
+    .changes = true,
+    .send = send_reserve,
+    .show = show_reserve,
+};
+
+const struct command cmd_release = {
+    .name = "release",
+    .summary = "Give up this host's reservation and stay registered",
+    .about = "The type is the one that it was reserved with.",
+    .takes = OPTION_KEY | OPTION_TYPE | OPTION_DIRECT,
+    .needs = OPTION_KEY | OPTION_TYPE,
+    .changes = true,
+    .send = send_release,
+    .show = show_release,
+};
+
+const struct command cmd_clear = {
+    .name = "clear",
+    .summary = "Remove the reservation and all registrations, of all hosts",
+    .takes = OPTION_KEY | OPTION_DIRECT,
+    .needs = OPTION_KEY,
+    .changes = true,
+    .send = send_clear,
+    .show = show_clear,
+};
+
+const struct command cmd_preempt = {
+    .name = "preempt",
+    .summary = "Remove another host's registration and take over its reservation",
+    .about = "The type is that of the reservation after the take-over. Where all registrants hold "
+             "the\nreservation, --victim-key=0 removes all others.",
+    .takes = OPTION_KEY | OPTION_VICTIM_KEY | OPTION_TYPE | OPTION_DIRECT,
+    .needs = OPTION_KEY | OPTION_VICTIM_KEY | OPTION_TYPE,
+    .changes = true,
+    .send = send_preempt,
+    .show = show_preempt,
+};
+
+const struct command cmd_preempt_abort = {
+    .name = "preempt-abort",
+    .summary = "Like preempt, and abort the other host's commands in the device",
+    .takes = OPTION_KEY | OPTION_VICTIM_KEY | OPTION_TYPE | OPTION_DIRECT,
+    .needs = OPTION_KEY | OPTION_VICTIM_KEY | OPTION_TYPE,
+    .changes = true,
+    .send = send_preempt_abort,
+    .show = show_preempt,
+};
+
+const struct command cmd_replace_lost = {
+    .name = "replace-lost",
+    .summary = "Replace a reservation that the device has lost (SPC-5)",
+    .takes = OPTION_NEW_KEY | OPTION_TYPE | OPTION_DIRECT,
+    .needs = OPTION_NEW_KEY | OPTION_TYPE,
+    .changes = true,
+    .send = send_replace_lost,
+    .show = show_replace_lost,
+};

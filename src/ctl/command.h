@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* One of qemu-pr-ctl's commands; each cmd_*.c defines one or some that belong together. */
+#ifndef CTL_COMMAND_H
+#define CTL_COMMAND_H
+
+#include <json.h>
+#include <prhelper.h>
+#include <stdbool.h>
+
+#include "ctl/options.h"
+
+struct command {
+    const char *name;
+    const char *summary; /* one line, for the list of commands */
+    const char *about;   /* for its own --help: what else there is to know; may be NULL */
+    unsigned takes;      /* OPTION_ bits */
+    unsigned needs;      /* those of them without which it makes no sense */
+    bool changes;        /* it needs a device that is open for writing */
+
+    /* Send it. Returns as libprhelper does. */
+    int (*send)(struct prhelper *helper, int device, const struct options *options,
+                struct prhelper_result *ret_result);
+
+    /*
+     * It was GOOD: tell what came of it, by adding to `json`, or on standard output if that is
+     * NULL. Returns 0, PRHELPER_TRUNCATED or PRHELPER_MALFORMED if the data is not usable.
+     */
+    int (*show)(const struct options *options, const struct prhelper_result *result,
+                struct json_object *json);
+};
+
+extern const struct command cmd_keys;
+extern const struct command cmd_reservation;
+extern const struct command cmd_capabilities;
+extern const struct command cmd_full_status;
+extern const struct command cmd_register;
+extern const struct command cmd_register_ignore;
+extern const struct command cmd_register_move;
+extern const struct command cmd_reserve;
+extern const struct command cmd_release;
+extern const struct command cmd_clear;
+extern const struct command cmd_preempt;
+extern const struct command cmd_preempt_abort;
+extern const struct command cmd_replace_lost;
+extern const struct command cmd_cleanup;
+
+#endif

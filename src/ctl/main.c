@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * qemu-pr-ctl: persistent reservations for people and scripts, through a helper. Every command goes
+ * the same way: parse, open the device, connect, send, say what came of it; what is special about
+ * one is in its cmd_*.c. The helper is reached by libprhelper and nothing else.
+ */
+#include <json.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "build.h"
+#include "ctl/advice.h"
+#include "ctl/command.h"
+#include "ctl/device.h"
+#include "ctl/options.h"
+#include "ctl/output.h"
+#include "ctl/session.h"
+
+static const struct command *const commands[] = {
+    &cmd_keys,         &cmd_reservation,     &cmd_capabilities,  &cmd_full_status,
+    &cmd_register,     &cmd_register_ignore, &cmd_register_move, &cmd_reserve,
+    &cmd_release,      &cmd_clear,           &cmd_preempt,       &cmd_preempt_abort,
+    &cmd_replace_lost, &cmd_cleanup,
+};
+
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static void show_help(void)
+{
+    printf("Usage: qemu-pr-ctl COMMAND [OPTION]... DEVICE\n"
+           "Look at and change SCSI persistent reservations through a qemu-pr-helper.\n\n");
+    for (size_t i = 0; i < COMMANDS; i++)
+        printf("  %-16s  %s\n", commands[i]->name, commands[i]->summary);
+    printf(
+        "\n"
+        "'qemu-pr-ctl COMMAND --help' shows a command's options. Without root it needs the right\n"
+        "to open DEVICE and to connect to the helper's socket, which is, without -k,\n"
+        "%s.\n"
+        "\n"
+        "  -h, --help     show this help and exit\n"
+        "  -V, --version  show the version and exit\n"
+        "\n"
+        "See qemu-pr-ctl(1).\n",
+        BUILD_DEFAULT_SOCKET);
+}
+
+static const struct command *find_command(const char *name)
+{
+    for (size_t i = 0; i < COMMANDS; i++) {
+        if (strcmp(commands[i]->name, name) == 0)
+            return commands[i];
+    }
+    return NULL;
+}
+
+/*
+ * The kernel would let root send a command that changes something by any of the ways to a disk.
+ * What a helper refuses is refused here as well, and for the same reasons.
+ */
+static bool is_refused(const struct session *session, struct outcome *outcome)
+{
+    enum device_kind kind = device_classify(session->device);
+
+    if (!session->options->direct || !session->options->command->changes || !device_is_part(kind))
+        return false;
+    outcome_fail(outcome, STATUS_REFUSED, "refused");
+    outcome_hint(outcome, "This is %s.", device_objection(kind, true));
+    return true;
+}
+
+static void show(const struct options *options, struct outcome *outcome, struct json_object *json)
+{
+    char text[PRHELPER_TEXT_MAX];
+    int r = options->command->show(options, &outcome->result, json);
+
+    if (r == 0)
+        return;
+    prhelper_describe(text, sizeof(text), r, NULL);
+    outcome_fail(outcome, STATUS_DATA, "the device's answer cannot be understood: %s", text);
+}
+
+static void run(const struct options *options, struct outcome *outcome, struct json_object *json)
+{
+    struct session session;
+    int r = session_open_device(&session, options);
+
+    outcome->result.status = PRHELPER_STATUS_NONE;
+    if (r < 0) {
+        advice_device(&session, r, outcome);
+        return;
+    }
+    if (!is_refused(&session, outcome)) {
+        r = session_connect(&session);
+        if (r != 0) {
+            advice_connect(&session, r, outcome);
+        } else {
+            session_send(&session, options->command, outcome);
+            if (outcome->r == 0)
+                advice_answer(&session, options->command, outcome);
+            else
+                advice_failure(&session, options->command, outcome);
+            if (outcome->status == STATUS_GOOD)
+                show(options, outcome, json);
+        }
+    }
+    session_close(&session);
+}
+
+int main(int argc, char **argv)
+{
+    const struct command *command;
+    struct outcome outcome = {.status = STATUS_GOOD};
+    struct json_object *json;
+    struct options options;
+    int status;
+
+    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+        show_help();
+        return fflush(stdout) == 0 ? STATUS_GOOD : STATUS_INTERNAL;
+    }
+    if (argc > 1 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)) {
+        printf("qemu-pr-ctl %s (libprhelper %s)\n", BUILD_VERSION, prhelper_version());
+        return fflush(stdout) == 0 ? STATUS_GOOD : STATUS_INTERNAL;
+    }
+    command = argc > 1 ? find_command(argv[1]) : NULL;
+    if (!command) {
+        fprintf(stderr, "qemu-pr-ctl: %s%s\nTry 'qemu-pr-ctl --help'.\n",
+                argc > 1 ? "no such command: " : "which command?", argc > 1 ? argv[1] : "");
+        return STATUS_USAGE;
+    }
+    switch (options_parse(&options, command, argc - 1, argv + 1)) {
+    case OPTIONS_RUN:
+        break;
+    case OPTIONS_EXIT:
+        return fflush(stdout) == 0 ? STATUS_GOOD : STATUS_INTERNAL;
+    case OPTIONS_ERROR:
+        return STATUS_USAGE;
+    }
+    json = options.json ? json_object_new_object() : NULL;
+    run(&options, &outcome, json);
+    status = output_finish(&options, &outcome, json);
+    options_deinit(&options);
+    return status;
+}

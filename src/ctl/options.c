@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * One table has every option there is. From it come, for each command, what getopt_long(3) accepts
+ * and what --help says, so that both know the same. Letters and second names are those of
+ * sg_persist(8), for those whose fingers know them; only -k is the helper's own.
+ */
+#include "ctl/options.h"
+
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "build.h"
+#include "ctl/command.h"
+#include "ctl/ports.h"
+
+#define OPTIONS_EVERY 0u /* in place of a bit: every command takes it */
+
+static const struct option_row {
+    char letter;
+    unsigned bit;
+    const char *name, *alias; /* alias may be NULL */
+    const char *argument;     /* NULL: takes none */
+    const char *help;
+} rows[] = {
+    {'K', OPTION_KEY, "key", "param-rk", "KEY", "the key under which this host is registered"},
+    {'S', OPTION_NEW_KEY, "new-key", "param-sark", "KEY", "the key to register with"},
+    {'S', OPTION_VICTIM_KEY, "victim-key", "param-sark", "KEY", "the key to take away"},
+    {'T', OPTION_TYPE, "type", "prout-type", "TYPE",
+     "of reservation, by name or number; see below"},
+    {'Z', OPTION_APTPL, "aptpl", "param-aptpl", NULL,
+     "persist through a loss of the device's power"},
+    {'Y', OPTION_ALL_TG_PT, "all-tg-pt", "param-alltgpt", NULL, "through all ports of the target"},
+    {'U', OPTION_UNREG, "unreg", NULL, NULL, "unregister the host that the reservation leaves"},
+    {'X', OPTION_PORT, "transport-id", NULL, "ID",
+     "the initiator port that it moves to; see below"},
+    {'X', OPTION_PORTS, "transport-id", NULL, "ID",
+     "an initiator port to register as well; repeatable"},
+    {'Q', OPTION_TARGET_PORT, "relative-target-port", NULL, "PORT",
+     "the target's port that it moves to, hexadecimal"},
+    {'k', OPTIONS_EVERY, "socket", NULL, "PATH", "the helper's socket"},
+    {'D', OPTION_DIRECT, "direct", NULL, NULL, "as root, without a helper"},
+    {'t', OPTIONS_EVERY, "timeout", NULL, "SECONDS", "do not wait longer for an answer"},
+    {'j', OPTIONS_EVERY, "json", NULL, NULL, "for programs: one JSON object on standard output"},
+    {'h', OPTIONS_EVERY, "help", NULL, NULL, "show this help and exit"},
+};
+
+#define ROWS (sizeof(rows) / sizeof(rows[0]))
+
+static bool is_taken(const struct command *command, const struct option_row *row)
+{
+    return row->bit == OPTIONS_EVERY || (command->takes & row->bit);
+}
+
+static const char types_help[] = "\nTypes:\n"
+                                 "  1  write-exclusive\n"
+                                 "  3  exclusive-access\n"
+                                 "  5  write-exclusive-registrants-only\n"
+                                 "  6  exclusive-access-registrants-only\n"
+                                 "  7  write-exclusive-all-registrants\n"
+                                 "  8  exclusive-access-all-registrants\n";
+
+static const char ports_help[] =
+    "\nTransportIDs: iqn.NAME,i,0xISID  sas:ADDRESS  fc:PORTNAME  srp:IDENTIFIER, as full-status\n"
+    "shows them, or the forms of sg_persist, among them file=NAME with one on each line.\n";
+
+static void show_help(const struct command *command)
+{
+    printf("Usage: qemu-pr-ctl %s [OPTION]... DEVICE\n%s.\n", command->name, command->summary);
+    if (command->about)
+        printf("%s\n", command->about);
+    printf("\n");
+    for (const struct option_row *row = rows; row < rows + ROWS; row++) {
+        char left[64];
+
+        if (!is_taken(command, row))
+            continue;
+        snprintf(left, sizeof(left), "-%c, --%s%s%s", row->letter, row->name,
+                 row->argument ? "=" : "", row->argument ? row->argument : "");
+        printf("  %-32s  %s%s\n", left, row->help, command->needs & row->bit ? " (needed)" : "");
+        if (row->letter == 'k')
+            printf("  %-32s  (%s)\n", "", BUILD_DEFAULT_SOCKET);
+    }
+    if (command->takes & (OPTION_KEY | OPTION_NEW_KEY | OPTION_VICTIM_KEY))
+        printf("\nKeys are hexadecimal, with or without 0x.\n");
+    if (command->takes & OPTION_TYPE)
+        fputs(types_help, stdout);
+    if (command->takes & (OPTION_PORT | OPTION_PORTS))
+        fputs(ports_help, stdout);
+    printf("\nSee qemu-pr-ctl(1).\n");
+}
+
+bool options_parse_hex(const char *text, uint64_t max, uint64_t *ret_number)
+{
+    uint64_t number = 0;
+
+    if (text[0] == '0' && (text[1] == 'x' || text[1] == 'X'))
+        text += 2;
+    if (!*text)
+        return false;
+    for (; *text; text++) {
+        const char *digits = "0123456789abcdef0123456789ABCDEF", *digit = strchr(digits, *text);
+
+        if (!digit || number > (max - (uint64_t)(digit - digits) % 16) / 16)
+            return false;
+        number = number * 16 + (uint64_t)(digit - digits) % 16;
+    }
+    *ret_number = number;
+    return true;
+}
+
+static bool parse_timeout(const char *text, int *ret_ms)
+{
+    char *end;
+    double seconds = strtod(text, &end);
+
+    if (end == text || *end || !(seconds > 0) || seconds > INT_MAX / 1000)
+        return false;
+    *ret_ms = (int)(seconds * 1000);
+    return true;
+}
+
+static enum options_verdict say_error(const struct command *command, const char *what,
+                                      const char *text)
+{
+    fprintf(stderr, "qemu-pr-ctl: %s: %s%s\n", command->name, what, text);
+    fprintf(stderr, "Try 'qemu-pr-ctl %s --help'.\n", command->name);
+    return OPTIONS_ERROR;
+}
+
+/* One option that getopt_long(3) has recognised. */
+static enum options_verdict take_option(struct options *options, const struct option_row *row,
+                                        const char *value)
+{
+    const struct command *command = options->command;
+    char message[512];
+    uint64_t number;
+    bool ok = true;
+
+    options->given |= row->bit;
+    switch (row->letter) {
+    case 'K':
+        ok = options_parse_hex(value, UINT64_MAX, &options->key);
+        break;
+    case 'S':
+        ok = options_parse_hex(value, UINT64_MAX, &options->other_key);
+        break;
+    case 'T':
+        ok = prhelper_type_parse(value, &options->type) == 0;
+        break;
+    case 'Z':
+        options->flags |= PRHELPER_APTPL;
+        break;
+    case 'Y':
+        options->flags |= PRHELPER_ALL_TG_PT;
+        break;
+    case 'U':
+        options->flags |= PRHELPER_UNREG;
+        break;
+    case 'X':
+        if (!ports_parse(value, &options->ports, &options->n_ports, message, sizeof(message)))
+            return say_error(command, message, "");
+        if (row->bit == OPTION_PORT && options->n_ports > 1)
+            return say_error(command, "a reservation can only move to one initiator port", "");
+        break;
+    case 'Q':
+        ok = options_parse_hex(value, UINT16_MAX, &number);
+        if (ok)
+            options->target_port = (uint16_t)number;
+        break;
+    case 'k':
+        options->socket = value;
+        break;
+    case 'D':
+        options->direct = true;
+        break;
+    case 't':
+        ok = parse_timeout(value, &options->timeout_ms);
+        break;
+    case 'j':
+        options->json = true;
+        break;
+    case 'h':
+        show_help(command);
+        return OPTIONS_EXIT;
+    }
+    if (!ok) {
+        snprintf(message, sizeof(message), "--%s=%s: not a %s", row->name, value, row->argument);
+        return say_error(command, message, "");
+    }
+    return OPTIONS_RUN;
+}
+
+static enum options_verdict check_needs(const struct options *options)
+{
+    const struct command *command = options->command;
+
+    for (const struct option_row *row = rows; row < rows + ROWS; row++) {
+        if (command->needs & ~options->given & row->bit)
+            return say_error(command, "it needs --", row->name);
+    }
+    if (options->direct && options->socket)
+        return say_error(command, "--socket and --direct exclude each other", "");
+    if (!options->device)
+        return say_error(command, "which device?", "");
+    return OPTIONS_RUN;
+}
+
+enum options_verdict options_parse(struct options *options, const struct command *command, int argc,
+                                   char **argv)
+{
+    struct option names[2 * ROWS + 1] = {0};
+    char letters[3 * ROWS + 1] = "", *letter = letters;
+    enum options_verdict verdict = OPTIONS_RUN;
+    char program[64];
+    size_t n = 0;
+    int c;
+
+    *options = (struct options){.command = command, .timeout_ms = PRHELPER_FOREVER};
+    for (const struct option_row *row = rows; row < rows + ROWS; row++) {
+        int has_argument = row->argument ? required_argument : no_argument;
+
+        if (!is_taken(command, row))
+            continue;
+        *letter++ = row->letter;
+        if (row->argument)
+            *letter++ = ':';
+        names[n++] = (struct option){row->name, has_argument, NULL, row->letter};
+        if (row->alias)
+            names[n++] = (struct option){row->alias, has_argument, NULL, row->letter};
+    }
+
+    /* getopt's messages begin with this. */
+    snprintf(program, sizeof(program), "qemu-pr-ctl: %s", command->name);
+    argv[0] = program;
+    while (verdict == OPTIONS_RUN && (c = getopt_long(argc, argv, letters, names, NULL)) != -1) {
+        const struct option_row *row = rows;
+
+        if (c == '?') {
+            fprintf(stderr, "Try 'qemu-pr-ctl %s --help'.\n", command->name);
+            verdict = OPTIONS_ERROR;
+            break;
+        }
+        while (row->letter != c || !is_taken(command, row))
+            row++;
+        verdict = take_option(options, row, optarg);
+    }
+    if (verdict == OPTIONS_RUN && argc - optind > 1)
+        verdict = say_error(command, "more than one device: ", argv[optind + 1]);
+    if (verdict == OPTIONS_RUN) {
+        options->device = argv[optind];
+        verdict = check_needs(options);
+    }
+    if (verdict != OPTIONS_RUN)
+        options_deinit(options);
+    return verdict;
+}
+
+void options_deinit(struct options *options)
+{
+    free(options->ports);
+    options->ports = NULL;
+    options->n_ports = 0;
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* The options of a command, as typed. */
+#ifndef CTL_OPTIONS_H
+#define CTL_OPTIONS_H
+
+#include <prhelper.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Options that not every command takes. */
+#define OPTION_KEY         0x001u
+#define OPTION_NEW_KEY     0x002u
+#define OPTION_VICTIM_KEY  0x004u
+#define OPTION_TYPE        0x008u
+#define OPTION_APTPL       0x010u
+#define OPTION_ALL_TG_PT   0x020u
+#define OPTION_UNREG       0x040u
+#define OPTION_PORT        0x080u /* a TransportID */
+#define OPTION_PORTS       0x100u /* any number of them */
+#define OPTION_TARGET_PORT 0x200u
+#define OPTION_DIRECT      0x400u
+
+struct command;
+
+struct options {
+    const struct command *command;
+    const char *device;
+    const char *socket;
+    unsigned given; /* OPTION_ bits */
+    uint64_t key;
+    uint64_t other_key; /* the new one or the victim's */
+    unsigned type;
+    unsigned flags; /* PRHELPER_APTPL ... */
+    uint16_t target_port;
+    struct prhelper_transportid *ports; /* owned */
+    size_t n_ports;
+    int timeout_ms; /* PRHELPER_FOREVER if none was given */
+    bool direct;
+    bool json;
+};
+
+enum options_verdict {
+    OPTIONS_RUN,
+    OPTIONS_EXIT,  /* all was said: exit with 0 */
+    OPTIONS_ERROR, /* said on standard error: exit with STATUS_USAGE */
+};
+
+/*
+ * Parse what follows the command's name; argv[0] is that name. On anything but OPTIONS_RUN there is
+ * nothing to free. Texts are kept, not copied.
+ */
+enum options_verdict options_parse(struct options *options, const struct command *command, int argc,
+                                   char **argv);
+
+void options_deinit(struct options *options);
+
+/* A key as sg_persist takes it: up to 16 hexadecimal digits, with or without 0x. */
+bool options_parse_hex(const char *text, uint64_t max, uint64_t *ret_number);
+
+#endif

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* What came of it all: the answer, and what to make of it. */
+#ifndef CTL_OUTCOME_H
+#define CTL_OUTCOME_H
+
+#include <prhelper.h>
+
+#include "ctl/options.h"
+#include "ctl/status.h"
+
+/* Unit attentions that are taken note of before one counts as the answer. */
+#define OUTCOME_ATTENTIONS_MAX 8
+
+/* What came of a command. */
+struct outcome {
+    int r; /* libprhelper's, of the last time it was sent */
+    struct prhelper_result result;
+    struct prhelper_sense attentions[OUTCOME_ATTENTIONS_MAX]; /* that were reported before */
+    unsigned n_attentions;
+
+    enum status status;                 /* what follows is for advice_* to fill in */
+    char what[PRHELPER_TEXT_MAX + 128]; /* what went wrong, in words; "" if nothing did */
+    char hint[1024];                    /* what to do about it, maybe several lines; or "" */
+};
+
+/* It failed, for this reason. */
+__attribute__((format(printf, 3, 4))) void outcome_fail(struct outcome *outcome, enum status status,
+                                                        const char *format, ...);
+
+/* What to do about it. */
+__attribute__((format(printf, 2, 3))) void outcome_hint(struct outcome *outcome, const char *format,
+                                                        ...);
+
+/*
+ * Add a line to the hint: a command for the same device by the same way, which can be typed as it
+ * stands. The format has the command and its own options.
+ */
+__attribute__((format(printf, 3, 4))) void outcome_add_command(struct outcome *outcome,
+                                                               const struct options *options,
+                                                               const char *format, ...);
+
+#endif

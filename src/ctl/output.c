@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Failures are told on standard error in both modes, for whoever reads the log of the program that
+ * reads the JSON. The JSON has them as well, so that program need not read anything else.
+ */
+#include "ctl/output.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ctl/command.h"
+
+struct json_object *output_key(uint64_t key)
+{
+    char text[24];
+
+    snprintf(text, sizeof(text), "%#" PRIx64, key);
+    return json_object_new_string(key ? text : "0x0");
+}
+
+void output_add_text(struct json_object *json, const char *name, const char *text)
+{
+    if (text && *text)
+        json_object_object_add(json, name, json_object_new_string(text));
+}
+
+static struct json_object *sense_to_json(const struct prhelper_sense *sense)
+{
+    struct json_object *json = json_object_new_object();
+    char text[PRHELPER_TEXT_MAX];
+
+    prhelper_sense_describe(text, sizeof(text), sense);
+    json_object_object_add(json, "key", json_object_new_int(sense->key));
+    json_object_object_add(json, "asc", json_object_new_int(sense->asc));
+    json_object_object_add(json, "ascq", json_object_new_int(sense->ascq));
+    output_add_text(json, "text", text);
+    return json;
+}
+
+/* The device's own answer, if there was one. */
+static void add_answer(struct json_object *json, const struct outcome *outcome)
+{
+    const char *name = prhelper_status_name(outcome->result.status);
+    struct prhelper_sense sense;
+
+    json_object_object_add(json, "scsi_status", json_object_new_int(outcome->result.status));
+    output_add_text(json, "scsi_status_name", name);
+    if (outcome->result.status == PRHELPER_CHECK_CONDITION &&
+        prhelper_sense_decode(outcome->result.sense, sizeof(outcome->result.sense), &sense) == 0)
+        json_object_object_add(json, "sense", sense_to_json(&sense));
+}
+
+static void print_json(const struct options *options, const struct outcome *outcome,
+                       struct json_object *json)
+{
+    json_object_object_add(json, "command", json_object_new_string(options->command->name));
+    json_object_object_add(json, "device", json_object_new_string(options->device));
+    json_object_object_add(json, "exit_status", json_object_new_int((int)outcome->status));
+    if (outcome->r == 0 && outcome->result.status != PRHELPER_STATUS_NONE)
+        add_answer(json, outcome);
+    if (outcome->n_attentions > 0) {
+        struct json_object *array = json_object_new_array();
+
+        for (unsigned i = 0; i < outcome->n_attentions; i++)
+            json_object_array_add(array, sense_to_json(&outcome->attentions[i]));
+        json_object_object_add(json, "unit_attentions", array);
+    }
+    if (outcome->status != STATUS_GOOD)
+        json_object_object_add(json, "outcome_unknown",
+                               json_object_new_boolean(outcome->result.outcome_unknown));
+    output_add_text(json, "error", outcome->what);
+    output_add_text(json, "hint", outcome->hint);
+    puts(json_object_to_json_string_ext(json, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+                                                  JSON_C_TO_STRING_NOSLASHESCAPE));
+}
+
+/* Lines of their own, further in than the one that they belong to. */
+static void print_hint(const char *hint)
+{
+    while (*hint) {
+        size_t length = strcspn(hint, "\n");
+
+        fprintf(stderr, "  %.*s\n", (int)length, hint);
+        hint += length + (hint[length] == '\n');
+    }
+}
+
+static void print_notes(const struct options *options, const struct outcome *outcome)
+{
+    char text[PRHELPER_TEXT_MAX];
+
+    for (unsigned i = 0; i < outcome->n_attentions; i++) {
+        prhelper_sense_describe(text, sizeof(text), &outcome->attentions[i]);
+        fprintf(stderr, "qemu-pr-ctl: %s: %s: told once by the device; sent again\n",
+                options->device, text);
+    }
+    if (outcome->what[0]) {
+        fprintf(stderr, "qemu-pr-ctl: %s: %s: %s\n", options->device, options->command->name,
+                outcome->what);
+        print_hint(outcome->hint);
+    }
+}
+
+int output_finish(const struct options *options, const struct outcome *outcome,
+                  struct json_object *json)
+{
+    if (json) {
+        print_json(options, outcome, json);
+        json_object_put(json);
+    }
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        perror("qemu-pr-ctl: standard output");
+        return outcome->status == STATUS_GOOD ? STATUS_INTERNAL : (int)outcome->status;
+    }
+    print_notes(options, outcome);
+    return (int)outcome->status;
+}

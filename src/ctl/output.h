@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* What is told, on a terminal and as JSON. */
+#ifndef CTL_OUTPUT_H
+#define CTL_OUTPUT_H
+
+#include <json.h>
+#include <stdint.h>
+
+#include "ctl/outcome.h"
+
+/* Keys have 64 bits, which JSON's numbers have not: "0x123abc". The caller owns it. */
+struct json_object *output_key(uint64_t key);
+
+/* An optional member: a NULL text leaves it out. */
+void output_add_text(struct json_object *json, const char *name, const char *text);
+
+/*
+ * Tell what came of it: on standard error what went wrong, and on standard output, if it is not
+ * NULL, `json`, to which the command has added its part; it is consumed. Returns the exit status.
+ */
+int output_finish(const struct options *options, const struct outcome *outcome,
+                  struct json_object *json);
+
+#endif

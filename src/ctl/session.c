@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * A unit attention is news for the initiator, told once, in place of the answer to whatever command
+ * comes next; that command was not carried out (SAM-5 5.14). So it is noted and the command sent
+ * again. The exception are resets (ASC 29h) after a command that changes something: a helper says
+ * the same when the transport was reset under a command that may have been carried out.
+ */
+#include "ctl/session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "build.h"
+#include "ctl/command.h"
+
+#define SESSION_CONNECT_MS 10000
+
+#define SENSE_UNIT_ATTENTION 0x6
+#define SENSE_ASC_RESET      0x29
+
+const char *session_socket(const struct session *session)
+{
+    return session->options->socket ? session->options->socket : BUILD_DEFAULT_SOCKET;
+}
+
+int session_open_device(struct session *session, const struct options *options)
+{
+    int access = options->command->changes ? O_RDWR : O_RDONLY;
+
+    *session = (struct session){.options = options, .device = -1};
+    /* Without O_NONBLOCK a FIFO, a tape or a device that somebody has for himself would wait. */
+    session->device = open(options->device, access | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    return session->device < 0 ? -errno : 0;
+}
+
+int session_connect(struct session *session)
+{
+    int timeout_ms = session->options->timeout_ms;
+    int r;
+
+    if (session->options->direct) {
+        session->sg.timeout_ms = timeout_ms < 0 ? SG_TIMEOUT_MS : timeout_ms;
+        return prhelper_custom(sg_execute, &session->sg, &session->helper);
+    }
+    r = prhelper_connect(session_socket(session), PRHELPER_FEATURES,
+                         timeout_ms < 0 ? SESSION_CONNECT_MS : timeout_ms, &session->helper);
+    if (r == 0)
+        prhelper_set_timeout(session->helper, timeout_ms);
+    return r;
+}
+
+void session_close(struct session *session)
+{
+    prhelper_close(session->helper);
+    session->helper = NULL;
+    if (session->device >= 0)
+        close(session->device);
+    session->device = -1;
+}
+
+static bool is_news(const struct command *command, const struct outcome *outcome,
+                    struct prhelper_sense *ret_sense)
+{
+    if (outcome->r != 0 || outcome->result.status != PRHELPER_CHECK_CONDITION ||
+        prhelper_sense_decode(outcome->result.sense, sizeof(outcome->result.sense), ret_sense) != 0)
+        return false;
+    return ret_sense->key == SENSE_UNIT_ATTENTION &&
+           !(command->changes && ret_sense->asc == SENSE_ASC_RESET);
+}
+
+void session_send(struct session *session, const struct command *command, struct outcome *outcome)
+{
+    struct prhelper_sense sense;
+
+    memset(outcome, 0, sizeof(*outcome));
+    for (;;) {
+        outcome->r = command->send(session->helper, session->device, session->options,
+                                   &outcome->result);
+        if (outcome->n_attentions == OUTCOME_ATTENTIONS_MAX || !is_news(command, outcome, &sense))
+            return;
+        outcome->attentions[outcome->n_attentions++] = sense;
+    }
+}

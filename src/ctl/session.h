@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* A device that is open, and a way to send it commands. */
+#ifndef CTL_SESSION_H
+#define CTL_SESSION_H
+
+#include <prhelper.h>
+
+#include "ctl/options.h"
+#include "ctl/outcome.h"
+#include "ctl/sg.h"
+
+struct session {
+    const struct options *options;
+    struct sg sg;            /* of --direct */
+    struct prhelper *helper; /* a helper's, or one that is sg */
+    int device;              /* -1: not open */
+};
+
+const char *session_socket(const struct session *session);
+
+/* Open the device. 0 or a negative errno. */
+int session_open_device(struct session *session, const struct options *options);
+
+/* Connect to the helper, or for --direct do without. Returns as prhelper_connect() does. */
+int session_connect(struct session *session);
+
+void session_close(struct session *session);
+
+/*
+ * Send a command; again if a unit attention came in its place, which says that the command was not
+ * carried out. Fills in the first part of the outcome.
+ */
+void session_send(struct session *session, const struct command *command, struct outcome *outcome);
+
+#endif
