@@ -8,18 +8,23 @@ BUILD ?= build
 SETUP ?= yes
 ARGS  ?=
 
-.PHONY: all run check check-full clean help
+.PHONY: all run serve check check-full clean help
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
 
 help:
-	@echo 'make run          build, start the helper on a socket of its own, say how to talk to it'
+	@echo 'make run          build, and tell what it is for: two simulated hosts and a shared disk'
+	@echo 'make run DEVICE=/dev/sdX   the same on a real disk, after a question'
+	@echo 'make serve        build, start the helper on a socket of its own, say how to talk to it'
 	@echo 'make check        build and run the test suite'
 	@echo 'make check-full   the same and the long tests (sanitizers, comparison, repetitions)'
 	@echo 'make              build only; make clean removes $(BUILD)'
 
 run: setup-build all
-	@tools/run $(BUILD) $(ARGS)
+	@DEVICE='$(DEVICE)' tools/story $(BUILD) $(ARGS)
+
+serve: setup-build all
+	@tools/serve $(BUILD) $(ARGS)
 
 check: setup-check all
 	@tests/run --build $(BUILD) $(ARGS)
@@ -32,7 +37,7 @@ clean:
 
 .PHONY: setup-build setup-check
 setup-build setup-check: setup-%:
-	@[ '$(SETUP)' = no ] || tools/setup $*
+	@[ '$(SETUP)' = no ] || tools/setup $* $(BUILD)
 
 $(BUILD)/build.ninja: | setup-build
 	@meson setup $(BUILD) >$(BUILD).log 2>&1 || { cat $(BUILD).log; rm -f $(BUILD).log; exit 1; }
