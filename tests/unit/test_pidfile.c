@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The PID file and its lock. Locks of one process do not conflict with each other, so whoever else
+ * holds one is a child; what happens between the open and the lock is done by a wrapped fcntl(2).
+ */
+#include "cmocka_compat.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "await.h"
+#include "helper/pidfile.h"
+#include "passing.h"
+#include "scratch.h"
+
+#ifndef SYS_fcntl64
+#define SYS_fcntl64 SYS_fcntl
+#endif
+
+/* How many of the next attempts to lock find the file replaced (or gone). */
+static unsigned replace_times;
+static bool replace_by_nothing;
+static unsigned attempts;
+
+static int fcntl_with_replacing(int fd, int command, void *argument)
+{
+    if (command == F_SETLK && ++attempts <= replace_times) {
+        unlink(scratch_path("pid"));
+        if (!replace_by_nothing)
+            scratch_write("pid", "of another\n");
+    }
+    return (int)syscall(SYS_fcntl64, fd, command, argument);
+}
+
+/* Which of the two a call of fcntl() becomes is up to the C library. */
+int __wrap_fcntl(int fd, int command, ...);
+int __wrap_fcntl64(int fd, int command, ...);
+
+int __wrap_fcntl(int fd, int command, ...)
+{
+    va_list arguments;
+    void *argument;
+
+    va_start(arguments, command);
+    argument = va_arg(arguments, void *);
+    va_end(arguments);
+    return fcntl_with_replacing(fd, command, argument);
+}
+
+int __wrap_fcntl64(int fd, int command, ...)
+{
+    va_list arguments;
+    void *argument;
+
+    va_start(arguments, command);
+    argument = va_arg(arguments, void *);
+    va_end(arguments);
+    return fcntl_with_replacing(fd, command, argument);
+}
+
+static int set_up(void **state)
+{
+    attempts = replace_times = 0;
+    replace_by_nothing = false;
+    return scratch_set_up(state);
+}
+
+static const char *content(void)
+{
+    static char text[64];
+
+    assert_true(fdio_read_text(AT_FDCWD, scratch_path("pid"), text, sizeof(text)) >= 0);
+    return text;
+}
+
+static const char *own_pid(void)
+{
+    static char text[32];
+
+    snprintf(text, sizeof(text), "%ld", (long)getpid());
+    return text;
+}
+
+/* A child that takes the lock, until holder_end(). */
+struct holder {
+    pid_t pid;
+    int channel;
+};
+
+static struct holder holder_start(void)
+{
+    struct holder holder;
+    char error[256], byte;
+    int pair[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    holder.channel = pair[0];
+    holder.pid = fork();
+    assert_true(holder.pid >= 0);
+    if (holder.pid == 0) {
+        close(pair[0]);
+        if (pidfile_lock(scratch_path("pid"), error, sizeof(error)) < 0 ||
+            write(pair[1], "l", 1) != 1 || read(pair[1], &byte, 1) != 0)
+            _exit(1);
+        _exit(0);
+    }
+    close(pair[1]);
+    assert_int_equal(read(holder.channel, &byte, 1), 1);
+    return holder;
+}
+
+static void holder_end(struct holder *holder)
+{
+    close(holder->channel);
+    assert_int_equal(await_child(holder->pid), 0);
+}
+
+static void test_lock(void **state)
+{
+    unsigned before = count_fds();
+    mode_t mask = umask(0);
+    struct stat status;
+    char error[256];
+    int fd;
+
+    (void)state;
+    fd = pidfile_lock(scratch_path("pid"), error, sizeof(error));
+    umask(mask);
+    assert_true(fd >= 0);
+    assert_int_equal(fcntl(fd, F_GETFD, NULL), FD_CLOEXEC);
+    assert_int_equal(stat(scratch_path("pid"), &status), 0);
+    assert_int_equal(status.st_mode, S_IFREG | 0600);
+    assert_string_equal(content(), own_pid());
+    assert_int_equal(status.st_size, strlen(own_pid()) + 1); /* and a newline */
+    pidfile_unlock(fd);
+    assert_uint_equal(count_fds(), before);
+    assert_string_equal(content(), own_pid()); /* to remove it is for others */
+}
+
+/* Of an instance that has crashed: whatever is in it is replaced, all of it. */
+static void test_stale(void **state)
+{
+    char error[256];
+    int fd;
+
+    (void)state;
+    scratch_write("pid", "123456789012345678901234567890\nand more\n");
+    fd = pidfile_lock(scratch_path("pid"), error, sizeof(error));
+    assert_true(fd >= 0);
+    assert_string_equal(content(), own_pid());
+    pidfile_unlock(fd);
+}
+
+static void test_busy(void **state)
+{
+    unsigned before = count_fds();
+    char error[256], expected[PATH_MAX + 64], pid[32];
+    struct holder holder = holder_start();
+    int fd;
+
+    (void)state;
+    fd = pidfile_lock(scratch_path("pid"), error, sizeof(error));
+    assert_true(fd == -EAGAIN || fd == -EACCES);
+    snprintf(expected, sizeof(expected), "Cannot lock pid file %s: another instance is running",
+             scratch_path("pid"));
+    assert_string_equal(error, expected);
+    snprintf(pid, sizeof(pid), "%ld", (long)holder.pid);
+    assert_string_equal(content(), pid); /* nothing was touched */
+    holder_end(&holder);
+
+    fd = pidfile_lock(scratch_path("pid"), error, sizeof(error));
+    assert_true(fd >= 0);
+    pidfile_unlock(fd);
+    assert_uint_equal(count_fds(), before);
+}
+
+/* The lock goes with pidfile_unlock, even while a child, as the keeper, has the file open. */
+static void test_unlock(void **state)
+{
+    char error[256], byte;
+    struct holder holder;
+    int fd, pair[2];
+    pid_t child;
+
+    (void)state;
+    fd = pidfile_lock(scratch_path("pid"), error, sizeof(error));
+    assert_true(fd >= 0);
+    assert_int_equal(pipe2(pair, O_CLOEXEC), 0);
+    child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        close(pair[1]);
+        _exit((int)read(pair[0], &byte, 1));
+    }
+    pidfile_unlock(fd);
+    holder = holder_start();
+    holder_end(&holder);
+    close(pair[1]);
+    assert_int_equal(await_child(child), 0);
+    close(pair[0]);
+}
+
+/* An ending instance removes the file between our open and our lock. */
+static void test_replaced(void **state)
+{
+    char error[256];
+    struct stat locked, named;
+    int fd;
+
+    (void)state;
+    for (int nothing = 0; nothing <= 1; nothing++) {
+        replace_by_nothing = nothing;
+        replace_times = 3;
+        attempts = 0;
+        fd = pidfile_lock(scratch_path("pid"), error, sizeof(error));
+        assert_true(fd >= 0);
+        assert_uint_equal(attempts, 4);
+        assert_int_equal(fstat(fd, &locked), 0);
+        assert_int_equal(stat(scratch_path("pid"), &named), 0);
+        assert_true(locked.st_ino == named.st_ino);
+        assert_string_equal(content(), own_pid());
+        pidfile_unlock(fd);
+    }
+}
+
+static void test_replaced_for_ever(void **state)
+{
+    unsigned before = count_fds();
+    char error[256], expected[PATH_MAX + 64];
+
+    (void)state;
+    replace_times = 1000;
+    assert_int_equal(pidfile_lock(scratch_path("pid"), error, sizeof(error)), -ESTALE);
+    snprintf(expected, sizeof(expected), "Cannot lock pid file %s: it keeps changing",
+             scratch_path("pid"));
+    assert_string_equal(error, expected);
+    assert_true(attempts < 1000);
+    assert_uint_equal(count_fds(), before);
+}
+
+static void assert_fails(const char *path, int error_number, const char *format)
+{
+    unsigned before = count_fds();
+    char error[PATH_MAX + 64], expected[PATH_MAX + 64];
+
+    assert_int_equal(pidfile_lock(path, error, sizeof(error)), -error_number);
+    snprintf(expected, sizeof(expected), format, path, strerror(error_number));
+    assert_string_equal(error, expected);
+    assert_uint_equal(count_fds(), before);
+}
+
+static void test_errors(void **state)
+{
+    (void)state;
+    assert_fails(scratch_path("none/pid"), ENOENT, "Cannot open pid file %s: %s");
+    assert_fails(scratch, EISDIR, "Cannot open pid file %s: %s");
+    /* Where others may write, a link could name any file of ours. */
+    scratch_write("precious", "content\n");
+    assert_int_equal(symlink("precious", scratch_path("pid")), 0);
+    assert_fails(scratch_path("pid"), ELOOP, "Cannot open pid file %s: %s");
+    if (access("/dev/full", W_OK) == 0)
+        assert_fails("/dev/full", EINVAL, "Cannot write pid file %s: %s");
+}
+
+#define pidfile_test(function) cmocka_unit_test_setup_teardown(function, set_up, scratch_tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        pidfile_test(test_lock),     pidfile_test(test_stale),
+        pidfile_test(test_busy),     pidfile_test(test_unlock),
+        pidfile_test(test_replaced), pidfile_test(test_replaced_for_ever),
+        pidfile_test(test_errors),
+    };
+
+    return cmocka_run_group_tests_name("pidfile", tests, NULL, NULL);
+}
