@@ -1,0 +1,521 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The listening socket: what a client or a watcher of the directory can see of its making, what may
+ * be in its way, and several that are made at once.
+ */
+#include "cmocka_compat.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/inotify.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "await.h"
+#include "passing.h"
+#include "scratch.h"
+#include "serve/listen.h"
+
+#define NOBODY 65534
+
+static char error[512];
+
+/* connect(2) to a path that fits. 0 or -errno. */
+static int client_connect(const char *path)
+{
+    int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int r;
+
+    assert_true(strlen(path) < sizeof(address.sun_path));
+    memcpy(address.sun_path, path, strlen(path));
+    r = connect(sock, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
+    close(sock);
+    return r;
+}
+
+static int open_at(const char *path, struct listen_inode *ret_inode)
+{
+    const struct listen_options options = {
+        .path = path, .mode = (mode_t)-1, .user = (uid_t)-1, .group = (gid_t)-1};
+
+    strcpy(error, "untouched");
+    return listen_open(&options, ret_inode, error, sizeof(error));
+}
+
+/* A socket of another kind than the one that is tested. */
+static int make_socket(const char *path, int type, int backlog)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int sock = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+
+    strcpy(address.sun_path, path);
+    assert_int_equal(bind(sock, (struct sockaddr *)&address, sizeof(address)), 0);
+    if (backlog >= 0)
+        assert_int_equal(listen(sock, backlog), 0);
+    return sock;
+}
+
+static struct listen_inode identify(const char *path)
+{
+    struct listen_inode inode;
+
+    assert_int_equal(listen_identify(path, &inode), 0);
+    return inode;
+}
+
+static void test_open(void **state)
+{
+    const char *path = scratch_path("sock");
+    unsigned before = count_fds();
+    struct listen_inode inode, found;
+    int value = 0, sock, client;
+    socklen_t size = sizeof(value);
+    struct stat status;
+
+    (void)state;
+    sock = open_at(path, &inode);
+    assert_true(sock >= 0);
+    assert_string_equal(error, "untouched");
+    assert_int_equal(getsockopt(sock, SOL_SOCKET, SO_ACCEPTCONN, &value, &size), 0);
+    assert_int_equal(value, 1);
+    assert_int_equal(fcntl(sock, F_GETFD), FD_CLOEXEC);
+    assert_true(fcntl(sock, F_GETFL) & O_NONBLOCK);
+    found = identify(path);
+    assert_true(listen_same_inode(&inode, &found));
+    assert_int_equal(stat(path, &status), 0);
+    assert_true(S_ISSOCK(status.st_mode));
+    assert_int_equal(status.st_nlink, 1);
+    assert_uint_equal(scratch_count(), 1); /* no other name is left */
+    assert_int_equal(accept(sock, NULL, NULL), -1);
+    assert_int_equal(client_connect(path), 0);
+    client = accept(sock, NULL, NULL);
+    assert_true(client >= 0);
+    close(client);
+    close(sock);
+    assert_uint_equal(count_fds(), before);
+}
+
+static void test_mode(void **state)
+{
+    static const struct {
+        mode_t mode, mask, expected;
+    } rows[] = {
+        {(mode_t)-1, 0, 0777}, {(mode_t)-1, 022, 0755}, {(mode_t)-1, 0777, 0}, {0660, 022, 0660},
+        {0, 022, 0},           {0777, 0777, 0777},      {0600, 0, 0600},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct listen_options options = {.path = scratch_path("sock"),
+                                         .mode = rows[i].mode,
+                                         .user = (uid_t)-1,
+                                         .group = (gid_t)-1};
+        mode_t mask = umask(rows[i].mask);
+        struct listen_inode inode;
+        struct stat status;
+        int sock = listen_open(&options, &inode, error, sizeof(error));
+
+        umask(mask);
+        assert_true(sock >= 0);
+        assert_int_equal(stat(options.path, &status), 0);
+        assert_int_equal(status.st_mode & 07777, rows[i].expected);
+        close(sock);
+        unlink(options.path);
+    }
+}
+
+static void test_owner(void **state)
+{
+    struct listen_options options = {
+        .path = scratch_path("sock"), .mode = 0660, .user = NOBODY, .group = NOBODY - 1};
+    struct listen_inode inode;
+    struct stat status;
+    int sock;
+
+    (void)state;
+    if (geteuid() != 0) {
+        print_message("# test_owner: only root may give a file away\n");
+        skip();
+    }
+    sock = listen_open(&options, &inode, error, sizeof(error));
+    assert_true(sock >= 0);
+    assert_int_equal(stat(options.path, &status), 0);
+    assert_int_equal(status.st_uid, NOBODY);
+    assert_int_equal(status.st_gid, NOBODY - 1);
+    assert_int_equal(status.st_mode & 07777, 0660);
+    close(sock);
+    unlink(options.path);
+    options.user = (uid_t)-1;
+    sock = listen_open(&options, &inode, error, sizeof(error));
+    assert_int_equal(stat(options.path, &status), 0);
+    assert_int_equal(status.st_uid, 0);
+    assert_int_equal(status.st_gid, NOBODY - 1);
+    close(sock);
+}
+
+/*
+ * Who watches the directory sees the name created, and nothing happens to it afterwards: no mode
+ * and no owner that would come later.
+ */
+static void test_watched(void **state)
+{
+    struct listen_options options = {
+        .path = scratch_path("sock"), .mode = 0600, .user = geteuid(), .group = getegid()};
+    _Alignas(struct inotify_event) char events[4096];
+    int watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    unsigned created = 0;
+    struct listen_inode inode;
+    ssize_t n;
+    int sock;
+
+    (void)state;
+    assert_true(watch >= 0);
+    assert_true(inotify_add_watch(watch, scratch, IN_ALL_EVENTS) >= 0);
+    sock = listen_open(&options, &inode, error, sizeof(error));
+    assert_true(sock >= 0);
+    n = read(watch, events, sizeof(events));
+    assert_true(n > 0);
+    for (char *at = events; at < events + n;) {
+        const struct inotify_event *event = (const void *)at;
+
+        at += sizeof(*event) + event->len;
+        if (event->len == 0 || strcmp(event->name, "sock"))
+            continue;
+        assert_int_equal(event->mask, IN_CREATE);
+        created++;
+    }
+    assert_uint_equal(created, 1);
+    close(sock);
+    close(watch);
+}
+
+/* Whoever sees the name can connect. A child looks for it as fast as it can. */
+static void test_seen_is_connectable(void **state)
+{
+    const char *path = scratch_path("sock");
+    int pair[2];
+    char byte;
+    pid_t child;
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        close(pair[0]);
+        while (read(pair[1], &byte, 1) == 1) {
+            int r;
+
+            do
+                r = client_connect(path);
+            while (r == -ENOENT);
+            if (r != 0 || write(pair[1], "c", 1) != 1)
+                _exit(1);
+        }
+        _exit(0);
+    }
+    close(pair[1]);
+    for (int i = 0; i < 200; i++) {
+        struct listen_inode inode;
+        int sock;
+
+        assert_int_equal(write(pair[0], "g", 1), 1);
+        sock = open_at(path, &inode);
+        assert_true(sock >= 0);
+        assert_int_equal(read(pair[0], &byte, 1), 1);
+        unlink(path);
+        close(sock);
+    }
+    close(pair[0]);
+    assert_int_equal(await_child(child), 0);
+}
+
+static void test_stale(void **state)
+{
+    const char *path = scratch_path("sock");
+    struct listen_inode stale, inode;
+    int sock;
+
+    (void)state;
+    close(make_socket(path, SOCK_STREAM, 1));
+    stale = identify(path);
+    sock = open_at(path, &inode);
+    assert_true(sock >= 0);
+    /* Whoever may still look for the stale one by its inode does not find ours. */
+    assert_false(listen_same_inode(&stale, &inode));
+    assert_true(stale.inode != inode.inode);
+    assert_int_equal(client_connect(path), 0);
+    assert_uint_equal(scratch_count(), 1);
+    close(sock);
+}
+
+/* Left over by a process that had our number. */
+static void test_stale_temporary_name(void **state)
+{
+    char name[64];
+    struct listen_inode inode;
+    int sock;
+
+    (void)state;
+    snprintf(name, sizeof(name), ".pr-helper.%ld", (long)getpid());
+    close(make_socket(scratch_path(name), SOCK_STREAM, 1));
+    sock = open_at(scratch_path("sock"), &inode);
+    assert_true(sock >= 0);
+    assert_uint_equal(scratch_count(), 1);
+    close(sock);
+}
+
+static void assert_left_alone(const char *path, int expected, const char *format)
+{
+    struct listen_inode before = identify(path), after, unused;
+    unsigned n_fds = count_fds(), n_files = scratch_count();
+    char message[512];
+
+    assert_int_equal(open_at(path, &unused), -expected);
+    snprintf(message, sizeof(message), format, path, strerror(expected));
+    assert_string_equal(error, message);
+    after = identify(path);
+    assert_true(listen_same_inode(&before, &after));
+    assert_uint_equal(scratch_count(), n_files);
+    assert_uint_equal(count_fds(), n_fds);
+}
+
+static void test_live(void **state)
+{
+    const char *path = scratch_path("sock");
+    int sock = make_socket(path, SOCK_STREAM, 0);
+
+    (void)state;
+    assert_left_alone(path, EADDRINUSE, "another process is listening on %s");
+    assert_int_equal(client_connect(path), -EAGAIN); /* by now its queue is full */
+    assert_left_alone(path, EADDRINUSE, "another process is listening on %s");
+    close(sock);
+}
+
+static void test_live_of_another_type(void **state)
+{
+    static const char format[] = "cannot tell whether somebody serves %s: %s";
+    int sock;
+
+    (void)state;
+    sock = make_socket(scratch_path("seqpacket"), SOCK_SEQPACKET, 1);
+    assert_left_alone(scratch_path("seqpacket"), EPROTOTYPE, format);
+    close(sock);
+    sock = make_socket(scratch_path("dgram"), SOCK_DGRAM, -1);
+    assert_left_alone(scratch_path("dgram"), EPROTOTYPE, format);
+    close(sock);
+}
+
+static void test_no_socket(void **state)
+{
+    static const char format[] = "%s exists and is not a socket; it is left alone";
+
+    (void)state;
+    assert_left_alone(scratch_write("file", "content"), ENOTSOCK, format);
+    assert_left_alone(scratch_write("empty", ""), ENOTSOCK, format);
+    scratch_write("directory/file", "");
+    assert_left_alone(scratch_path("directory"), ENOTSOCK, format);
+    assert_int_equal(mkfifo(scratch_path("fifo"), 0600), 0);
+    assert_left_alone(scratch_path("fifo"), ENOTSOCK, format);
+    assert_int_equal(symlink("nowhere", scratch_path("dangling")), 0);
+    assert_left_alone(scratch_path("dangling"), ENOTSOCK, format);
+    close(make_socket(scratch_path("sock"), SOCK_STREAM, 1));
+    assert_int_equal(symlink("sock", scratch_path("link")), 0);
+    assert_left_alone(scratch_path("link"), ENOTSOCK, format);
+    assert_left_alone("/", ENOTSOCK, format);
+}
+
+static void test_no_directory(void **state)
+{
+    struct listen_inode inode;
+    char message[512];
+
+    (void)state;
+    assert_int_equal(open_at(scratch_path("none/sock"), &inode), -ENOENT);
+    snprintf(message, sizeof(message), "cannot open the socket's directory %s/none: %s", scratch,
+             strerror(ENOENT));
+    assert_string_equal(error, message);
+    scratch_write("file", "");
+    assert_int_equal(open_at(scratch_path("file/sock"), &inode), -ENOTDIR);
+}
+
+/* A path of `length` bytes, whose last part has `name_length` of them. */
+static const char *long_path(size_t length, size_t name_length)
+{
+    static char path[200];
+    size_t start = strlen(scratch);
+
+    memset(path, 'd', sizeof(path));
+    memcpy(path, scratch, start);
+    path[start] = '/';
+    memset(path + length - name_length, 'n', name_length);
+    path[length - name_length - 1] = '/';
+    path[length] = '\0';
+    if (length - name_length - 1 > start) {
+        path[length - name_length - 1] = '\0';
+        mkdir(path, 0755);
+        path[length - name_length - 1] = '/';
+    }
+    return path;
+}
+
+static void test_long_paths(void **state)
+{
+    const size_t start = strlen(scratch) + 1;
+    const size_t names[] = {1, 5, 20, 40, 107 - start};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        for (size_t length = 106; length <= 109; length++) {
+            size_t name = names[i] > 40 ? length - start : names[i];
+            const char *path = long_path(length, name);
+            struct listen_inode inode;
+            char message[512];
+            int sock = open_at(path, &inode);
+
+            if (length <= 107) {
+                if (sock < 0)
+                    fail_msg("%s: %s", path, error);
+                assert_int_equal(client_connect(path), 0);
+                close(sock);
+                assert_int_equal(unlink(path), 0);
+                continue;
+            }
+            assert_int_equal(sock, -ENAMETOOLONG);
+            snprintf(message, sizeof(message), "socket path is longer than 107 bytes: %s", path);
+            assert_string_equal(error, message);
+        }
+    }
+}
+
+/* Somebody who has locked the directory for reasons of his own cannot keep us from starting. */
+static void test_directory_locked(void **state)
+{
+    int lock = open(scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct listen_inode inode;
+    int sock;
+
+    (void)state;
+    assert_int_equal(flock(lock, LOCK_EX), 0);
+    close(make_socket(scratch_path("sock"), SOCK_STREAM, 1));
+    sock = open_at(scratch_path("sock"), &inode);
+    assert_true(sock >= 0);
+    close(sock);
+    close(lock);
+}
+
+/*
+ * Several processes at once. Each round: all of them start together, on a free name or on a stale
+ * socket, and exactly one of them may serve; a client reaches that one.
+ */
+#define RACERS 3
+#define ROUNDS 400
+
+struct race {
+    atomic_uint round;    /* counts up: start */
+    atomic_uint finished; /* those that are done with listen_open */
+    atomic_uint released; /* counts up: close it */
+    atomic_uint closed;
+    atomic_uint winners, others, strange;
+    atomic_bool served;
+};
+
+static void race_run(struct race *race, const char *path)
+{
+    for (unsigned round = 1; round <= ROUNDS; round++) {
+        struct listen_inode inode;
+        int sock;
+
+        while (atomic_load(&race->round) < round)
+            sched_yield();
+        sock = open_at(path, &inode);
+        if (sock >= 0)
+            race->winners++;
+        else if (sock == -EADDRINUSE)
+            race->others++;
+        else
+            race->strange++;
+        race->finished++;
+        while (atomic_load(&race->released) < round)
+            sched_yield();
+        if (sock >= 0) {
+            int client = accept(sock, NULL, NULL);
+
+            if (client >= 0)
+                atomic_store(&race->served, true);
+            close(client);
+            close(sock);
+        }
+        race->closed++;
+    }
+    _exit(0);
+}
+
+static void test_race(void **state)
+{
+    const char *path = scratch_path("sock");
+    struct race *race = mmap(NULL, sizeof(*race), PROT_READ | PROT_WRITE,
+                             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pid_t children[RACERS];
+
+    (void)state;
+    assert_ptr_not_equal(race, MAP_FAILED);
+    for (int i = 0; i < RACERS; i++) {
+        children[i] = fork();
+        assert_true(children[i] >= 0);
+        if (children[i] == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL); /* should the test fail and end */
+            race_run(race, path);
+        }
+    }
+    for (unsigned round = 1; round <= ROUNDS; round++) {
+        unlink(path);
+        if (round % 4)
+            close(make_socket(path, SOCK_STREAM, 1));
+        race->finished = race->closed = race->winners = race->others = race->strange = 0;
+        race->served = false;
+        race->round++;
+        await(race->finished == RACERS);
+        assert_int_equal(race->winners, 1);
+        assert_int_equal(race->strange, 0);
+        assert_int_equal(race->others, RACERS - 1);
+        assert_int_equal(client_connect(path), 0);
+        race->released++;
+        await(race->closed == RACERS);
+        assert_true(race->served);
+        assert_uint_equal(scratch_count(), 1);
+    }
+    for (int i = 0; i < RACERS; i++)
+        assert_int_equal(await_child(children[i]), 0);
+    munmap(race, sizeof(*race));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        scratch_test(test_open),
+        scratch_test(test_mode),
+        scratch_test(test_owner),
+        scratch_test(test_watched),
+        scratch_test(test_seen_is_connectable),
+        scratch_test(test_stale),
+        scratch_test(test_stale_temporary_name),
+        scratch_test(test_live),
+        scratch_test(test_live_of_another_type),
+        scratch_test(test_no_socket),
+        scratch_test(test_no_directory),
+        scratch_test(test_long_paths),
+        scratch_test(test_directory_locked),
+        scratch_test(test_race),
+    };
+
+    return cmocka_run_group_tests_name("listen", tests, NULL, NULL);
+}
