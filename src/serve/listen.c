@@ -21,16 +21,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/parse.h"
 
-#define LISTEN_FDS_START 3 /* sd_listen_fds(3) */
-#define LISTEN_ATTEMPTS  8
+#define LISTEN_FDS_START     3 /* sd_listen_fds(3) */
+#define LISTEN_ATTEMPTS      8
+#define LISTEN_LOCK_TRIES    1000
+#define LISTEN_LOCK_PAUSE_MS 1
 
 static int fail(int error, char *ret_error, size_t error_size, const char *what, const char *path)
 {
@@ -87,8 +91,8 @@ static int listen_probe(const char *path)
     return errno == ECONNREFUSED || errno == ENOENT ? 0 : -errno;
 }
 
-/* Make the name free, or say why not. */
-static int listen_clear(const char *path, char *ret_error, size_t error_size)
+/* What is in the way at path? 0: nothing; 1: a stale socket; a negative errno: let it be. */
+static int listen_look(const char *path, char *ret_error, size_t error_size)
 {
     struct stat status;
     int live;
@@ -106,6 +110,41 @@ static int listen_clear(const char *path, char *ret_error, size_t error_size)
         snprintf(ret_error, error_size, "another process is listening on %s", path);
         return -EADDRINUSE;
     }
+    return 1;
+}
+
+/*
+ * Lock the directory, for other helpers. Returns an fd to close, or -1; one that may not read it,
+ * or finds that somebody holds on to the lock, has to do without.
+ */
+static int listen_lock(int dir)
+{
+    const struct timespec pause = {.tv_nsec = LISTEN_LOCK_PAUSE_MS * 1000000};
+    int lock = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    for (int i = 0; lock >= 0 && i < LISTEN_LOCK_TRIES; i++) {
+        if (flock(lock, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+            break;
+        nanosleep(&pause, NULL);
+    }
+    return lock;
+}
+
+/*
+ * Make the name free, or say why not. Only under the lock: between a look at a stale socket and its
+ * removal another helper could remove it as well, and put a live one in its place.
+ */
+static int listen_clear(int dir, const char *path, char *ret_error, size_t error_size)
+{
+    CLEANUP_CLOSE int lock = -1;
+    int found = listen_look(path, ret_error, error_size);
+
+    if (found > 0) {
+        lock = listen_lock(dir);
+        found = listen_look(path, ret_error, error_size);
+    }
+    if (found <= 0)
+        return found;
     if (unlink(path) < 0 && errno != ENOENT)
         return fail(errno, ret_error, error_size, "cannot remove the stale socket", path);
     return 0;
@@ -165,7 +204,7 @@ static int listen_open_in(const struct listen_options *options, int dir, const c
     if (r == 0 && listen(sock, LISTEN_BACKLOG) < 0)
         r = fail(errno, ret_error, error_size, "cannot listen on", options->path);
     for (int i = 0; r == 0 && i < LISTEN_ATTEMPTS; i++) {
-        r = listen_clear(options->path, ret_error, error_size);
+        r = listen_clear(dir, options->path, ret_error, error_size);
         if (r < 0)
             break;
         r = listen_publish(dir, temporary, name);
