@@ -205,6 +205,15 @@ class Context(tap.Context):
         wait = ready and arguments.get("socket_path") != ""  # else it is elsewhere: Helper.at()
         return helper.wait_ready() if wait else helper
 
+    def keeper_of(self, helper: Helper) -> int:
+        """The pid of the helper's keeper. It starts beside the helper, which does not wait for it;
+        giving up privileges ends with no_new_privs."""
+        found = procfs.children(helper.pid)
+        self.equal(len(found), 1, "child processes")
+        self.soon("the keeper ready",
+                  lambda: all(thread.no_new_privs for thread in procfs.threads(found[0])))
+        return found[0]
+
     def run(self, *argv: str, env: Optional[dict] = None, timeout: float = 5.0,
             wrap: Callable[[List[str]], List[str]] = list, **arguments) -> Program:
         """The helper's program with exactly these arguments, until it ends."""

@@ -163,12 +163,6 @@ def not_dumpable(t):
 # -- the keeper
 
 
-def keeper_of(t, helper):
-    found = procfs.children(helper.pid)
-    t.equal(len(found), 1, "child processes")
-    return found[0]
-
-
 @cases(("root", [], 0), ("-u nobody", ["-u", "nobody"], 0))
 @ours("the peer has no keeper")
 def keeper(t, options, uid):
@@ -176,7 +170,7 @@ def keeper(t, options, uid):
     needs_root()
     helper = t.start(*options)
     most = capability_mask("sys_rawio", "sys_admin")
-    threads = procfs.threads(keeper_of(t, helper))
+    threads = procfs.threads(t.keeper_of(helper))
     t.equal(len(threads), 1, "threads of the keeper")
     for thread in threads:
         t.equal(thread.uids, [uid] * 4, "user ids")
@@ -190,7 +184,7 @@ def keeper(t, options, uid):
 @ours("the peer has no keeper")
 def keeper_of_an_ordinary_user(t):
     helper = t.start(**ordinary(t, "sys_rawio"))
-    for thread in procfs.threads(keeper_of(t, helper)):
+    for thread in procfs.threads(t.keeper_of(helper)):
         t.equal(thread.uids, [54321] * 4, "user ids")
         t.equal((thread.permitted, thread.effective, thread.ambient), (0, 0, 0), "capabilities")
 

@@ -312,17 +312,11 @@ def killed_helper_leaves_no_files(t):
            not os.path.lexists(pidfile), 1)
 
 
-def keeper_of(t, helper):
-    found = procfs.children(helper.pid)
-    t.equal(len(found), 1, "child processes")
-    return found[0]
-
-
 @test
 @ours("the peer has no keeper")
 def keeper_outlives_signals_to_the_whole_service(t):
     helper = t.start()
-    keeper = keeper_of(t, helper)
+    keeper = t.keeper_of(helper)
     t.check(os.getsid(keeper) == keeper, "the keeper has no session of its own")
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         os.kill(keeper, number)
@@ -337,7 +331,7 @@ def keeper_outlives_signals_to_the_whole_service(t):
 @ours("the peer has no keeper")
 def keeper_keeps_no_fd_but_its_channel(t):
     helper = t.start()
-    kept = procfs.fds(keeper_of(t, helper))
+    kept = procfs.fds(t.keeper_of(helper))
     t.check(len(kept) <= 1, f"the keeper has open: {kept}")
 
 
@@ -345,7 +339,7 @@ def keeper_keeps_no_fd_but_its_channel(t):
 @ours("the peer has no keeper")
 def helper_goes_on_without_its_keeper(t):
     helper = t.start()
-    kill_and_reap(keeper_of(t, helper))
+    kill_and_reap(t.keeper_of(helper))
     t.ask(READ_KEYS, t.own(t.disk.open()), KEYS, helper=helper)
     helper.signal(signal.SIGTERM)
     ends(t, helper, 3)
@@ -371,7 +365,7 @@ def replace_by_socket(path):
 def what_somebody_else_put_there_stays(t, replace, number):
     pidfile = os.path.join(t.directory(), "pid")
     helper = t.start("-f", pidfile)
-    keeper = keeper_of(t, helper)
+    keeper = t.keeper_of(helper)
     for _ in range(3):  # a file system may give out the same inode number again
         replace(helper.socket_path)
     replace_by_file(pidfile)
@@ -396,10 +390,7 @@ def removal_that_fails_is_logged(t):
     directory = os.path.join(t.directory(), "closed")
     os.mkdir(directory)
     helper = t.start(socket_path=os.path.join(directory, "socket"))
-    # What it keeps depends on the directory as it was at its start.
-    keeper = keeper_of(t, helper)
-    t.eventually("the keeper without capabilities",
-                 lambda: procfs.status(keeper)["CapPrm"].strip("0") == "", helper=helper)
+    t.keeper_of(helper)  # has by now decided what it needs to write there
     os.chmod(directory, 0o555)
     helper.signal(signal.SIGTERM)
     ends(t, helper, 1)
