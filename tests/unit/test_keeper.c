@@ -69,9 +69,9 @@ static void test_remove_on_request(void **state)
     int pidfile = lock();
 
     (void)state;
-    assert_int_equal(keeper_start(&keeper, scratch_path("sock"), scratch_path("pid"), pidfile), 0);
     inode = make_socket("sock");
-    assert_int_equal(keeper_watch_socket(&keeper, &inode), 0);
+    assert_int_equal(
+        keeper_start(&keeper, scratch_path("sock"), &inode, scratch_path("pid"), pidfile), 0);
     assert_int_equal(keeper_remove_socket(&keeper), 0);
     assert_false(exists("sock"));
     assert_true(exists("pid"));
@@ -97,25 +97,12 @@ static void test_remove_at_the_end(void **state)
     int pidfile = lock();
 
     (void)state;
-    assert_int_equal(keeper_start(&keeper, scratch_path("sock"), scratch_path("pid"), pidfile), 0);
     inode = make_socket("sock");
-    assert_int_equal(keeper_watch_socket(&keeper, &inode), 0);
+    assert_int_equal(
+        keeper_start(&keeper, scratch_path("sock"), &inode, scratch_path("pid"), pidfile), 0);
     pidfile_unlock(pidfile); /* as a death does */
     end(&keeper);
     assert_uint_equal(scratch_count(), 0);
-}
-
-/* Until it is told so, no socket is ours: the helper may have failed before it made one. */
-static void test_socket_not_watched(void **state)
-{
-    struct keeper keeper;
-
-    (void)state;
-    make_socket("sock");
-    assert_int_equal(keeper_start(&keeper, scratch_path("sock"), NULL, -1), 0);
-    assert_int_equal(keeper_remove_socket(&keeper), 0);
-    end(&keeper);
-    assert_true(exists("sock"));
 }
 
 static void test_foreign_socket(void **state)
@@ -126,9 +113,8 @@ static void test_foreign_socket(void **state)
     (void)state;
     for (int at_the_end = 0; at_the_end <= 1; at_the_end++) {
         unlink(scratch_path("sock"));
-        assert_int_equal(keeper_start(&keeper, scratch_path("sock"), NULL, -1), 0);
         inode = make_socket("sock");
-        assert_int_equal(keeper_watch_socket(&keeper, &inode), 0);
+        assert_int_equal(keeper_start(&keeper, scratch_path("sock"), &inode, NULL, -1), 0);
         /* The first one still exists, so the second one has another number. */
         assert_int_equal(rename(scratch_path("sock"), scratch_path("moved")), 0);
         make_socket("sock");
@@ -147,15 +133,12 @@ static void test_inode_number_used_again(void **state)
     struct keeper keeper;
 
     (void)state;
-    assert_int_equal(keeper_start(&keeper, scratch_path("sock"), NULL, -1), 0);
     first = make_socket("sock");
     if (first.born.tv_sec == 0) {
-        end(&keeper);
         print_message("# test_inode_number_used_again: the file system keeps no time of birth\n");
         skip();
     }
-    assert_int_equal(keeper_watch_socket(&keeper, &first), 0);
-    assert_int_equal(keeper_remove_pidfile(&keeper), 0); /* it has taken note */
+    assert_int_equal(keeper_start(&keeper, scratch_path("sock"), &first, NULL, -1), 0);
     do { /* as long as the clock of the file system has not ticked */
         await_pause();
         unlink(scratch_path("sock"));
@@ -171,7 +154,7 @@ static void test_foreign_pidfile(void **state)
     int pidfile = lock();
 
     (void)state;
-    assert_int_equal(keeper_start(&keeper, NULL, scratch_path("pid"), pidfile), 0);
+    assert_int_equal(keeper_start(&keeper, NULL, NULL, scratch_path("pid"), pidfile), 0);
     assert_int_equal(rename(scratch_path("pid"), scratch_path("moved")), 0);
     scratch_write("pid", "1\n");
     assert_int_equal(keeper_remove_pidfile(&keeper), 0);
@@ -188,7 +171,7 @@ static void test_pidfile_of_a_new_instance(void **state)
     int pidfile = lock();
 
     (void)state;
-    assert_int_equal(keeper_start(&keeper, NULL, scratch_path("pid"), pidfile), 0);
+    assert_int_equal(keeper_start(&keeper, NULL, NULL, scratch_path("pid"), pidfile), 0);
     end(&keeper); /* the lock is held on */
     assert_true(exists("pid"));
     pidfile_unlock(pidfile);
@@ -210,11 +193,10 @@ static void test_helper_killed(void **state)
     if (helper == 0) {
         int pidfile = lock();
 
-        if (keeper_start(&keeper, scratch_path("sock"), scratch_path("pid"), pidfile) < 0)
-            _exit(1);
         inode = make_socket("sock");
-        if (keeper_watch_socket(&keeper, &inode) < 0 ||
-            write(pair[1], &keeper.pid, sizeof(keeper.pid)) < 0)
+        if (keeper_start(&keeper, scratch_path("sock"), &inode, scratch_path("pid"), pidfile) < 0)
+            _exit(1);
+        if (write(pair[1], &keeper.pid, sizeof(keeper.pid)) < 0)
             _exit(2);
         for (;;)
             pause();
@@ -237,13 +219,12 @@ static void test_signals(void **state)
     struct keeper keeper;
 
     (void)state;
-    assert_int_equal(keeper_start(&keeper, scratch_path("sock"), NULL, -1), 0);
     inode = make_socket("sock");
-    assert_int_equal(keeper_remove_socket(&keeper), 0); /* it has answered, so it is set up */
+    assert_int_equal(keeper_start(&keeper, scratch_path("sock"), &inode, NULL, -1), 0);
+    assert_int_equal(keeper_remove_pidfile(&keeper), 0); /* it has answered, so it is set up */
     assert_int_equal(getsid(keeper.pid), keeper.pid);
     for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
         assert_int_equal(kill(keeper.pid, signals[i]), 0);
-    assert_int_equal(keeper_watch_socket(&keeper, &inode), 0);
     assert_int_equal(keeper_remove_socket(&keeper), 0);
     assert_false(exists("sock"));
     end(&keeper);
@@ -258,9 +239,8 @@ static void test_malformed_requests(void **state)
     int32_t answer;
 
     (void)state;
-    assert_int_equal(keeper_start(&keeper, scratch_path("sock"), NULL, -1), 0);
     inode = make_socket("sock");
-    assert_int_equal(keeper_watch_socket(&keeper, &inode), 0);
+    assert_int_equal(keeper_start(&keeper, scratch_path("sock"), &inode, NULL, -1), 0);
     for (size_t size = 1; size < sizeof(zeros); size++) {
         assert_int_equal(send(keeper.channel, zeros, size, MSG_NOSIGNAL), size);
         if (is_readable(keeper.channel)) {
@@ -275,10 +255,11 @@ static void test_malformed_requests(void **state)
 
 static void test_keeper_killed(void **state)
 {
+    struct listen_inode inode = make_socket("sock");
     struct keeper keeper;
 
     (void)state;
-    assert_int_equal(keeper_start(&keeper, scratch_path("sock"), NULL, -1), 0);
+    assert_int_equal(keeper_start(&keeper, scratch_path("sock"), &inode, NULL, -1), 0);
     kill(keeper.pid, SIGKILL);
     assert_int_equal(await_child(keeper.pid), -SIGKILL);
     assert_int_equal(keeper_remove_socket(&keeper), -EPIPE);
@@ -291,7 +272,7 @@ static void test_no_pidfile_there(void **state)
     struct keeper keeper;
 
     (void)state;
-    assert_int_equal(keeper_start(&keeper, NULL, scratch_path("pid"), -1), -ENOENT);
+    assert_int_equal(keeper_start(&keeper, NULL, NULL, scratch_path("pid"), -1), -ENOENT);
     assert_int_equal(keeper.channel, -1);
 }
 
@@ -322,6 +303,7 @@ static void require_root(const char *test)
 static void test_privileges(void **state)
 {
     static const char none[] = "0000000000000000";
+    struct listen_inode inode;
     struct keeper keeper;
     char path[64];
     DIR *directory;
@@ -331,7 +313,9 @@ static void test_privileges(void **state)
     (void)state;
     require_root("test_privileges");
     pidfile = lock();
-    assert_int_equal(keeper_start(&keeper, scratch_path("sock"), scratch_path("pid"), pidfile), 0);
+    inode = make_socket("sock");
+    assert_int_equal(
+        keeper_start(&keeper, scratch_path("sock"), &inode, scratch_path("pid"), pidfile), 0);
     assert_int_equal(keeper_remove_socket(&keeper), 0); /* set up */
     assert_string_equal(status_of(keeper.pid, "CapInh"), none);
     assert_string_equal(status_of(keeper.pid, "CapPrm"), none);
@@ -364,9 +348,8 @@ static void test_root_in_a_foreign_directory(void **state)
     require_root("test_root_in_a_foreign_directory");
     assert_int_equal(chmod(scratch, 0700), 0);
     assert_int_equal(chown(scratch, NOBODY, NOBODY), 0);
-    assert_int_equal(keeper_start(&keeper, scratch_path("sock"), NULL, -1), 0);
     inode = make_socket("sock");
-    assert_int_equal(keeper_watch_socket(&keeper, &inode), 0);
+    assert_int_equal(keeper_start(&keeper, scratch_path("sock"), &inode, NULL, -1), 0);
     assert_int_equal(keeper_remove_socket(&keeper), 0);
     assert_false(exists("sock"));
     snprintf(expected, sizeof(expected), "%016llx", 1ULL << CAP_DAC_OVERRIDE);
@@ -384,9 +367,8 @@ static void test_failing_removal(void **state)
 
     (void)state;
     require_root("test_failing_removal");
-    assert_int_equal(keeper_start(&keeper, scratch_path("sock"), NULL, -1), 0);
     inode = make_socket("sock");
-    assert_int_equal(keeper_watch_socket(&keeper, &inode), 0);
+    assert_int_equal(keeper_start(&keeper, scratch_path("sock"), &inode, NULL, -1), 0);
     assert_int_equal(keeper_remove_pidfile(&keeper), 0); /* set up */
     assert_int_equal(chmod(scratch, 0755), 0);
     assert_int_equal(chown(scratch, NOBODY, NOBODY), 0);
@@ -400,7 +382,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         scratch_test(test_remove_on_request),
         scratch_test(test_remove_at_the_end),
-        scratch_test(test_socket_not_watched),
         scratch_test(test_foreign_socket),
         scratch_test(test_inode_number_used_again),
         scratch_test(test_foreign_pidfile),
