@@ -65,11 +65,36 @@ bool listen_same_inode(const struct listen_inode *a, const struct listen_inode *
            a->born.tv_nsec == b->born.tv_nsec;
 }
 
+/*
+ * Lock a directory, for other helpers: names in it are looked at and then removed, and between the
+ * two nobody else may remove the same and put something new in its place. Returns an fd to close,
+ * or -1. One that may not read the directory, or finds that somebody holds on to the lock, has to
+ * do without.
+ */
+static int listen_lock(int at, const char *path)
+{
+    const struct timespec pause = {.tv_nsec = LISTEN_LOCK_PAUSE_MS * 1000000};
+    int lock = openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    for (int i = 0; lock >= 0 && i < LISTEN_LOCK_TRIES; i++) {
+        if (flock(lock, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+            break;
+        nanosleep(&pause, NULL);
+    }
+    return lock;
+}
+
 int listen_remove(const char *path, const struct listen_inode *inode)
 {
+    CLEANUP_FREE char *for_dirname = strdup(path);
+    CLEANUP_CLOSE int lock = -1;
     struct listen_inode found;
-    int r = listen_identify(path, &found);
+    int r;
 
+    if (!for_dirname)
+        return -ENOMEM;
+    lock = listen_lock(AT_FDCWD, dirname(for_dirname));
+    r = listen_identify(path, &found);
     if (r == -ENOENT || (r == 0 && !listen_same_inode(&found, inode)))
         return 0;
     if (r == 0 && unlink(path) < 0 && errno != ENOENT)
@@ -113,34 +138,14 @@ static int listen_look(const char *path, char *ret_error, size_t error_size)
     return 1;
 }
 
-/*
- * Lock the directory, for other helpers. Returns an fd to close, or -1; one that may not read it,
- * or finds that somebody holds on to the lock, has to do without.
- */
-static int listen_lock(int dir)
-{
-    const struct timespec pause = {.tv_nsec = LISTEN_LOCK_PAUSE_MS * 1000000};
-    int lock = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-    for (int i = 0; lock >= 0 && i < LISTEN_LOCK_TRIES; i++) {
-        if (flock(lock, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
-            break;
-        nanosleep(&pause, NULL);
-    }
-    return lock;
-}
-
-/*
- * Make the name free, or say why not. Only under the lock: between a look at a stale socket and its
- * removal another helper could remove it as well, and put a live one in its place.
- */
+/* Make the name free, or say why not. A stale socket is looked at again under the lock. */
 static int listen_clear(int dir, const char *path, char *ret_error, size_t error_size)
 {
     CLEANUP_CLOSE int lock = -1;
     int found = listen_look(path, ret_error, error_size);
 
     if (found > 0) {
-        lock = listen_lock(dir);
+        lock = listen_lock(dir, ".");
         found = listen_look(path, ret_error, error_size);
     }
     if (found <= 0)

@@ -238,6 +238,28 @@ static void test_seen_is_connectable(void **state)
     assert_int_equal(await_child(child), 0);
 }
 
+static void test_remove(void **state)
+{
+    const char *path = scratch_path("sock");
+    struct listen_inode ours, found;
+
+    (void)state;
+    close(make_socket(path, SOCK_STREAM, 1));
+    ours = identify(path);
+    assert_int_equal(rename(path, scratch_path("moved")), 0);
+    assert_int_equal(listen_remove(path, &ours), 0); /* gone already */
+    close(make_socket(path, SOCK_STREAM, 1));
+    assert_int_equal(listen_remove(path, &ours), 0); /* of somebody else */
+    found = identify(path);
+    assert_false(listen_same_inode(&found, &ours));
+    assert_int_equal(rename(scratch_path("moved"), path), 0);
+    assert_int_equal(listen_remove(path, &ours), 0);
+    assert_uint_equal(scratch_count(), 0);
+    assert_int_equal(listen_remove(scratch_path("none/sock"), &ours), 0);
+    scratch_write("file", "");
+    assert_int_equal(listen_remove(scratch_path("file/sock"), &ours), -ENOTDIR);
+}
+
 static void test_stale(void **state)
 {
     const char *path = scratch_path("sock");
@@ -414,7 +436,8 @@ static void test_directory_locked(void **state)
 
 /*
  * Several processes at once. Each round: all of them start together, on a free name or on a stale
- * socket, and exactly one of them may serve; a client reaches that one.
+ * socket, and exactly one of them may serve; a client reaches that one. One more is what is left of
+ * the instance that the stale socket was of, and removes that one, and no other.
  */
 #define RACERS 3
 #define ROUNDS 400
@@ -426,7 +449,20 @@ struct race {
     atomic_uint closed;
     atomic_uint winners, others, strange;
     atomic_bool served;
+    struct listen_inode stale; /* of this round */
 };
+
+static void race_remove(struct race *race, const char *path)
+{
+    for (unsigned round = 1; round <= ROUNDS; round++) {
+        while (atomic_load(&race->round) < round)
+            sched_yield();
+        if (listen_remove(path, &race->stale) != 0)
+            race->strange++;
+        race->finished++;
+    }
+    _exit(0);
+}
 
 static void race_run(struct race *race, const char *path)
 {
@@ -464,26 +500,30 @@ static void test_race(void **state)
     const char *path = scratch_path("sock");
     struct race *race = mmap(NULL, sizeof(*race), PROT_READ | PROT_WRITE,
                              MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    pid_t children[RACERS];
+    pid_t children[RACERS + 1];
 
     (void)state;
     assert_ptr_not_equal(race, MAP_FAILED);
-    for (int i = 0; i < RACERS; i++) {
+    for (int i = 0; i <= RACERS; i++) {
         children[i] = fork();
         assert_true(children[i] >= 0);
         if (children[i] == 0) {
             prctl(PR_SET_PDEATHSIG, SIGKILL); /* should the test fail and end */
-            race_run(race, path);
+            if (i < RACERS)
+                race_run(race, path);
+            race_remove(race, path);
         }
     }
     for (unsigned round = 1; round <= ROUNDS; round++) {
         unlink(path);
-        if (round % 4)
+        if (round % 4) {
             close(make_socket(path, SOCK_STREAM, 1));
+            race->stale = identify(path);
+        }
         race->finished = race->closed = race->winners = race->others = race->strange = 0;
         race->served = false;
         race->round++;
-        await(race->finished == RACERS);
+        await(race->finished == RACERS + 1);
         assert_int_equal(race->winners, 1);
         assert_int_equal(race->strange, 0);
         assert_int_equal(race->others, RACERS - 1);
@@ -493,7 +533,7 @@ static void test_race(void **state)
         assert_true(race->served);
         assert_uint_equal(scratch_count(), 1);
     }
-    for (int i = 0; i < RACERS; i++)
+    for (int i = 0; i <= RACERS; i++)
         assert_int_equal(await_child(children[i]), 0);
     munmap(race, sizeof(*race));
 }
@@ -506,6 +546,7 @@ int main(void)
         scratch_test(test_owner),
         scratch_test(test_watched),
         scratch_test(test_seen_is_connectable),
+        scratch_test(test_remove),
         scratch_test(test_stale),
         scratch_test(test_stale_temporary_name),
         scratch_test(test_live),
