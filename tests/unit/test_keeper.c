@@ -233,20 +233,22 @@ static void test_signals(void **state)
 /* Whatever comes over the channel, nothing but our files is touched, and the keeper stays. */
 static void test_malformed_requests(void **state)
 {
-    static const uint8_t zeros[256];
     struct listen_inode inode;
+    uint8_t bytes[64] = {0};
     struct keeper keeper;
     int32_t answer;
 
     (void)state;
     inode = make_socket("sock");
     assert_int_equal(keeper_start(&keeper, scratch_path("sock"), &inode, NULL, -1), 0);
-    for (size_t size = 1; size < sizeof(zeros); size++) {
-        assert_int_equal(send(keeper.channel, zeros, size, MSG_NOSIGNAL), size);
-        if (is_readable(keeper.channel)) {
-            assert_int_equal(recv(keeper.channel, &answer, sizeof(answer), 0), sizeof(answer));
-            assert_int_equal(answer, -EINVAL);
-        }
+    for (unsigned verb = 0; verb < 256; verb++) {
+        if (verb == 1 || verb == 2)
+            continue;
+        bytes[0] = (uint8_t)verb;
+        assert_int_equal(send(keeper.channel, bytes, 1 + verb % sizeof(bytes), MSG_NOSIGNAL),
+                         1 + verb % sizeof(bytes));
+        assert_int_equal(recv(keeper.channel, &answer, sizeof(answer), 0), sizeof(answer));
+        assert_int_equal(answer, -EINVAL);
     }
     assert_true(exists("sock"));
     end(&keeper);
