@@ -71,6 +71,12 @@ class Lab:
         self._shared: Optional[Helper] = None
         self._count = 0
 
+    def sanitized(self) -> bool:
+        """Whether the helper keeps more memory than it asked for, to watch it."""
+        with open(self.binary, "rb") as file:
+            code = file.read()
+        return b"__asan_init" in code or b"__tsan_init" in code
+
     def close(self) -> None:
         self.discard_shared()
         for disk in self._disks:

@@ -904,7 +904,7 @@ def no_pidfile_unless_asked(t):
 
 def daemon(t, *options, pidfile, socket_path, **arguments):
     """Start with -d; the pid of the process that stays."""
-    program = t.run("-d", *options, "-k", socket_path, **arguments)
+    program = t.run("-d", *options, "-k", socket_path, *t.lab.helper_arguments, **arguments)
     if program.process.returncode == 0:
         with open(pidfile, encoding="ascii") as file:
             pid = int(file.read())
@@ -941,7 +941,8 @@ def background(t):
 def background_works(t):
     directory = t.directory()
     socket_path, pidfile = os.path.join(directory, "socket"), os.path.join(directory, "pid")
-    program = t.run("-d", "-f", pidfile, "-k", socket_path, cwd=directory)
+    program = t.run("-d", "-f", pidfile, "-k", socket_path, *t.lab.helper_arguments,
+                    cwd=directory)
     t.equal(program.process.returncode, 0, "exit code of the parent")
     t.soon("serving", lambda: serving(socket_path))
     with open(pidfile, encoding="ascii") as file:
@@ -964,7 +965,7 @@ def background_that_fails(t, options, socket_path, message):
     first = t.start("-f", os.path.join(directory, "locked"))
     names = {"directory": directory, "live": first.socket_path,
              "locked": os.path.join(directory, "locked")}
-    program = t.run("-d", *[option.format(**names) for option in options],
+    program = t.run("-d", *t.lab.helper_arguments, *[one.format(**names) for one in options],
                     "-k", socket_path.format(**names))
     t.equal(program.process.returncode, 1, "exit code of the parent")
     t.matches("^qemu-pr-helper: .*" + message.format(**names), program.log(), "standard error")
@@ -986,7 +987,8 @@ def background_with_a_relative_pidfile(t):
 @test
 def default_pidfile_in_the_background(t):
     run_directory = t.directory()
-    program = t.run("-d", wrap=t.namespace(f"mount --bind {shlex.quote(run_directory)} /run"))
+    program = t.run("-d", *t.lab.helper_arguments,
+                    wrap=t.namespace(f"mount --bind {shlex.quote(run_directory)} /run"))
     t.equal(program.process.returncode, 0, "exit code of the parent")
     path = os.path.join(run_directory, "qemu-pr-helper.pid")
     t.soon("serving", lambda: serving(os.path.join(run_directory, "qemu-pr-helper.sock")))
@@ -1104,9 +1106,9 @@ def stderr_that_nobody_reads(t):
     stop(t, helper)
 
 
-@cases(row_differs("the peer sends its log to a client", "sent before closing: .* from byte 0 on 71",
-                   "all", "0<&- 1>&- 2>&-", (0, 1, 2)), ("input", "0<&-", (0,)), ("output", "1>&-", (1,)),
-       ("error", "2>&-", (2,)))
+@cases(row_differs("the peer sends its log to a client", "sent before closing: .* byte 0 on 71",
+                   "all", "0<&- 1>&- 2>&-", (0, 1, 2)),
+       ("input", "0<&-", (0,)), ("output", "1>&-", (1,)), ("error", "2>&-", (2,)))
 def standard_fds_that_are_closed(t, redirection, closed):
     """Nothing of ours may come to lie there: it would be taken for standard error."""
     helper = t.start(wrap=lambda argv: ["/bin/sh", "-c", f'exec "$@" {redirection}', "sh", *argv])

@@ -209,15 +209,16 @@ def slow_reader_gets_everything(t):
 @test
 @ours("the peer has no --client-timeout")
 def reader_that_never_reads_is_closed(t):
-    helper = t.start("--client-timeout=1")
+    limit_s = max(1, round(scaled(1)))  # finding out that no more is taken takes part of it
+    helper = t.start(f"--client-timeout={limit_s}")
     connection = t.connect(helper)
     began = time.monotonic()
     sent = fill(t, connection)
     commands = len(t.disk.calls())
     poll = select.poll()
     poll.register(connection, 0)
-    t.check(poll.poll(scaled(5) * 1000), "not closed within 5 s")
-    t.check(time.monotonic() - began >= 0.8, "closed too early")
+    t.check(poll.poll((limit_s + scaled(3)) * 1000), "not closed in time")
+    t.check(time.monotonic() - began >= 0.8 * limit_s, "closed too early")
     t.equal(len(t.disk.calls()), commands, "commands while no reply was taken")
     t.check(commands < sent, "every request was executed though no reply is taken")
     t.ask(READ_KEYS, t.own(t.other_disk.open()), KEYS, helper=helper)
@@ -431,7 +432,7 @@ def idle_clients_cost_no_thread(t):
     threads = procfs.thread_count(helper.pid)
     t.check(threads <= (os.cpu_count() or 1) + 3, f"{threads} threads for 500 idle clients")
     grown = procfs.private_kb(helper.pid, without=t.lab.control.path) - before
-    t.check(grown <= 512, f"500 idle clients cost {grown} kB")
+    t.check(grown <= 512 or t.lab.sanitized(), f"500 idle clients cost {grown} kB")
     for client in clients:
         client.send_request(READ_KEYS, [t.own(t.disk.open())])
         t.replied(client, KEYS)
@@ -461,5 +462,5 @@ def threads_and_memory_of_a_burst_are_given_back(t):
                  lambda: procfs.thread_count(helper.pid) <= 2, 40, helper=helper)
     t.eventually("fds closed", lambda: len(procfs.fds(helper.pid)) <= fds, helper=helper)
     grown = procfs.private_kb(helper.pid, without=t.lab.control.path) - memory
-    t.check(grown <= 512, f"{grown} kB more than before the burst")
+    t.check(grown <= 512 or t.lab.sanitized(), f"{grown} kB more than before the burst")
     t.ask(READ_KEYS, t.own(t.disk.open()), KEYS, helper=helper)

@@ -229,7 +229,7 @@ def next_one_starts_while_the_old_one_waits(t):
 
 
 class Guest(threading.Thread):
-    """Sends commands as QEMU does: it connects again until a CDB is sent, and then needs a reply."""
+    """Sends commands as QEMU does: connects until a CDB could be sent, and then needs a reply."""
 
     def __init__(self, path, disk):
         super().__init__(daemon=True)
