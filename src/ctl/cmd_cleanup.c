@@ -21,8 +21,8 @@ static int show(const struct options *options, const struct prhelper_result *res
 const struct command cmd_cleanup = {
     .name = "cleanup",
     .summary = "Let a multipath map forget this host's registration",
-    .about = "multipathd forgets the key, and the map's paths are unregistered. On anything but a "
-             "multipath\nmap nothing is done.",
+    .about = "multipathd forgets the key, and the map's paths are unregistered. On anything but a\n"
+             "multipath map nothing is done.",
     .changes = true,
     .send = send,
     .show = show,

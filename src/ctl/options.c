@@ -34,12 +34,11 @@ static const struct option_row {
      "persist through a loss of the device's power"},
     {'Y', OPTION_ALL_TG_PT, "all-tg-pt", "param-alltgpt", NULL, "through all ports of the target"},
     {'U', OPTION_UNREG, "unreg", NULL, NULL, "unregister the host that the reservation leaves"},
-    {'X', OPTION_PORT, "transport-id", NULL, "ID",
-     "the initiator port that it moves to; see below"},
+    {'X', OPTION_PORT, "transport-id", NULL, "ID", "the initiator port it moves to; see below"},
     {'X', OPTION_PORTS, "transport-id", NULL, "ID",
      "an initiator port to register as well; repeatable"},
     {'Q', OPTION_TARGET_PORT, "relative-target-port", NULL, "PORT",
-     "the target's port that it moves to, hexadecimal"},
+     "the target's port it moves to"},
     {'k', OPTIONS_EVERY, "socket", NULL, "PATH", "the helper's socket"},
     {'D', OPTION_DIRECT, "direct", NULL, NULL, "as root, without a helper"},
     {'t', OPTIONS_EVERY, "timeout", NULL, "SECONDS", "do not wait longer for an answer"},
@@ -79,12 +78,12 @@ static void show_help(const struct command *command)
             continue;
         snprintf(left, sizeof(left), "-%c, --%s%s%s", row->letter, row->name,
                  row->argument ? "=" : "", row->argument ? row->argument : "");
-        printf("  %-32s  %s%s\n", left, row->help, command->needs & row->bit ? " (needed)" : "");
+        printf("  %-32s %s%s\n", left, row->help, command->needs & row->bit ? " (needed)" : "");
         if (row->letter == 'k')
-            printf("  %-32s  (%s)\n", "", BUILD_DEFAULT_SOCKET);
+            printf("  %-32s (%s)\n", "", BUILD_DEFAULT_SOCKET);
     }
     if (command->takes & (OPTION_KEY | OPTION_NEW_KEY | OPTION_VICTIM_KEY))
-        printf("\nKeys are hexadecimal, with or without 0x.\n");
+        printf("\nNumbers are hexadecimal, with or without 0x.\n");
     if (command->takes & OPTION_TYPE)
         fputs(types_help, stdout);
     if (command->takes & (OPTION_PORT | OPTION_PORTS))

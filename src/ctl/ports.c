@@ -68,7 +68,7 @@ static bool add_one(const char *text, struct prhelper_transportid **ports, size_
     struct prhelper_transportid *more, port;
 
     if (!parse_one(text, &port)) {
-        snprintf(message, size, "--transport-id=%s: not a TransportID", text);
+        snprintf(message, size, "--transport-id=%.100s: not a TransportID", text);
         return false;
     }
     more = *n_ports < PORTS_MAX ? realloc(*ports, (*n_ports + 1) * sizeof(*more)) : NULL;

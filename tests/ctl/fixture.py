@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What these tests are given: qemu-pr-ctl, and something for it to talk to."""
+import json
+import os
+import shutil
+import socket
+import stat
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+
+from simulator.fixture import Simulator
+from support import loop, scaled, scsi, standin, tap
+from support.client import Reply, ancillary  # noqa: F401
+from support.process import Helper, Program, adopt_orphans, environment
+
+GOOD, INTERNAL, USAGE, DEVICE, HELPER, UNKNOWN, REFUSED, CONFLICT, CHECK, OTHER, DATA = range(11)
+
+NOBODY = 65534
+
+
+class Result(NamedTuple):
+    """How a program ended, and what it said."""
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Dict[str, Any]:
+        return json.loads(self.out)
+
+
+class FakeHelper:
+    """A helper that says what a test tells it, right or wrong. Each entry of answers is for one
+    request: bytes to send, or None to close instead. After the last one it closes."""
+
+    def __init__(self, directory: str, answers: Sequence[Optional[bytes]],
+                 greeting: bytes = b"\0\0\0\1"):
+        self.path = os.path.join(directory, "fake")
+        self.requests: List[Tuple[bytes, bytes]] = []
+        self._answers = list(answers)
+        self._greeting = greeting
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        self._listener.bind(self.path)
+        self._listener.listen(4)
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        try:
+            client, _ = self._listener.accept()
+        except OSError:
+            return
+        with client:
+            try:
+                client.sendall(self._greeting)
+                if len(self._receive(client, 4)) < 4:
+                    return
+                for answer in self._answers:
+                    cdb = self._receive(client, 16)
+                    if len(cdb) < 16:
+                        return
+                    length = struct.unpack_from(">I", cdb, 5)[0] if cdb[0] == scsi.PR_OUT else 0
+                    self.requests.append((cdb, self._receive(client, length)))
+                    if answer is None:
+                        return
+                    client.sendall(answer)
+            except (BrokenPipeError, ConnectionResetError):
+                pass
+
+    @staticmethod
+    def _receive(client: socket.socket, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            # The fds that come with it are closed by the kernel: there is no room for them.
+            piece = client.recv(size - len(data))
+            if not piece:
+                break
+            data += piece
+        return data
+
+    def close(self) -> None:
+        # A thread that still waits for a client is woken by this.
+        try:
+            self._listener.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self._listener.close()
+        self._thread.join(scaled(5))
+
+
+class Disk:
+    """A loop device with scripted answers; its node is one of our own, which everybody may open."""
+
+    def __init__(self, device: loop.Loop, answers: standin.Device, node: str):
+        self.path = node
+        self.answers = answers
+        self.answer = answers.answer
+        self.calls = answers.calls
+        self._device = device
+        os.mknod(node, stat.S_IFBLK | 0o666, device.rdev)
+        os.chmod(node, 0o666)
+
+    def make_partition(self, path: str) -> None:
+        self._device.make_partition(path)
+
+    def close(self) -> None:
+        os.unlink(self.path)
+        self._device.close()
+
+
+class Lab:
+    """What a run shares: the programs, a directory, and, made when first wanted, the rest."""
+
+    def __init__(self, build: str):
+        self.build = build
+        self.ctl = os.path.join(build, "qemu-pr-ctl")
+        self.simulator_binary = os.path.join(build, "qemu-pr-simulator")
+        self.helper_binary = os.path.join(build, "qemu-pr-helper")
+        for needed in (self.ctl, self.simulator_binary, self.helper_binary):
+            if not os.access(needed, os.X_OK):
+                sys.exit(f"{needed} is missing: build first, or name another --build")
+        adopt_orphans()
+        self.directory = tempfile.mkdtemp(prefix="prc-")
+        os.chmod(self.directory, 0o711)
+        self._count = 0
+        self._simulator: Optional[Simulator] = None
+        self._control: Optional[standin.Control] = None
+        self._disk: Union[Disk, str, None] = None
+        self._helper: Optional[Helper] = None
+
+    def close(self) -> None:
+        if self._simulator:
+            self._simulator.close()
+        if self._helper:
+            self._helper.close()
+        if isinstance(self._disk, Disk):
+            self._disk.close()
+        shutil.rmtree(self.directory)
+
+    def make_directory(self) -> str:
+        self._count += 1
+        path = os.path.join(self.directory, str(self._count))
+        os.mkdir(path, 0o755)
+        return path
+
+    def simulator(self) -> Simulator:
+        """Two hosts, a and b; faults are played as self.faults says."""
+        if not self._simulator:
+            directory = self.make_directory()
+            self.faults = os.path.join(directory, "faults")
+            self._simulator = Simulator(self.simulator_binary, directory, ("a", "b"),
+                                        ["--faults", self.faults])
+            self._simulator.wait_ready()
+        return self._simulator
+
+    def control(self) -> standin.Control:
+        if not self._control:
+            library = os.path.join(self.build, "tests", "standin", "libsgio.so")
+            self._control = standin.Control(self.directory, library)
+        return self._control
+
+    def disk(self) -> Disk:
+        if self._disk is None:
+            try:
+                device = loop.Loop(self.make_directory())
+                self._disk = Disk(device, self.control().device(device.rdev),
+                                  os.path.join(self.make_directory(), "disk"))
+            except (loop.Unavailable, PermissionError) as reason:
+                self._disk = str(reason)
+        if isinstance(self._disk, str):
+            raise tap.Skip(self._disk)
+        return self._disk
+
+    def helper(self) -> Helper:
+        """The real helper, over the stand-in."""
+        if not self._helper:
+            self._helper = Helper(self.helper_binary, self.make_directory(),
+                                  ["--socket-mode=0777"], env=self.control().environment())
+            self._helper.wait_ready()
+        return self._helper
+
+
+class Context(tap.Context):
+    def __init__(self, lab: Lab):
+        super().__init__()
+        self.lab = lab
+        self._ran: List[str] = []
+
+    def directory(self) -> str:
+        return self.lab.make_directory()
+
+    def run(self, *argv: str, env: Optional[Dict[str, str]] = None, user: Optional[int] = None,
+            stdin: Optional[str] = None, stdout=subprocess.PIPE, timeout: float = 10) -> Result:
+        """Any program, until it ends."""
+        def become() -> None:
+            os.setgroups([])
+            os.setgid(user)
+            os.setuid(user)
+
+        process = subprocess.Popen(argv, env=environment(env), cwd="/", text=True,
+                                   stdin=subprocess.PIPE, stdout=stdout, stderr=subprocess.PIPE,
+                                   preexec_fn=become if user is not None else None)
+        try:
+            out, err = process.communicate(stdin, scaled(timeout))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            raise AssertionError(f"{' '.join(argv)}: still running after {timeout} s") from None
+        self._ran.append(f"{' '.join(argv)}: {process.returncode}\n{out or ''}{err}")
+        return Result(process.returncode, out or "", err)
+
+    def ctl(self, *argv: str, **arguments) -> Result:
+        return self.run(self.lab.ctl, *argv, **arguments)
+
+    def expect(self, result: Result, status: int, out: Optional[str] = None,
+               err: Optional[str] = None) -> Result:
+        """Exit status and, where given, the exact text of both streams."""
+        self.equal(result.status, status, f"exit status ({result.err.strip()!r})")
+        if out is not None:
+            self.equal(result.out, out, "standard output")
+        if err is not None:
+            self.equal(result.err, err, "standard error")
+        return result
+
+    def make_lun(self) -> str:
+        path = os.path.join(self.directory(), "lun")
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+        return path
+
+    def host(self, name: str) -> List[str]:
+        """Options to speak as one of the simulator's hosts."""
+        return ["-k", self.lab.simulator().sockets[name]]
+
+    def fault(self, lun: str, what: str) -> None:
+        """Let the simulator's LUN do this for the rest of the test."""
+        self.lab.simulator()
+        with open(self.lab.faults + "~", "w", encoding="utf-8") as file:
+            file.write(f"{lun} {what}\n")
+        os.rename(self.lab.faults + "~", self.lab.faults)
+        self.cleanup.callback(lambda: os.path.exists(self.lab.faults) and
+                              os.unlink(self.lab.faults))
+
+    def fake(self, *answers: Optional[bytes], greeting: bytes = b"\0\0\0\1") -> FakeHelper:
+        helper = FakeHelper(self.directory(), answers, greeting)
+        self.cleanup.callback(helper.close)
+        return helper
+
+    @property
+    def disk(self) -> Disk:
+        """Answers GOOD until a test says something else."""
+        disk = self.lab.disk()
+        disk.answer()
+        self.lab.control().forget()
+        return disk
+
+    def log(self) -> str:
+        return "\n".join(self._ran[-4:])

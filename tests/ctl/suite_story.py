@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Two simulated hosts and a LUN: every command does what it says, and says what it did."""
+import os
+
+from support.tap import cases, test
+
+from ctl.fixture import CHECK, CONFLICT, GOOD
+
+WRITE_EXCLUSIVE_REGISTRANTS = "write-exclusive-registrants-only"
+
+
+class Hosts:
+    """Commands by name: hosts.a("keys") is host a's qemu-pr-ctl keys LUN."""
+
+    def __init__(self, t):
+        self.t = t
+        self.lun = t.make_lun()
+
+    def run(self, host, command, *argv, **arguments):
+        return self.t.ctl(command, *self.t.host(host), *argv, self.lun, **arguments)
+
+    def a(self, command, *argv, **arguments):
+        return self.run("a", command, *argv, **arguments)
+
+    def b(self, command, *argv, **arguments):
+        return self.run("b", command, *argv, **arguments)
+
+    def keys(self):
+        return self.t.expect(self.a("keys", "--json"), GOOD).json["keys"]
+
+    def reservation(self):
+        found = self.t.expect(self.a("reservation", "--json"), GOOD).json
+        return (found["key"], found["type"]) if found["reserved"] else None
+
+
+@test
+def nothing_there_yet(t):
+    hosts = Hosts(t)
+    t.expect(hosts.a("keys"), GOOD, "PRgeneration 0, 0 registered keys\n", "")
+    t.expect(hosts.a("reservation"), GOOD, "PRgeneration 0, not reserved\n", "")
+    t.expect(hosts.a("full-status"), GOOD, "PRgeneration 0, 0 registrations\n", "")
+
+
+@test
+def take_over(t):
+    """The story of two hosts, one of which dies."""
+    hosts = Hosts(t)
+    t.expect(hosts.a("register", "--new-key=1"), GOOD, "registered with key 0x1\n", "")
+    t.expect(hosts.b("register", "--new-key=2"), GOOD, "registered with key 0x2\n", "")
+    t.expect(hosts.a("reserve", "--key=1", "--type=5"), GOOD,
+             f"reserved with key 0x1, {WRITE_EXCLUSIVE_REGISTRANTS}\n", "")
+    t.expect(hosts.b("reserve", "--key=2", "--type=5"), CONFLICT, "")
+    t.expect(hosts.b("preempt", "--key=2", "--victim-key=1", "--type=1"), GOOD,
+             "preempted: nobody is registered with key 0x1 any more\n", "")
+    t.equal(hosts.reservation(), ("0x2", 1), "reservation")
+    t.equal(hosts.keys(), ["0x2"], "keys")
+
+
+@test
+def tables(t):
+    hosts = Hosts(t)
+    hosts.a("register", "-S", "abc")
+    hosts.b("register", "-S", "123456789abcdef0", "--all-tg-pt")
+    hosts.a("reserve", "-K", "abc", "-T", "5")
+    t.expect(hosts.b("keys"), GOOD,
+             "PRgeneration 0x2, 2 registered keys:\n  0xabc\n  0x123456789abcdef0\n", "")
+    t.expect(hosts.b("reservation"), GOOD,
+             "PRgeneration 0x2, reserved:\n"
+             "  key    0xabc\n"
+             f"  type   {WRITE_EXCLUSIVE_REGISTRANTS} (5)\n", "")
+    status = t.expect(hosts.b("full-status"), GOOD, err="").out.splitlines()
+    t.equal(status[0], "PRgeneration 0x2, 2 registrations", "first line")
+    columns = [status[1].index(name) for name in ("KEY", "HOLDER", "TYPE", "PORT", "INITIATOR")]
+    cells = [[line[start:end].strip() for start, end in zip(columns, columns[1:] + [None])]
+             for line in status[2:]]
+    t.equal([row[:3] for row in cells],
+            [["0xabc", "yes", WRITE_EXCLUSIVE_REGISTRANTS], ["0x123456789abcdef0", "-", "-"]],
+            "rows")
+    t.equal(cells[0][3], "0x1", "port")
+    t.check(cells[0][4].startswith("iscsi:iqn.2026-11.simulator:a,i,0x"), f"initiator {cells[0]}")
+
+
+@test
+def json_of_readers(t):
+    hosts = Hosts(t)
+    hosts.a("register", "-S", "ffffffffffffffff")
+    hosts.a("reserve", "-K", "ffffffffffffffff", "-T", "3")
+    common = {"device": hosts.lun, "exit_status": 0, "scsi_status": 0, "scsi_status_name": "GOOD"}
+    t.equal(t.expect(hosts.a("keys", "-j"), GOOD, err="").json,
+            {"command": "keys", **common, "generation": 1, "keys": ["0xffffffffffffffff"],
+             "truncated": False}, "keys")
+    t.equal(t.expect(hosts.a("reservation", "-j"), GOOD, err="").json,
+            {"command": "reservation", **common, "generation": 1, "reserved": True,
+             "key": "0xffffffffffffffff", "type": 3, "type_name": "exclusive-access", "scope": 0},
+            "reservation")
+    full = t.expect(hosts.a("full-status", "-j"), GOOD, err="").json
+    initiator = full["registrations"][0].pop("initiator")
+    t.check(initiator.startswith("iscsi:iqn.2026-11.simulator:a,i,0x"), f"initiator {initiator}")
+    t.equal(full, {"command": "full-status", **common, "generation": 1, "truncated": False,
+                   "registrations": [{"key": "0xffffffffffffffff", "holder": True, "type": 3,
+                                      "type_name": "exclusive-access", "scope": 0,
+                                      "all_tg_pt": False, "relative_target_port": 1}]},
+            "full-status")
+    t.equal(t.expect(hosts.a("capabilities", "-j"), GOOD, err="").json,
+            {"command": "capabilities", **common, "persistent": True, "persistent_active": False,
+             "all_tg_pt": True, "spec_i_pt": True, "replace_lost": False,
+             "compatible_reservation_handling": False, "allow_commands": 1,
+             "types": [1, 3, 5, 6, 7, 8]}, "capabilities")
+    t.equal(t.expect(hosts.a("release", "-K", "ffffffffffffffff", "-T", "3", "-j"), GOOD,
+                     err="").json, {"command": "release", **common}, "release")
+
+
+@test
+def capabilities_in_words(t):
+    hosts = Hosts(t)
+    before = t.expect(hosts.a("capabilities"), GOOD, err="").out
+    t.matches(r"^no   and do so now \(PTPL_A\)$", before, "before --aptpl")
+    t.matches(r"^yes  registering other initiator ports \(SIP_C\)$", before, "SIP_C")
+    t.matches(r"^   8  exclusive-access-all-registrants$", before, "types")
+    t.expect(hosts.a("register", "-S", "1", "--aptpl"), GOOD)
+    t.matches(r"^yes  and do so now \(PTPL_A\)$", hosts.a("capabilities").out, "after --aptpl")
+
+
+@test
+def registration_changed_and_removed(t):
+    hosts = Hosts(t)
+    t.expect(hosts.a("register", "-S", "1"), GOOD)
+    t.expect(hosts.a("register", "-K", "0x1", "-S", "0x2"), GOOD,
+             "registered with key 0x2 in place of 0x1\n")
+    t.equal(hosts.keys(), ["0x2"], "keys")
+    t.expect(hosts.a("register-ignore", "-S", "3"), GOOD, "registered with key 0x3\n")
+    t.equal(hosts.keys(), ["0x3"], "keys")
+    t.expect(hosts.a("register", "-K", "3", "-S", "0"), GOOD, "unregistered\n")
+    t.equal(hosts.keys(), [], "keys")
+
+
+@test
+def all_registrants(t):
+    hosts = Hosts(t)
+    hosts.a("register", "-S", "1")
+    hosts.b("register", "-S", "2")
+    t.expect(hosts.a("reserve", "-K", "1", "-T", "write-exclusive-all-registrants"), GOOD)
+    t.matches(r"^  key    none: every registered host holds it$", hosts.b("reservation").out,
+              "reservation")
+    t.expect(hosts.b("preempt", "-K", "2", "-S", "0", "-T", "7"), GOOD,
+             "preempted: nobody else is registered any more\n")
+    t.equal(hosts.keys(), ["0x2"], "keys")
+
+
+@cases("preempt", "preempt-abort")
+def preempt(t, command):
+    hosts = Hosts(t)
+    hosts.a("register", "-S", "1")
+    hosts.b("register", "-S", "2")
+    t.expect(hosts.b(command, "-K", "2", "--param-sark", "1", "-T", "1"), GOOD, err="")
+    # Host a is told by the first command that it sends: a note, and the command goes on.
+    t.expect(hosts.a("keys"), GOOD, "PRgeneration 0x3, 1 registered key:\n  0x2\n",
+             f"qemu-pr-ctl: {hosts.lun}: UNIT ATTENTION, REGISTRATIONS PREEMPTED (6/2A/05): told "
+             "once by the device; sent again\n")
+    t.expect(hosts.a("keys"), GOOD, err="")
+
+
+@test
+def attention_before_a_change(t):
+    """A command that changes something is sent again as well, and carried out once."""
+    hosts = Hosts(t)
+    hosts.a("register", "-S", "1")
+    hosts.b("register", "-S", "2")
+    hosts.b("clear", "-K", "2")
+    result = t.expect(hosts.a("register", "-S", "5", "--json"), GOOD)
+    t.equal([one["text"] for one in result.json["unit_attentions"]],
+            ["UNIT ATTENTION, RESERVATIONS PREEMPTED (6/2A/03)"], "unit attentions")
+    t.equal(hosts.keys(), ["0x5"], "keys")
+
+
+@test
+def release_and_clear(t):
+    hosts = Hosts(t)
+    hosts.a("register", "-S", "1")
+    hosts.b("register", "-S", "2")
+    hosts.a("reserve", "-K", "1", "-T", "1")
+    t.expect(hosts.a("release", "-K", "1", "-T", "1"), GOOD,
+             "holds no reservation with key 0x1 (any more)\n")
+    t.equal(hosts.reservation(), None, "reservation")
+    t.expect(hosts.a("clear", "-K", "1"), GOOD,
+             "cleared: no reservation and no registration is left\n")
+    t.equal(hosts.keys(), [], "keys")
+
+
+@test
+def moved(t):
+    hosts = Hosts(t)
+    hosts.b("register", "-S", "2")
+    other = hosts.b("full-status", "-j").json["registrations"][0]["initiator"]
+    hosts.b("register", "-K", "2", "-S", "0")
+    hosts.a("register", "-S", "1")
+    hosts.a("reserve", "-K", "1", "-T", "5")
+    t.expect(hosts.a("register-move", "-K", "1", "-S", "9", "-X", other, "-Q", "1", "--unreg"),
+             GOOD, "moved the reservation to key 0x9, and unregistered\n")
+    t.equal([(one["key"], one["holder"], one["initiator"])
+             for one in hosts.b("full-status", "-j").json["registrations"]],
+            [("0x9", True, other)], "registrations")
+
+
+@cases("iqn", "iscsi:iqn", "file", "standard input")
+def others_registered(t, form):
+    """SPEC_I_PT: host a registers host b."""
+    hosts = Hosts(t)
+    hosts.b("register", "-S", "2")
+    other = hosts.b("full-status", "-j").json["registrations"][0]["initiator"]
+    hosts.b("register", "-K", "2", "-S", "0")
+    text = f"# who else\n\n   {other[6:]}\t# host b\n"
+    path = os.path.join(t.directory(), "ids")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+    argument = {"iqn": other[6:], "iscsi:iqn": other, "file": f"file={path}",
+                "standard input": "-"}[form]
+    t.expect(hosts.a("register", "-S", "7", "-X", argument, stdin=text), GOOD, err="")
+    found = [(one["key"], one["initiator"])
+             for one in hosts.a("full-status", "-j").json["registrations"]]
+    t.equal([key for key, _ in found], ["0x7", "0x7"], "keys")
+    t.check(("0x7", other) in found, f"host b is not among {found}")
+
+
+@test
+def lost_reservation(t):
+    """The simulator has no SPC-5, so this much only: the command is sent, and refused as such."""
+    hosts = Hosts(t)
+    result = t.expect(hosts.a("replace-lost", "-S", "1", "-T", "1"), CHECK, "")
+    t.matches(r"INVALID FIELD IN CDB \(5/24/00\)", result.err, "sense")
+
+
+@test
+def cleanup(t):
+    hosts = Hosts(t)
+    t.expect(hosts.a("cleanup"), GOOD, "cleaned up\n", "")
