@@ -83,7 +83,7 @@ static void show_help(const struct command *command)
             printf("  %-32s (%s)\n", "", BUILD_DEFAULT_SOCKET);
     }
     if (command->takes & (OPTION_KEY | OPTION_NEW_KEY | OPTION_VICTIM_KEY))
-        printf("\nNumbers are hexadecimal, with or without 0x.\n");
+        printf("\nKeys and ports are hexadecimal, with or without 0x.\n");
     if (command->takes & OPTION_TYPE)
         fputs(types_help, stdout);
     if (command->takes & (OPTION_PORT | OPTION_PORTS))

@@ -14,7 +14,6 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from simulator.fixture import Simulator
 from support import loop, scaled, scsi, standin, tap
-from support.client import Reply, ancillary  # noqa: F401
 from support.process import Helper, Program, adopt_orphans, environment
 
 GOOD, INTERNAL, USAGE, DEVICE, HELPER, UNKNOWN, REFUSED, CONFLICT, CHECK, OTHER, DATA = range(11)
@@ -35,14 +34,16 @@ class Result(NamedTuple):
 
 class FakeHelper:
     """A helper that says what a test tells it, right or wrong. Each entry of answers is for one
-    request: bytes to send, or None to close instead. After the last one it closes."""
+    request: bytes to send, or None to close instead. After the last one it closes, and with hang_up
+    after the greeting."""
 
     def __init__(self, directory: str, answers: Sequence[Optional[bytes]],
-                 greeting: bytes = b"\0\0\0\1"):
+                 greeting: bytes = b"\0\0\0\1", hang_up: bool = False):
         self.path = os.path.join(directory, "fake")
         self.requests: List[Tuple[bytes, bytes]] = []
         self._answers = list(answers)
         self._greeting = greeting
+        self._hang_up = hang_up
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self._listener.bind(self.path)
         self._listener.listen(4)
@@ -57,7 +58,7 @@ class FakeHelper:
         with client:
             try:
                 client.sendall(self._greeting)
-                if len(self._receive(client, 4)) < 4:
+                if self._hang_up or len(self._receive(client, 4)) < 4:
                     return
                 for answer in self._answers:
                     cdb = self._receive(client, 16)
@@ -244,8 +245,8 @@ class Context(tap.Context):
         self.cleanup.callback(lambda: os.path.exists(self.lab.faults) and
                               os.unlink(self.lab.faults))
 
-    def fake(self, *answers: Optional[bytes], greeting: bytes = b"\0\0\0\1") -> FakeHelper:
-        helper = FakeHelper(self.directory(), answers, greeting)
+    def fake(self, *answers: Optional[bytes], **arguments) -> FakeHelper:
+        helper = FakeHelper(self.directory(), answers, **arguments)
         self.cleanup.callback(helper.close)
         return helper
 

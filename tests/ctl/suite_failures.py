@@ -1,1 +1,466 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+"""What goes wrong, and what is said to be done about it: exit status, words, next command."""
+import errno
+import os
+import socket
+import struct
+
+from support import scsi
+from support.client import check_condition, reply
+from support.tap import Skip, cases, test
+
+from ctl.fixture import (CHECK, CONFLICT, DATA, DEVICE, GOOD, HELPER, NOBODY, OTHER, REFUSED, UNKNOWN)
+
+
+def said(t, result, status, *lines):
+    """Exit status, nothing on standard output, and these lines on standard error."""
+    t.expect(result, status, "")
+    t.equal(result.err.splitlines(), list(lines), "standard error")
+
+
+# -- the device
+
+
+@test
+def no_such_device(t):
+    path = os.path.join(t.directory(), "disk")
+    said(t, t.ctl("keys", "-k", "/nowhere", path), DEVICE,
+         f"qemu-pr-ctl: {path}: keys: cannot open it for reading: No such file or directory",
+         "  There is no such file. 'lsblk -S' lists the SCSI disks.")
+
+
+@test
+def device_not_writable(t):
+    if os.geteuid() != 0:
+        raise Skip("not root, so there is no other user to be")
+    lun = t.make_lun()
+    os.chmod(lun, 0o644)
+    said(t, t.ctl("clear", *t.host("a"), "-K", "1", lun, user=NOBODY), DEVICE,
+         f"qemu-pr-ctl: {lun}: clear: cannot open it for reading and writing: Permission denied",
+         f"  This user may not open it so: see 'ls -l {lun}'. The helper needs no more rights of its "
+         "clients than this one.")
+
+
+@test
+def directory_as_device(t):
+    result = t.expect(t.ctl("clear", *t.host("a"), "-K", "1", "/tmp"), DEVICE, "")
+    t.matches("^  A device is needed, such as /dev/sda.$", result.err, "hint")
+
+
+@test
+def no_device_driver(t):
+    if os.geteuid() != 0:
+        raise Skip("not root: no device node can be made")
+    path = os.path.join(t.directory(), "node")
+    os.mknod(path, 0o60666, os.makedev(8, 0xfff0))
+    try:
+        os.close(os.open(path, os.O_RDONLY))
+    except OSError as error:
+        if error.errno not in (errno.ENXIO, errno.ENODEV):
+            raise Skip(f"device nodes do not work here: {error}") from None
+    result = t.expect(t.ctl("keys", *t.host("a"), path), DEVICE, "")
+    t.matches("^  There is no device behind that name", result.err, "hint")
+
+
+@test
+def fifo_does_not_wait(t):
+    path = os.path.join(t.directory(), "fifo")
+    os.mkfifo(path)
+    result = t.expect(t.ctl("keys", *t.host("a"), path), REFUSED, "")
+    t.matches("^  This is neither a disk nor a SCSI generic device.$", result.err, "hint")
+
+
+@test
+def no_scsi_device(t):
+    said(t, t.ctl("keys", *t.host("a"), "/dev/null"), REFUSED,
+         "qemu-pr-ctl: /dev/null: keys: CHECK CONDITION: ILLEGAL REQUEST, INVALID COMMAND OPERATION "
+         "CODE (5/20/00)", "  This is neither a disk nor a SCSI generic device.")
+
+
+# -- the helper
+
+
+@test
+def no_helper(t):
+    path = os.path.join(t.directory(), "socket")
+    lun = t.make_lun()
+    said(t, t.ctl("keys", "-k", path, lun), HELPER,
+         f"qemu-pr-ctl: {lun}: keys: cannot reach the helper at {path}: No such file or directory",
+         "  No helper has made that socket: start qemu-pr-helper, or name the socket of one that "
+         "runs with -k; root can do without by --direct.")
+
+
+@test
+def stale_socket(t):
+    path = os.path.join(t.directory(), "socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(path)
+    result = t.expect(t.ctl("keys", "-k", path, t.make_lun()), HELPER, "")
+    t.matches("Connection refused\n  The socket is there, but nobody listens", result.err, "words")
+
+
+@test
+def socket_not_writable(t):
+    if os.geteuid() != 0:
+        raise Skip("not root, so there is no other user to be")
+    path = t.lab.simulator().sockets["a"]
+    os.chmod(path, 0o600)
+    t.cleanup.callback(os.chmod, path, 0o777)
+    result = t.expect(t.ctl("keys", "-k", path, t.make_lun(), user=NOBODY), HELPER, "")
+    t.matches(f"Permission denied\n  This user may not write to the socket: see 'ls -l {path}'",
+              result.err, "words")
+
+
+@test
+def without_root(t):
+    """Given access to socket and device, nothing else is needed."""
+    if os.geteuid() != 0:
+        raise Skip("not root, so there is no other user to be")
+    lun = t.make_lun()
+    os.chmod(lun, 0o666)
+    path = t.lab.simulator().sockets["a"]
+    os.chmod(path, 0o777)
+    t.expect(t.ctl("register", "-k", path, "-S", "1", lun, user=NOBODY), GOOD,
+             "registered with key 0x1\n", "")
+    t.expect(t.ctl("reserve", "-k", path, "-K", "1", "-T", "1", lun, user=NOBODY), GOOD)
+
+
+@test
+def silent_listener(t):
+    path = os.path.join(t.directory(), "socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(path)
+        listener.listen(1)
+        result = t.ctl("keys", "-k", path, "--timeout=0.05", t.make_lun())
+    t.expect(result, HELPER, "")
+    t.matches("timed out\n  Either the helper hangs, or what listens there is no helper.",
+              result.err, "words")
+
+
+@cases(("at once", b""), ("in the greeting", b"\0\0"))
+def closed(t, greeting):
+    fake = t.fake(greeting=greeting, hang_up=True)
+    result = t.expect(t.ctl("keys", "-k", fake.path, t.make_lun()), HELPER, "")
+    t.matches("the helper closed the connection .*\n  Either the helper has as many clients as it "
+              r"takes \(--max-clients\), or what listens there is no helper.", result.err, "words")
+
+
+@test
+def cleanup_without_the_feature(t):
+    fake = t.fake(reply().encode(), greeting=bytes(4))
+    lun = t.make_lun()
+    said(t, t.ctl("cleanup", "-k", fake.path, lun), HELPER,
+         f"qemu-pr-ctl: {lun}: cleanup: the helper does not offer this",
+         "  This helper is one that knows nothing to clean up.")
+    t.equal(fake.requests, [], "requests")
+
+
+GOOD_REPLY = reply().encode()
+NONSENSE = (
+    ("closed", None, "the helper closed the connection without an answer"),
+    ("status", struct.pack(">ii", 256, 0) + bytes(96),
+     "the helper answered with something that is no SCSI status"),
+    ("negative status", struct.pack(">ii", -1, 0) + bytes(96),
+     "the helper answered with something that is no SCSI status"),
+    ("size", struct.pack(">ii", 0, 8193) + bytes(96 + 8193),
+     "the helper answered with more data than was asked for"),
+    ("negative size", struct.pack(">ii", 0, -1) + bytes(96),
+     "the helper answered with more data than was asked for"),
+    ("cut", GOOD_REPLY[:50], "the helper closed the connection in the middle of an answer"),
+    ("two answers", GOOD_REPLY * 2, "the helper sent something that nobody asked for"))
+
+
+@cases(*NONSENSE)
+def nonsense_after_a_change(t, answer, words):
+    """What a command that changes something has done nobody knows then, and how to find out."""
+    fake = t.fake(answer)
+    lun = t.make_lun()
+    said(t, t.ctl("register", "-S", "1", "-k", fake.path, lun), UNKNOWN,
+         f"qemu-pr-ctl: {lun}: register: {words}",
+         "  The helper's log may say why; it may have ended, or be no helper at all. Whether the "
+         "command was carried out is not known. To see:",
+         f"    qemu-pr-ctl full-status -k {fake.path} {lun}")
+    t.equal(len(fake.requests), 1, "requests: it must not be sent again")
+
+
+@cases(*NONSENSE)
+def nonsense_after_reading(t, answer, words):
+    fake = t.fake(answer)
+    result = t.expect(t.ctl("keys", "-j", "-k", fake.path, t.make_lun()), UNKNOWN).json
+    t.equal(result["error"], words, "error")
+    t.equal(result["outcome_unknown"], False, "outcome_unknown")
+    t.check("scsi_status" not in result, "there is no answer in it")
+
+
+@cases(("clear", "clear", ["-K", "1"], True), ("keys", "keys", [], False))
+def device_hangs(t, command, argv, changes):
+    lun = t.make_lun()
+    t.fault(lun, "hang")
+    result = t.ctl(command, *t.host("a"), *argv, "--timeout=0.2", "-j", lun)
+    t.expect(result, UNKNOWN)
+    t.equal(result.json["error"], os.strerror(110), "error")
+    t.equal(result.json["outcome_unknown"], changes, "outcome_unknown")
+    t.check(result.json["hint"].startswith("The device did not answer within --timeout."),
+            result.json["hint"])
+
+
+# -- what the device says
+
+
+@test
+def statuses(t):
+    lun = t.make_lun()
+    for status, words in ((0x08, "BUSY"), (0x28, "TASK SET FULL")):
+        t.fault(lun, f"status {status:x}")
+        said(t, t.ctl("clear", *t.host("a"), "-K", "1", lun), OTHER,
+             f"qemu-pr-ctl: {lun}: clear: {words}",
+             "  The device or the helper has too much to do; try again.")
+    t.fault(lun, "status 40")
+    said(t, t.ctl("keys", *t.host("a"), lun), OTHER, f"qemu-pr-ctl: {lun}: keys: TASK ABORTED")
+    t.fault(lun, "status 77")
+    said(t, t.ctl("keys", *t.host("a"), lun), OTHER, f"qemu-pr-ctl: {lun}: keys: SCSI status 77h")
+
+
+@cases(
+    ("not supported", "5/20/00", REFUSED, "ILLEGAL REQUEST, INVALID COMMAND OPERATION CODE",
+     ["  This is a regular file; only qemu-pr-simulator takes those."]),
+    ("field in CDB", "5/24/00", CHECK, "ILLEGAL REQUEST, INVALID FIELD IN CDB",
+     ["  The device does not know this command or this type. What it knows:",
+      "    qemu-pr-ctl capabilities WAY LUN"]),
+    ("field in list", "5/26/00", CHECK, "ILLEGAL REQUEST, INVALID FIELD IN PARAMETER LIST",
+     ["  The device does not take one of the keys, flags or TransportIDs; on a multipath map also "
+      "see reservation_key in multipath.conf. What the device takes:",
+      "    qemu-pr-ctl capabilities WAY LUN"]),
+    ("resources", "5/55/04", CHECK, "ILLEGAL REQUEST, INSUFFICIENT REGISTRATION RESOURCES",
+     ["  The device has no room for one more registration."]),
+    ("aborted", "b/00/06", CHECK, "ABORTED COMMAND, I/O PROCESS TERMINATED",
+     ["  The transport or the device gave up or was reset. Whether the command was carried out is "
+      "not known. To see:", "    qemu-pr-ctl full-status WAY LUN"]),
+    ("reset", "6/29/00", CHECK, "UNIT ATTENTION, POWER ON, RESET, OR BUS DEVICE RESET OCCURRED",
+     ["  The transport or the device gave up or was reset. Whether the command was carried out is "
+      "not known. To see:", "    qemu-pr-ctl full-status WAY LUN"]),
+    ("not ready", "2/04/01", CHECK,
+     "NOT READY, LOGICAL UNIT IS IN PROCESS OF BECOMING READY",
+     ["  The device is not ready; try again."]),
+    ("hardware", "4/44/00", CHECK, "HARDWARE ERROR, INTERNAL TARGET FAILURE", []))
+def sense(t, code, status, words, hint):
+    lun = t.make_lun()
+    t.fault(lun, f"sense {code}")
+    way = " ".join(t.host("a"))
+    said(t, t.ctl("register", *t.host("a"), "-S", "1", lun), status,
+         f"qemu-pr-ctl: {lun}: register: CHECK CONDITION: {words} ({code.upper()})",
+         *(line.replace("WAY", way).replace("LUN", lun) for line in hint))
+
+
+@test
+def sense_as_json(t):
+    lun = t.make_lun()
+    t.fault(lun, "sense b/2e/02")
+    result = t.expect(t.ctl("clear", *t.host("a"), "-K", "1", "-j", lun), CHECK)
+    t.check(result.err.startswith(f"qemu-pr-ctl: {lun}: clear: CHECK CONDITION"), result.err)
+    found = result.json
+    t.check(found.pop("hint").endswith(f"\n  qemu-pr-ctl full-status {' '.join(t.host('a'))} {lun}"),
+            "the hint does not end with a command")
+    t.equal(found, {"command": "clear", "device": lun, "exit_status": CHECK, "scsi_status": 2,
+                    "scsi_status_name": "CHECK CONDITION",
+                    "sense": {"key": 11, "asc": 0x2e, "ascq": 2,
+                              "text": "ABORTED COMMAND, COMMAND TIMEOUT DURING PROCESSING (B/2E/02)"},
+                    "outcome_unknown": True,
+                    "error": "CHECK CONDITION: ABORTED COMMAND, COMMAND TIMEOUT DURING PROCESSING "
+                             "(B/2E/02)"}, "JSON")
+
+
+@test
+def attentions_without_end(t):
+    """After some of them one is the answer."""
+    lun = t.make_lun()
+    t.fault(lun, "sense 6/2a/03")
+    result = t.expect(t.ctl("keys", *t.host("a"), "-j", lun), CHECK).json
+    t.equal(len(result["unit_attentions"]), 8, "unit attentions")
+    t.equal(result["sense"], result["unit_attentions"][0], "sense")
+
+
+@test
+def reset_before_reading(t):
+    """Reading is not dangerous, so it is done again after a reset as well."""
+    attention = check_condition(6, 0x29, 0).encode()
+    fake = t.fake(attention, reply(payload=scsi.read_keys_data(5)).encode())
+    result = t.expect(t.ctl("keys", "-k", fake.path, t.make_lun()), GOOD)
+    t.equal(result.out, "PRgeneration 0x1, 1 registered key:\n  0x5\n", "standard output")
+
+
+@cases(("no header", b"\0\0\0\1", "cut short"), ("nothing", b"", "cut short"),
+       ("malformed", struct.pack(">II", 1, 12) + bytes(12), "makes no sense"))
+def bad_data(t, data, words):
+    fake = t.fake(reply(payload=data).encode())
+    result = t.expect(t.ctl("keys", "-k", fake.path, "-j", t.make_lun()), DATA).json
+    t.equal(result["scsi_status_name"], "GOOD", "status")
+    t.matches(f"the device's answer cannot be understood: the data (is )?{words}$",
+              result["error"], "error")
+
+
+@cases("reservation", "capabilities", "full-status")
+def bad_data_of_others(t, command):
+    fake = t.fake(reply(payload=bytes(3)).encode())
+    t.expect(t.ctl(command, "-k", fake.path, t.make_lun()), DATA, "")
+
+
+@test
+def more_keys_than_fit(t):
+    data = struct.pack(">II", 1, 8 * 2000) + b"".join(struct.pack(">Q", key)
+                                                     for key in range(1, 1024))
+    fake = t.fake(reply(payload=data).encode())
+    lines = t.expect(t.ctl("keys", "-k", fake.path, t.make_lun()), GOOD, err="").out.splitlines()
+    t.equal((lines[0], lines[1], lines[-2:]),
+            ("PRgeneration 0x1, 2000 registered keys:", "  0x1",
+             ["  0x3ff", "  and 977 more, for which there was no room"]), "lines")
+    fake = t.fake(reply(payload=data).encode())
+    found = t.expect(t.ctl("keys", "-j", "-k", fake.path, t.make_lun()), GOOD).json
+    t.equal((len(found["keys"]), found["truncated"]), (1023, True), "JSON")
+
+
+# -- conflicts: which of the usual things it is
+
+
+class Hosts:
+    def __init__(self, t):
+        self.t = t
+        self.lun = t.make_lun()
+
+    def do(self, host, command, *argv):
+        return self.t.ctl(command, *self.t.host(host), *argv, self.lun)
+
+    def conflict(self, host, command, *argv, hint):
+        """It ends in a conflict with this hint, whose last line may be a command; WAY stands for
+        what is to come behind it."""
+        way = f"{' '.join(self.t.host(host))} {self.lun}"
+        said(self.t, self.do(host, command, *argv), CONFLICT,
+             f"qemu-pr-ctl: {self.lun}: {command}: RESERVATION CONFLICT",
+             *(line.replace("WAY", way) for line in hint))
+
+
+@cases(("reserve", "reserve", ["-T", "1"]), ("release", "release", ["-T", "1"]),
+       ("clear", "clear", []), ("preempt", "preempt", ["-S", "2", "-T", "1"]))
+def conflict_not_registered(t, command, argv):
+    Hosts(t).conflict("a", command, "-K", "abc", *argv, hint=[
+        "  Key 0xabc is not registered. Register first:",
+        "    qemu-pr-ctl register --new-key=0xabc WAY"])
+
+
+@test
+def conflict_registered_already(t):
+    hosts = Hosts(t)
+    hosts.do("a", "register", "-S", "1")
+    hosts.conflict("a", "register", "-S", "2", hint=[
+        "  This host is registered already. Say its present key with --key, or:",
+        "    qemu-pr-ctl register-ignore --new-key=0x2 WAY"])
+
+
+@test
+def conflict_nobody_has_that_key(t):
+    Hosts(t).conflict("a", "register", "-K", "7", "-S", "2", hint=[
+        "  Nobody is registered with key 0x7. For a first registration leave out --key; to replace "
+        "whatever key there is:", "    qemu-pr-ctl register-ignore --new-key=0x2 WAY"])
+
+
+@test
+def conflict_key_of_another_host(t):
+    hosts = Hosts(t)
+    hosts.do("b", "register", "-S", "7")
+    hosts.conflict("a", "register", "-K", "7", "-S", "2", hint=[
+        "  Key 0x7 is not the one under which this host is registered on this path. Without knowing "
+        "that:", "    qemu-pr-ctl register-ignore --new-key=0x2 WAY"])
+    hosts.conflict("a", "reserve", "-K", "7", "-T", "1", hint=[
+        "  Key 0x7 is registered, but not for this host on this path. To see who has it:",
+        "    qemu-pr-ctl full-status WAY"])
+    hosts.conflict("a", "clear", "-K", "7", hint=[
+        "  Is this host registered with that key, and is the reservation its own? To see:",
+        "    qemu-pr-ctl full-status WAY"])
+
+
+@test
+def conflict_reserved_by_another_host(t):
+    hosts = Hosts(t)
+    hosts.do("a", "register", "-S", "1")
+    hosts.do("b", "register", "-S", "2")
+    hosts.do("a", "reserve", "-K", "1", "-T", "5")
+    hosts.conflict("b", "reserve", "-K", "2", "-T", "3", hint=[
+        "  Key 0x1 holds a reservation, write-exclusive-registrants-only. To take it away from its "
+        "holder:",
+        "    qemu-pr-ctl preempt --key=0x2 --victim-key=0x1 --type=exclusive-access WAY"])
+
+
+@test
+def conflict_reserved_by_this_host(t):
+    hosts = Hosts(t)
+    hosts.do("a", "register", "-S", "1")
+    hosts.do("a", "reserve", "-K", "1", "-T", "5")
+    hosts.conflict("a", "reserve", "-K", "1", "-T", "1", hint=[
+        "  There is a reservation already, write-exclusive-registrants-only. Release it first:",
+        "    qemu-pr-ctl release --key=0x1 --type=write-exclusive-registrants-only WAY"])
+
+
+@test
+def conflict_no_victim(t):
+    hosts = Hosts(t)
+    hosts.do("a", "register", "-S", "1")
+    hosts.conflict("a", "preempt", "-K", "1", "-S", "9", "-T", "1", hint=[
+        "  Nobody to preempt: key 0x9 is not registered. To see which are:",
+        "    qemu-pr-ctl full-status WAY"])
+
+
+@test
+def suggested_command_works(t):
+    """What is printed can be typed as it stands."""
+    hosts = Hosts(t)
+    hosts.do("b", "register", "-S", "2")
+    hosts.do("b", "reserve", "-K", "2", "-T", "1")
+    argv = ["reserve", "-K", "1", "-T", "1"]
+    for wanted in ("register", "preempt"):
+        result = t.expect(hosts.do("a", *argv), CONFLICT, "")
+        command = result.err.splitlines()[-1].split()
+        t.equal(command[:2], ["qemu-pr-ctl", wanted], "suggestion")
+        t.expect(t.ctl(*command[1:]), GOOD)
+    t.matches("^  key    0x1$", hosts.do("a", "reservation").out, "reservation")
+
+
+@test
+def wrong_type_to_release(t):
+    hosts = Hosts(t)
+    hosts.do("a", "register", "-S", "1")
+    hosts.do("a", "reserve", "-K", "1", "-T", "5")
+    said(t, hosts.do("a", "release", "-K", "1", "-T", "1"), CHECK,
+         f"qemu-pr-ctl: {hosts.lun}: release: CHECK CONDITION: ILLEGAL REQUEST, INVALID RELEASE OF "
+         "PERSISTENT RESERVATION (5/26/04)",
+         "  The reservation is of another type: --type=write-exclusive-registrants-only")
+
+
+@test
+def conflict_while_reading(t):
+    lun = t.make_lun()
+    t.fault(lun, "status 18")
+    said(t, t.ctl("keys", *t.host("a"), lun), CONFLICT,
+         f"qemu-pr-ctl: {lun}: keys: RESERVATION CONFLICT",
+         "  Another host holds the device by the RESERVE command of SPC-2, in whose presence "
+         "persistent reservations cannot even be read.")
+
+
+@test
+def conflict_and_nothing_can_be_read(t):
+    """The hint is then a general one, and the exit status that of the command."""
+    fake = t.fake(reply(scsi.RESERVATION_CONFLICT).encode())
+    lun = t.make_lun()
+    result = t.expect(t.ctl("reserve", "-K", "1", "-T", "1", "-k", fake.path, lun), CONFLICT, "")
+    t.matches("^  Is this host registered with that key", result.err, "hint")
+
+
+@test
+def lio_has_no_conflict(t):
+    """The Linux target answers 2/08/00 to who is not registered."""
+    nothing = reply(payload=struct.pack(">II", 1, 0)).encode()
+    fake = t.fake(check_condition(2, 8, 0).encode(), nothing, nothing)
+    lun = t.make_lun()
+    said(t, t.ctl("reserve", "-K", "1", "-T", "1", "-k", fake.path, lun), CHECK,
+         f"qemu-pr-ctl: {lun}: reserve: CHECK CONDITION: NOT READY, LOGICAL UNIT COMMUNICATION "
+         "FAILURE (2/08/00)", "  Key 0x1 is not registered. Register first:",
+         f"    qemu-pr-ctl register --new-key=0x1 -k {fake.path} {lun}")
