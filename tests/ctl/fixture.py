@@ -102,11 +102,19 @@ class Disk:
         self.answer = answers.answer
         self.calls = answers.calls
         self._device = device
+        self._partition: Optional[str] = None
         os.mknod(node, stat.S_IFBLK | 0o666, device.rdev)
         os.chmod(node, 0o666)
 
-    def make_partition(self, path: str) -> None:
-        self._device.make_partition(path)
+    def partition(self) -> str:
+        """Always the same one."""
+        if not self._partition:
+            try:
+                self._device.make_partition(self.path + "1")
+            except loop.Unavailable as reason:
+                raise tap.Skip(str(reason)) from None
+            self._partition = self.path + "1"
+        return self._partition
 
     def close(self) -> None:
         os.unlink(self.path)
