@@ -12,7 +12,8 @@
  * looks at `idle`, and if that is 0 it puts a 1 there on behalf of a thread that it then unparks or
  * creates. Two threads that look at once cannot both do so, and the one that comes second may rely
  * on the other's promise: if the promise cannot be kept (no more threads), the 1 is taken back and
- * the promiser itself stays unblocked: it is told that it may not block.
+ * the promiser itself stays unblocked: it is told that it may not block. Who is not of the pool
+ * cannot stay unblocked in its place, so pool_ensure promises nothing before it has a thread.
  *
  * Few threads wait in epoll (processors + 1); the kernel wakes one of them per event, and with more
  * of them the threads of a burst would push each other from the processors. Further idle threads
@@ -56,6 +57,7 @@ int pool_init(struct pool *pool, unsigned max_threads, pool_serve_fn *serve, voi
     pool->serve = serve;
     pool->context = context;
     pool->max_threads = max_threads;
+    pool->surplus_ms = POOL_SURPLUS_MS;
     pool->epoll_fd = -1;
     pool->stop_fd = -1;
     pthread_mutex_init(&pool->lock, NULL);
@@ -142,13 +144,20 @@ static void pool_unpark(struct pool_thread *self)
     futex_wake(&self->unparked);
 }
 
+/* Count a thread that waits for that as idle, and let it go. */
+static void pool_take_up(struct pool *pool, struct pool_thread *self)
+{
+    atomic_fetch_add(&pool->idle, 1);
+    pool_unpark(self);
+}
+
 /*
  * Wait until somebody needs one more idle thread and has counted this one as such, or until the
  * time is over. False: nobody came.
  */
 static bool pool_park(struct pool *pool, struct pool_thread *self)
 {
-    int64_t deadline = clock_now_ms() + POOL_SURPLUS_MS;
+    int64_t deadline = clock_now_ms() + pool->surplus_ms;
     bool expired;
 
     pthread_mutex_lock(&pool->lock);
@@ -271,15 +280,17 @@ static void pool_thread_main(struct thread *thread)
     struct pool_thread *self = (struct pool_thread *)thread;
     struct pool *pool = self->pool;
 
+    while (!atomic_load(&self->unparked)) /* until it is counted as idle */
+        futex_wait(&self->unparked, 0, pool->surplus_ms);
     do { /* idle */
         struct epoll_event event;
-        int timeout = atomic_load(&pool->idle) > 1 ? POOL_SURPLUS_MS : -1;
+        int timeout = atomic_load(&pool->idle) > 1 ? pool->surplus_ms : -1;
         int n = epoll_wait(pool->epoll_fd, &event, 1, timeout);
 
         while (n == 0 || (n < 0 && errno == EINTR)) {
             if (n == 0 && pool_quit_idle(pool))
                 goto leave;
-            timeout = atomic_load(&pool->idle) > 1 ? POOL_SURPLUS_MS : -1;
+            timeout = atomic_load(&pool->idle) > 1 ? pool->surplus_ms : -1;
             n = epoll_wait(pool->epoll_fd, &event, 1, timeout);
         }
         atomic_fetch_sub(&pool->idle, 1);
@@ -292,8 +303,10 @@ leave:
     pool_leave(pool, self);
 }
 
-/* Start a thread that `idle` counts already. */
-static int pool_spawn(struct pool *pool)
+/*
+ * Start a thread that `idle` counts already, or (promised: false) counts once it has been started.
+ */
+static int pool_spawn(struct pool *pool, bool promised)
 {
     struct pool_thread *self;
     int r;
@@ -310,9 +323,13 @@ static int pool_spawn(struct pool *pool)
     r = -ENOMEM;
     if (self) {
         self->pool = pool;
+        atomic_store(&self->unparked, promised);
         r = thread_start(&self->thread, pool_thread_main, NULL);
-        if (r == 0)
+        if (r == 0) {
+            if (!promised)
+                pool_take_up(pool, self);
             return 0;
+        }
         thread_free(&self->thread);
     }
     log_client("no further thread: %s", strerror(-r));
@@ -341,14 +358,25 @@ bool pool_may_block(struct pool *pool)
         pool_unpark(parked);
         return true;
     }
-    if (pool_spawn(pool) == 0)
+    if (pool_spawn(pool, true) == 0)
         return true;
     return atomic_fetch_sub(&pool->idle, 1) > 1;
 }
 
 bool pool_ensure(struct pool *pool)
 {
-    return pool_may_block(pool);
+    struct pool_thread *parked;
+
+    if (atomic_load(&pool->idle) > 0)
+        return true;
+    pthread_mutex_lock(&pool->lock);
+    parked = pool_pop_parked(pool);
+    pthread_mutex_unlock(&pool->lock);
+    if (parked) {
+        pool_take_up(pool, parked);
+        return true;
+    }
+    return pool_spawn(pool, false) == 0 || atomic_load(&pool->idle) > 0;
 }
 
 void pool_close(struct pool *pool, int fd)
@@ -407,10 +435,8 @@ bool pool_stop(struct pool *pool, int64_t deadline_ms)
     pthread_mutex_lock(&pool->lock);
     atomic_store(&pool->stopping, true);
     pthread_cond_broadcast(&pool->changed);
-    while ((parked = pool_pop_parked(pool))) {
-        atomic_fetch_add(&pool->idle, 1);
-        pool_unpark(parked);
-    }
+    while ((parked = pool_pop_parked(pool)))
+        pool_take_up(pool, parked);
     pthread_mutex_unlock(&pool->lock);
     fdio_write_full(pool->stop_fd, &one, sizeof(one));
 

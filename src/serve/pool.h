@@ -35,6 +35,7 @@ struct pool {
     unsigned max_threads;
     unsigned max_waiting; /* threads in epoll_wait: more would only thrash the scheduler */
     unsigned max_lingering;
+    int surplus_ms; /* POOL_SURPLUS_MS */
     int epoll_fd;
     int stop_fd; /* readable once the threads shall leave */
     atomic_bool stopping;
