@@ -238,19 +238,34 @@ static void pool_close_discarded(struct pool *pool)
     }
 }
 
+/* May this idle thread close for others now? Then it is not idle any more. */
+static bool pool_quit_idle_to_close(struct pool *pool)
+{
+    bool held_up;
+
+    pthread_mutex_lock(&pool->lock);
+    held_up = pool->held_up > 0;
+    pthread_mutex_unlock(&pool->lock);
+    if (!held_up)
+        return pool_quit_idle(pool);
+    atomic_fetch_sub(&pool->idle, 1);
+    return true;
+}
+
 /*
  * Done with an event: idle again, once there is nothing to close for others. False: leave.
  *
  * The list is looked at before and after becoming idle. Before, because a thread that is held up
  * may be waiting for just that. After, because of two threads that come back at once each may have
- * seen the other one not idle yet; the second one to become idle sees both.
+ * seen the other one not idle yet, and because a thread may be held up since, who did not see this
+ * one idle; the second one to become idle, or to look under the lock, sees both.
  */
 static bool pool_come_back(struct pool *pool, struct pool_thread *self)
 {
     if (atomic_load(&pool->n_discard))
         pool_close_discarded(pool);
     while (pool_become_idle(pool, self)) {
-        if (!atomic_load(&pool->n_discard) || !pool_quit_idle(pool))
+        if (!atomic_load(&pool->n_discard) || !pool_quit_idle_to_close(pool))
             return true;
         pool_close_discarded(pool);
     }
@@ -389,9 +404,9 @@ void pool_close(struct pool *pool, int fd)
     }
     pthread_mutex_lock(&pool->lock);
     while (atomic_load(&pool->n_discard) == POOL_DISCARD_MAX && !pool->stopping) {
-        /* Somebody waits here already, or there is nobody who could come back: then it is for this
-         * thread to make room, with the other one, if any, to stand by for events. */
-        relieve = pool->held_up > 0 || pool->threads == 1;
+        /* Somebody waits here already, or is idle by now, or there is nobody who could come back:
+         * then it is for this thread to make room, with the other one, if any, to stand by. */
+        relieve = pool->held_up > 0 || atomic_load(&pool->idle) > 0 || pool->threads == 1;
         if (relieve)
             break;
         pool->held_up++;
