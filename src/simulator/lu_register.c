@@ -182,11 +182,12 @@ void lu_prout_register_and_move(struct lu *lu, struct lu_command *command, struc
         lu_check_condition(result, SPC_INVALID_FIELD_IN_PARAMETER_LIST);
         return;
     }
-    to = lu_find(lu, &id, port);
-    if (to == own) {
+    /* Not to the same initiator port, through whichever target port. */
+    if (transportid_equal(&id, &lu->nexus[command->nexus].initiator)) {
         lu_check_condition(result, SPC_INVALID_FIELD_IN_PARAMETER_LIST);
         return;
     }
+    to = lu_find(lu, &id, port);
     if (to == LU_NONE) {
         if (!lu_registration_add(lu, &id, port, command->prout.sa_key)) {
             lu_check_condition(result, SPC_INSUFFICIENT_REGISTRATION_RESOURCES);
