@@ -8,9 +8,9 @@
  * port itself, not a nexus index: a registration outlives the login (SPC-4 5.13.1), and another
  * port may register it before it ever logs in (SPEC_I_PT, REGISTER AND MOVE).
  *
- * A command is judged in this order: unit attention, operation code, service action, scope and
- * type, parameter list, reservation key. A service action changes nothing before it has ruled out
- * every error, so all of them are all or nothing.
+ * A command is judged in this order: unit attention, operation code, service action, what the
+ * reservation forbids, scope and type, parameter list, reservation key. A service action changes
+ * nothing before it has ruled out every error, so all of them are all or nothing.
  */
 #include "simulator/lu.h"
 
@@ -178,6 +178,33 @@ void lu_reservation_release(struct lu *lu)
     lu->holder = 0;
 }
 
+/*
+ * Whether the reservation alone forbids the service action to this nexus, whatever else is wrong
+ * with the command: RESERVATION CONFLICT has precedence over CHECK CONDITION. SPC-4 5.13.1, table
+ * of PERSISTENT RESERVE OUT service actions that are allowed in the presence of various
+ * reservations; SAM-5 5.3, Status precedence.
+ */
+static bool is_forbidden(const struct lu *lu, unsigned nexus, uint8_t service_action)
+{
+    size_t own = lu_find_nexus(lu, nexus);
+
+    switch (service_action) {
+    case SPC_PROUT_RESERVE:
+        return lu->reserved && (own == LU_NONE || !lu_is_holder(lu, own));
+    case SPC_PROUT_REGISTER_AND_MOVE:
+        /* Nobody is the one to move from what everybody holds. SPC-4 5.13.8. */
+        return lu->reserved &&
+               (own == LU_NONE || own != lu->holder || spc_type_is_all_registrants(lu->type));
+    case SPC_PROUT_RELEASE:
+    case SPC_PROUT_CLEAR:
+    case SPC_PROUT_PREEMPT:
+    case SPC_PROUT_PREEMPT_AND_ABORT:
+        return lu->reserved && own == LU_NONE;
+    default:
+        return false;
+    }
+}
+
 static void execute_prout(struct lu *lu, unsigned nexus, const struct cdb *cdb,
                           const uint8_t *param, size_t param_length, struct lu_result *result)
 {
@@ -196,6 +223,10 @@ static void execute_prout(struct lu *lu, unsigned nexus, const struct cdb *cdb,
 
     if (cdb->service_action >= sizeof(service_actions) / sizeof(service_actions[0])) {
         lu_check_condition(result, SPC_INVALID_FIELD_IN_CDB);
+        return;
+    }
+    if (is_forbidden(lu, nexus, cdb->service_action)) {
+        lu_conflict(result);
         return;
     }
     /* Scope and type count for some service actions, and for PREEMPT only sometimes: see there. */

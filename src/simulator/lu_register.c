@@ -21,6 +21,8 @@
  * all of them before we follow one: if any would conflict, the command does. A port that SPEC_I_PT
  * lists and that is registered already keeps the key it has; it asked for nothing.
  */
+#include <assert.h>
+
 #include "simulator/lu_internal.h"
 
 /* The target ports that a command registers through: all, or the one it came through. */
@@ -171,11 +173,8 @@ void lu_prout_register_and_move(struct lu *lu, struct lu_command *command, struc
         lu_check_condition(result, SPC_INVALID_FIELD_IN_CDB);
         return;
     }
-    /* A reservation that everybody holds has no holder to move it from. */
-    if (!lu_is_holder(lu, own) || spc_type_is_all_registrants(lu->type)) {
-        lu_conflict(result);
-        return;
-    }
+    /* Others, and a reservation that everybody holds, never get here: see is_forbidden(). */
+    assert(own == lu->holder && !spc_type_is_all_registrants(lu->type));
     if (command->prout.sa_key == 0 || port < 1 || port > lu->target_ports ||
         !prout_transportid_next(&command->prout, &id) ||
         !lu_is_initiator_port(lu, command->nexus, &id)) {

@@ -168,6 +168,34 @@ static void test_malformed_commands(void **state)
 }
 
 /* SPC-4 6.15.4: what is supported, and APTPL as it stands. */
+/* SAM-5 5.3: RESERVATION CONFLICT has precedence over what is wrong with the parameter list. */
+static void test_conflict_before_list(void **state)
+{
+    static const uint8_t forbidden[] = {
+        SPC_PROUT_RESERVE, SPC_PROUT_RELEASE,           SPC_PROUT_CLEAR,
+        SPC_PROUT_PREEMPT, SPC_PROUT_PREEMPT_AND_ABORT, SPC_PROUT_REGISTER_AND_MOVE};
+    uint8_t cdb[CDB_SIZE], list[24] = {0};
+    struct lu_result result;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(forbidden); i++) {
+        cdb_encode_prout(cdb, forbidden[i], 0, 1, 5);
+        script_start();
+        script_run("A register 0 1");
+        lu_execute(&script_lu, script_nexus('B'), cdb, list, 5, NULL, 0, &result);
+        assert_string_equal(script_outcome(result), "5/1A/00");
+        script_run("A reserve 1 0 t5");
+        lu_execute(&script_lu, script_nexus('B'), cdb, list, 5, NULL, 0, &result);
+        assert_string_equal(script_outcome(result), "conflict");
+        /* The holder may: so its list counts. */
+        lu_execute(&script_lu, script_nexus('A'), cdb, list, 5, NULL, 0, &result);
+        assert_string_equal(script_outcome(result), "5/1A/00");
+    }
+    cdb_encode_prout(cdb, SPC_PROUT_REGISTER, 0, 1, 5);
+    lu_execute(&script_lu, script_nexus('B'), cdb, list, 5, NULL, 0, &result);
+    assert_string_equal(script_outcome(result), "5/1A/00");
+}
+
 static void test_report_capabilities(void **state)
 {
     static const uint8_t expected[8] = {0x00, 0x08, 0x0d, 0x90, 0xea, 0x01, 0x00, 0x00};
@@ -254,6 +282,7 @@ int main(void)
         cmocka_unit_test(test_attentions),
         cmocka_unit_test(test_attention_is_cleared_with_the_nexus),
         table_test(test_malformed_commands),
+        cmocka_unit_test(test_conflict_before_list),
         cmocka_unit_test(test_report_capabilities),
         table_test(test_answers),
         cmocka_unit_test(test_generation_wraps),

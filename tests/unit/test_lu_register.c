@@ -173,6 +173,10 @@ static void test_register_and_move(void **state)
          NULL},
         {"A register 0 1; A reserve 1 0 t7", "A move 1 2 >B", "conflict", NULL, NULL},
         {"A register 0 1; A reserve 1 0 t8", "A move 1 2 >B", "conflict", NULL, NULL},
+        /* ... before anything that is wrong with the list. */
+        {"A register 0 1; A reserve 1 0 t8", "A move 1 0", "conflict", NULL, NULL},
+        {"A register 0 1; B register 0 2; A reserve 1 0 t1", "B move 2 0", "conflict", NULL, NULL},
+        {"A register 0 1; A reserve 1 0 t1", "B move 0 0", "conflict", NULL, NULL},
         /* What is not allowed. */
         {"A register 0 1", "A move 1 2 >B", "5/24/00", NULL, NULL},
         {"A register 0 1; A reserve 1 0 t1", "A move 1 0 >B", "5/26/00", NULL, NULL},

@@ -23,6 +23,10 @@ static void test_reserve(void **state)
         {"A register 0 1", "A reserve 0 0 t1", "conflict", NULL, NULL},
         {"A register 0 1", "a reserve 1 0 t1", "conflict", NULL, NULL},
         {"B register 0 2", "A reserve 2 0 t1", "conflict", NULL, NULL},
+        /* What the reservation forbids is a conflict, whatever else is wrong. */
+        {"A register 0 1; A reserve 1 0 t1", "B reserve 0 0 t2", "conflict", NULL, NULL},
+        {"A register 0 1; B register 0 2; A reserve 1 0 t5", "B reserve 2 0 t5 s1", "conflict",
+         NULL, NULL},
         /* Types and scopes that do not exist, also where nobody is registered. */
         {"A register 0 1", "A reserve 1 0 t0", "5/24/00", NULL, NULL},
         {"A register 0 1", "A reserve 1 0 t2", "5/24/00", NULL, NULL},
