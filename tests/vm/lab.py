@@ -223,8 +223,8 @@ class Backstore:
 class Initiator:
     """One I_T nexus of a LUN, with its block device and its SCSI generic device."""
 
-    def __init__(self, name: str, device: str):
-        self.name = name
+    def __init__(self, name: str, device: str, group: int = 1):
+        self.name, self.group = name, group
         self._fd = -1
         #: The SCSI device below /sys
         self.device = os.path.realpath(device)
@@ -291,58 +291,75 @@ class Initiator:
 
 
 class Iscsi:
-    """A LUN behind several I_T nexuses: one iSCSI session for each initiator name."""
+    """A LUN behind several I_T nexuses: one iSCSI session for each initiator name and target
+    portal group. Each group is a target port."""
 
-    def __init__(self, backstore: Backstore, initiators: int = 2):
+    def __init__(self, backstore: Backstore, initiators: int = 2, groups: int = 1,
+                 acls: bool = False):
+        """acls: the target knows its initiators, as it must for ALL_TG_PT."""
         load("iscsi_target_mod", "iscsi_tcp", "sd_mod", "sg")
+        self.acls = acls
         self.name = f"{PREFIX}:{backstore.name}"
         self.fabric = f"{TARGET}/iscsi/{self.name}"
-        self.group = f"{self.fabric}/tpgt_1"
-        os.makedirs(f"{self.group}/lun/lun_0")
-        os.symlink(backstore.path, f"{self.group}/lun/lun_0/disk")
-        for name, value in [("authentication", 0), ("generate_node_acls", 1),
-                            ("demo_mode_write_protect", 0), ("cache_dynamic_acls", 1)]:
-            write(f"{self.group}/attrib/{name}", value)
-        write(f"{self.group}/enable", 1)
+        self.groups = range(1, groups + 1)
+        for tag in self.groups:
+            self._add_group(f"{self.fabric}/tpgt_{tag}", backstore)
         self._logins = 0
         self.initiators = self.login(initiators)
 
+    @staticmethod
+    def _add_group(path: str, backstore: Backstore) -> None:
+        os.makedirs(f"{path}/lun/lun_0")
+        os.symlink(backstore.path, f"{path}/lun/lun_0/disk")
+        for name, value in [("authentication", 0), ("generate_node_acls", 1),
+                            ("demo_mode_write_protect", 0), ("cache_dynamic_acls", 1)]:
+            write(f"{path}/attrib/{name}", value)
+        write(f"{path}/enable", 1)
+
     def login(self, count: int = 1) -> List[Initiator]:
-        """Further initiators. Each has a portal of its own: iscsistart(8) tells sessions apart
-        by that, not by the initiator's name. It sleeps for a second: so all start at once."""
+        """Further initiators, through each group. Each has a portal of its own: iscsistart(8) tells
+        sessions apart by that, not by the initiator's name. It sleeps for a second: so all start
+        at once."""
         started = []
         for number in range(self._logins, self._logins + count):
-            name, address = f"{PREFIX}:node{number}", f"127.0.0.{number + 1}"
-            os.mkdir(f"{self.group}/np/{address}:{PORT}")
-            started.append((name, start("iscsistart", "-i", name, "-t", self.name, "-g", "1",
-                                        "-a", address)))
+            for tag in self.groups:
+                name, address = f"{PREFIX}:node{number}", f"127.0.{tag - 1}.{number + 1}"
+                group = f"{self.fabric}/tpgt_{tag}"
+                os.mkdir(f"{group}/np/{address}:{PORT}")
+                if self.acls:
+                    os.makedirs(f"{group}/acls/{name}/lun_0")
+                    os.symlink(f"{group}/lun/lun_0", f"{group}/acls/{name}/lun_0/disk")
+                started.append((name, tag, start("iscsistart", "-i", name, "-t", self.name,
+                                                 "-g", str(tag), "-a", address)))
         self._logins += count
-        for _, process in started:
+        for _, _, process in started:
             finish(process)
-        return [Initiator(name, str(wait_for(
-            f"a device of {name}", lambda name=name: next(self._devices(name), None))))
-                for name, _ in started]
+        return [self._find(name, tag) for name, tag, _ in started]
+
+    def _find(self, name: str, tag: int) -> Initiator:
+        return Initiator(name, str(wait_for(
+            f"a device of {name}", lambda: next(self._devices(name, tag), None))), tag)
 
     def rescan(self, gone: Initiator) -> Initiator:
         """The device of an initiator whose device was deleted: the LUN comes back, under a new
         name perhaps."""
         host = re.search(r"/(host\d+)/", gone.device)
         write(f"/sys/class/scsi_host/{host.group(1)}/scan", "- - -")
-        found = Initiator(gone.name, str(wait_for(
-            f"a device of {gone.name}", lambda: next(self._devices(gone.name), None))))
+        found = self._find(gone.name, gone.group)
         self.initiators = [found if one is gone else one for one in self.initiators]
         return found
 
-    def _sessions(self, initiator: str) -> Iterator[str]:
+    def _sessions(self, initiator: str, tag: int) -> Iterator[str]:
         base = "/sys/class/iscsi_session"
         for session in os.listdir(base) if os.path.isdir(base) else []:
             with contextlib.suppress(OSError):
                 if (read(f"{base}/{session}/initiatorname") == initiator
-                        and read(f"{base}/{session}/targetname") == self.name):
+                        and read(f"{base}/{session}/targetname") == self.name
+                        and read(f"{base}/{session}/tpgt") == str(tag)):
                     yield f"{base}/{session}"
 
-    def _devices(self, initiator: str) -> Iterator[str]:
-        for session in self._sessions(initiator):
+    def _devices(self, initiator: str, tag: int) -> Iterator[str]:
+        for session in self._sessions(initiator, tag):
             for target in os.listdir(f"{session}/device"):
                 if target.startswith("target"):
                     for device in os.listdir(f"{session}/device/{target}"):

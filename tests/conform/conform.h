@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#ifndef TESTS_CONFORM_CONFORM_H
+#define TESTS_CONFORM_CONFORM_H
+
+/*
+ * pr-conform: the same commands to a real target and to the simulator's logical unit, and every
+ * difference between their answers.
+ *
+ *   main.c        options, resetting both, a run, making a failing sequence shorter
+ *   generate.c    random commands
+ *   target.c      SG_IO to the target
+ *   departures.c  where the target is known to depart from the standard
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "scsi/cdb.h"
+#include "scsi/prout.h"
+#include "scsi/spc.h"
+#include "simulator/lu.h"
+
+#define NEXUS_MAX 8
+#define LIST_MAX  1024
+#define DATA_MAX  65536
+
+/* READ(10) and WRITE(10) of one block. SBC-3 5.8 and 5.27. */
+#define SBC_READ_10  0x28
+#define SBC_WRITE_10 0x2a
+#define BLOCK_SIZE   512
+
+/* A command of one nexus. */
+struct step {
+    unsigned nexus;
+    uint8_t cdb[CDB_SIZE]; /* TEST UNIT READY uses six bytes of it */
+    uint32_t list_length;  /* data-out: exactly as many bytes as the CDB says */
+    uint8_t list[LIST_MAX];
+};
+
+struct answer {
+    uint8_t status;
+    struct spc_sense sense; /* for CHECK CONDITION, else 0/00/00 */
+    size_t length;
+    uint8_t data[DATA_MAX];
+};
+
+/* An I_T nexus of the target, as the target itself names it. */
+struct nexus {
+    const char *path; /* /dev/sgN */
+    int fd;
+    struct transportid initiator;
+    uint16_t target_port;
+};
+
+struct nexuses {
+    struct nexus nexus[NEXUS_MAX];
+    unsigned count;
+    uint16_t target_ports;
+};
+
+/* Random numbers: the same for the same seed everywhere (SplitMix64). */
+struct dice {
+    uint64_t state;
+};
+
+uint64_t dice_roll(struct dice *dice);
+/* 0 to below. */
+unsigned dice_below(struct dice *dice, unsigned below);
+/* True in `percent` of all cases. */
+bool dice_chance(struct dice *dice, unsigned percent);
+
+/*
+ * A command that may do something interesting in the state that the logical unit is in: keys and
+ * types are mostly the right ones.
+ */
+void generate_step(struct dice *dice, const struct nexuses *nexuses, const struct lu *lu,
+                   struct step *ret);
+
+/* Send it to the target. Ends the program if the transport fails: then there is no answer. */
+void target_execute(const struct nexus *nexus, const struct step *step, struct answer *ret);
+
+/* One comparison, for departure_find(). */
+struct comparison {
+    const struct nexuses *nexuses;
+    const struct step *step;
+    const struct lu *before; /* the logical unit when the command came */
+    const struct lu *after;
+    const struct answer *target, *unit; /* their answers */
+    bool namesake;   /* since the last reset, another port of this nexus's name was registered */
+    bool same_state; /* what PERSISTENT RESERVE IN says afterwards */
+};
+
+struct departure {
+    const char *clause;
+    const char *text;
+    bool (*explains)(const struct comparison *comparison);
+    bool generation; /* only PRGENERATION differs: the logical unit's is set to the target's */
+};
+
+extern const struct departure departures[];
+extern const size_t n_departures;
+
+/* The departure that explains a difference, as an index; n_departures if none does. */
+size_t departure_find(const struct comparison *comparison);
+
+#endif

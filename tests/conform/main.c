@@ -1,0 +1,492 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * A run: reset target and logical unit to the same state, then a seeded sequence of random commands
+ * to both. Compared are status, sense key and code, and data; and after each PERSISTENT RESERVE OUT
+ * that succeeded on either side, READ FULL STATUS and READ RESERVATION, so that a difference shows
+ * at the command that made it.
+ *
+ * Before they are compared, two fields of REPORT CAPABILITIES are left out, where SPC leaves the
+ * choice: the CRH bit, which says that RESERVE and RELEASE of SPC-2 are there too, and ALLOW
+ * COMMANDS. Nothing else: initiator ports, target ports and PRGENERATION are the target's own,
+ * learned before the first step.
+ *
+ * When the answers differ in a way that departures.c explains, that is counted; if one of the two
+ * has executed the command and the other has not, both are reset. Any other difference fails the
+ * run: the commands since the last reset are tried again with more and more of them left out, and
+ * what remains is printed.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/parse.h"
+#include "conform.h"
+#include "scsi/prin.h"
+#include "scsi/sense.h"
+
+#define RESET_KEY 0x1000
+#define STEPS_MAX 100000
+
+/* A sequence of this many commands begins with a reset, so that replays stay short. */
+#define SEQUENCE_MAX 1000
+
+/* How often a failing sequence is tried again with less in it. */
+#define REPLAYS_MAX 400
+
+enum outcome {
+    OUTCOME_SAME,
+    OUTCOME_DEPARTURE, /* explained, and both are still in the same state */
+    OUTCOME_RESET,     /* explained; they are not, and have been reset */
+    OUTCOME_DIFFERENT,
+};
+
+static struct nexuses nexuses;
+static struct lu unit, before;
+static struct answer target_answer, unit_answer;
+static struct step steps[SEQUENCE_MAX]; /* since the last reset */
+static size_t n_steps;
+static bool namesake[NEXUS_MAX]; /* see struct comparison */
+static unsigned long cleared;    /* unit attentions that the target forgot with another one */
+static unsigned long departed[64], good[32], total[32], resets;
+
+/* -- both sides */
+
+static void unit_execute(const struct step *step, struct answer *ret)
+{
+    struct lu_result result;
+    bool may = true;
+
+    /* Reads and writes are none of the logical unit's commands; it says whether they may pass. */
+    if (step->cdb[0] == SBC_READ_10)
+        may = lu_may_read(&unit, step->nexus);
+    else if (step->cdb[0] == SBC_WRITE_10)
+        may = lu_may_write(&unit, step->nexus);
+    if (!may) {
+        *ret = (struct answer){.status = SPC_STATUS_RESERVATION_CONFLICT};
+        return;
+    }
+    if (step->cdb[0] == SBC_READ_10 || step->cdb[0] == SBC_WRITE_10) {
+        static const uint8_t test_unit_ready[CDB_SIZE];
+
+        lu_execute(&unit, step->nexus, test_unit_ready, NULL, 0, NULL, 0, &result);
+    } else {
+        lu_execute(&unit, step->nexus, step->cdb, step->list, step->list_length, ret->data,
+                   sizeof(ret->data), &result);
+    }
+    ret->status = result.status;
+    ret->sense = result.sense;
+    ret->length = result.length;
+}
+
+static void target_step(const struct step *step, struct answer *ret)
+{
+    target_execute(&nexuses.nexus[step->nexus], step, ret);
+}
+
+static struct step read_step(unsigned nexus, uint8_t service_action)
+{
+    struct step step = {.nexus = nexus};
+
+    cdb_encode_prin(step.cdb, service_action, 8192);
+    return step;
+}
+
+static struct step out_step(unsigned nexus, uint8_t service_action, uint64_t key, uint64_t sa_key)
+{
+    struct prout prout = {.key = key, .sa_key = sa_key};
+    struct step step = {.nexus = nexus};
+
+    step.list_length = (uint32_t)prout_encode(service_action, &prout, NULL, 0, step.list,
+                                              sizeof(step.list));
+    cdb_encode_prout(step.cdb, service_action, 0, 0, step.list_length);
+    return step;
+}
+
+static void fatal(const char *what, const struct answer *answer)
+{
+    printf("# the target: %s: status %02x, sense %x/%02x/%02x\n", what, answer->status,
+           answer->sense.key, answer->sense.asc, answer->sense.ascq);
+    exit(EXIT_FAILURE);
+}
+
+/* A command of our own that must succeed. */
+static void target_must(const char *what, const struct step *step)
+{
+    target_step(step, &target_answer);
+    if (target_answer.status != SPC_STATUS_GOOD)
+        fatal(what, &target_answer);
+}
+
+static void target_drain(void)
+{
+    for (unsigned i = 0; i < nexuses.count; i++) {
+        const struct step step = {.nexus = i};
+
+        for (unsigned tries = 0;; tries++) {
+            target_step(&step, &target_answer);
+            if (target_answer.status == SPC_STATUS_GOOD)
+                break;
+            if (tries == 16 || target_answer.sense.key != SPC_SENSE_UNIT_ATTENTION)
+                fatal("TEST UNIT READY", &target_answer);
+        }
+    }
+}
+
+/* No registrations, no unit attentions, APTPL off. */
+static void target_reset(void)
+{
+    struct step step;
+
+    target_drain();
+    step = out_step(0, SPC_PROUT_REGISTER_AND_IGNORE_EXISTING_KEY, 0, RESET_KEY);
+    target_step(&step, &target_answer);
+    if (target_answer.status != SPC_STATUS_GOOD) {
+        step.list[20] = 0x04; /* LIO: who registered with ALL_TG_PT must go on with it */
+        target_must("REGISTER AND IGNORE EXISTING KEY", &step);
+    }
+    step = out_step(0, SPC_PROUT_CLEAR, RESET_KEY, 0);
+    target_must("CLEAR", &step);
+    target_drain();
+}
+
+/* That, and the same PRGENERATION, on both sides. */
+static void reset(void)
+{
+    const struct step step = read_step(0, SPC_PRIN_READ_KEYS);
+
+    target_reset();
+    target_must("READ KEYS", &step);
+
+    lu_init(&unit, nexuses.target_ports);
+    for (unsigned i = 0; i < nexuses.count; i++) {
+        if (!lu_nexus_add(&unit, i, &nexuses.nexus[i].initiator, nexuses.nexus[i].target_port)) {
+            printf("# %s is no nexus of its own\n", nexuses.nexus[i].path);
+            exit(EXIT_FAILURE);
+        }
+    }
+    unit.generation = load_be32(target_answer.data);
+    memset(namesake, 0, sizeof(namesake));
+    n_steps = 0;
+    resets++;
+}
+
+/* Register every nexus with a key of its own, and see under which names they come back. */
+static void learn(void)
+{
+    struct prin_registrant registrant;
+    struct prin_list list;
+    struct step step;
+    unsigned found = 0;
+
+    target_reset();
+    for (unsigned i = 0; i < nexuses.count; i++) {
+        step = out_step(i, SPC_PROUT_REGISTER_AND_IGNORE_EXISTING_KEY, 0, RESET_KEY + i);
+        target_must("REGISTER AND IGNORE EXISTING KEY", &step);
+    }
+    step = read_step(0, SPC_PRIN_READ_FULL_STATUS);
+    target_must("READ FULL STATUS", &step);
+    if (prin_list_decode(target_answer.data, target_answer.length, &list) != PRIN_OK)
+        fatal("READ FULL STATUS", &target_answer);
+    while (prin_registrant_next(&list, &registrant) == PRIN_OK) {
+        struct nexus *nexus = &nexuses.nexus[(registrant.key - RESET_KEY) % NEXUS_MAX];
+
+        nexus->initiator = registrant.transportid;
+        nexus->target_port = registrant.relative_target_port;
+        if (nexus->target_port > nexuses.target_ports)
+            nexuses.target_ports = nexus->target_port;
+        found++;
+    }
+    if (found != nexuses.count || nexuses.target_ports > LU_TARGET_PORT_MAX) {
+        printf("# %u nexuses registered, %u found\n", nexuses.count, found);
+        exit(EXIT_FAILURE);
+    }
+    for (unsigned i = 0; i < nexuses.count; i++) {
+        char text[TRANSPORTID_TEXT_SIZE];
+
+        transportid_format(text, sizeof(text), &nexuses.nexus[i].initiator);
+        printf("# nexus %u: %s, %s, target port %u\n", i, nexuses.nexus[i].path, text,
+               nexuses.nexus[i].target_port);
+    }
+}
+
+/* -- comparison */
+
+/* See the head of this file. */
+static void normalise(const struct step *step, struct answer *answer)
+{
+    if (step->cdb[0] == SPC_PERSISTENT_RESERVE_IN && answer->length >= 4 &&
+        (step->cdb[1] & 0x1f) == SPC_PRIN_REPORT_CAPABILITIES) {
+        answer->data[2] &= (uint8_t)~0x10; /* CRH */
+        answer->data[3] &= (uint8_t)~0x70; /* ALLOW COMMANDS */
+    }
+}
+
+static bool same_answer(const struct answer *target, const struct answer *own)
+{
+    if (target->status != own->status || target->sense.key != own->sense.key ||
+        target->sense.asc != own->sense.asc || target->sense.ascq != own->sense.ascq)
+        return false;
+    return target->length == own->length && memcmp(target->data, own->data, own->length) == 0;
+}
+
+static bool same_state(unsigned nexus)
+{
+    static struct answer target, own;
+    static const uint8_t views[] = {SPC_PRIN_READ_FULL_STATUS, SPC_PRIN_READ_RESERVATION};
+
+    for (size_t i = 0; i < sizeof(views); i++) {
+        struct step step = read_step(nexus, views[i]);
+
+        target_step(&step, &target);
+        unit_execute(&step, &own);
+        if (!same_answer(&target, &own)) {
+            target_answer = target;
+            unit_answer = own;
+            return false;
+        }
+    }
+    return true;
+}
+
+static void watch_namesakes(void)
+{
+    for (unsigned i = 0; i < nexuses.count; i++) {
+        const struct nexus *nexus = &nexuses.nexus[i];
+        const char *own = (const char *)nexus->initiator.bytes + 4;
+
+        for (size_t at = 0; at < unit.registrations; at++) {
+            const struct lu_registration *registration = &unit.registration[at];
+            const char *name = (const char *)registration->initiator.bytes + 4;
+
+            if (registration->target_port == nexus->target_port &&
+                !transportid_equal(&registration->initiator, &nexus->initiator) &&
+                strncmp(name, own, strcspn(own, ",") + 1) == 0)
+                namesake[i] = true;
+        }
+    }
+}
+
+/*
+ * Both have reported the same unit attention. LIO then forgets all others that wait for the nexus,
+ * where SAM-5 5.14 has each of them reported: a departure of its own, since it shows later.
+ */
+static void forget_attentions(unsigned nexus)
+{
+    const struct step step = {.nexus = nexus};
+    static struct answer answer;
+
+    if (unit.nexus[nexus].attentions == 0)
+        return;
+    target_step(&step, &answer);
+    if (answer.status != SPC_STATUS_GOOD)
+        fatal("a second unit attention", &answer);
+    unit.nexus[nexus].attentions = 0;
+    cleared++;
+}
+
+static enum outcome execute(const struct step *step)
+{
+    struct comparison comparison = {
+        .nexuses = &nexuses,
+        .step = step,
+        .before = &before,
+        .after = &unit,
+        .target = &target_answer,
+        .unit = &unit_answer,
+        .namesake = namesake[step->nexus],
+        .same_state = true,
+    };
+    bool is_out = step->cdb[0] == SPC_PERSISTENT_RESERVE_OUT;
+    bool target_good, unit_good;
+    size_t departure;
+
+    before = unit;
+    target_step(step, &target_answer);
+    unit_execute(step, &unit_answer);
+    watch_namesakes();
+    normalise(step, &target_answer);
+    normalise(step, &unit_answer);
+    target_good = target_answer.status == SPC_STATUS_GOOD;
+    unit_good = unit_answer.status == SPC_STATUS_GOOD;
+    if (is_out) {
+        total[step->cdb[1] & 0x1f]++;
+        good[step->cdb[1] & 0x1f] += target_good && unit_good;
+    }
+    if (same_answer(&target_answer, &unit_answer)) {
+        if (unit_answer.sense.key == SPC_SENSE_UNIT_ATTENTION)
+            forget_attentions(step->nexus);
+        if (!is_out || !target_good || same_state(step->nexus))
+            return OUTCOME_SAME;
+        comparison.same_state = false;
+    }
+    departure = departure_find(&comparison);
+    if (departure == n_departures)
+        return OUTCOME_DIFFERENT;
+    departed[departure]++;
+    if (departures[departure].generation) {
+        unit.generation = load_be32(target_answer.data);
+        return same_state(step->nexus) ? OUTCOME_DEPARTURE : OUTCOME_DIFFERENT;
+    }
+    /* A unit attention that only one of them reported waits on the other side. */
+    if (is_out ? target_good || unit_good : target_good != unit_good)
+        return OUTCOME_RESET;
+    if (target_answer.sense.key == SPC_SENSE_UNIT_ATTENTION ||
+        unit_answer.sense.key == SPC_SENSE_UNIT_ATTENTION)
+        return OUTCOME_RESET;
+    return OUTCOME_DEPARTURE;
+}
+
+/* -- what there is to see */
+
+static void print_answer(const char *who, const struct answer *answer)
+{
+    const char *status = spc_status_name(answer->status);
+    char text[SENSE_TEXT_SIZE];
+
+    printf("#   %s: %s", who, status ? status : "unknown status");
+    if (answer->status == SPC_STATUS_CHECK_CONDITION) {
+        sense_describe(text, sizeof(text), answer->sense);
+        printf(", %s", text);
+    }
+    for (size_t i = 0; i < answer->length && i < 400; i++)
+        printf("%s%02x", i % 8 ? "" : " ", answer->data[i]);
+    printf("\n");
+}
+
+static void print_step(const struct step *step)
+{
+    const char *name = NULL;
+    uint8_t service_action = step->cdb[1] & 0x1f;
+
+    if (step->cdb[0] == SPC_PERSISTENT_RESERVE_OUT)
+        name = spc_prout_name(service_action);
+    else if (step->cdb[0] == SPC_PERSISTENT_RESERVE_IN)
+        name = spc_prin_name(service_action);
+    else
+        name = step->cdb[0] == SBC_READ_10    ? "READ"
+               : step->cdb[0] == SBC_WRITE_10 ? "WRITE"
+                                              : "TEST UNIT READY";
+    printf("#   nexus %u %s:", step->nexus, name ? name : "unknown service action");
+    for (size_t i = 0; i < CDB_SIZE; i++)
+        printf(" %02x", step->cdb[i]);
+    for (uint32_t i = 0; i < step->list_length; i++)
+        printf("%s%02x", i % 8 ? "" : " ", step->list[i]);
+    printf("\n");
+}
+
+/* Whether the first `count` of these still end in an unexplained difference; at which of them. */
+static bool replay(const struct step *sequence, size_t count, size_t *ret_last)
+{
+    reset();
+    for (size_t i = 0; i < count; i++) {
+        enum outcome outcome = execute(&sequence[i]);
+
+        if (outcome == OUTCOME_DIFFERENT) {
+            *ret_last = i;
+            return true;
+        }
+        if (outcome == OUTCOME_RESET)
+            reset();
+    }
+    return false;
+}
+
+/* Leave out as much as can be: halves first, then less and less. */
+static void minimise(void)
+{
+    static struct step shorter[SEQUENCE_MAX];
+    size_t count = n_steps, last;
+    unsigned replays = 0;
+
+    for (size_t chunk = count / 2; chunk > 0; chunk /= 2) {
+        for (size_t at = 0; at + chunk < count && replays < REPLAYS_MAX;) {
+            memcpy(shorter, steps, at * sizeof(*steps));
+            memcpy(shorter + at, steps + at + chunk, (count - at - chunk) * sizeof(*steps));
+            replays++;
+            if (replay(shorter, count - chunk, &last)) {
+                count = last + 1;
+                memcpy(steps, shorter, count * sizeof(*steps));
+            } else {
+                at += chunk;
+            }
+        }
+    }
+    if (!replay(steps, count, &last)) {
+        printf("# the same commands again do not differ\n");
+        return;
+    }
+    printf("# %zu commands are enough:\n", count);
+    for (size_t i = 0; i < count; i++)
+        print_step(&steps[i]);
+    print_answer("target", &target_answer);
+    print_answer("LU    ", &unit_answer);
+}
+
+static bool run(uint64_t seed, uint64_t length)
+{
+    struct dice dice = {.state = seed};
+
+    reset();
+    for (uint64_t number = 0; number < length; number++) {
+        struct step *step = &steps[n_steps++];
+        enum outcome outcome;
+
+        generate_step(&dice, &nexuses, &unit, step);
+        outcome = execute(step);
+        if (outcome == OUTCOME_DIFFERENT) {
+            printf("# seed %" PRIu64 ", step %" PRIu64 ": the answers differ\n", seed, number);
+            print_step(step);
+            print_answer("target", &target_answer);
+            print_answer("LU    ", &unit_answer);
+            fflush(stdout);
+            minimise();
+            return false;
+        }
+        if (outcome == OUTCOME_RESET || n_steps == SEQUENCE_MAX)
+            reset();
+    }
+    return true;
+}
+
+static void print_counts(uint64_t length)
+{
+    printf("# %" PRIu64 " steps, %lu resets\n", length, resets);
+    for (uint8_t i = 0; i < 8; i++)
+        printf("# %s: %lu of %lu succeeded\n", spc_prout_name(i), good[i], total[i]);
+    printf("# %lu times: unit attentions are forgotten with the first one reported "
+           "(SAM-5 5.14, Unit attention conditions)\n",
+           cleared);
+    for (size_t i = 0; i < n_departures; i++)
+        printf("# %lu times: %s (%s)\n", departed[i], departures[i].text, departures[i].clause);
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t seed, length;
+    bool same;
+
+    if (argc < 4 || argc - 3 > NEXUS_MAX || !parse_number(argv[1], UINT64_MAX, &seed) ||
+        !parse_number(argv[2], STEPS_MAX, &length)) {
+        fprintf(stderr, "usage: %s SEED STEPS /dev/sgN...\n", argv[0]);
+        return EXIT_FAILURE;
+    }
+    for (int i = 3; i < argc; i++) {
+        struct nexus *nexus = &nexuses.nexus[nexuses.count++];
+
+        nexus->path = argv[i];
+        nexus->fd = open(argv[i], O_RDWR | O_NONBLOCK | O_CLOEXEC);
+        if (nexus->fd < 0) {
+            fprintf(stderr, "%s: %s\n", argv[i], strerror(errno));
+            return EXIT_FAILURE;
+        }
+    }
+    learn();
+    same = run(seed, length);
+    if (same)
+        print_counts(length);
+    return same ? EXIT_SUCCESS : EXIT_FAILURE;
+}
