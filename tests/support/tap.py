@@ -218,7 +218,7 @@ def run(tests: Sequence[Test], make_context: Callable[[Test], Context], peer: bo
             context, failure = None, None
             try:
                 context = make_context(one)
-            except AssertionError as error:
+            except (AssertionError, OSError) as error:
                 failure = f"no test was possible: {error}"
             if context:
                 failure = _run_one(one, context)
