@@ -82,7 +82,7 @@ class Lab:
         for disk in self._disks:
             disk.release()
             disk.close()
-        shutil.rmtree(self.directory)
+        shutil.rmtree(self.directory, ignore_errors=True)
 
     def make_directory(self) -> str:
         self._count += 1
@@ -154,6 +154,10 @@ class Context(tap.Context):
         self.programs: List[Program] = []
         self._shared: Optional[Helper] = None
         lab.reset()
+
+    def needs_root(self) -> None:
+        if os.geteuid() != 0:
+            raise tap.Skip("only root can do or see that")
 
     # -- devices
 

@@ -26,11 +26,6 @@ BLOCKED = sum(1 << number - 1 for number in (
     signal.SIGCHLD, signal.SIGWINCH, signal.SIGCONT, signal.SIGTSTP))
 
 
-def needs_root():
-    if os.geteuid() != 0:
-        raise Skip("only root can change what a process may do")
-
-
 def busy(t, helper, count=5):
     """With commands in the device there are threads of every age."""
     t.disk.hold()
@@ -65,7 +60,7 @@ def unsandboxed(t):
 @test
 @differs("the peer leaves a thread with all of root's", failure="capabilities")
 def root(t):
-    needs_root()
+    t.needs_root()
     unsandboxed(t)
     threads = busy(t, t.start())
     locked_up(t, threads)
@@ -79,7 +74,7 @@ def root(t):
        ("group", ["-g", "54321"], 0, 54321))
 @differs("the peer leaves a thread with all of root's", failure="capabilities")
 def changed_ids(t, options, uid, gid):
-    needs_root()
+    t.needs_root()
     unsandboxed(t)
     helper = t.start(*options, before_exec=lambda: os.setgroups([1, 2, 3]))
     threads = busy(t, helper)
@@ -93,7 +88,7 @@ def changed_ids(t, options, uid, gid):
 
 def ordinary(t, *capabilities, uid=54321):
     """Arguments for start(): run as an ordinary user with these ambient capabilities only."""
-    needs_root()
+    t.needs_root()
     directory = t.directory()
     os.chown(directory, uid, uid)
     caps = ",".join(["-all", *("+" + name for name in capabilities)])
@@ -142,7 +137,7 @@ def ids_that_cannot_be_changed(t, options):
 @ours("in the peer this goes with its other privileges")
 def not_dumpable(t):
     """Another process of the same user, with the same capability, may not look into it."""
-    needs_root()
+    t.needs_root()
     helper = t.start()
     same = ["setpriv", "--bounding-set=-all,+sys_rawio", "--inh-caps=-all", "--"]
     with subprocess.Popen([*same, "sleep", "1000"]) as control:
@@ -167,7 +162,7 @@ def not_dumpable(t):
 @ours("the peer has no keeper")
 def keeper(t, options, uid):
     """The starter's user, and no capability but those of the multipath worker."""
-    needs_root()
+    t.needs_root()
     helper = t.start(*options)
     most = capability_mask("sys_rawio", "sys_admin")
     threads = procfs.threads(t.keeper_of(helper))
@@ -193,7 +188,7 @@ def keeper_of_an_ordinary_user(t):
 @ours("the peer has no keeper")
 def socket_in_a_directory_of_another_user(t):
     """As libvirt's: root needs no right but being root to make the socket there, or remove it."""
-    needs_root()
+    t.needs_root()
     directory = t.directory()
     os.chown(directory, NOBODY.pw_uid, NOBODY.pw_gid)
     os.chmod(directory, 0o700)

@@ -392,6 +392,7 @@ def removal_that_fails_is_logged(t):
     helper = t.start(socket_path=os.path.join(directory, "socket"))
     t.keeper_of(helper)  # has by now decided what it needs to write there
     os.chmod(directory, 0o555)
+    t.cleanup.callback(os.chmod, directory, 0o755)
     helper.signal(signal.SIGTERM)
     ends(t, helper, 1)
     t.check(os.path.lexists(helper.socket_path), "it was removed after all: a poor test")

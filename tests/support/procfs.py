@@ -4,6 +4,8 @@ import os
 import time
 from typing import Dict, List, NamedTuple, Optional
 
+from .tap import Skip
+
 CAPABILITIES = {
     "chown": 0, "dac_override": 1, "kill": 5, "setgid": 6, "setuid": 7, "sys_rawio": 17,
     "sys_admin": 21,
@@ -58,7 +60,11 @@ def thread_count(pid: int) -> int:
 def fds(pid: int) -> Dict[int, str]:
     """Number and target of each open fd."""
     found = {}
-    for name in os.listdir(f"/proc/{pid}/fd"):
+    try:
+        names = os.listdir(f"/proc/{pid}/fd")
+    except PermissionError:
+        raise Skip("the fds of a process that is not dumpable are for root to see") from None
+    for name in names:
         try:
             found[int(name)] = os.readlink(f"/proc/{pid}/fd/{name}")
         except FileNotFoundError:
@@ -111,13 +117,17 @@ def cpu_seconds(pid: int) -> float:
 def private_kb(pid: int, without: str = "") -> int:
     """Private dirty memory in kB, leaving out mappings of the file without."""
     total, counts = 0, True
-    with open(f"/proc/{pid}/smaps", encoding="ascii", errors="replace") as file:
-        for line in file:
-            word = line.split()
-            if not word[0].endswith(":"):
-                counts = not without or not line.rstrip().endswith(without)
-            elif word[0] == "Private_Dirty:" and counts:
-                total += int(word[1])
+    try:
+        with open(f"/proc/{pid}/smaps", encoding="ascii", errors="replace") as file:
+            lines = file.readlines()
+    except PermissionError:
+        raise Skip("the memory of a process that is not dumpable is for root to see") from None
+    for line in lines:
+        word = line.split()
+        if not word[0].endswith(":"):
+            counts = not without or not line.rstrip().endswith(without)
+        elif word[0] == "Private_Dirty:" and counts:
+            total += int(word[1])
     return total
 
 
