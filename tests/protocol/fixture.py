@@ -2,20 +2,28 @@
 """What the tests of this suite are given: devices, helpers, connections, exact comparison."""
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from typing import Callable, List, Optional, Sequence
+from typing import Callable, List, Optional, Sequence, Tuple
 
 from support import loop, procfs, scaled, scsi, standin, tap
 from support.client import Connection, Reply
-from support.process import Helper, Program, adopt_orphans
+from support.process import Helper, Program, adopt_orphans, kill_and_reap
 
 PEER = "/usr/bin/qemu-pr-helper"
 
 #: What a device answers unless a test scripts something else.
 DEFAULT_DATA = scsi.read_keys_data(0x1122334455667788)
+
+
+def umask(value: int) -> Callable[[], None]:
+    """For start(before_exec=...)."""
+    def before_exec() -> None:
+        os.umask(value)
+    return before_exec
 
 
 class Disk:
@@ -214,6 +222,42 @@ class Context(tap.Context):
         self.cleanup.callback(helper.close)
         wait = ready and arguments.get("socket_path") != ""  # else it is elsewhere: Helper.at()
         return helper.wait_ready() if wait else helper
+
+    def fails(self, *options: str, message: str, **arguments) -> Program:
+        """Started with these options it ends with code 1, a line on standard error that matches,
+        and no socket."""
+        socket_path = os.path.join(self.directory(), "socket")
+        program = self.run("-k", socket_path, *options, **arguments)
+        self.equal(program.process.returncode, 1, "exit code")
+        self.matches(message, program.log(), "standard error")
+        self.equal(program.output(), "", "standard output")
+        self.soon("no socket left behind", lambda: not os.path.lexists(socket_path), 1)
+        return program
+
+    def daemon(self, *options: str, pidfile: str, socket_path: str,
+               **arguments) -> Tuple[Program, int]:
+        """Start with -d: the parent, which has ended, and the pid of the process that stays."""
+        program = self.run("-d", *options, "-k", socket_path, *self.lab.helper_arguments,
+                           **arguments)
+        if program.process.returncode != 0:
+            return program, 0
+        with open(pidfile, encoding="ascii") as file:
+            pid = int(file.read())
+        self.cleanup.callback(kill_and_reap, pid)
+        return program, pid
+
+    def works(self, helper: Helper) -> None:
+        """One command, answered byte for byte."""
+        fd = self.disk.open()
+        try:
+            self.ask(scsi.pr_in(16), fd, Reply(scsi.GOOD, 16, scsi.NO_SENSE, DEFAULT_DATA),
+                     helper=helper)
+        finally:
+            os.close(fd)
+
+    def stop(self, helper: Helper) -> None:
+        helper.signal(signal.SIGTERM)
+        self.equal(helper.wait_exit(5), 0, "exit code")
 
     def keeper_of(self, helper: Helper) -> int:
         """The pid of the helper's keeper. It starts beside the helper, which does not wait for it;

@@ -9,14 +9,13 @@ import struct
 from typing import Optional
 
 LOOP_SET_FD = 0x4C00
-LOOP_CLR_FD = 0x4C01
 LOOP_SET_STATUS64 = 0x4C04
 LOOP_CTL_GET_FREE = 0x4C82
 LO_FLAGS_AUTOCLEAR = 4
 LO_FLAGS_PARTSCAN = 8
-#: struct loop_info64 up to its flags, and its size.
-INFO_HEAD = "<QQQQQIIII"
+#: struct loop_info64: its size, and where its flags are.
 INFO_SIZE = 232
+INFO_FLAGS = 52
 
 BLKPG = 0x1269
 BLKPG_ADD_PARTITION = 1
@@ -67,7 +66,7 @@ class Loop:
             raise Unavailable(f"no loop device to be had: {error}") from error
         info = bytearray(INFO_SIZE)
         # With the second flag partitions go with the device, should we be killed.
-        struct.pack_into("<I", info, 52, LO_FLAGS_AUTOCLEAR | LO_FLAGS_PARTSCAN)
+        struct.pack_into("<I", info, INFO_FLAGS, LO_FLAGS_AUTOCLEAR | LO_FLAGS_PARTSCAN)
         fcntl.ioctl(self._keep, LOOP_SET_STATUS64, bytes(info))
 
     def open(self, flags: int = os.O_RDWR) -> int:
