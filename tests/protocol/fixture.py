@@ -167,6 +167,11 @@ class Context(tap.Context):
         if os.geteuid() != 0:
             raise tap.Skip("only root can do or see that")
 
+    def needs_option(self, option: str) -> None:
+        """Some options of the plan are not there yet; their tests wait for them."""
+        if f"--{option}" not in self.run("--help").output():
+            raise tap.Skip(f"this version has no --{option}")
+
     # -- devices
 
     @property

@@ -202,6 +202,7 @@ def zero_is_no_limit_but_nonsense(t, option):
 @ours(NO_OPTION)
 def bad_value(t, option):
     name, _, value = option.partition("=")
+    t.needs_option(name[2:])
     t.fails(option, message=rf"^qemu-pr-helper: .*{name}.*{re.escape(value)}")
 
 

@@ -9,7 +9,7 @@ import stat
 
 from support import procfs, scaled, scsi
 from support.client import Connection, check_condition, reply
-from support.tap import cases, differs, ours, row_differs, test
+from support.tap import Skip, cases, differs, ours, row_differs, test
 
 from protocol.fixture import DEFAULT_DATA
 
@@ -184,7 +184,6 @@ def trace_help(t, word):
     program = t.run("-T", word)
     t.equal(program.process.returncode, 0, "exit code")
     t.equal(program.log(), "", "standard error")
-    t.check(len(program.output().split()) >= 8, f"events: {program.output()!r}")
     for line in program.output().splitlines():
         t.matches(r"^[a-z][a-z0-9_]*$", line, "an event's name")
 
@@ -205,7 +204,10 @@ def unknown_trace_pattern_is_fine(t):
 
 
 def events(t):
-    return t.run("-T", "help").output().split()
+    names = t.run("-T", "help").output().split()
+    if not names:
+        raise Skip("this version has no trace event")
+    return names
 
 
 def trace_lines(text, names):
@@ -216,10 +218,10 @@ def trace_lines(text, names):
 @test
 @ours("the peer has no event of its own")
 def trace_of_everything(t):
+    names = events(t)
     helper = t.start("-T", "*")
     t.works(helper)
     t.stop(helper)
-    names = events(t)
     lines = trace_lines(helper.log(), names)
     seen = {name for name in names if trace_lines(helper.log(), [name])}
     t.check(len(seen) >= 5, f"one command is seen in {sorted(seen)} only")
@@ -231,12 +233,13 @@ def trace_of_everything(t):
 @test
 @ours("the peer has no event of its own")
 def trace_to_a_file(t):
+    names = events(t)
     directory = t.directory()
     helper = t.start("-T", f"*,file={directory}/no", "-T", f"file={directory}/trace-%d")
     t.works(helper)
     t.stop(helper)
     with open(f"{directory}/trace-{helper.pid}", encoding="utf-8") as file:
-        t.check(trace_lines(file.read(), events(t)), "nothing in the trace file")
+        t.check(trace_lines(file.read(), names), "nothing in the trace file")
     t.equal(helper.log(), "", "standard error")
 
 
@@ -295,6 +298,7 @@ def read_status(path):
 @test
 @ours(NO_OPTION)
 def status_socket(t):
+    t.needs_option("status-socket")
     path = os.path.join(t.directory(), "status")
     helper = t.start(f"--status-socket={path}", "--status-mode=0640")
     t.eventually("status socket", lambda: os.path.exists(path), helper=helper)
@@ -311,6 +315,7 @@ def status_socket(t):
 @test
 @ours(NO_OPTION)
 def status_socket_with_pid_in_its_name(t):
+    t.needs_option("status-socket")
     directory = t.directory()
     helper = t.start(f"--status-socket={directory}/status-%d")
     path = f"{directory}/status-{helper.pid}"
@@ -321,6 +326,7 @@ def status_socket_with_pid_in_its_name(t):
 @test
 @ours(NO_OPTION)
 def status_is_told_while_commands_hang(t):
+    t.needs_option("status-socket")
     path = os.path.join(t.directory(), "status")
     helper = t.start(f"--status-socket={path}")
     t.disk.hold()
@@ -336,6 +342,7 @@ def status_is_told_while_commands_hang(t):
 @ours(NO_OPTION)
 def status_client_that_never_reads(t):
     """Nobody waits for it."""
+    t.needs_option("status-socket")
     path = os.path.join(t.directory(), "status")
     helper = t.start(f"--status-socket={path}")
     idle = []

@@ -309,6 +309,8 @@ def started_as_by_libvirt(t):
     t.eventually("the socket file", lambda: os.path.exists(path), helper=helper)
     os.chown(path, NOBODY.pw_uid, NOBODY.pw_gid)
     os.close(read_end)
+    if t.peer:
+        helper.wait_ready()  # its socket is there before it listens
     with socket.socket(socket.AF_UNIX) as probe:
         probe.connect(path)  # QEMU does not try twice
     t.works(helper)
