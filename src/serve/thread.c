@@ -10,9 +10,10 @@
 #include <unistd.h>
 
 /* 8 kB of data, a few kB of control message and log line, and what the C library wants to have for
- * itself and its printf. Sanitizers put red zones around all of it. */
+ * itself and its printf. Sanitizers put red zones around all of it, and the thread sanitizer puts
+ * most of a megabyte of its own on top. */
 #ifdef SANITIZED
-#define THREAD_STACK_SIZE (512 * 1024)
+#define THREAD_STACK_SIZE (2 * 1024 * 1024)
 #else
 #define THREAD_STACK_SIZE (96 * 1024)
 #endif
