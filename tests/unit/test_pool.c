@@ -19,7 +19,10 @@ static void test_starts_no_thread_by_itself(void **state)
     assert_uint_equal(count_fds(), before);
 }
 
-/* What cannot block is done by one thread; who may block takes care that there are two. */
+/*
+ * What cannot block is done by one thread; who may block takes care that there are two. A third one
+ * comes if the next event is faster than the thread that served the last one is back; not a fourth.
+ */
 static void test_one_client(void **state)
 {
     (void)state;
@@ -31,9 +34,9 @@ static void test_one_client(void **state)
     for (int i = 0; i < 500; i++) {
         do_now(0, ASK);
         assert_true(jobs[0].answer);
-        assert_true(creations <= 2);
+        assert_true(creations <= 3);
     }
-    assert_uint_equal(creations, 2);
+    assert_true(creations >= 2);
     end();
 }
 
