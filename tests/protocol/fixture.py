@@ -90,6 +90,8 @@ class Lab:
         for disk in self._disks:
             disk.release()
             disk.close()
+        for pid in procfs.children(os.getpid()):
+            kill_and_reap(pid)  # orphans that a failed test has left to us
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def make_directory(self) -> str:
