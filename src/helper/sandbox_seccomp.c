@@ -34,7 +34,7 @@ static const char *const sandbox_allowed[] = {
     "write",                            /* eventfd; also base/log to standard error */
     "close",                            /* conns_serve, pool_close; everything */
     /* serve/thread, and what pthread_create and a thread's end call in the C library */
-    "mprotect", "munmap", "madvise", "brk",
+    "munmap", "madvise", "brk",
     "rt_sigaction", "rt_sigprocmask",   /* pthread_create: the first one installs a handler */
     "rseq", "set_robust_list", "gettid",
     "exit", "exit_group",
@@ -111,6 +111,9 @@ static int sandbox_add_conditional(scmp_filter_ctx filter)
     /* Stacks, malloc: memory that holds no code. */
     if (r == 0)
         r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
+                             SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+    if (r == 0) /* thread_new: the guard page */
+        r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
                              SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
     if (r == 0 && seccomp_syscall_resolve_name("mmap2") >= 0)
         r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap2), 1,

@@ -169,6 +169,8 @@ static enum conn_next conn_send_rest(struct conns *conns, struct conn *conn, int
     free(conn->buffer);
     conn->buffer = NULL;
     conn_await_request(conn);
+    if (atomic_load(&conns->stopping))
+        shutdown(sock, SHUT_RD); /* the reply may be older than the stop */
     return CONN_GO_ON;
 }
 

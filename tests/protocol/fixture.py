@@ -85,6 +85,11 @@ class Lab:
             code = file.read()
         return b"__asan_init" in code or b"__tsan_init" in code
 
+    def thread_sanitized(self) -> bool:
+        """Whether each process of the helper has a thread of the sanitizer's beside its own."""
+        with open(self.binary, "rb") as file:
+            return b"__tsan_init" in file.read()
+
     def close(self) -> None:
         self.discard_shared()
         for disk in self._disks:

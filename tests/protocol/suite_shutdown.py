@@ -142,6 +142,39 @@ def client_that_takes_no_reply(t):
 
 
 @test
+@ours("the peer drops what is queued")
+def client_that_takes_its_reply_after_the_stop(t):
+    """It is let go as soon as it has everything, and not only at the stop time-out."""
+    helper = t.start("--stop-timeout=30")
+    t.disk.answer(bytes(8192))
+    disk = t.own(t.disk.open())
+
+    def executed(count):
+        deadline = time.monotonic() + scaled(0.3)
+        while len(t.lab.control.calls()) < count and time.monotonic() < deadline:
+            time.sleep(0.001)
+        return len(t.lab.control.calls()) >= count
+
+    with t.connect(helper) as probe:  # how many replies until one does not fit any more?
+        fit = 0
+        while fit < 500 and executed(fit):
+            fit += 1
+            probe.send(scsi.pr_in(8192), [disk])
+    t.check(1 < fit < 500, f"{fit} replies without a reader")
+    before = len(t.lab.control.calls())
+    client = t.connect(helper)
+    for number in range(1, fit):  # the last one was not executed
+        client.send(scsi.pr_in(8192), [disk])
+        t.check(executed(before + number), f"command {number} is not executed")
+    helper.signal(signal.SIGTERM)
+    unpublished(t, helper)
+    time.sleep(0.2)  # beyond the moment's grace, of which nothing can be seen from outside
+    for _ in range(1, fit):
+        t.replied(client, reply(payload=bytes(8192)))
+    ends(t, helper, 5)
+
+
+@test
 @ours("the peer has no --stop-timeout")
 def hung_command_is_waited_for_until_stop_timeout(t):
     helper = t.start("--stop-timeout=1", "-f", os.path.join(t.directory(), "pid"))
