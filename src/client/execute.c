@@ -34,20 +34,12 @@ struct incoming {
     size_t received; /* bytes, of both */
 };
 
-/* Nothing may have come since the last answer. A helper that has gone is seen here as well. */
+/* Nothing may have come since the last answer. That a helper has gone is told when we send. */
 static int check_silence(int sock)
 {
     uint8_t byte;
-    ssize_t n;
 
-    do
-        n = recv(sock, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    while (n < 0 && errno == EINTR);
-    if (n > 0)
-        return PRHELPER_UNEXPECTED;
-    if (n == 0 || errno == ECONNRESET)
-        return PRHELPER_CLOSED;
-    return errno == EAGAIN ? 0 : -errno;
+    return recv(sock, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0 ? PRHELPER_UNEXPECTED : 0;
 }
 
 /* Receive up to `wanted` bytes in all, and more if they are there already. */

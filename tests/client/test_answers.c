@@ -679,6 +679,33 @@ static void test_timeout_while_sending(void **state)
     fake_end(fake, NULL, NULL);
 }
 
+/* Not a byte could leave; still, the time-out is over, and with it the connection. */
+static void test_timeout_before_sending(void **state)
+{
+    const struct fake_step steps[] = {
+        GREETING,
+        {FAKE_WAIT, NULL, 1},
+        {FAKE_END, NULL, 0},
+    };
+    struct prhelper_result result;
+    struct prhelper *helper;
+    struct fake *fake;
+    int sock;
+
+    fake = fake_start(steps, &sock);
+    helper = adopt(sock);
+    while (send(sock, parameters, sizeof(parameters), MSG_DONTWAIT) > 0)
+        continue;
+    assert_int_equal(errno, EAGAIN);
+    prhelper_set_timeout(helper, SOON_MS);
+    assert_int_equal(prin(helper, &result), -ETIMEDOUT);
+    assert_no_answer(&result, false);
+    assert_dead(helper);
+    prhelper_close(helper);
+    fake_count();
+    fake_end(fake, NULL, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -697,6 +724,7 @@ int main(void)
         cmocka_unit_test(test_fds_from_the_helper),
         cmocka_unit_test(test_small_socket_buffer),
         cmocka_unit_test(test_timeout_while_sending),
+        cmocka_unit_test(test_timeout_before_sending),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -180,11 +180,13 @@ static void test_cleanup(void **state)
 /* Nothing of these can be put into bytes, so nothing reaches the executor. */
 static void test_bad_arguments(void **state)
 {
-    struct prhelper_transportid none = {0}, cut, many[40];
+    struct prhelper_transportid none = {0}, cut, longer, many[40];
     struct prhelper_result *r = &result;
 
     assert_int_equal(prhelper_transportid_parse("iqn.a,i,0x1", &cut), 0);
+    longer = cut;
     cut.size -= 4;
+    longer.size += 4;
     for (unsigned i = 0; i < 40; i++) {
         many[i] = (struct prhelper_transportid){.size = 256};
         memcpy(many[i].bytes, "\x05\x00\x00\xfc", 4);
@@ -200,6 +202,8 @@ static void test_bad_arguments(void **state)
     assert_int_equal(prhelper_register_move(helper, DEVICE, KEY, NEW_KEY, 0, 0, 1, &none, r),
                      PRHELPER_BAD_ARGUMENT);
     assert_int_equal(prhelper_register_ports(helper, DEVICE, KEY, NEW_KEY, 0, &cut, 1, r),
+                     PRHELPER_BAD_ARGUMENT);
+    assert_int_equal(prhelper_register_ports(helper, DEVICE, KEY, NEW_KEY, 0, &longer, 1, r),
                      PRHELPER_BAD_ARGUMENT);
     /* 31 of the longest fit, 32 do not; nor would the sum of too many be computed. */
     assert_int_equal(prhelper_register_ports(helper, DEVICE, KEY, NEW_KEY, 0, many, 32, r),
@@ -231,6 +235,15 @@ static void test_executor_is_judged(void **state)
     assert_int_equal(prhelper_read_keys(helper, DEVICE, &result), 0);
     assert_uint_equal(result.status, PRHELPER_RESERVATION_CONFLICT);
     assert_uint_equal(result.sense[0], 0);
+
+    /* What lies behind the size that it gives is none of the caller's business. */
+    seen.result.status = PRHELPER_GOOD;
+    seen.result.size = 2;
+    memset(seen.result.data, 0xee, sizeof(seen.result.data));
+    assert_int_equal(prhelper_read_keys(helper, DEVICE, &result), 0);
+    assert_uint_equal(result.data[1], 0xee);
+    assert_uint_equal(result.data[2], 0);
+    assert_uint_equal(result.data[PRHELPER_DATA_MAX - 1], 0);
 
     /* Its errors come through, with nothing of an answer, but what it knows of the outcome. */
     seen.r = -EIO;

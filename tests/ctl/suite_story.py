@@ -2,6 +2,7 @@
 """Two simulated hosts and a LUN: every command does what it says, and says what it did."""
 import os
 
+from support.client import reply
 from support.tap import cases, test
 
 from ctl.fixture import CHECK, CONFLICT, GOOD
@@ -220,6 +221,26 @@ def others_registered(t, form):
              for one in hosts.a("full-status", "-j").json["registrations"]]
     t.equal([key for key, _ in found], ["0x7", "0x7"], "keys")
     t.check(("0x7", other) in found, f"host b is not among {found}")
+
+
+SAS = "06000000" "5000c500a1b2c3d4" + 24 * "0"
+FC = "00000000" "00000000" "10000000c9f3a571" + 16 * "0"
+
+
+@cases(*((form, form, wanted) for form, wanted in (
+    ("sas:5000c500a1b2c3d4", SAS), ("sas,5000c500a1b2c3d4", SAS), ("SAS,5000C500A1B2C3D4", SAS),
+    ("6,0,0,0,50,0,c5,0,a1,b2,c3,d4", SAS), ("6 0 0 0 50 0 c5 0 a1 b2 c3 d4", SAS),
+    ("fc:10000000c9f3a571", FC), ("fcp,10000000C9F3A571", FC),
+    ("srp,000102030405060708090a0b0c0d0e0f",
+     "04000000" "00000000" "000102030405060708090a0b0c0d0e0f"),
+    ("iqn.a,i,0x1", "45000014" + b"iqn.a,i,0x1".hex() + 18 * "0"),
+    ("9,8,7,6,5,4,3,2,1", "090807060504030201" + 30 * "0"))))
+def transport_id(t, form, wanted):
+    """Our notation and that of sg_persist."""
+    fake = t.fake(reply().encode())
+    t.expect(t.ctl("register", "-S", "1", "-X", form, "-k", fake.path, t.make_lun()), GOOD)
+    _, parameters = fake.requests[0]
+    t.equal(parameters[20:].hex(), "08000000" "00000018" + wanted, "behind the keys")
 
 
 @test
