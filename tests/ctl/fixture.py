@@ -14,7 +14,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from simulator.fixture import Simulator
 from support import loop, scaled, scsi, standin, tap
-from support.process import Helper, Program, adopt_orphans, environment
+from support.process import Helper, adopt_orphans, environment
 
 GOOD, INTERNAL, USAGE, DEVICE, HELPER, UNKNOWN, REFUSED, CONFLICT, CHECK, OTHER, DATA = range(11)
 

@@ -115,8 +115,8 @@ def bad_target_port(t, value):
 @cases("", "sas:1", "sas,1", "nothing", "6,0,zz", "iqn.x,i,0x", "1,2,300",
        ("too many bytes", "0," * 257))
 def bad_transport_id(t, value):
-    wrong(t, f"register: --transport-id={value[:100]}: not a TransportID", "register", "-S", "1", "-X",
-          value, "/dev/null")
+    wrong(t, f"register: --transport-id={value[:100]}: not a TransportID", "register", "-S", "1",
+          "-X", value, "/dev/null")
 
 
 @test
@@ -156,7 +156,8 @@ def option_of_another_command(t, *argv):
 
 @test
 def socket_and_direct(t):
-    wrong(t, "keys: --socket and --direct exclude each other", "keys", "-D", "-k", "/x", "/dev/null")
+    wrong(t, "keys: --socket and --direct exclude each other", "keys", "-D", "-k", "/x",
+          "/dev/null")
 
 
 @test

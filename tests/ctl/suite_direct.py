@@ -127,7 +127,8 @@ def partition(t):
     t.equal(t.lab.disk().calls(), [], "on the device")
     # Reading is tried. The stand-in does not answer for partitions, so it is the kernel that does.
     result = t.expect(direct(t, "keys", device=path), REFUSED, "")
-    t.matches(r"keys: SG_IO: (Inappropriate ioctl for device|Invalid argument)$", result.err, "reading")
+    t.matches(r"keys: SG_IO: (Inappropriate ioctl for device|Invalid argument)$", result.err,
+              "reading")
 
 
 @test

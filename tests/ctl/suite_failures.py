@@ -9,7 +9,8 @@ from support import scsi
 from support.client import check_condition, reply
 from support.tap import Skip, cases, test
 
-from ctl.fixture import (CHECK, CONFLICT, DATA, DEVICE, GOOD, HELPER, NOBODY, OTHER, REFUSED, UNKNOWN)
+from ctl.fixture import (CHECK, CONFLICT, DATA, DEVICE, GOOD, HELPER, NOBODY, OTHER, REFUSED,
+                         UNKNOWN)
 
 
 def said(t, result, status, *lines):
@@ -37,8 +38,8 @@ def device_not_writable(t):
     os.chmod(lun, 0o644)
     said(t, t.ctl("clear", *t.host("a"), "-K", "1", lun, user=NOBODY), DEVICE,
          f"qemu-pr-ctl: {lun}: clear: cannot open it for reading and writing: Permission denied",
-         f"  This user may not open it so: see 'ls -l {lun}'. The helper needs no more rights of its "
-         "clients than this one.")
+         f"  This user may not open it so: see 'ls -l {lun}'. The helper needs no more rights of "
+         "its clients than this one.")
 
 
 @test
@@ -73,8 +74,8 @@ def fifo_does_not_wait(t):
 @test
 def no_scsi_device(t):
     said(t, t.ctl("keys", *t.host("a"), "/dev/null"), REFUSED,
-         "qemu-pr-ctl: /dev/null: keys: CHECK CONDITION: ILLEGAL REQUEST, INVALID COMMAND OPERATION "
-         "CODE (5/20/00)", "  This is neither a disk nor a SCSI generic device.")
+         "qemu-pr-ctl: /dev/null: keys: CHECK CONDITION: ILLEGAL REQUEST, INVALID COMMAND "
+         "OPERATION CODE (5/20/00)", "  This is neither a disk nor a SCSI generic device.")
 
 
 # -- the helper
@@ -259,15 +260,15 @@ def sense_as_json(t):
     result = t.expect(t.ctl("clear", *t.host("a"), "-K", "1", "-j", lun), CHECK)
     t.check(result.err.startswith(f"qemu-pr-ctl: {lun}: clear: CHECK CONDITION"), result.err)
     found = result.json
-    t.check(found.pop("hint").endswith(f"\n  qemu-pr-ctl full-status {' '.join(t.host('a'))} {lun}"),
+    way = " ".join(t.host("a"))
+    t.check(found.pop("hint").endswith(f"\n  qemu-pr-ctl full-status {way} {lun}"),
             "the hint does not end with a command")
+    words = "ABORTED COMMAND, COMMAND TIMEOUT DURING PROCESSING (B/2E/02)"
     t.equal(found, {"command": "clear", "device": lun, "exit_status": CHECK, "scsi_status": 2,
                     "scsi_status_name": "CHECK CONDITION",
-                    "sense": {"key": 11, "asc": 0x2e, "ascq": 2,
-                              "text": "ABORTED COMMAND, COMMAND TIMEOUT DURING PROCESSING (B/2E/02)"},
+                    "sense": {"key": 11, "asc": 0x2e, "ascq": 2, "text": words},
                     "outcome_unknown": True,
-                    "error": "CHECK CONDITION: ABORTED COMMAND, COMMAND TIMEOUT DURING PROCESSING "
-                             "(B/2E/02)"}, "JSON")
+                    "error": f"CHECK CONDITION: {words}"}, "JSON")
 
 
 @test
@@ -368,8 +369,8 @@ def conflict_key_of_another_host(t):
     hosts = Hosts(t)
     hosts.do("b", "register", "-S", "7")
     hosts.conflict("a", "register", "-K", "7", "-S", "2", hint=[
-        "  Key 0x7 is not the one under which this host is registered on this path. Without knowing "
-        "that:", "    qemu-pr-ctl register-ignore --new-key=0x2 WAY"])
+        "  Key 0x7 is not the one under which this host is registered on this path. Without "
+        "knowing that:", "    qemu-pr-ctl register-ignore --new-key=0x2 WAY"])
     hosts.conflict("a", "reserve", "-K", "7", "-T", "1", hint=[
         "  Key 0x7 is registered, but not for this host on this path. To see who has it:",
         "    qemu-pr-ctl full-status WAY"])
