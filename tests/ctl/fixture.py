@@ -124,8 +124,9 @@ class Disk:
 class Lab:
     """What a run shares: the programs, a directory, and, made when first wanted, the rest."""
 
-    def __init__(self, build: str):
+    def __init__(self, build: str, helper_arguments: Sequence[str] = ()):
         self.build = build
+        self.helper_arguments = list(helper_arguments)
         self.ctl = os.path.join(build, "qemu-pr-ctl")
         self.simulator_binary = os.path.join(build, "qemu-pr-simulator")
         self.helper_binary = os.path.join(build, "qemu-pr-helper")
@@ -188,7 +189,8 @@ class Lab:
         """The real helper, over the stand-in."""
         if not self._helper:
             self._helper = Helper(self.helper_binary, self.make_directory(),
-                                  ["--socket-mode=0777"], env=self.control().environment())
+                                  ["--socket-mode=0777", *self.helper_arguments],
+                                  env=self.control().environment())
             self._helper.wait_ready()
         return self._helper
 
