@@ -6,7 +6,6 @@
  * else's. After anything else the connection is dead: what the next bytes belong to, nobody knows.
  */
 #include <errno.h>
-#include <limits.h>
 #include <string.h>
 #include <sys/socket.h>
 
