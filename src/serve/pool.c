@@ -87,7 +87,7 @@ int pool_init(struct pool *pool, unsigned max_threads, pool_serve_fn *serve, voi
 
 void pool_deinit(struct pool *pool)
 {
-    assert(pool->threads == 0);
+    assert(atomic_load(&pool->threads) == 0);
     for (unsigned i = 0; i < pool->n_discard; i++)
         close(pool->discard[i]);
     if (pool->stop_fd >= 0)
@@ -280,8 +280,7 @@ static void pool_leave(struct pool *pool, struct pool_thread *self)
     pthread_mutex_lock(&pool->lock);
     before = pool->left;
     pool->left = self;
-    pool->threads--;
-    burst_is_over = pool->threads == 1;
+    burst_is_over = atomic_fetch_sub(&pool->threads, 1) == 2;
     pthread_cond_broadcast(&pool->changed);
     pthread_mutex_unlock(&pool->lock);
     if (before)
@@ -327,11 +326,11 @@ static int pool_spawn(struct pool *pool, bool promised)
     int r;
 
     pthread_mutex_lock(&pool->lock);
-    if (pool->threads >= pool->max_threads || pool->stopping) {
+    if (atomic_load(&pool->threads) >= pool->max_threads || pool->stopping) {
         pthread_mutex_unlock(&pool->lock);
         return -EAGAIN;
     }
-    pool->threads++;
+    atomic_fetch_add(&pool->threads, 1);
     pthread_mutex_unlock(&pool->lock);
 
     self = (struct pool_thread *)thread_new(sizeof(*self));
@@ -349,7 +348,7 @@ static int pool_spawn(struct pool *pool, bool promised)
     }
     log_client("no further thread: %s", strerror(-r));
     pthread_mutex_lock(&pool->lock);
-    pool->threads--;
+    atomic_fetch_sub(&pool->threads, 1);
     pthread_cond_broadcast(&pool->changed);
     pthread_mutex_unlock(&pool->lock);
     return r;
@@ -406,7 +405,8 @@ void pool_close(struct pool *pool, int fd)
     while (atomic_load(&pool->n_discard) == POOL_DISCARD_MAX && !pool->stopping) {
         /* Somebody waits here already, or is idle by now, or there is nobody who could come back:
          * then it is for this thread to make room, with the other one, if any, to stand by. */
-        relieve = pool->held_up > 0 || atomic_load(&pool->idle) > 0 || pool->threads == 1;
+        relieve = pool->held_up > 0 || atomic_load(&pool->idle) > 0 ||
+                  atomic_load(&pool->threads) == 1;
         if (relieve)
             break;
         pool->held_up++;
@@ -426,7 +426,7 @@ void pool_close(struct pool *pool, int fd)
 
 bool pool_linger_begin(struct pool *pool)
 {
-    if (atomic_load(&pool->idle) == 0)
+    if (atomic_load(&pool->idle) == 0 || atomic_load(&pool->threads) >= pool->max_threads)
         return false;
     if (atomic_fetch_add(&pool->lingering, 1) < pool->max_lingering)
         return true;
@@ -456,10 +456,10 @@ bool pool_stop(struct pool *pool, int64_t deadline_ms)
     fdio_write_full(pool->stop_fd, &one, sizeof(one));
 
     pthread_mutex_lock(&pool->lock);
-    while (pool->threads > 0 &&
+    while (atomic_load(&pool->threads) > 0 &&
            pthread_cond_timedwait(&pool->changed, &pool->lock, &deadline) != ETIMEDOUT)
         ;
-    ended = pool->threads == 0;
+    ended = atomic_load(&pool->threads) == 0;
     pthread_mutex_unlock(&pool->lock);
     if (ended && pool->left) {
         thread_reap(&pool->left->thread);

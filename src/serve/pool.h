@@ -47,7 +47,7 @@ struct pool {
 
     pthread_mutex_t lock; /* of everything below */
     pthread_cond_t changed;
-    unsigned threads;
+    atomic_uint threads;        /* changes under the lock, may be looked at without */
     unsigned held_up;           /* threads that wait for room in discard[] */
     struct pool_thread *parked; /* last in, first out: the warmest stack comes back first */
     struct pool_thread *left;   /* the last one that left, for its successor to reap */
@@ -89,7 +89,8 @@ void pool_close(struct pool *pool, int fd);
 
 /*
  * May the caller wait a moment for the next request of the client that it has just served, instead
- * of going back to epoll? Only while the load is low and another thread waits. If so, it has to be
+ * of going back to epoll? Only while the load is low, another thread waits, and there may be more:
+ * or clients would be turned away for the sake of one that has nothing to say. If so, it has to be
  * followed by pool_linger_end.
  */
 bool pool_linger_begin(struct pool *pool);
