@@ -11,8 +11,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "await.h"
@@ -121,6 +123,9 @@ static inline void backend_release(void)
     pthread_mutex_unlock(&backend_seen.lock);
 }
 
+/* What clients pass. (Their own socket would keep the connection open after their end.) */
+static int device = -1;
+
 static int last_served; /* the table's end of the latest connection */
 
 /* A client's socket; the other end is given to the table. */
@@ -161,7 +166,15 @@ static inline void client_expect_end(int sock)
     assert_true(n == 0 || (n < 0 && errno == ECONNRESET));
 }
 
-/* A connection on which the handshake is over. */
+/* Wait until the helper has taken all that was sent, so that what follows comes by itself. */
+static inline void client_await_taken(int sock)
+{
+    int unread = 1;
+
+    await(ioctl(sock, TIOCOUTQ, &unread) == 0 && unread == 0);
+}
+
+/* A connection; the client's part of the handshake has been sent. */
 static inline int client_open(void)
 {
     int sock = client_open_with(&backend);
@@ -192,7 +205,7 @@ static inline void client_request(int sock, uint8_t opcode, enum act act, uint32
     uint8_t cdb[WIRE_CDB_SIZE];
 
     make_cdb(cdb, opcode, act, length, fill);
-    assert_int_equal(send_fds(sock, cdb, sizeof(cdb), sock, 1), sizeof(cdb));
+    assert_int_equal(send_fds(sock, cdb, sizeof(cdb), device, 1), sizeof(cdb));
 }
 
 static inline void client_expect_reply(int sock, uint32_t status, uint32_t size, uint8_t fill)
@@ -214,6 +227,15 @@ static inline void client_expect_serving(int sock)
     client_expect_reply(sock, SPC_STATUS_GOOD, 24, 0xa5);
 }
 
+/* A connection that has served a request, and owes nothing. */
+static inline int client_open_served(void)
+{
+    int sock = client_open();
+
+    client_expect_serving(sock);
+    return sock;
+}
+
 #define TABLE_SLOTS      1024
 #define TABLE_TIMEOUT_MS 60000
 
@@ -223,6 +245,9 @@ static bool table_is_up;
 static inline void table_start(unsigned max_threads, int64_t client_timeout_ms)
 {
     table_is_up = true;
+    if (device < 0)
+        device = open("/dev/null", O_RDWR | O_CLOEXEC);
+    assert_true(device >= 0);
     table_fds_before = count_fds();
     backend_seen.open = false;
     backend_seen.executed = 0;

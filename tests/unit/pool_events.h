@@ -258,7 +258,7 @@ static inline bool some_parked(void)
     return some;
 }
 
-#define threads() locked(&pool.threads)
+#define threads() atomic_load(&pool.threads)
 #define held_up() locked(&pool.held_up)
 
 static bool started;

@@ -5,22 +5,11 @@
  */
 #include "cmocka_compat.h"
 
-#include <sys/ioctl.h>
-#include <termios.h>
-
 #include "connections.h"
 
 static void start(void)
 {
     table_start(100, TABLE_TIMEOUT_MS);
-}
-
-/* Wait until the helper has taken all that was sent, so that what follows comes by itself. */
-static void await_taken(int sock)
-{
-    int unread = 1;
-
-    await(ioctl(sock, TIOCOUTQ, &unread) == 0 && unread == 0);
 }
 
 static void test_handshake(void **state)
@@ -63,7 +52,7 @@ static void test_handshake_in_pieces(void **state)
     sock = client_open_with(&backend);
     for (int i = 0; i < 4; i++) {
         assert_int_equal(write(sock, zeros, 1), 1);
-        await_taken(sock);
+        client_await_taken(sock);
     }
     client_read(sock, features, 4);
     client_expect_serving(sock);
@@ -120,7 +109,7 @@ static void test_request(void **state)
     (void)state;
     start();
     sock = client_open();
-    assert_int_equal(fstat(sock, &status), 0);
+    assert_int_equal(fstat(device, &status), 0);
     client_request(sock, PR_IN, ACT_GOOD, 100, 7);
     client_expect_reply(sock, SPC_STATUS_GOOD, 100, 7);
     assert_ptr_equal(backend_seen.context, &backend_seen);
@@ -185,11 +174,12 @@ static void test_every_cut(void **state)
         for (int fd_on = 0; fd_on <= (cut < WIRE_CDB_SIZE); fd_on++) {
             for (size_t i = WIRE_CDB_SIZE; i < sizeof(bytes); i++)
                 bytes[i] = (uint8_t)(i * cut);
-            assert_int_equal(send_fds(sock, bytes, cut, sock, fd_on == 0), cut);
-            await_taken(sock);
+            assert_int_equal(send_fds(sock, bytes, cut, device, fd_on == 0), cut);
+            client_await_taken(sock);
             if (cut < sizeof(bytes))
-                assert_int_equal(send_fds(sock, bytes + cut, sizeof(bytes) - cut, sock, fd_on == 1),
-                                 sizeof(bytes) - cut);
+                assert_int_equal(
+                    send_fds(sock, bytes + cut, sizeof(bytes) - cut, device, fd_on == 1),
+                    sizeof(bytes) - cut);
             client_expect_reply(sock, SPC_STATUS_GOOD, 0, 0);
             assert_uint_equal(backend_seen.length, 24);
             assert_memory_equal(backend_seen.data, bytes + WIRE_CDB_SIZE, 24);
@@ -212,8 +202,8 @@ static void test_byte_by_byte(void **state)
     sock = client_open();
     for (size_t fd_at = 0; fd_at < WIRE_CDB_SIZE; fd_at += 5) {
         for (size_t i = 0; i < sizeof(bytes); i++) {
-            assert_int_equal(send_fds(sock, bytes + i, 1, sock, i == fd_at), 1);
-            await_taken(sock);
+            assert_int_equal(send_fds(sock, bytes + i, 1, device, i == fd_at), 1);
+            client_await_taken(sock);
         }
         client_expect_reply(sock, SPC_STATUS_RESERVATION_CONFLICT, 0, 0);
         assert_memory_equal(backend_seen.data, bytes + WIRE_CDB_SIZE, 40);
@@ -234,8 +224,8 @@ static void test_long_parameter_list(void **state)
         bytes[i] = (uint8_t)(i / 3);
     sock = client_open();
     for (size_t cut = 17; cut < sizeof(bytes); cut += 1999) {
-        assert_int_equal(send_fds(sock, bytes, cut, sock, 1), cut);
-        await_taken(sock);
+        assert_int_equal(send_fds(sock, bytes, cut, device, 1), cut);
+        client_await_taken(sock);
         assert_int_equal(send(sock, bytes + cut, sizeof(bytes) - cut, 0), sizeof(bytes) - cut);
         client_expect_reply(sock, SPC_STATUS_GOOD, 0, 0);
         assert_memory_equal(backend_seen.data, bytes + WIRE_CDB_SIZE, WIRE_DATA_MAX);
@@ -255,7 +245,7 @@ static void test_pipelined(void **state)
     for (int round = 0; round < 20; round++) {
         client_request(sock, PR_IN, ACT_GOOD, 40, 1);
         make_cdb(bytes, PR_OUT, ACT_CONFLICT, 24, 0);
-        assert_int_equal(send_fds(sock, bytes, sizeof(bytes), sock, 1), sizeof(bytes));
+        assert_int_equal(send_fds(sock, bytes, sizeof(bytes), device, 1), sizeof(bytes));
         client_request(sock, PR_IN, ACT_GOOD, 50, 2);
         client_expect_reply(sock, SPC_STATUS_GOOD, 40, 1);
         client_expect_reply(sock, SPC_STATUS_RESERVATION_CONFLICT, 0, 0);
@@ -361,7 +351,7 @@ static void test_fds_with_parameters(void **state)
     traced = traced_fd_open();
     make_cdb(bytes, PR_OUT, ACT_GOOD, 24, 0);
     sock = client_open();
-    assert_int_equal(send_fds(sock, bytes, 16, sock, 1), 16);
+    assert_int_equal(send_fds(sock, bytes, 16, device, 1), 16);
     assert_int_equal(send_fds(sock, bytes + 16, 12, traced.fd, 1), 12);
     assert_int_equal(send_fds(sock, bytes + 28, 12, traced.fd, 253), 12);
     client_expect_reply(sock, SPC_STATUS_GOOD, 0, 0);
@@ -415,11 +405,11 @@ static void test_no_room_for_the_fd(void **state)
     fd_room_limit(0);
     client_request(sock, PR_IN, ACT_GOOD, 8, 1);
     client_expect_reply(sock, SPC_STATUS_BUSY, 0, 0);
-    assert_int_equal(send_fds(sock, bytes, sizeof(bytes), sock, 1), sizeof(bytes));
+    assert_int_equal(send_fds(sock, bytes, sizeof(bytes), device, 1), sizeof(bytes));
     client_expect_reply(sock, SPC_STATUS_BUSY, 0, 0);
     /* One byte with the lost fd, the rest without: still one request. */
-    assert_int_equal(send_fds(sock, bytes, 1, sock, 1), 1);
-    await_taken(sock);
+    assert_int_equal(send_fds(sock, bytes, 1, device, 1), 1);
+    client_await_taken(sock);
     assert_int_equal(send_fds(sock, bytes + 1, sizeof(bytes) - 1, sock, 0), sizeof(bytes) - 1);
     client_expect_reply(sock, SPC_STATUS_BUSY, 0, 0);
     fd_room_restore();
@@ -430,7 +420,7 @@ static void test_no_room_for_the_fd(void **state)
     /* Two fds, of which one could be taken, break the protocol all the same. */
     fd_room_limit(1);
     make_cdb(bytes, PR_IN, ACT_GOOD, 8, 0);
-    assert_int_equal(send_fds(sock, bytes, 16, sock, 2), 16);
+    assert_int_equal(send_fds(sock, bytes, 16, device, 2), 16);
     client_expect_end(sock);
     fd_room_restore();
     close(sock);

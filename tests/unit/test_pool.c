@@ -173,6 +173,19 @@ static void test_linger(void **state)
     end();
 }
 
+/* At the maximum, a thread that waits for its client would be missing for another one. */
+static void test_no_linger_at_the_maximum(void **state)
+{
+    (void)state;
+    start_all(3);
+    do_now(0, LINGER);
+    assert_false(jobs[0].answer);
+    pool.max_threads = 4;
+    tell(0, LINGER);
+    await(blocked.waiting == 1);
+    end();
+}
+
 static void test_stop_before_start(void **state)
 {
     (void)state;
@@ -284,6 +297,7 @@ int main(void)
         pool_test(test_surplus_leaves),
         pool_test(test_parked_are_used),
         pool_test(test_linger),
+        pool_test(test_no_linger_at_the_maximum),
         pool_test(test_stop_before_start),
         pool_test(test_stop_while_waiting_and_parked),
         pool_test(test_stop_while_serving),
