@@ -87,6 +87,7 @@ struct comparison {
     const struct lu *before; /* the logical unit when the command came */
     const struct lu *after;
     const struct answer *target, *unit; /* their answers */
+    bool moved;                         /* since the last reset, a REGISTER AND MOVE succeeded */
     bool namesake;   /* since the last reset, another port of this nexus's name was registered */
     bool same_state; /* what PERSISTENT RESERVE IN says afterwards */
 };
@@ -97,6 +98,9 @@ struct departure {
     bool (*explains)(const struct comparison *comparison);
     bool generation; /* only PRGENERATION differs: the logical unit's is set to the target's */
 };
+
+/* The one that main.c counts by itself. */
+#define DEPARTURE_ATTENTIONS 0
 
 extern const struct departure departures[];
 extern const size_t n_departures;
