@@ -9,6 +9,7 @@
  *   main.c        options, resetting both, a run, making a failing sequence shorter
  *   generate.c    random commands
  *   target.c      SG_IO to the target
+ *   report.c      what a difference looks like
  *   departures.c  where the target is known to depart from the standard
  */
 
@@ -79,6 +80,9 @@ void generate_step(struct dice *dice, const struct nexuses *nexuses, const struc
 
 /* Send it to the target. Ends the program if the transport fails: then there is no answer. */
 void target_execute(const struct nexus *nexus, const struct step *step, struct answer *ret);
+
+void report_step(const struct step *step);
+void report_answer(const char *who, const struct answer *answer);
 
 /* One comparison, for departure_find(). */
 struct comparison {

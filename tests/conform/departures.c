@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * Where LIO, as of Linux 6.1, departs from the standard: one entry each, with the clause, and a
- * predicate that lets through nothing but that.
+ * predicate that lets through nothing but that. All in one file, however long, so that the list and
+ * what it excuses can be read in one go.
  */
 #include <string.h>
 

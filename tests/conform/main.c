@@ -26,7 +26,6 @@
 #include "base/parse.h"
 #include "conform.h"
 #include "scsi/prin.h"
-#include "scsi/sense.h"
 
 #define RESET_KEY 0x1000
 #define STEPS_MAX 100000
@@ -356,43 +355,7 @@ static enum outcome execute(const struct step *step)
     return OUTCOME_DEPARTURE;
 }
 
-/* -- what there is to see */
-
-static void print_answer(const char *who, const struct answer *answer)
-{
-    const char *status = spc_status_name(answer->status);
-    char text[SENSE_TEXT_SIZE];
-
-    printf("#   %s: %s", who, status ? status : "unknown status");
-    if (answer->status == SPC_STATUS_CHECK_CONDITION) {
-        sense_describe(text, sizeof(text), answer->sense);
-        printf(", %s", text);
-    }
-    for (size_t i = 0; i < answer->length && i < 400; i++)
-        printf("%s%02x", i % 8 ? "" : " ", answer->data[i]);
-    printf("\n");
-}
-
-static void print_step(const struct step *step)
-{
-    const char *name = NULL;
-    uint8_t service_action = step->cdb[1] & 0x1f;
-
-    if (step->cdb[0] == SPC_PERSISTENT_RESERVE_OUT)
-        name = spc_prout_name(service_action);
-    else if (step->cdb[0] == SPC_PERSISTENT_RESERVE_IN)
-        name = spc_prin_name(service_action);
-    else
-        name = step->cdb[0] == SBC_READ_10    ? "READ"
-               : step->cdb[0] == SBC_WRITE_10 ? "WRITE"
-                                              : "TEST UNIT READY";
-    printf("#   nexus %u %s:", step->nexus, name ? name : "unknown service action");
-    for (size_t i = 0; i < CDB_SIZE; i++)
-        printf(" %02x", step->cdb[i]);
-    for (uint32_t i = 0; i < step->list_length; i++)
-        printf("%s%02x", i % 8 ? "" : " ", step->list[i]);
-    printf("\n");
-}
+/* -- a run */
 
 /* Whether the first `count` of these still end in an unexplained difference; at which of them. */
 static bool replay(const struct step *sequence, size_t count, size_t *ret_last)
@@ -437,9 +400,9 @@ static void minimise(void)
     }
     printf("# %zu commands are enough:\n", count);
     for (size_t i = 0; i < count; i++)
-        print_step(&steps[i]);
-    print_answer("target", &target_answer);
-    print_answer("LU    ", &unit_answer);
+        report_step(&steps[i]);
+    report_answer("target", &target_answer);
+    report_answer("LU    ", &unit_answer);
 }
 
 static bool run(uint64_t seed, uint64_t length)
@@ -455,9 +418,9 @@ static bool run(uint64_t seed, uint64_t length)
         outcome = execute(step);
         if (outcome == OUTCOME_DIFFERENT) {
             printf("# seed %" PRIu64 ", step %" PRIu64 ": the answers differ\n", seed, number);
-            print_step(step);
-            print_answer("target", &target_answer);
-            print_answer("LU    ", &unit_answer);
+            report_step(step);
+            report_answer("target", &target_answer);
+            report_answer("LU    ", &unit_answer);
             fflush(stdout);
             minimise();
             return false;
