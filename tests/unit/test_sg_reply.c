@@ -8,8 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "exactly.h"
-#include "helper/backend_sg.h"
+#include "sg/reply.h"
 
 #define GOOD                 0x00
 #define CHECK                0x02
@@ -73,7 +72,6 @@ static void test_every_errno(void **state)
     }
 }
 
-static const uint8_t no_sense[SENSE_SIZE];
 static uint8_t device_sense[SENSE_SIZE]; /* 6/2A/05, and something in every byte behind */
 
 static int sense_set_up(void **state)
@@ -88,18 +86,22 @@ static int sense_set_up(void **state)
     return 0;
 }
 
-/* What a PERSISTENT RESERVE IN of 64 bytes is answered. The sense lies where it ends. */
-static struct reply answer(struct sg_result result)
+/* What a PERSISTENT RESERVE IN of 64 bytes is answered; sense: SENSE_SIZE bytes, or NULL for 0. */
+static struct reply answer_sense(struct sg_result result, const uint8_t *sense)
 {
     const struct request request = {.opcode = SPC_PERSISTENT_RESERVE_IN, .length = 64};
-    uint8_t *sense = exactly(result.sense ? result.sense : no_sense, SENSE_SIZE);
     struct reply reply;
 
-    result.sense = sense;
+    if (sense)
+        memcpy(result.sense, sense, SENSE_SIZE);
     memset(&reply, 0xee, sizeof(reply));
     sg_reply_result(&result, &request, &reply);
-    free(sense);
     return reply;
+}
+
+static struct reply answer(struct sg_result result)
+{
+    return answer_sense(result, NULL);
 }
 
 static void assert_device_sense(const struct reply *reply)
@@ -162,7 +164,7 @@ static void test_every_host_status(void **state)
 
                 assert_reply(&reply, host_expected(host));
                 result.sense_size = 18;
-                result.sense = device_sense;
+                memcpy(result.sense, device_sense, SENSE_SIZE);
                 reply = answer(result);
                 if (statuses[i] == CHECK && host_yields_to_sense(host))
                     assert_device_sense(&reply);
@@ -207,10 +209,10 @@ static void test_every_driver_status_with_sense(void **state)
     (void)state;
     for (unsigned driver = 0; driver < 16; driver++) {
         for (unsigned status = 0; status < 256; status++) {
-            struct reply reply = answer((struct sg_result){.status = (uint8_t)status,
-                                                           .driver_status = (uint16_t)driver,
-                                                           .sense_size = 18,
-                                                           .sense = device_sense});
+            struct reply reply = answer_sense((struct sg_result){.status = (uint8_t)status,
+                                                                 .driver_status = (uint16_t)driver,
+                                                                 .sense_size = 18},
+                                              device_sense);
 
             if (driver == 0x6)
                 assert_reply(&reply, (struct expected){BUSY, 0, 0, 0});
@@ -232,13 +234,13 @@ static void test_what_is_sense(void **state)
         uint8_t sense[SENSE_SIZE] = {(uint8_t)first, 0, 5};
         struct reply reply;
 
-        reply = answer((struct sg_result){.status = CHECK, .sense_size = 18, .sense = sense});
+        reply = answer_sense((struct sg_result){.status = CHECK, .sense_size = 18}, sense);
         if ((first & 0x7f) >= 0x70)
             assert_memory_equal(reply.sense, sense, SENSE_SIZE);
         else
             assert_reply(&reply, outcome_unknown);
 
-        reply = answer((struct sg_result){.status = CHECK, .sense_size = 0, .sense = sense});
+        reply = answer_sense((struct sg_result){.status = CHECK, .sense_size = 0}, sense);
         assert_reply(&reply, outcome_unknown);
     }
 }
@@ -259,13 +261,35 @@ static void test_residual(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         const struct request request = {.opcode = SPC_PERSISTENT_RESERVE_IN,
                                         .length = rows[i].length};
-        const struct sg_result result = {.residual = rows[i].residual, .sense = no_sense};
+        const struct sg_result result = {.residual = rows[i].residual};
         struct reply reply;
 
         memset(&reply, 0xee, sizeof(reply));
         sg_reply_result(&result, &request, &reply);
         assert_reply(&reply, (struct expected){GOOD, 0, 0, 0});
         assert_uint_equal(reply.size, rows[i].size);
+    }
+}
+
+/* The conditions of a path, which another path does not share; and none of the logical unit's. */
+static void test_path_failures(void **state)
+{
+    static const uint8_t failures[] = {0x01, 0x03, 0x04, 0x0e, 0x0f, 0x14};
+    static const int errors[] = {EIO, ENODEV, ENXIO};
+
+    (void)state;
+    for (unsigned host = 0; host <= UINT8_MAX; host++) {
+        const struct sg_result result = {.host_status = (uint16_t)host};
+        bool expected = memchr(failures, (int)host, sizeof(failures)) != NULL;
+
+        assert_int_equal(sg_path_failed(0, &result), expected);
+    }
+    for (int error = 1; error < 134; error++) {
+        bool expected = false;
+
+        for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++)
+            expected |= errors[i] == error;
+        assert_int_equal(sg_path_failed(error, NULL), expected);
     }
 }
 
@@ -278,7 +302,8 @@ int main(void)
         cmocka_unit_test_setup(test_every_driver_status_with_sense, sense_set_up),
         cmocka_unit_test(test_what_is_sense),
         cmocka_unit_test(test_residual),
+        cmocka_unit_test(test_path_failures),
     };
 
-    return cmocka_run_group_tests_name("backend_sg", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("sg_reply", tests, NULL, NULL);
 }

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * GOOD only if host, driver and device all say so: of whatever is not known to be success, failure
+ * is the safe thing to say, since a guest that is told GOOD believes that it has fenced its
+ * neighbour.
+ */
+#include "sg/reply.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* DID_ codes that SG_IO reports (include/scsi/scsi_status.h of the kernel; not in its uapi). */
+enum sg_host_status {
+    SG_HOST_OK = 0x00,
+    SG_HOST_NO_CONNECT = 0x01,
+    SG_HOST_BUS_BUSY = 0x02,
+    SG_HOST_TIME_OUT = 0x03,
+    SG_HOST_BAD_TARGET = 0x04,
+    SG_HOST_ABORT = 0x05,
+    SG_HOST_PARITY = 0x06,
+    SG_HOST_RESET = 0x08,
+    SG_HOST_IMM_RETRY = 0x0c,
+    SG_HOST_REQUEUE = 0x0d,
+    SG_HOST_TRANSPORT_DISRUPTED = 0x0e,
+    SG_HOST_TRANSPORT_FAILFAST = 0x0f,
+    SG_HOST_TARGET_FAILURE = 0x10,
+    SG_HOST_RESERVATION_CONFLICT = 0x11, /* NEXUS_FAILURE until 5.18, with the same meaning */
+    SG_HOST_ALLOC_FAILURE = 0x12,
+    SG_HOST_MEDIUM_ERROR = 0x13,
+    SG_HOST_TRANSPORT_MARGINAL = 0x14,
+};
+
+enum sg_driver_status {
+    SG_DRIVER_OK = 0x0,
+    SG_DRIVER_TIMEOUT = 0x6,
+    SG_DRIVER_SENSE = 0x8,
+};
+
+void sg_reply_errno(int error, struct reply *reply)
+{
+    switch (error) {
+    case EDOM: /* a path's queue is full */
+        reply_status(reply, SPC_STATUS_TASK_SET_FULL, 0);
+        return;
+    case EBADE:
+        reply_status(reply, SPC_STATUS_RESERVATION_CONFLICT, 0);
+        return;
+    case ENODATA:
+        reply_sense(reply, SPC_UNRECOVERED_READ_ERROR);
+        return;
+    case EREMOTEIO:
+    case ENOMEM:
+    case ENODEV:
+        reply_sense(reply, SPC_INTERNAL_TARGET_FAILURE);
+        return;
+    case ENOMEDIUM:
+        reply_sense(reply, SPC_MEDIUM_NOT_PRESENT);
+        return;
+    case EINVAL:
+        reply_sense(reply, SPC_INVALID_FIELD_IN_CDB);
+        return;
+    case EBADF: /* an fd made with O_PATH: nothing can be issued on it */
+    case ENOTTY:
+    case EPERM:
+        reply_sense(reply, SPC_INVALID_OPERATION_CODE);
+        return;
+    case ENOSPC:
+        reply_sense(reply, SPC_SPACE_ALLOCATION_FAILED);
+        return;
+    default:
+        reply_sense(reply, SPC_IO_PROCESS_TERMINATED);
+    }
+}
+
+static bool sg_has_sense(const struct sg_result *result)
+{
+    /* 70h to 73h and the vendor's 7Fh; a device that sends zeros sends no sense. */
+    return result->sense_size > 0 && (result->sense[0] & 0x7f) >= 0x70;
+}
+
+/* CHECK CONDITION as the device said it, every byte of it. */
+static void sg_reply_device_sense(const struct sg_result *result, struct reply *reply)
+{
+    if (!sg_has_sense(result)) {
+        reply_sense(reply, SPC_IO_PROCESS_TERMINATED);
+        return;
+    }
+    reply_status(reply, SPC_STATUS_CHECK_CONDITION, 0);
+    memcpy(reply->sense, result->sense, SENSE_SIZE);
+}
+
+/* The host adapter or its transport has something to say, other than OK. */
+static void sg_reply_host(const struct sg_result *result, struct reply *reply)
+{
+    switch (result->host_status) {
+    case SG_HOST_TARGET_FAILURE:
+    case SG_HOST_ALLOC_FAILURE:
+    case SG_HOST_MEDIUM_ERROR:
+        /* These the kernel concludes from the sense, so the sense is the better answer. */
+        if (result->status == SPC_STATUS_CHECK_CONDITION && sg_has_sense(result)) {
+            sg_reply_device_sense(result, reply);
+            return;
+        }
+        break;
+    default:
+        break;
+    }
+
+    switch (result->host_status) {
+    case SG_HOST_NO_CONNECT:
+        reply_sense(reply, SPC_LU_NO_RESPONSE);
+        return;
+    case SG_HOST_BUS_BUSY:
+    case SG_HOST_IMM_RETRY:
+    case SG_HOST_REQUEUE:
+        reply_status(reply, SPC_STATUS_BUSY, 0);
+        return;
+    case SG_HOST_TIME_OUT:
+        reply_sense(reply, SPC_COMMAND_TIMEOUT);
+        return;
+    case SG_HOST_BAD_TARGET:
+    case SG_HOST_TRANSPORT_FAILFAST:
+    case SG_HOST_TRANSPORT_MARGINAL:
+        reply_sense(reply, SPC_LU_COMMUNICATION_FAILURE);
+        return;
+    case SG_HOST_ABORT:
+        reply_sense(reply, SPC_COMMANDS_CLEARED);
+        return;
+    case SG_HOST_PARITY:
+        reply_sense(reply, SPC_PARITY_ERROR);
+        return;
+    case SG_HOST_RESET:
+        reply_sense(reply, SPC_RESET_OCCURRED);
+        return;
+    case SG_HOST_TRANSPORT_DISRUPTED:
+        reply_sense(reply, SPC_IT_NEXUS_LOSS);
+        return;
+    case SG_HOST_TARGET_FAILURE:
+        reply_sense(reply, SPC_INTERNAL_TARGET_FAILURE);
+        return;
+    case SG_HOST_RESERVATION_CONFLICT:
+        reply_status(reply, SPC_STATUS_RESERVATION_CONFLICT, 0);
+        return;
+    case SG_HOST_ALLOC_FAILURE:
+        reply_sense(reply, SPC_SPACE_ALLOCATION_FAILED);
+        return;
+    case SG_HOST_MEDIUM_ERROR:
+        reply_sense(reply, SPC_UNRECOVERED_READ_ERROR);
+        return;
+    default: /* known or not, it is not success */
+        reply_sense(reply, SPC_IO_PROCESS_TERMINATED);
+    }
+}
+
+void sg_reply_result(const struct sg_result *result, const struct request *request,
+                     struct reply *reply)
+{
+    unsigned driver = result->driver_status & 0xf;
+    uint32_t residual = 0;
+
+    if (result->host_status != SG_HOST_OK) {
+        sg_reply_host(result, reply);
+        return;
+    }
+    if (driver == SG_DRIVER_TIMEOUT) {
+        reply_status(reply, SPC_STATUS_BUSY, 0);
+        return;
+    }
+    if (result->status == SPC_STATUS_CHECK_CONDITION) {
+        sg_reply_device_sense(result, reply);
+        return;
+    }
+    if (result->status != SPC_STATUS_GOOD) {
+        reply_status(reply, result->status, 0);
+        return;
+    }
+    if (driver == SG_DRIVER_SENSE && sg_has_sense(result)) {
+        sg_reply_device_sense(result, reply);
+        return;
+    }
+    if (driver != SG_DRIVER_OK) {
+        reply_sense(reply, SPC_IO_PROCESS_TERMINATED);
+        return;
+    }
+
+    if (result->residual > 0)
+        residual = (uint32_t)result->residual;
+    reply_status(reply, SPC_STATUS_GOOD,
+                 residual < request->length ? request->length - residual : 0);
+}
+
+bool sg_path_failed(int error, const struct sg_result *result)
+{
+    if (error)
+        return error == ENODEV || error == ENXIO || error == EIO;
+
+    switch (result->host_status) {
+    case SG_HOST_NO_CONNECT:
+    case SG_HOST_TIME_OUT:
+    case SG_HOST_BAD_TARGET:
+    case SG_HOST_TRANSPORT_DISRUPTED:
+    case SG_HOST_TRANSPORT_FAILFAST:
+    case SG_HOST_TRANSPORT_MARGINAL:
+        return true;
+    default:
+        return false;
+    }
+}
