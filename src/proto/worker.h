@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Between the helper and the multipath worker, both of the same build: messages of fixed size on
+ * SOCK_SEQPACKET sockets, so that each is whole or not there.
+ *
+ *   worker -> helper   hello, once, on the channel: can it work, and with which library
+ *   helper -> worker   request, on the channel, with two fds: the device, and a socket for the
+ * reply worker -> helper   reply, on that socket; end of file instead: whoever worked on it is dead
+ *
+ * A socket for each reply means that nobody has to tell replies apart, and that the death of the
+ * one process that worked on a request ends the wait of the one thread that waits for it.
+ *
+ * Pure functions: nothing here reads or writes a socket. Thread rule: any.
+ */
+#ifndef PROTO_WORKER_H
+#define PROTO_WORKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/request.h"
+#include "proto/wire.h"
+
+#define WORKER_TEXT_SIZE    512 /* bytes of a text, with its NUL */
+#define WORKER_VERSION_SIZE 32  /* the same of the library's version */
+
+/* Bytes of each message; all begin with its kind and the version of this description. */
+#define WORKER_HELLO_SIZE   (8 + WORKER_VERSION_SIZE + WORKER_TEXT_SIZE)
+#define WORKER_REQUEST_SIZE (12 + WIRE_CDB_SIZE + WIRE_DATA_MAX)
+#define WORKER_REPLY_SIZE   (12 + SENSE_SIZE + WORKER_TEXT_SIZE + WIRE_DATA_MAX)
+
+#define WORKER_REQUEST_FDS 2 /* the device, the socket for the reply */
+
+/* The worker's first words. */
+struct worker_hello {
+    bool ready;                        /* it takes requests; else it ends */
+    char version[WORKER_VERSION_SIZE]; /* of libmpathpersist's package; "" if it is not known */
+    char text[WORKER_TEXT_SIZE];       /* not ready: what is missing; else "" */
+};
+
+/* What to do, beside what struct request says: CDB, length, parameter list. */
+struct worker_request {
+    struct request request; /* its fd travels beside the message and is -1 here */
+    uint32_t deadline_ms;   /* from now on; then the answer is a time-out, whatever goes on */
+    uint32_t io_timeout_ms; /* for the kernel's error handling, of each SG_IO */
+};
+
+struct worker_reply {
+    struct reply reply;
+    char
+        text[WORKER_TEXT_SIZE]; /* for the administrator, one line; "" if there is nothing to say */
+};
+
+void worker_encode_hello(uint8_t bytes[WORKER_HELLO_SIZE], const struct worker_hello *hello);
+void worker_encode_request(uint8_t bytes[WORKER_REQUEST_SIZE],
+                           const struct worker_request *request);
+
+/* data: reply->reply.size bytes, of which WIRE_DATA_MAX at most are taken. */
+void worker_encode_reply(uint8_t bytes[WORKER_REPLY_SIZE], const struct worker_reply *reply,
+                         const uint8_t *data);
+
+/*
+ * All false for what the other side, being of the same build, would not have sent. Texts end with
+ * a NUL and have no control characters in them, whatever was in the message.
+ */
+bool worker_decode_hello(const uint8_t *bytes, size_t size, struct worker_hello *ret);
+
+/* ret->request borrows cdb and data from the message. */
+bool worker_decode_request(uint8_t *bytes, size_t size, struct worker_request *ret);
+
+/* *ret_data: ret->reply.size bytes within the message, at most WIRE_DATA_MAX. */
+bool worker_decode_reply(const uint8_t *bytes, size_t size, struct worker_reply *ret,
+                         const uint8_t **ret_data);
+
+#endif
