@@ -52,6 +52,32 @@ ssize_t fdio_receive(int sock, void *bytes, size_t size, int flags, struct fdio_
     return n;
 }
 
+int fdio_send_fds(int sock, const void *bytes, size_t size, const int *fds, unsigned n_fds)
+{
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int) * FDIO_SEND_FDS_MAX)];
+    } control = {0};
+    struct iovec iov = {.iov_base = (void *)bytes, .iov_len = size};
+    struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
+    ssize_t n;
+
+    if (n_fds > FDIO_SEND_FDS_MAX)
+        return -EINVAL;
+    if (n_fds > 0) {
+        message.msg_control = control.space;
+        message.msg_controllen = CMSG_SPACE(sizeof(int) * n_fds);
+        control.header.cmsg_level = SOL_SOCKET;
+        control.header.cmsg_type = SCM_RIGHTS;
+        control.header.cmsg_len = CMSG_LEN(sizeof(int) * n_fds);
+        memcpy(CMSG_DATA(&control.header), fds, sizeof(int) * n_fds);
+    }
+    do
+        n = sendmsg(sock, &message, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : 0;
+}
+
 ssize_t fdio_read_full(int fd, void *bytes, size_t size)
 {
     size_t done = 0;

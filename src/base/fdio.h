@@ -23,6 +23,15 @@ struct fdio_message {
  */
 ssize_t fdio_receive(int sock, void *bytes, size_t size, int flags, struct fdio_message *ret);
 
+/* The most fds that fdio_send_fds sends. */
+#define FDIO_SEND_FDS_MAX 2
+
+/*
+ * Send one message with fds attached on a socket that keeps messages whole. May wait for room, as
+ * long as the socket's time-out for sending. Returns 0 or a negative errno.
+ */
+int fdio_send_fds(int sock, const void *bytes, size_t size, const int *fds, unsigned n_fds);
+
 /* Read until `size` bytes or end of file. Returns the bytes read or a negative errno. */
 ssize_t fdio_read_full(int fd, void *bytes, size_t size);
 

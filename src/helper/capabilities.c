@@ -25,10 +25,12 @@ int capabilities_set(uint32_t permitted, uint32_t effective)
     return syscall(SYS_capset, &header, sets) < 0 ? -errno : 0;
 }
 
-int capabilities_clear_bounding(void)
+int capabilities_bound(uint32_t keep)
 {
     /* The kernel says EINVAL of the first number that it does not know. */
     for (int number = 0; prctl(PR_CAPBSET_READ, number, 0, 0, 0) >= 0; number++) {
+        if (number < 32 && (keep & CAPABILITY(number)))
+            continue;
         if (prctl(PR_CAPBSET_DROP, number, 0, 0, 0) < 0)
             return -errno;
     }

@@ -25,7 +25,10 @@ uint32_t capabilities_permitted(void);
  */
 int capabilities_set(uint32_t permitted, uint32_t effective);
 
-/* Empty the bounding set: no program that is executed can bring a capability. 0 or -errno. */
-int capabilities_clear_bounding(void);
+/*
+ * Take all others out of the bounding set, so that no program that is executed can bring them.
+ * Returns 0 or a negative errno.
+ */
+int capabilities_bound(uint32_t keep);
 
 #endif

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * A request is one byte and carries no path: the keeper knows both paths from before the fork, and
+ * A request is a verb and carries no path: the keeper knows all paths from before the fork, and
  * whoever may have taken over the helper can at most have removed what is removed at its end
- * anyway. End of file on the channel means that the helper is gone, however it went.
+ * anyway, and have a worker started, as every guest with a multipath map can. End of file on the
+ * channel means that the helper is gone, however it went.
  *
  * After a crash a new instance may already have begun: the PID file is removed only under its lock,
  * which the new instance would hold, and the socket only if it is the very inode that was ours.
  *
- * Rights: the starter's user, no capability. Only where that would not do to remove the files (root
- * in a directory of somebody else, as libvirt's) CAP_DAC_OVERRIDE stays.
+ * Rights: the starter's user, and no capability but the worker's if there is a worker to start: the
+ * kernel gives a program that is executed nothing that the bounding set does not have. Only where
+ * that would not do to remove the files (root in a directory of somebody else, as libvirt's)
+ * CAP_DAC_OVERRIDE stays too, outside of the bounding set.
  */
 #include "helper/keeper.h"
 
@@ -28,14 +31,28 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fdio.h"
 #include "helper/capabilities.h"
+#include "helper/spawn.h"
 
 #define KEEPER_REPLY_S 2 /* how long a removal may take before the helper goes on without it */
 
-/* What the helper may ask for, in one byte. The answer is an int32_t, 0 or a negative errno. */
+/* What the helper may ask for. */
 enum keeper_verb {
     KEEPER_REMOVE_SOCKET = 1,
     KEEPER_REMOVE_PIDFILE,
+    KEEPER_START_WORKER, /* the answer has the worker's channel with it */
+};
+
+/* The serial number tells an answer from one that came too late for its question. */
+struct keeper_question {
+    uint32_t verb; /* enum keeper_verb */
+    uint32_t serial;
+};
+
+struct keeper_answer {
+    int32_t result; /* 0 or a negative errno */
+    uint32_t serial;
 };
 
 /* What the keeper process knows. */
@@ -44,6 +61,7 @@ struct keeper_state {
     int pidfile_fd;
     const char *socket_path;
     const char *pidfile_path;
+    const char *worker_path;
     bool has_socket;
     bool has_pidfile;
     struct listen_inode socket;
@@ -78,14 +96,15 @@ static bool keeper_can_write(const char *path)
 
 static void keeper_drop_privileges(const struct keeper_state *state)
 {
-    const uint32_t override = CAPABILITY(CAP_DAC_OVERRIDE);
+    const uint32_t worker = state->worker_path ? spawn_capabilities : 0;
+    const uint32_t override = CAPABILITY(CAP_DAC_OVERRIDE) | worker;
 
-    capabilities_clear_bounding(); /* where it may not, no_new_privs has to do */
-    if (capabilities_set(override, 0) == 0 &&
+    capabilities_bound(worker); /* where it may not, no_new_privs has to do */
+    if (capabilities_set(override, worker) == 0 &&
         (!keeper_can_write(state->socket_path) || !keeper_can_write(state->pidfile_path)))
         capabilities_set(override, override);
     else
-        capabilities_set(0, 0);
+        capabilities_set(worker, worker);
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
@@ -98,13 +117,22 @@ static int keeper_remove(const char *path, bool *ours, const struct listen_inode
     return listen_remove(path, inode);
 }
 
-static int keeper_obey(struct keeper_state *state, uint8_t verb)
+/* Returns 0 or a negative errno; with *ret_fd set, that fd is part of the answer. */
+static int keeper_obey(struct keeper_state *state, uint32_t verb, int *ret_fd)
 {
+    int r;
+
     switch (verb) {
     case KEEPER_REMOVE_SOCKET:
         return keeper_remove(state->socket_path, &state->has_socket, &state->socket);
     case KEEPER_REMOVE_PIDFILE:
         return keeper_remove(state->pidfile_path, &state->has_pidfile, &state->pidfile);
+    case KEEPER_START_WORKER:
+        r = state->worker_path ? spawn_worker(state->worker_path) : -ENOSYS;
+        if (r < 0)
+            return r;
+        *ret_fd = r;
+        return 0;
     default:
         return -EINVAL;
     }
@@ -136,31 +164,36 @@ static void keeper_main(struct keeper_state *state)
     if (chdir("/") < 0)
         _exit(1);
     keeper_drop_privileges(state);
+    if (state->worker_path)
+        spawn_init();
 
     for (;;) {
-        uint8_t verb;
-        ssize_t n = recv(state->channel, &verb, sizeof(verb), 0);
-        int32_t r;
+        CLEANUP_CLOSE int fd = -1;
+        struct keeper_question question = {0};
+        struct keeper_answer answer;
+        ssize_t n = recv(state->channel, &question, sizeof(question), 0);
 
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
             break;
-        r = keeper_obey(state, verb);
-        (void)!send(state->channel, &r, sizeof(r), MSG_NOSIGNAL);
+        answer.serial = question.serial;
+        answer.result = n == (ssize_t)sizeof(question) ? keeper_obey(state, question.verb, &fd)
+                                                       : -EINVAL;
+        (void)!fdio_send_fds(state->channel, &answer, sizeof(answer), &fd, fd >= 0);
     }
     keeper_finish(state);
     _exit(0);
 }
 
-int keeper_start(struct keeper *keeper, const char *socket_path, const struct listen_inode *socket,
-                 const char *pidfile_path, int pidfile_fd)
+int keeper_start(struct keeper *keeper, const struct keeper_options *options)
 {
     const struct timeval patience = {.tv_sec = KEEPER_REPLY_S};
     struct keeper_state state = {
-        .pidfile_fd = pidfile_fd,
-        .socket_path = socket_path,
-        .pidfile_path = pidfile_path,
+        .pidfile_fd = options->pidfile_fd,
+        .socket_path = options->socket_path,
+        .pidfile_path = options->pidfile_path,
+        .worker_path = options->worker_path,
     };
     CLEANUP_CLOSE int ours = -1;
     CLEANUP_CLOSE int theirs = -1;
@@ -168,12 +201,13 @@ int keeper_start(struct keeper *keeper, const char *socket_path, const struct li
     int r;
 
     keeper->channel = -1;
-    if (socket_path) {
-        state.socket = *socket;
+    pthread_mutex_init(&keeper->lock, NULL);
+    if (options->socket_path) {
+        state.socket = *options->socket;
         state.has_socket = true;
     }
-    if (pidfile_path) {
-        r = listen_identify(pidfile_path, &state.pidfile);
+    if (options->pidfile_path) {
+        r = listen_identify(options->pidfile_path, &state.pidfile);
         if (r < 0)
             return r;
         state.has_pidfile = true;
@@ -196,30 +230,65 @@ int keeper_start(struct keeper *keeper, const char *socket_path, const struct li
     return 0;
 }
 
-static int keeper_ask(const struct keeper *keeper, enum keeper_verb verb)
+/* One answer, and the fd that comes with it, if there is one. */
+static int keeper_receive(struct keeper *keeper, struct keeper_answer *ret, int *ret_fd)
 {
-    uint8_t request = (uint8_t)verb;
-    int32_t reply;
-    ssize_t n;
+    struct fdio_message message;
+    ssize_t n = fdio_receive(keeper->channel, ret, sizeof(*ret), 0, &message);
+
+    for (unsigned i = 1; i < message.n_fds; i++)
+        close(message.fds[i]);
+    if (message.n_fds > 0)
+        *ret_fd = message.fds[0];
+    if (n < 0)
+        return n == -EAGAIN ? -ETIMEDOUT : (int)n;
+    return n == (ssize_t)sizeof(*ret) ? 0 : -EPIPE;
+}
+
+/* ret_fd: NULL, or where the fd goes that comes with the answer. */
+static int keeper_ask(struct keeper *keeper, enum keeper_verb verb, int *ret_fd)
+{
+    struct keeper_question question = {.verb = verb};
+    struct keeper_answer answer;
+    int r;
 
     if (keeper->channel < 0)
         return -ENOTCONN;
-    if (send(keeper->channel, &request, sizeof(request), MSG_NOSIGNAL) < 0)
-        return -errno;
-    n = recv(keeper->channel, &reply, sizeof(reply), 0);
-    if (n < 0)
-        return errno == EAGAIN ? -ETIMEDOUT : -errno;
-    return n == (ssize_t)sizeof(reply) ? reply : -EPIPE;
+    pthread_mutex_lock(&keeper->lock);
+    question.serial = ++keeper->serial;
+    r = send(keeper->channel, &question, sizeof(question), MSG_NOSIGNAL) < 0 ? -errno : 0;
+    while (r == 0) {
+        CLEANUP_CLOSE int fd = -1;
+
+        r = keeper_receive(keeper, &answer, &fd);
+        if (r == 0 && answer.serial == question.serial) {
+            if (ret_fd)
+                *ret_fd = steal_fd(&fd);
+            break;
+        }
+    }
+    pthread_mutex_unlock(&keeper->lock);
+    return r < 0 ? r : answer.result;
 }
 
-int keeper_remove_socket(const struct keeper *keeper)
+int keeper_remove_socket(struct keeper *keeper)
 {
-    return keeper_ask(keeper, KEEPER_REMOVE_SOCKET);
+    return keeper_ask(keeper, KEEPER_REMOVE_SOCKET, NULL);
 }
 
-int keeper_remove_pidfile(const struct keeper *keeper)
+int keeper_remove_pidfile(struct keeper *keeper)
 {
-    return keeper_ask(keeper, KEEPER_REMOVE_PIDFILE);
+    return keeper_ask(keeper, KEEPER_REMOVE_PIDFILE, NULL);
+}
+
+int keeper_start_worker(struct keeper *keeper)
+{
+    CLEANUP_CLOSE int fd = -1;
+    int r = keeper_ask(keeper, KEEPER_START_WORKER, &fd);
+
+    if (r < 0)
+        return r;
+    return fd < 0 ? -EPROTO : steal_fd(&fd);
 }
 
 void keeper_deinit(struct keeper *keeper)

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The keeper: a tiny process that stays behind with the starter's user, to remove socket and PID
- * file when the helper cannot: because it has changed its user, because of its sandbox, or because
- * it was killed.
+ * The keeper: a tiny process that stays behind with the starter's user, for what the helper cannot
+ * do itself because it has changed its user, because of its sandbox, or because it was killed: to
+ * remove socket and PID file, and to start the multipath worker.
  *
- * Thread rule: the main thread's alone.
+ * Thread rule: start and deinit are the main thread's, the rest may be called by any thread.
  */
 #ifndef HELPER_KEEPER_H
 #define HELPER_KEEPER_H
 
+#include <pthread.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "serve/listen.h"
@@ -16,23 +18,37 @@
 struct keeper {
     int channel; /* -1: there is none */
     pid_t pid;
+    pthread_mutex_t lock; /* of the channel: one question at a time */
+    uint32_t serial;      /* of the last question */
+};
+
+/* What there is to keep. */
+struct keeper_options {
+    const char *socket_path;           /* to be removed; NULL: none */
+    const struct listen_inode *socket; /* what it is now */
+    const char *pidfile_path;          /* to be removed; NULL: none */
+    int pidfile_fd;                    /* holds the lock of what it is now; -1: none */
+    const char *worker_path;           /* to be executed on request; NULL: never */
 };
 
 /*
- * Fork it. socket_path with socket, and pidfile_path with pidfile_fd, are what it may remove; NULL
- * and -1 for nothing. The inodes are those of now; pidfile_fd holds the lock. Its copies of all
- * other fds, a listening socket among them, are closed before it does anything else. Returns 0 or a
- * negative errno.
+ * Fork it. Its copies of all fds but the PID file's, a listening socket among them, are closed
+ * before it does anything else. Returns 0 or a negative errno.
  */
-int keeper_start(struct keeper *keeper, const char *socket_path, const struct listen_inode *socket,
-                 const char *pidfile_path, int pidfile_fd);
+int keeper_start(struct keeper *keeper, const struct keeper_options *options);
 
 /*
  * Remove the socket, or the PID file (whose lock we still hold), if it is still ours. Returns 0, or
  * a negative errno; that somebody else has replaced or removed it is no error.
  */
-int keeper_remove_socket(const struct keeper *keeper);
-int keeper_remove_pidfile(const struct keeper *keeper);
+int keeper_remove_socket(struct keeper *keeper);
+int keeper_remove_pidfile(struct keeper *keeper);
+
+/*
+ * Start a multipath worker. Returns our end of its channel (proto/worker.h), the caller's from now
+ * on, or a negative errno; -EAGAIN: the last one has not gone completely. May take KEEPER_REPLY_S.
+ */
+int keeper_start_worker(struct keeper *keeper);
 
 /* Let it go: it removes what is left and ends. */
 void keeper_deinit(struct keeper *keeper);

@@ -180,8 +180,13 @@ static int start_keeper(struct helper *helper)
 
     if (helper->inherited && helper->pidfile_fd < 0)
         return 0; /* nothing to remove */
-    r = keeper_start(&helper->keeper, helper->inherited ? NULL : options->socket_path,
-                     &helper->socket_inode, options->pidfile, helper->pidfile_fd);
+    r = keeper_start(&helper->keeper,
+                     &(struct keeper_options){
+                         .socket_path = helper->inherited ? NULL : options->socket_path,
+                         .socket = &helper->socket_inode,
+                         .pidfile_path = options->pidfile,
+                         .pidfile_fd = helper->pidfile_fd,
+                     });
     if (r < 0)
         log_error("cannot start the keeper process: %s", strerror(-r));
     return r;

@@ -46,7 +46,7 @@ int privileges_drop(uid_t uid, gid_t gid, char *ret_error, size_t error_size)
     const uint32_t keep = capabilities_permitted() & CAPABILITY(CAP_SYS_RAWIO);
     int r;
 
-    if (capabilities_clear_bounding() < 0)
+    if (capabilities_bound(0) < 0)
         log_info("the bounding set of capabilities stays: not permitted to change it");
     r = privileges_change_ids(uid, gid, ret_error, error_size);
     if (r < 0)

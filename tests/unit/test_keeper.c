@@ -52,6 +52,24 @@ static int lock(void)
     return fd;
 }
 
+static int start(struct keeper *keeper, const char *socket_name, const struct listen_inode *socket,
+                 const char *pidfile_name, int pidfile)
+{
+    char *socket_path = socket_name ? strdup(scratch_path(socket_name)) : NULL;
+    char *pidfile_path = pidfile_name ? strdup(scratch_path(pidfile_name)) : NULL;
+    const struct keeper_options options = {
+        .socket_path = socket_path,
+        .socket = socket,
+        .pidfile_path = pidfile_path,
+        .pidfile_fd = pidfile,
+    };
+    int r = keeper_start(keeper, &options);
+
+    free(socket_path); /* the keeper has its own, since the fork */
+    free(pidfile_path);
+    return r;
+}
+
 /* The helper's end has gone; wait for the keeper's. */
 static void end(struct keeper *keeper)
 {
@@ -70,8 +88,7 @@ static void test_remove_on_request(void **state)
 
     (void)state;
     inode = make_socket("sock");
-    assert_int_equal(
-        keeper_start(&keeper, scratch_path("sock"), &inode, scratch_path("pid"), pidfile), 0);
+    assert_int_equal(start(&keeper, "sock", &inode, "pid", pidfile), 0);
     assert_int_equal(keeper_remove_socket(&keeper), 0);
     assert_false(exists("sock"));
     assert_true(exists("pid"));
@@ -98,8 +115,7 @@ static void test_remove_at_the_end(void **state)
 
     (void)state;
     inode = make_socket("sock");
-    assert_int_equal(
-        keeper_start(&keeper, scratch_path("sock"), &inode, scratch_path("pid"), pidfile), 0);
+    assert_int_equal(start(&keeper, "sock", &inode, "pid", pidfile), 0);
     pidfile_unlock(pidfile); /* as a death does */
     end(&keeper);
     assert_uint_equal(scratch_count(), 0);
@@ -114,7 +130,7 @@ static void test_foreign_socket(void **state)
     for (int at_the_end = 0; at_the_end <= 1; at_the_end++) {
         unlink(scratch_path("sock"));
         inode = make_socket("sock");
-        assert_int_equal(keeper_start(&keeper, scratch_path("sock"), &inode, NULL, -1), 0);
+        assert_int_equal(start(&keeper, "sock", &inode, NULL, -1), 0);
         /* The first one still exists, so the second one has another number. */
         assert_int_equal(rename(scratch_path("sock"), scratch_path("moved")), 0);
         make_socket("sock");
@@ -138,7 +154,7 @@ static void test_inode_number_used_again(void **state)
         print_message("# test_inode_number_used_again: the file system keeps no time of birth\n");
         skip();
     }
-    assert_int_equal(keeper_start(&keeper, scratch_path("sock"), &first, NULL, -1), 0);
+    assert_int_equal(start(&keeper, "sock", &first, NULL, -1), 0);
     do { /* as long as the clock of the file system has not ticked */
         await_pause();
         unlink(scratch_path("sock"));
@@ -154,7 +170,7 @@ static void test_foreign_pidfile(void **state)
     int pidfile = lock();
 
     (void)state;
-    assert_int_equal(keeper_start(&keeper, NULL, NULL, scratch_path("pid"), pidfile), 0);
+    assert_int_equal(start(&keeper, NULL, NULL, "pid", pidfile), 0);
     assert_int_equal(rename(scratch_path("pid"), scratch_path("moved")), 0);
     scratch_write("pid", "1\n");
     assert_int_equal(keeper_remove_pidfile(&keeper), 0);
@@ -171,7 +187,7 @@ static void test_pidfile_of_a_new_instance(void **state)
     int pidfile = lock();
 
     (void)state;
-    assert_int_equal(keeper_start(&keeper, NULL, NULL, scratch_path("pid"), pidfile), 0);
+    assert_int_equal(start(&keeper, NULL, NULL, "pid", pidfile), 0);
     end(&keeper); /* the lock is held on */
     assert_true(exists("pid"));
     pidfile_unlock(pidfile);
@@ -194,7 +210,7 @@ static void test_helper_killed(void **state)
         int pidfile = lock();
 
         inode = make_socket("sock");
-        if (keeper_start(&keeper, scratch_path("sock"), &inode, scratch_path("pid"), pidfile) < 0)
+        if (start(&keeper, "sock", &inode, "pid", pidfile) < 0)
             _exit(1);
         if (write(pair[1], &keeper.pid, sizeof(keeper.pid)) < 0)
             _exit(2);
@@ -220,7 +236,7 @@ static void test_signals(void **state)
 
     (void)state;
     inode = make_socket("sock");
-    assert_int_equal(keeper_start(&keeper, scratch_path("sock"), &inode, NULL, -1), 0);
+    assert_int_equal(start(&keeper, "sock", &inode, NULL, -1), 0);
     assert_int_equal(keeper_remove_pidfile(&keeper), 0); /* it has answered, so it is set up */
     assert_int_equal(getsid(keeper.pid), keeper.pid);
     for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
@@ -236,20 +252,27 @@ static void test_malformed_requests(void **state)
     struct listen_inode inode;
     uint8_t bytes[64] = {0};
     struct keeper keeper;
-    int32_t answer;
+    int32_t answer[2];
 
     (void)state;
     inode = make_socket("sock");
-    assert_int_equal(keeper_start(&keeper, scratch_path("sock"), &inode, NULL, -1), 0);
+    assert_int_equal(start(&keeper, "sock", &inode, NULL, -1), 0);
     for (unsigned verb = 0; verb < 256; verb++) {
-        if (verb == 1 || verb == 2)
-            continue;
+        size_t size = 1 + verb % sizeof(bytes);
+
+        if (size == 8) /* a whole question */
+            size++;
         bytes[0] = (uint8_t)verb;
-        assert_int_equal(send(keeper.channel, bytes, 1 + verb % sizeof(bytes), MSG_NOSIGNAL),
-                         1 + verb % sizeof(bytes));
-        assert_int_equal(recv(keeper.channel, &answer, sizeof(answer), 0), sizeof(answer));
-        assert_int_equal(answer, -EINVAL);
+        assert_int_equal(send(keeper.channel, bytes, size, MSG_NOSIGNAL), size);
+        assert_int_equal(recv(keeper.channel, answer, sizeof(answer), 0), sizeof(answer));
+        assert_int_equal(answer[0], -EINVAL);
+        if (verb >= 1 && verb <= 3)
+            continue;
+        assert_int_equal(send(keeper.channel, bytes, 8, MSG_NOSIGNAL), 8);
+        assert_int_equal(recv(keeper.channel, answer, sizeof(answer), 0), sizeof(answer));
+        assert_int_equal(answer[0], -EINVAL);
     }
+    assert_int_equal(keeper_start_worker(&keeper), -ENOSYS); /* it was told of none */
     assert_true(exists("sock"));
     end(&keeper);
     assert_false(exists("sock"));
@@ -261,7 +284,7 @@ static void test_keeper_killed(void **state)
     struct keeper keeper;
 
     (void)state;
-    assert_int_equal(keeper_start(&keeper, scratch_path("sock"), &inode, NULL, -1), 0);
+    assert_int_equal(start(&keeper, "sock", &inode, NULL, -1), 0);
     kill(keeper.pid, SIGKILL);
     assert_int_equal(await_child(keeper.pid), -SIGKILL);
     assert_int_equal(keeper_remove_socket(&keeper), -EPIPE);
@@ -274,7 +297,7 @@ static void test_no_pidfile_there(void **state)
     struct keeper keeper;
 
     (void)state;
-    assert_int_equal(keeper_start(&keeper, NULL, NULL, scratch_path("pid"), -1), -ENOENT);
+    assert_int_equal(start(&keeper, NULL, NULL, "pid", -1), -ENOENT);
     assert_int_equal(keeper.channel, -1);
 }
 
@@ -316,8 +339,7 @@ static void test_privileges(void **state)
     require_root("test_privileges");
     pidfile = lock();
     inode = make_socket("sock");
-    assert_int_equal(
-        keeper_start(&keeper, scratch_path("sock"), &inode, scratch_path("pid"), pidfile), 0);
+    assert_int_equal(start(&keeper, "sock", &inode, "pid", pidfile), 0);
     assert_int_equal(keeper_remove_socket(&keeper), 0); /* set up */
     assert_string_equal(status_of(keeper.pid, "CapInh"), none);
     assert_string_equal(status_of(keeper.pid, "CapPrm"), none);
@@ -351,7 +373,7 @@ static void test_root_in_a_foreign_directory(void **state)
     assert_int_equal(chmod(scratch, 0700), 0);
     assert_int_equal(chown(scratch, NOBODY, NOBODY), 0);
     inode = make_socket("sock");
-    assert_int_equal(keeper_start(&keeper, scratch_path("sock"), &inode, NULL, -1), 0);
+    assert_int_equal(start(&keeper, "sock", &inode, NULL, -1), 0);
     assert_int_equal(keeper_remove_socket(&keeper), 0);
     assert_false(exists("sock"));
     snprintf(expected, sizeof(expected), "%016llx", 1ULL << CAP_DAC_OVERRIDE);
@@ -370,7 +392,7 @@ static void test_failing_removal(void **state)
     (void)state;
     require_root("test_failing_removal");
     inode = make_socket("sock");
-    assert_int_equal(keeper_start(&keeper, scratch_path("sock"), &inode, NULL, -1), 0);
+    assert_int_equal(start(&keeper, "sock", &inode, NULL, -1), 0);
     assert_int_equal(keeper_remove_pidfile(&keeper), 0); /* set up */
     assert_int_equal(chmod(scratch, 0755), 0);
     assert_int_equal(chown(scratch, NOBODY, NOBODY), 0);

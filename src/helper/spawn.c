@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The worker's children die with it, but one that hangs in the kernel does so late. The keeper
+ * inherits those (PR_SET_CHILD_SUBREAPER), and with SIGCHLD ignored the kernel collects the dead,
+ * so waitpid(2) has one thing to tell: whether anybody is left.
+ */
+#include "helper/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "helper/capabilities.h"
+#include "proto/worker.h"
+
+#define SPAWN_FAILED 127
+
+const uint32_t spawn_capabilities = CAPABILITY(CAP_SYS_RAWIO) | CAPABILITY(CAP_SYS_ADMIN);
+
+void spawn_init(void)
+{
+    signal(SIGCHLD, SIG_IGN);
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+}
+
+/* Speak for a worker that could not be executed. */
+__attribute__((noreturn)) static void spawn_fail(int channel, const char *path, int error)
+{
+    struct worker_hello hello = {.ready = false};
+    uint8_t bytes[WORKER_HELLO_SIZE];
+
+    snprintf(hello.text, sizeof(hello.text), "cannot execute %s: %s", path, strerror(error));
+    worker_encode_hello(bytes, &hello);
+    (void)!send(channel, bytes, sizeof(bytes), MSG_NOSIGNAL);
+    _exit(SPAWN_FAILED);
+}
+
+__attribute__((noreturn)) static void spawn_child(const char *path, int channel)
+{
+    char *const argv[] = {(char *)path, NULL};
+    const char *daemon = getenv("MULTIPATH_SOCKET_NAME");
+    char variable[PATH_MAX];
+    char *environment[] = {NULL, NULL};
+
+    if (daemon && snprintf(variable, sizeof(variable), "MULTIPATH_SOCKET_NAME=%s", daemon) <
+                      (int)sizeof(variable))
+        environment[0] = variable;
+
+    /* The channel may be any number, but for 0 to 2 if those are closed. */
+    if (channel != SPAWN_CHANNEL)
+        channel = dup3(channel, SPAWN_CHANNEL, 0);
+    else
+        fcntl(channel, F_SETFD, 0);
+    for (int fd = 0; fd < SPAWN_CHANNEL; fd++)
+        close(fd);
+    for (int fd = 0; fd < SPAWN_CHANNEL; fd++) {
+        if (open("/dev/null", O_RDWR) != fd)
+            spawn_fail(channel, path, errno);
+    }
+    syscall(SYS_close_range, SPAWN_CHANNEL + 1, UINT_MAX, 0);
+    signal(SIGCHLD, SIG_DFL); /* whoever ignores it loses the status of its children */
+    execve(path, argv, environment);
+    spawn_fail(channel, path, errno);
+}
+
+int spawn_worker(const char *path)
+{
+    CLEANUP_CLOSE int ours = -1;
+    CLEANUP_CLOSE int theirs = -1;
+    int pair[2];
+    pid_t pid;
+
+    if (waitpid(-1, NULL, WNOHANG) >= 0)
+        return -EAGAIN;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return -errno;
+    ours = pair[0];
+    theirs = pair[1];
+    pid = fork();
+    if (pid < 0)
+        return -errno;
+    if (pid == 0)
+        spawn_child(path, theirs);
+    return steal_fd(&ours);
+}

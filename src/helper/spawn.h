@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* The keeper's part in the multipath worker's life: to execute it. */
+#ifndef HELPER_SPAWN_H
+#define HELPER_SPAWN_H
+
+#include <stdint.h>
+
+/* The worker finds its channel here; the standard fds are /dev/null, and there are no others. */
+#define SPAWN_CHANNEL 3
+
+/* What the worker needs, and all that it gets: device-mapper, and SG_IO on the paths. */
+extern const uint32_t spawn_capabilities;
+
+/*
+ * Before the first one: make the calling process the parent of whatever its workers leave behind,
+ * and see that it has nothing to collect.
+ */
+void spawn_init(void);
+
+/*
+ * Execute the worker. Of the environment it gets MULTIPATH_SOCKET_NAME and nothing else. Returns
+ * the helper's end of its channel, the caller's from now on, or a negative errno; -EAGAIN: the last
+ * worker, or a child that it left in the kernel, still lives, and two at work on one map could undo
+ * each other's work. That it cannot be executed is said in its hello.
+ */
+int spawn_worker(const char *path);
+
+#endif

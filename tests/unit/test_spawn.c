@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The keeper executes a worker: what the worker finds, and when there may be another. The workers
+ * here are shell scripts, which have their channel as fd 3.
+ */
+#include "cmocka_compat.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "await.h"
+#include "helper/keeper.h"
+#include "helper/spawn.h"
+#include "passing.h"
+#include "proto/worker.h"
+#include "scratch.h"
+
+static struct keeper keeper;
+
+static int tear_down(void **state)
+{
+    keeper_deinit(&keeper);
+    return scratch_tear_down(state);
+}
+
+/* A keeper whose worker is this script. */
+static void start(const char *script)
+{
+    char path[64], text[1024];
+    struct keeper_options options = {.pidfile_fd = -1, .worker_path = path};
+
+    snprintf(path, sizeof(path), "%s", scratch_path("worker"));
+    snprintf(text, sizeof(text), "#!/bin/sh\n%s\n", script);
+    scratch_write("worker", text);
+    assert_int_equal(chmod(path, 0755), 0);
+    assert_int_equal(keeper_start(&keeper, &options), 0);
+}
+
+/* The next message of the worker's, NUL-terminated; "" at its end. */
+static const char *hear(int channel)
+{
+    static char text[8192];
+    ssize_t n = recv(channel, text, sizeof(text) - 1, 0);
+
+    assert_true(n >= 0);
+    text[n] = '\0';
+    return text;
+}
+
+static void test_channel_and_fds(void **state)
+{
+    int channel;
+
+    (void)state;
+    setenv("MULTIPATH_SOCKET_NAME", "/run/somewhere", 1);
+    setenv("LD_LIBRARY_PATH", "/nowhere", 1);
+    start("for fd in 0 1 2 3 4 5 6 7 8 9; do\n"
+          "    [ -e /proc/$$/fd/$fd ] || continue\n"
+          "    list=\"$list$fd\"\n"
+          "    [ /proc/$$/fd/$fd -ef /dev/null ] && list=\"$list=null\"\n"
+          "    list=\"$list \"\n"
+          "done\n"
+          "echo \"$list\" >&3\n"
+          "tr '\\0' ' ' </proc/$$/environ >&3");
+    unsetenv("LD_LIBRARY_PATH");
+    unsetenv("MULTIPATH_SOCKET_NAME");
+
+    channel = keeper_start_worker(&keeper);
+    assert_true(channel >= 0);
+    /* The shell has its script open as 10 or above. */
+    assert_string_equal(hear(channel), "0=null 1=null 2=null 3 \n");
+    assert_string_equal(hear(channel), "MULTIPATH_SOCKET_NAME=/run/somewhere ");
+    assert_string_equal(hear(channel), "");
+    close(channel);
+}
+
+static void assert_line(const char *status, const char *name, const char *value)
+{
+    char line[128];
+
+    snprintf(line, sizeof(line), "\n%s:\t%s\n", name, value);
+    if (!strstr(status, line))
+        fail_msg("no %s in: %s", line + 1, status);
+}
+
+static void test_rights(void **state)
+{
+    static const char two[] = "0000000000220000"; /* CAP_SYS_RAWIO, CAP_SYS_ADMIN */
+    static const char none[] = "0000000000000000";
+    const char *status;
+    int channel;
+
+    (void)state;
+    if (geteuid() != 0) {
+        print_message("# test_rights: only root has something to drop\n");
+        skip();
+    }
+    start("exec cat /proc/self/status >&3");
+    channel = keeper_start_worker(&keeper);
+    assert_true(channel >= 0);
+    status = hear(channel);
+    assert_line(status, "CapPrm", two);
+    assert_line(status, "CapEff", two);
+    assert_line(status, "CapBnd", two);
+    assert_line(status, "CapInh", none);
+    assert_line(status, "CapAmb", none);
+    assert_line(status, "NoNewPrivs", "1");
+    assert_line(status, "Uid", "0\t0\t0\t0");
+    assert_line(status, "SigBlk", none);
+    close(channel);
+}
+
+/* It is told in the worker's place. */
+static void test_cannot_be_executed(void **state)
+{
+    struct worker_hello hello;
+    uint8_t bytes[WORKER_HELLO_SIZE + 1];
+    int channel;
+    ssize_t n;
+
+    (void)state;
+    start("exit 0");
+    unlink(scratch_path("worker"));
+    channel = keeper_start_worker(&keeper);
+    assert_true(channel >= 0);
+    n = recv(channel, bytes, sizeof(bytes), 0);
+    assert_true(n > 0 && worker_decode_hello(bytes, (size_t)n, &hello));
+    assert_false(hello.ready);
+    assert_non_null(strstr(hello.text, "cannot execute"));
+    assert_non_null(strstr(hello.text, scratch));
+    assert_non_null(strstr(hello.text, "No such file"));
+    assert_string_equal(hear(channel), "");
+    close(channel);
+}
+
+/* Until the last one has gone, and whatever it has left behind. */
+static void test_one_at_a_time(void **state)
+{
+    int first, second;
+    pid_t child;
+
+    (void)state;
+    start("sleep 1000 3>&- & echo $! >&3; head -c 1 <&3 >/dev/null");
+    first = keeper_start_worker(&keeper);
+    assert_true(first >= 0);
+    child = (pid_t)atoi(hear(first));
+    assert_true(child > 0);
+    assert_int_equal(keeper_start_worker(&keeper), -EAGAIN);
+    assert_int_equal(send(first, "go\n", 3, MSG_NOSIGNAL), 3);
+    assert_string_equal(hear(first), ""); /* the worker has gone; its child has not */
+    assert_int_equal(keeper_start_worker(&keeper), -EAGAIN);
+    assert_int_equal(kill(child, SIGKILL), 0);
+    while ((second = keeper_start_worker(&keeper)) == -EAGAIN)
+        await_pause();
+    assert_true(second >= 0);
+    child = (pid_t)atoi(hear(second));
+    assert_int_equal(kill(child, SIGKILL), 0);
+    close(first);
+    close(second);
+}
+
+/* Nothing stays behind in this process or the keeper. */
+static void test_many(void **state)
+{
+    unsigned before;
+    char path[64];
+
+    (void)state;
+    start("exit 0");
+    before = count_fds();
+    for (unsigned i = 0; i < 20; i++) {
+        int channel;
+
+        while ((channel = keeper_start_worker(&keeper)) == -EAGAIN)
+            await_pause();
+        assert_true(channel >= 0);
+        assert_string_equal(hear(channel), "");
+        close(channel);
+    }
+    assert_uint_equal(count_fds(), before);
+    snprintf(path, sizeof(path), "/proc/%ld/fd", (long)keeper.pid);
+    if (access(path, R_OK) == 0) {
+        DIR *directory = opendir(path);
+        unsigned n = 0;
+
+        assert_non_null(directory);
+        while (readdir(directory))
+            n++;
+        closedir(directory);
+        assert_uint_equal(n - 2, 1);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_channel_and_fds, scratch_set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_rights, scratch_set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_cannot_be_executed, scratch_set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_one_at_a_time, scratch_set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_many, scratch_set_up, tear_down),
+    };
+
+    return cmocka_run_group_tests_name("spawn", tests, NULL, NULL);
+}
