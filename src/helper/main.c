@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "build.h"
+#include "helper/backend_mpath.h"
 #include "helper/background.h"
 #include "helper/keeper.h"
 #include "helper/options.h"
@@ -22,12 +23,14 @@
 #include "helper/privileges.h"
 #include "helper/route.h"
 #include "helper/sandbox.h"
+#include "helper/spawn.h"
 #include "serve/listen.h"
 #include "serve/notify.h"
 #include "serve/process.h"
 #include "serve/server.h"
 
-#define MAIN_ERROR_SIZE 512
+#define MAIN_ERROR_SIZE     512
+#define MAIN_MPATH_GRACE_MS 5000
 
 struct helper {
     int argc;
@@ -37,6 +40,7 @@ struct helper {
     int background_fd; /* -1: not in the background */
     int pidfile_fd;    /* -1: none */
     struct keeper keeper;
+    struct mpath mpath;
     struct notify notify;
     int listener;                     /* until the server has it */
     int signal_fd;                    /* until the server has it */
@@ -176,17 +180,26 @@ static int open_listener(struct helper *helper)
 static int start_keeper(struct helper *helper)
 {
     const struct options *options = &helper->options;
+    const struct mpath_options mpath_options = {
+        .deadline_ms = options->mpath_timeout_s * 1000,
+        .grace_ms = MAIN_MPATH_GRACE_MS,
+        .io_timeout_ms = options->io_timeout_s * 1000,
+    };
+    char problem[MAIN_ERROR_SIZE];
+    bool may_spawn = spawn_is_possible(options->mpath_worker, problem, sizeof(problem));
+    const struct keeper_options keeper_options = {
+        .socket_path = helper->inherited ? NULL : options->socket_path,
+        .socket = &helper->socket_inode,
+        .pidfile_path = options->pidfile,
+        .pidfile_fd = helper->pidfile_fd,
+        .worker_path = may_spawn ? options->mpath_worker : NULL,
+    };
     int r;
 
-    if (helper->inherited && helper->pidfile_fd < 0)
-        return 0; /* nothing to remove */
-    r = keeper_start(&helper->keeper,
-                     &(struct keeper_options){
-                         .socket_path = helper->inherited ? NULL : options->socket_path,
-                         .socket = &helper->socket_inode,
-                         .pidfile_path = options->pidfile,
-                         .pidfile_fd = helper->pidfile_fd,
-                     });
+    mpath_init(&helper->mpath, &mpath_options, may_spawn ? &helper->keeper : NULL, problem);
+    if (helper->inherited && helper->pidfile_fd < 0 && !may_spawn)
+        return 0; /* nothing to keep */
+    r = keeper_start(&helper->keeper, &keeper_options);
     if (r < 0)
         log_error("cannot start the keeper process: %s", strerror(-r));
     return r;
@@ -219,7 +232,7 @@ static int prepare_server(struct helper *helper)
     };
     int r;
 
-    route_init(&helper->route, options->io_timeout_s * 1000);
+    route_init(&helper->route, options->io_timeout_s * 1000, &helper->mpath);
     helper->backend = (struct backend){"sg", &helper->route, route_execute};
     r = server_init(&helper->server, &server_options, helper->signal_fd);
     helper->listener = -1;
@@ -293,6 +306,7 @@ static void finish(struct helper *helper, enum server_end end)
         _exit(EXIT_SUCCESS);
     server_deinit(&helper->server);
     route_deinit(&helper->route);
+    mpath_deinit(&helper->mpath);
     notify_deinit(&helper->notify);
     options_deinit(&helper->options);
     log_deinit();
@@ -307,7 +321,7 @@ static int (*const stages[])(struct helper *helper) = {
     raise_fd_limit,   /* and with it the number of clients */
     lock_pidfile,     /* -f */
     open_listener,    /* clients can connect from here on */
-    start_keeper,     /* who cleans up after us */
+    start_keeper,     /* who cleans up after us, and starts the multipath worker */
     open_messages,    /* syslog, service manager */
     prepare_server,   /* epoll, timers, /sys, /proc */
     drop_privileges,  /* user, group, capabilities */

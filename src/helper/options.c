@@ -39,6 +39,8 @@ enum {
     OPTION_SOCKET_MODE,
     OPTION_SOCKET_USER,
     OPTION_SOCKET_GROUP,
+    OPTION_MPATH_TIMEOUT,
+    OPTION_MPATH_WORKER,
     OPTION_LOG,
     OPTION_SANDBOX,
 };
@@ -65,6 +67,8 @@ static const struct option options_long[] = {
     {"socket-mode", required_argument, NULL, OPTION_SOCKET_MODE},
     {"socket-user", required_argument, NULL, OPTION_SOCKET_USER},
     {"socket-group", required_argument, NULL, OPTION_SOCKET_GROUP},
+    {"mpath-timeout", required_argument, NULL, OPTION_MPATH_TIMEOUT},
+    {"mpath-worker", required_argument, NULL, OPTION_MPATH_WORKER},
     {"log", required_argument, NULL, OPTION_LOG},
     {"sandbox", required_argument, NULL, OPTION_SANDBOX},
 
@@ -108,6 +112,9 @@ static const char options_help[] =
     "      --socket-mode=OCTAL     mode of the socket (default 777 less the umask)\n"
     "      --socket-user=USER      owner of the socket\n"
     "      --socket-group=GROUP    group of the socket\n"
+    "      --mpath-timeout=SECONDS what a command to all paths of a map is granted (default 60)\n"
+    "      --mpath-worker=FILE     the program for those commands\n"
+    "                              (default " BUILD_MPATH_WORKER ")\n"
     "      --log=stderr|syslog     where messages go (default stderr; syslog with -d)\n"
     "      --sandbox=on|off        confine the process (default on)\n"
     "\n"
@@ -234,6 +241,14 @@ static int options_set(struct options_parser *parser, int option, const char *va
     case OPTION_SOCKET_GROUP:
         if (!parse_group(value, &options->socket_gid))
             return options_reject(option, value, "a group");
+        return 0;
+    case OPTION_MPATH_TIMEOUT:
+        return options_set_number(option, value, 1, OPTIONS_SECONDS_MAX, " of seconds",
+                                  &options->mpath_timeout_s);
+    case OPTION_MPATH_WORKER:
+        if (value[0] != '/')
+            return options_reject(option, value, "an absolute path");
+        options->mpath_worker = value;
         return 0;
     case OPTION_LOG:
         parser->log_given = true;
@@ -411,6 +426,8 @@ enum options_verdict options_parse(struct options *options, int argc, char **arg
         .socket_uid = (uid_t)-1,
         .socket_gid = (gid_t)-1,
         .io_timeout_s = 30,
+        .mpath_timeout_s = 60,
+        .mpath_worker = BUILD_MPATH_WORKER,
         .client_timeout_s = 30,
         .stop_timeout_s = 3,
     };

@@ -23,10 +23,13 @@ struct options {
     gid_t socket_gid;
 
     unsigned io_timeout_s;
+    unsigned mpath_timeout_s;
     unsigned client_timeout_s;
     unsigned stop_timeout_s;
     unsigned max_clients; /* 0: as many as there is room for */
     unsigned max_threads; /* 0: max_clients + 1 */
+
+    const char *mpath_worker;
 
     char *config_text;    /* owned: what the strings above may point into */
     char *pidfile_buffer; /* owned, or NULL */

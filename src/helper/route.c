@@ -10,12 +10,14 @@
 #include <sys/sysmacros.h>
 
 #include "base/log.h"
+#include "helper/backend_mpath.h"
 #include "helper/backend_sg.h"
 #include "helper/policy.h"
 
-void route_init(struct route *route, unsigned io_timeout_ms)
+void route_init(struct route *route, unsigned io_timeout_ms, struct mpath *mpath)
 {
     route->io_timeout_ms = io_timeout_ms;
+    route->mpath = mpath;
     if (!device_sources_init(&route->sources))
         log_warning("/sys or /proc is not there: partitions and device-mapper maps cannot be told "
                     "from other devices");
@@ -54,6 +56,20 @@ static void route_refuse(const struct request *request, enum device_kind kind, d
     reply_sense(reply, SPC_INVALID_OPERATION_CODE);
 }
 
+/*
+ * By SG_IO on the fd. Of a multipath map that is one path of the kernel's choice: if that one fails
+ * a command that only reads, the worker tries the others.
+ */
+static void route_issue(const struct route *route, const struct request *request,
+                        enum device_kind kind, dev_t number, struct reply *reply)
+{
+    if (sg_execute(request, number, route->io_timeout_ms, reply) || kind != DEVICE_BLOCK ||
+        request->opcode != SPC_PERSISTENT_RESERVE_IN)
+        return;
+    if (device_refine_block(&route->sources, number) == DEVICE_DM_MULTIPATH)
+        mpath_execute(route->mpath, request, number, reply);
+}
+
 void route_execute(void *context, const struct request *request, struct reply *reply)
 {
     struct route *route = context;
@@ -71,14 +87,16 @@ void route_execute(void *context, const struct request *request, struct reply *r
 
     switch (policy_judge(request->opcode, kind, writable, &reason)) {
     case POLICY_ISSUE:
-        sg_execute(request, number, route->io_timeout_ms, reply);
+        route_issue(route, request, kind, number, reply);
         return;
     case POLICY_DONE:
         reply_status(reply, SPC_STATUS_GOOD, 0);
         return;
     case POLICY_MULTIPATH:
-        /* By SG_IO the kernel would send it down one path and leave the others unregistered. */
-        reason = "multipath maps are not supported yet, and raw SG_IO would change one path only";
+        if (mpath_execute(route->mpath, request, number, reply))
+            return;
+        /* Never by SG_IO: that would register one path and leave the others unregistered. */
+        reason = "the multipath worker is not available";
         break;
     case POLICY_REFUSE:
         break;

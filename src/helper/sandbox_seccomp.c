@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 #include "base/memory.h"
 #include "serve/thread.h"
@@ -50,6 +51,8 @@ static const char *const sandbox_allowed[] = {
     "read",                             /* signalfd, timerfd; sysfs */
     "clock_gettime", "clock_gettime64", /* where the vDSO cannot serve it */
     "restart_syscall",                  /* a call with a time-out after SIGSTOP and SIGCONT */
+    /* helper/backend_mpath */
+    "sendmsg",
     /* helper/route, helper/device */
     "fstat", "fstat64", "newfstatat", "fstatat64", "statx",
     "fcntl", "fcntl64",                 /* F_GETFL; also pidfile_unlock */
@@ -98,6 +101,10 @@ static int sandbox_add_conditional(scmp_filter_ctx filter)
      * by the kernel, so not by us. */
     r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
                          SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, SG_IO));
+    /* mpath_execute. */
+    if (r == 0)
+        r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1,
+                             SCMP_A0(SCMP_CMP_MASKED_EQ, 0xffffffff, AF_UNIX));
     /* device_refine_block. */
     if (r == 0)
         r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,

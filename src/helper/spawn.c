@@ -27,6 +27,30 @@
 
 const uint32_t spawn_capabilities = CAPABILITY(CAP_SYS_RAWIO) | CAPABILITY(CAP_SYS_ADMIN);
 
+bool spawn_is_possible(const char *path, char *ret_problem, size_t problem_size)
+{
+    if (geteuid() != 0) {
+        snprintf(ret_problem, problem_size,
+                 "the helper was not started as root, and multipathd obeys only root (-u and -g "
+                 "may still be used)");
+        return false;
+    }
+    if ((capabilities_permitted() & spawn_capabilities) != spawn_capabilities) {
+        snprintf(ret_problem, problem_size,
+                 "the helper was started without CAP_SYS_RAWIO or CAP_SYS_ADMIN, and device-mapper "
+                 "needs both");
+        return false;
+    }
+    if (access(path, X_OK) < 0) {
+        snprintf(ret_problem, problem_size,
+                 "cannot execute %s: %s (is multipath support "
+                 "installed?)",
+                 path, strerror(errno));
+        return false;
+    }
+    return true;
+}
+
 void spawn_init(void)
 {
     signal(SIGCHLD, SIG_IGN);

@@ -3,6 +3,8 @@
 #ifndef HELPER_SPAWN_H
 #define HELPER_SPAWN_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* The worker finds its channel here; the standard fds are /dev/null, and there are no others. */
@@ -10,6 +12,12 @@
 
 /* What the worker needs, and all that it gets: device-mapper, and SG_IO on the paths. */
 extern const uint32_t spawn_capabilities;
+
+/*
+ * Can there be a worker, by the rights of this process and what is installed? If not, ret_problem
+ * says what is missing.
+ */
+bool spawn_is_possible(const char *path, char *ret_problem, size_t problem_size);
 
 /*
  * Before the first one: make the calling process the parent of whatever its workers leave behind,

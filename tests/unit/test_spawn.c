@@ -180,6 +180,7 @@ static void test_many(void **state)
         close(channel);
     }
     assert_uint_equal(count_fds(), before);
+    assert_int_equal(keeper_remove_pidfile(&keeper), 0); /* it is done with the question before */
     snprintf(path, sizeof(path), "/proc/%ld/fd", (long)keeper.pid);
     if (access(path, R_OK) == 0) {
         DIR *directory = opendir(path);

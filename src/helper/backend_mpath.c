@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Each command takes a socket pair: one end goes to the worker together with the device, and on the
+ * other this thread waits for its answer. So the threads that wait do not have to share anything,
+ * and whoever dies with a command in hand, the worker or its child, ends the wait by that alone.
+ *
+ * A command that the worker has taken is never sent again. One that could not be sent is: to the
+ * next worker, which is started for it. Workers that die one after the other are started ever more
+ * slowly, and meanwhile the answer is BUSY; one that says at its start that it cannot work (no
+ * library) is tried again after a while, for an administrator who has mended that.
+ */
+#include "helper/backend_mpath.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/sysmacros.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/fdio.h"
+#include "base/log.h"
+
+#define MPATH_HELLO_S      10    /* for loading the library */
+#define MPATH_SEND_S       5     /* for a worker that does not read its channel */
+#define MPATH_DELAY_MIN_MS 1000  /* between two starts of a worker, doubled with each */
+#define MPATH_DELAY_MAX_MS 30000 /* up to this */
+#define MPATH_STEADY_MS    60000 /* a worker that lived so long was a good one */
+
+/* The keeper waits for the rest of a dead worker to go; usually it is a matter of microseconds. */
+#define MPATH_GONE_TRIES    20
+#define MPATH_GONE_PAUSE_MS 10
+
+/* Either message, and a byte to see that it is too long. On the heap: stacks are small here. */
+#define MPATH_BUFFER_SIZE (WORKER_REPLY_SIZE + 1)
+_Static_assert(WORKER_REQUEST_SIZE <= MPATH_BUFFER_SIZE, "a request fits as well");
+
+/* Is there a worker to send to? */
+enum mpath_state {
+    MPATH_RUNS,
+    MPATH_LATER, /* not now: BUSY */
+    MPATH_NEVER, /* not as things are; mpath->problem says why */
+};
+
+void mpath_init(struct mpath *mpath, const struct mpath_options *options, struct keeper *keeper,
+                const char *problem)
+{
+    *mpath = (struct mpath){.options = *options, .keeper = keeper, .channel = -1};
+    pthread_mutex_init(&mpath->lock, NULL);
+    if (!keeper)
+        snprintf(mpath->problem, sizeof(mpath->problem), "%s", problem);
+}
+
+void mpath_deinit(struct mpath *mpath)
+{
+    if (mpath->channel >= 0)
+        close(mpath->channel);
+    mpath->channel = -1;
+}
+
+static void mpath_set_timeout(int sock, int option, unsigned ms)
+{
+    const struct timeval timeout = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+
+    setsockopt(sock, SOL_SOCKET, option, &timeout, sizeof(timeout));
+}
+
+static int mpath_ask_keeper(struct mpath *mpath)
+{
+    const struct timespec pause = {.tv_nsec = MPATH_GONE_PAUSE_MS * 1000000L};
+    int r = keeper_start_worker(mpath->keeper);
+
+    for (unsigned tries = 1; r == -EAGAIN && tries < MPATH_GONE_TRIES; tries++) {
+        nanosleep(&pause, NULL);
+        r = keeper_start_worker(mpath->keeper);
+    }
+    return r;
+}
+
+/* The worker cannot work. Said once for each reason; the single commands have lines of their own.
+ */
+static enum mpath_state mpath_refuse(struct mpath *mpath, const char *problem)
+{
+    if (strcmp(mpath->problem, problem)) {
+        snprintf(mpath->problem, sizeof(mpath->problem), "%s", problem);
+        log_error("no persistent reservations on multipath maps: %s", problem);
+    }
+    mpath->refused = true;
+    return MPATH_NEVER;
+}
+
+/* Under the lock. */
+static enum mpath_state mpath_hear_hello(struct mpath *mpath, int channel)
+{
+    uint8_t bytes[WORKER_HELLO_SIZE + 1]; /* room to see that it is too long */
+    struct worker_hello hello;
+    ssize_t n;
+
+    mpath_set_timeout(channel, SO_RCVTIMEO, MPATH_HELLO_S * 1000);
+    do
+        n = recv(channel, bytes, sizeof(bytes), 0);
+    while (n < 0 && errno == EINTR);
+    if (n <= 0 || !worker_decode_hello(bytes, (size_t)n, &hello)) {
+        log_error("the multipath worker %s at its start",
+                  n == 0  ? "ended"
+                  : n < 0 ? "said nothing"
+                          : "is of another version than the helper");
+        return MPATH_LATER;
+    }
+    if (!hello.ready)
+        return mpath_refuse(mpath, hello.text);
+    mpath->refused = false;
+    mpath->problem[0] = '\0';
+    memcpy(mpath->version, hello.version, sizeof(mpath->version));
+    log_info("multipath worker started, libmpathpersist %s",
+             hello.version[0] ? hello.version : "of an unknown version");
+    return MPATH_RUNS;
+}
+
+/* Under the lock. */
+static enum mpath_state mpath_start(struct mpath *mpath)
+{
+    CLEANUP_CLOSE int channel = -1;
+    int64_t now = clock_now_ms();
+    enum mpath_state state;
+
+    if (!mpath->keeper) {
+        if (!mpath->refused)
+            log_error("no persistent reservations on multipath maps: %s", mpath->problem);
+        mpath->refused = true;
+        return MPATH_NEVER;
+    }
+    if (mpath->started_ms && now < mpath->started_ms + mpath->delay_ms)
+        return mpath->refused ? MPATH_NEVER : MPATH_LATER;
+
+    channel = mpath_ask_keeper(mpath);
+    if (channel == -EAGAIN) {
+        log_client("the last multipath worker, or a command of it, has not ended yet");
+        return MPATH_LATER;
+    }
+    if (mpath->delay_ms == 0 || now - mpath->started_ms > MPATH_STEADY_MS)
+        mpath->delay_ms = MPATH_DELAY_MIN_MS;
+    else if (mpath->delay_ms < MPATH_DELAY_MAX_MS / 2)
+        mpath->delay_ms *= 2;
+    else
+        mpath->delay_ms = MPATH_DELAY_MAX_MS;
+    mpath->started_ms = now;
+    if (channel < 0) {
+        log_error("the keeper cannot start the multipath worker: %s", strerror(-channel));
+        return MPATH_LATER;
+    }
+    state = mpath_hear_hello(mpath, channel);
+    if (state == MPATH_RUNS) {
+        mpath_set_timeout(channel, SO_SNDTIMEO, MPATH_SEND_S * 1000);
+        mpath->channel = steal_fd(&channel);
+    }
+    return state;
+}
+
+/* Send to the worker that runs, or to a new one. */
+static enum mpath_state mpath_send(struct mpath *mpath, const uint8_t *bytes, const int *fds)
+{
+    enum mpath_state state = MPATH_RUNS;
+
+    pthread_mutex_lock(&mpath->lock);
+    for (;;) {
+        int r;
+
+        if (mpath->channel < 0)
+            state = mpath_start(mpath);
+        if (state != MPATH_RUNS)
+            break;
+        r = fdio_send_fds(mpath->channel, bytes, WORKER_REQUEST_SIZE, fds, WORKER_REQUEST_FDS);
+        if (r == 0)
+            break;
+        if (r == -EAGAIN || r == -ENOBUFS || r == -ENOMEM || r == -ETOOMANYREFS) {
+            state = MPATH_LATER;
+            break;
+        }
+        log_warning("the multipath worker has ended: %s", strerror(-r));
+        close(mpath->channel);
+        mpath->channel = -1;
+    }
+    pthread_mutex_unlock(&mpath->lock);
+    return state;
+}
+
+/* No answer: the worker died (n is 0), or it missed even the end of its deadline. */
+static void mpath_answer_lost(const struct request *request, dev_t device, ssize_t n,
+                              struct reply *reply)
+{
+    bool is_late = n < 0 && (errno == EAGAIN || errno == EINTR);
+
+    log_client("device %u:%u: the multipath worker %s%s", major(device), minor(device),
+               is_late ? "did not answer in time" : "ended before it answered",
+               request->opcode == SPC_PERSISTENT_RESERVE_IN ? "" : ": outcome unknown");
+    reply_sense(reply, is_late ? SPC_LU_COMMUNICATION_TIMEOUT : SPC_LU_COMMUNICATION_FAILURE);
+}
+
+static void mpath_receive(int sock, uint8_t *bytes, const struct request *request, dev_t device,
+                          struct reply *reply)
+{
+    struct worker_reply answer;
+    const uint8_t *data;
+    ssize_t n;
+
+    do
+        n = recv(sock, bytes, MPATH_BUFFER_SIZE, 0);
+    while (n < 0 && errno == EINTR);
+    if (n <= 0 || !worker_decode_reply(bytes, (size_t)n, &answer, &data)) {
+        mpath_answer_lost(request, device, n, reply);
+        return;
+    }
+    if (answer.text[0])
+        log_client("device %u:%u: %s", major(device), minor(device), answer.text);
+    *reply = answer.reply;
+    if (reply->size > request->length)
+        reply->size = request->length;
+    if (request->opcode != SPC_PERSISTENT_RESERVE_IN)
+        reply->size = 0;
+    if (reply->size > 0)
+        memcpy(request->data, data, reply->size);
+}
+
+bool mpath_execute(struct mpath *mpath, const struct request *request, dev_t device,
+                   struct reply *reply)
+{
+    const struct worker_request message = {
+        .request = *request,
+        .deadline_ms = mpath->options.deadline_ms,
+        .io_timeout_ms = mpath->options.io_timeout_ms,
+    };
+    CLEANUP_FREE uint8_t *bytes = malloc(MPATH_BUFFER_SIZE);
+    CLEANUP_CLOSE int ours = -1;
+    CLEANUP_CLOSE int theirs = -1;
+    enum mpath_state state;
+    int pair[2];
+
+    if (!bytes || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+        log_client("cannot send to the multipath worker: %s", strerror(errno));
+        reply_status(reply, SPC_STATUS_BUSY, 0);
+        return true;
+    }
+    ours = pair[0];
+    theirs = pair[1];
+    mpath_set_timeout(ours, SO_RCVTIMEO, mpath->options.deadline_ms + mpath->options.grace_ms);
+
+    worker_encode_request(bytes, &message);
+    state = mpath_send(mpath, bytes, (const int[WORKER_REQUEST_FDS]){request->fd, theirs});
+    if (state == MPATH_NEVER)
+        return false;
+    if (state == MPATH_LATER) {
+        reply_status(reply, SPC_STATUS_BUSY, 0);
+        return true;
+    }
+    close(steal_fd(&theirs)); /* ours must not be what keeps the answer's socket open */
+    mpath_receive(ours, bytes, request, device, reply);
+    return true;
+}

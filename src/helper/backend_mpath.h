@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The backend for what concerns all paths of a multipath map: the worker process, which is started
+ * when it is needed for the first time, and again when it has died.
+ *
+ * Thread rule: init and deinit are the main thread's, mpath_execute may be called by any thread.
+ */
+#ifndef HELPER_BACKEND_MPATH_H
+#define HELPER_BACKEND_MPATH_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "helper/keeper.h"
+#include "proto/request.h"
+#include "proto/worker.h"
+
+struct mpath_options {
+    unsigned deadline_ms;   /* for a command in the worker */
+    unsigned grace_ms;      /* beyond that: the worker tells of a missed deadline by itself */
+    unsigned io_timeout_ms; /* for the kernel, of each of its SG_IO */
+};
+
+struct mpath {
+    struct mpath_options options;
+    struct keeper *keeper; /* NULL: there can be no worker */
+
+    pthread_mutex_t lock; /* of everything below, and of sending on the channel */
+    int channel;          /* -1: no worker runs */
+    unsigned delay_ms;    /* between the starts of this worker and the next one */
+    int64_t started_ms;   /* the last start; 0: there has been none */
+    bool refused;         /* the last worker could not work */
+    char version[WORKER_VERSION_SIZE];
+    char problem[WORKER_TEXT_SIZE]; /* why there is none; "": it has not been tried, or all is well
+                                     */
+};
+
+/*
+ * keeper, borrowed, starts the workers; NULL if it cannot, and then `problem` says why, as a person
+ * would read it after "no multipath: ".
+ */
+void mpath_init(struct mpath *mpath, const struct mpath_options *options, struct keeper *keeper,
+                const char *problem);
+void mpath_deinit(struct mpath *mpath);
+
+/*
+ * Have the worker execute a command on a map, whose device number is `device`, and fill in the
+ * reply. May block until the deadline, and a little longer. Returns false if there is no worker and
+ * none can be started: the command was not sent, and the reply is untouched.
+ */
+bool mpath_execute(struct mpath *mpath, const struct request *request, dev_t device,
+                   struct reply *reply);
+
+#endif
