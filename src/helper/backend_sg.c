@@ -53,6 +53,8 @@ bool sg_execute(const struct request *request, dev_t device, unsigned timeout_ms
         sg_reply_errno(error, reply);
     } else {
         sg_reply_result(&result, request, reply);
+        if (reply->status == SPC_STATUS_GOOD)
+            return true;
     }
     return !sg_path_failed(error, &result);
 }

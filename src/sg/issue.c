@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <scsi/sg.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <time.h>
@@ -22,44 +23,55 @@
 #define SG_SUSPENDED_WAIT_MS 20
 #define SG_CDB_SIZE_GROUP_0  6
 
-int sg_issue(const struct request *request, unsigned timeout_ms, struct sg_result *ret)
+/* How it went so far, of one that has failed. */
+struct sg_trial {
+    bool is_out;
+    unsigned interrupted;
+    int64_t deadline; /* of waiting for a suspended map; 0: not begun */
+};
+
+static bool sg_try_again(struct sg_trial *trial, int error, unsigned timeout_ms)
 {
     const struct timespec pause = {.tv_nsec = SG_SUSPENDED_WAIT_MS * 1000000L};
-    bool is_out = request->opcode == SPC_PERSISTENT_RESERVE_OUT;
+
+    if (error == EINTR)
+        return !trial->is_out && ++trial->interrupted < SG_INTERRUPTED_TRIES;
+    if (error != EAGAIN)
+        return false;
+    /* A map that is being suspended took nothing: asking again is safe for every command. */
+    if (!trial->deadline)
+        trial->deadline = clock_now_ms() + timeout_ms;
+    else if (clock_now_ms() >= trial->deadline)
+        return false;
+    nanosleep(&pause, NULL);
+    return true;
+}
+
+int sg_issue(const struct request *request, unsigned timeout_ms, struct sg_result *ret)
+{
+    struct sg_trial trial = {.is_out = request->opcode == SPC_PERSISTENT_RESERVE_OUT};
     uint8_t cdb[CDB_SIZE];
-    int64_t deadline = 0;
-    struct sg_io_hdr io;
+    struct sg_io_hdr io = {
+        .interface_id = 'S',
+        .dxfer_direction = SG_DXFER_NONE,
+        .cmd_len = request->opcode >> 5 == 0 ? SG_CDB_SIZE_GROUP_0 : sizeof(cdb),
+        .mx_sb_len = sizeof(ret->sense),
+        .cmdp = cdb,
+        .sbp = ret->sense,
+        .timeout = timeout_ms,
+    };
     int error;
 
     memcpy(cdb, request->cdb, sizeof(cdb));
-    for (unsigned tries = 1;; tries++) {
-        memset(ret, 0, sizeof(*ret));
-        memset(&io, 0, sizeof(io));
-        io.interface_id = 'S';
-        io.cmd_len = request->opcode >> 5 == 0 ? SG_CDB_SIZE_GROUP_0 : sizeof(cdb);
-        io.cmdp = cdb;
-        io.mx_sb_len = sizeof(ret->sense);
-        io.sbp = ret->sense;
-        io.timeout = timeout_ms;
-        io.dxfer_direction = SG_DXFER_NONE;
-        if (request->length > 0) {
-            io.dxfer_direction = is_out ? SG_DXFER_TO_DEV : SG_DXFER_FROM_DEV;
-            io.dxfer_len = request->length;
-            io.dxferp = request->data;
-        }
-        error = ioctl(request->fd, SG_IO, &io) < 0 ? errno : 0;
-
-        if (error == EINTR && !is_out && tries < SG_INTERRUPTED_TRIES)
-            continue;
-        if (error != EAGAIN)
-            break;
-        /* A map that is being suspended took nothing: asking again is safe for every command. */
-        if (!deadline)
-            deadline = clock_now_ms() + timeout_ms;
-        else if (clock_now_ms() >= deadline)
-            break;
-        nanosleep(&pause, NULL);
+    memset(ret->sense, 0, sizeof(ret->sense));
+    if (request->length > 0) {
+        io.dxfer_direction = trial.is_out ? SG_DXFER_TO_DEV : SG_DXFER_FROM_DEV;
+        io.dxfer_len = request->length;
+        io.dxferp = request->data;
     }
+    do
+        error = ioctl(request->fd, SG_IO, &io) < 0 ? errno : 0;
+    while (error && sg_try_again(&trial, error, timeout_ms));
 
     ret->status = io.status;
     ret->host_status = io.host_status;
