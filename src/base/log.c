@@ -25,8 +25,7 @@
 
 #include "base/clock.h"
 
-#define LOG_LINE_MAX    1024
-#define LOG_SYSLOG_PATH "/dev/log"
+#define LOG_LINE_MAX 1024
 
 static struct {
     pthread_mutex_t lock;
@@ -126,9 +125,32 @@ static int log_write_fd(int priority, const char *text, size_t length)
     return written >= 0 ? 0 : -errno;
 }
 
+/*
+ * To whoever listens. libvirt gives each virtual machine a /dev of its own without a `log`, and its
+ * programs run in there, too; the journal's socket, which /dev/log leads to on most systems, can
+ * still be reached.
+ */
+static int log_send_datagram(const char *datagram, size_t size)
+{
+    static const struct sockaddr_un addresses[] = {
+        {.sun_family = AF_UNIX, .sun_path = "/dev/log"},
+        {.sun_family = AF_UNIX, .sun_path = "/run/systemd/journal/dev-log"},
+    };
+    int r = 0;
+
+    for (size_t i = 0; i < sizeof(addresses) / sizeof(addresses[0]); i++) {
+        if (sendto(log_state.syslog_fd, datagram, size, MSG_NOSIGNAL,
+                   (const struct sockaddr *)&addresses[i], sizeof(addresses[i])) >= 0)
+            return 0;
+        r = -errno;
+        if (r != -ENOENT)
+            break;
+    }
+    return r;
+}
+
 static void log_send_syslog(int priority, const char *text, size_t length)
 {
-    static const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = LOG_SYSLOG_PATH};
     char datagram[LOG_LINE_MAX + 80], stamp[32] = "";
     time_t now = time(NULL);
     struct tm local;
@@ -144,9 +166,7 @@ static void log_send_syslog(int priority, const char *text, size_t length)
         return;
     if ((size_t)n >= sizeof(datagram))
         n = (int)sizeof(datagram) - 1;
-    if (sendto(log_state.syslog_fd, datagram, (size_t)n, MSG_NOSIGNAL,
-               (const struct sockaddr *)&address, sizeof(address)) < 0 &&
-        errno == EAGAIN)
+    if (log_send_datagram(datagram, (size_t)n) == -EAGAIN)
         log_state.lost++;
 }
 

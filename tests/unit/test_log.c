@@ -23,7 +23,8 @@ static struct {
     int calls;
     int error;
     int flags;
-    char path[108];
+    char absent[108]; /* a path where nothing is */
+    char path[108];   /* the last one tried */
     char text[2048];
 } syslog_seen;
 
@@ -36,13 +37,13 @@ ssize_t __wrap_sendto(int sock, const void *bytes, size_t size, int flags,
     (void)sock;
     (void)address_size;
     syslog_seen.calls++;
-    if (syslog_seen.error) {
-        errno = syslog_seen.error;
+    snprintf(syslog_seen.path, sizeof(syslog_seen.path), "%s",
+             ((const struct sockaddr_un *)(const void *)address)->sun_path);
+    if (syslog_seen.error || strcmp(syslog_seen.path, syslog_seen.absent) == 0) {
+        errno = syslog_seen.error ? syslog_seen.error : ENOENT;
         return -1;
     }
     syslog_seen.flags = flags;
-    snprintf(syslog_seen.path, sizeof(syslog_seen.path), "%s",
-             ((const struct sockaddr_un *)(const void *)address)->sun_path);
     snprintf(syslog_seen.text, sizeof(syslog_seen.text), "%.*s", (int)size, (const char *)bytes);
     return (ssize_t)size;
 }
@@ -361,11 +362,30 @@ static void test_syslog_absent(void **state)
     log_to_syslog();
     syslog_seen.error = ENOENT;
     log_error("one");
+    assert_int_equal(syslog_seen.calls, 2);
+    assert_string_equal(syslog_seen.path, "/run/systemd/journal/dev-log");
     syslog_seen.error = ECONNREFUSED;
     log_error("two");
+    assert_int_equal(syslog_seen.calls, 3);
+    assert_string_equal(syslog_seen.path, "/dev/log");
     syslog_seen.error = 0;
     log_error("three");
-    assert_int_equal(syslog_seen.calls, 3);
+    assert_int_equal(syslog_seen.calls, 4);
+    assert_non_null(strstr(syslog_seen.text, "three"));
+}
+
+/* As in a private /dev. */
+static void test_syslog_elsewhere(void **state)
+{
+    (void)state;
+    log_prepare_syslog();
+    log_to_syslog();
+    strcpy(syslog_seen.absent, "/dev/log");
+    log_error("text");
+    assert_string_equal(syslog_seen.path, "/run/systemd/journal/dev-log");
+    assert_true(syslog_seen.flags & MSG_NOSIGNAL);
+    assert_non_null(strstr(syslog_seen.text, ": text"));
+    assert_int_equal(syslog_seen.calls, 2);
 }
 
 #define log_test(function) cmocka_unit_test_setup_teardown(function, pipe_set_up, pipe_tear_down)
@@ -389,6 +409,7 @@ int main(void)
         log_test(test_syslog),
         log_test(test_syslog_full),
         log_test(test_syslog_absent),
+        log_test(test_syslog_elsewhere),
     };
 
     return cmocka_run_group_tests_name("log", tests, NULL, NULL);
