@@ -7,10 +7,15 @@
  */
 #include "base/fdio.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -134,6 +139,37 @@ int fdio_open_standard(void)
             return -errno;
     }
     return 0;
+}
+
+/* Closing any fd of a file gives up all of a process's locks of it (fcntl(2)). To an open file
+ * description the locks of its own process are somebody else's, so F_OFD_GETLK tells them. */
+static bool fdio_is_locked_by_us(int fd)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+    return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK && lock.l_pid == getpid();
+}
+
+void fdio_close_strays(int first)
+{
+    DIR *directory = opendir("/proc/self/fd");
+    const struct dirent *entry;
+
+    if (!directory) {
+        syscall(SYS_close_range, first, UINT_MAX, 0);
+        return;
+    }
+    while ((entry = readdir(directory))) {
+        int fd = atoi(entry->d_name); /* 0 for . and .. */
+
+        if (fd < first || fd == dirfd(directory))
+            continue;
+        if (fdio_is_locked_by_us(fd))
+            fcntl(fd, F_SETFD, FD_CLOEXEC);
+        else
+            close(fd);
+    }
+    closedir(directory);
 }
 
 int fdio_null_standard(void)

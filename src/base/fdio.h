@@ -47,6 +47,13 @@ ssize_t fdio_read_text(int dir, const char *path, char *text, size_t size);
 /* Make fds 0, 1 and 2 open, so that no later fd can be taken for standard output. 0 or -errno. */
 int fdio_open_standard(void);
 
+/*
+ * Close every fd from `first` (above the standard ones) on, as a careless parent may have left some
+ * open. What this process holds a lock of stays open, close-on-exec: libvirt starts its programs
+ * with a lock of their PID file, and by that lock tells whether there is still one to be ended.
+ */
+void fdio_close_strays(int first);
+
 /* Point the standard fds at /dev/null. 0 or a negative errno. */
 int fdio_null_standard(void);
 

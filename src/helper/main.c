@@ -4,11 +4,9 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fdio.h"
@@ -70,7 +68,7 @@ static int tidy_process(struct helper *helper)
         return say_failed(error, helper->inherited);
     if (helper->inherited > 1)
         return say_failed("does not support socket activation with LISTEN_FDS > 1", -EINVAL);
-    syscall(SYS_close_range, 3 + helper->inherited, UINT_MAX, 0);
+    fdio_close_strays(3 + helper->inherited);
     return 0;
 }
 

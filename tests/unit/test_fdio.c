@@ -339,6 +339,101 @@ static void test_null_standard(void **state)
     assert_int_equal(await_child(pid), 0);
 }
 
+static bool is_open(int fd)
+{
+    return fcntl(fd, F_GETFD) >= 0;
+}
+
+/* A lock of a file, as fcntl(2) takes it: it belongs to the process. */
+static bool lock_file(int fd, short type)
+{
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_len = 1};
+
+    return fcntl(fd, F_SETLK, &lock) == 0;
+}
+
+/* In a process of its own, as it closes whatever there is. locked: a file that the parent has a
+ * lock of. Returns 0 or where it failed. */
+static int close_strays_child(int locked)
+{
+    int read_lock = open(scratch_write("read", "x"), O_RDONLY);
+    int write_lock = open(scratch_write("write", "x"), O_RDWR);
+    int plain = open(scratch_write("plain", "x"), O_RDWR);
+    int path = open(scratch, O_PATH);
+    int far = fcntl(pair[0], F_DUPFD, 1000);
+
+    if (read_lock < 0 || write_lock < 0 || plain < 0 || path < 0 || far < 1000 ||
+        !lock_file(read_lock, F_RDLCK) || !lock_file(write_lock, F_WRLCK))
+        return 1;
+    fdio_close_strays(3);
+    if (fcntl(read_lock, F_GETFD) != FD_CLOEXEC || fcntl(write_lock, F_GETFD) != FD_CLOEXEC)
+        return 2;
+    if (is_open(plain) || is_open(path) || is_open(far) || is_open(locked) || is_open(pair[1]))
+        return 3;
+    if (!is_open(0) || !is_open(1) || !is_open(2) || count_fds() != 5)
+        return 4;
+    return 0;
+}
+
+static void test_close_strays(void **state)
+{
+    int locked, first;
+    pid_t pid;
+
+    (void)state;
+    assert_int_equal(pair_set_up(state), 0);
+    locked = open(scratch_write("locked", "x"), O_RDWR);
+    assert_true(lock_file(locked, F_WRLCK));
+    pid = fork();
+    if (pid == 0)
+        _exit(close_strays_child(locked));
+    assert_int_equal(await_child(pid), 0);
+
+    first = locked + 1;
+    pid = fork();
+    if (pid == 0) {
+        bool moved = fcntl(pair[0], F_DUPFD, first) >= first;
+
+        fdio_close_strays(first);
+        _exit(moved && !is_open(first) && is_open(locked) && is_open(pair[0]) ? 0 : 1);
+    }
+    assert_int_equal(await_child(pid), 0);
+    close(locked);
+    pair_tear_down(state);
+}
+
+/* What is kept is really still locked. */
+static void test_close_strays_keeps_the_lock(void **state)
+{
+    const char *path = scratch_write("pid", "1\n");
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    int ready[2], done[2];
+    char byte = 0;
+    pid_t pid;
+
+    (void)state;
+    assert_int_equal(pipe(ready), 0);
+    assert_int_equal(pipe(done), 0);
+    pid = fork();
+    if (pid == 0) {
+        /* As the standard fds, so that they stay. */
+        if (!lock_file(fd, F_WRLCK) || dup2(done[0], 0) != 0 || dup2(ready[1], 1) != 1)
+            _exit(1);
+        fdio_close_strays(3);
+        _exit(write(1, "", 1) == 1 && read(0, &byte, 1) == 1 ? 0 : 2);
+    }
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    assert_false(lock_file(fd, F_WRLCK));
+    assert_int_equal(write(done[1], "", 1), 1);
+    assert_int_equal(await_child(pid), 0);
+    assert_true(lock_file(fd, F_WRLCK));
+    close(fd);
+    for (int i = 0; i < 2; i++) {
+        close(ready[i]);
+        close(done[i]);
+    }
+}
+
 #define pair_test(function) cmocka_unit_test_setup_teardown(function, pair_set_up, pair_tear_down)
 
 int main(void)
@@ -356,6 +451,8 @@ int main(void)
         scratch_test(test_read_text),
         scratch_test(test_read_text_of_no_file),
         cmocka_unit_test(test_open_standard),
+        scratch_test(test_close_strays),
+        scratch_test(test_close_strays_keeps_the_lock),
         cmocka_unit_test(test_null_standard),
     };
 
