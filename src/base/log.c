@@ -87,6 +87,16 @@ void log_to_syslog(void)
     log_state.fd = -1;
 }
 
+bool log_is_stamped(void)
+{
+    bool stamped;
+
+    pthread_mutex_lock(&log_state.lock); /* log_emit may turn to syslog at any time */
+    stamped = log_state.fd < 0 || log_state.journal;
+    pthread_mutex_unlock(&log_state.lock);
+    return stamped;
+}
+
 void log_prepare_syslog(void)
 {
     tzset();

@@ -47,6 +47,9 @@ void log_to_syslog(void);
  */
 void log_prepare_syslog(void);
 
+/* Does whoever receives the lines give each its time and pid (the journal, syslog)? */
+bool log_is_stamped(void);
+
 /* Close what log_prepare_syslog opened. */
 void log_deinit(void);
 

@@ -11,6 +11,7 @@
 #include <sys/sysmacros.h>
 
 #include "base/log.h"
+#include "serve/tracepoints.h"
 #include "sg/issue.h"
 #include "sg/reply.h"
 
@@ -48,6 +49,8 @@ bool sg_execute(const struct request *request, dev_t device, unsigned timeout_ms
     struct sg_result result;
     int error = -sg_issue(request, timeout_ms, &result);
 
+    tell_device_result(request->connection, error, result.status, result.host_status,
+                       result.driver_status);
     if (error) {
         sg_log_errno(request, device, error);
         sg_reply_errno(error, reply);

@@ -96,6 +96,16 @@ enum device_kind device_refine_block(const struct device_sources *sources, dev_t
     return fstatat(directory, "partition", &status, 0) == 0 ? DEVICE_PARTITION : DEVICE_BLOCK;
 }
 
+const char *const device_kind_word[] = {
+    [DEVICE_OTHER] = "other",
+    [DEVICE_SG] = "generic",
+    [DEVICE_BLOCK] = "block",
+    [DEVICE_PARTITION] = "partition",
+    [DEVICE_DM_MULTIPATH] = "multipath",
+    [DEVICE_DM_OTHER] = "device-mapper",
+    [DEVICE_DM_UNKNOWN] = "unknown",
+};
+
 const char *device_kind_name(enum device_kind kind)
 {
     switch (kind) {

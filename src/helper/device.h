@@ -39,6 +39,9 @@ enum device_kind device_classify(int fd, dev_t *ret_number);
  */
 enum device_kind device_refine_block(const struct device_sources *sources, dev_t number);
 
+/* In one word, for programs to read: "block", "partition" ... By enum device_kind. */
+extern const char *const device_kind_word[];
+
 /* For messages: "partition", "device-mapper map" ... */
 const char *device_kind_name(enum device_kind kind);
 

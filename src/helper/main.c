@@ -26,6 +26,7 @@
 #include "serve/notify.h"
 #include "serve/process.h"
 #include "serve/server.h"
+#include "serve/trace.h"
 
 #define MAIN_ERROR_SIZE     512
 #define MAIN_MPATH_GRACE_MS 5000
@@ -106,6 +107,13 @@ static int go_to_background(struct helper *helper)
         return helper->background_fd;
     }
     return 0;
+}
+
+/* By the process that stays, whose pid may be in the name, before anything of others is touched. */
+static int open_trace(struct helper *helper)
+{
+    (void)helper;
+    return trace_open();
 }
 
 static int raise_fd_limit(struct helper *helper)
@@ -306,6 +314,7 @@ static void finish(struct helper *helper, enum server_end end)
     route_deinit(&helper->route);
     mpath_deinit(&helper->mpath);
     notify_deinit(&helper->notify);
+    trace_close();
     options_deinit(&helper->options);
     log_deinit();
 }
@@ -316,6 +325,7 @@ static int (*const stages[])(struct helper *helper) = {
     block_signals,    /* from here on no signal is lost */
     read_options,     /* configuration file, command line, user and group names */
     go_to_background, /* -d */
+    open_trace,       /* -T ...,file= */
     raise_fd_limit,   /* and with it the number of clients */
     lock_pidfile,     /* -f */
     open_listener,    /* clients can connect from here on */

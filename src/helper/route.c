@@ -13,6 +13,7 @@
 #include "helper/backend_mpath.h"
 #include "helper/backend_sg.h"
 #include "helper/policy.h"
+#include "serve/tracepoints.h"
 
 void route_init(struct route *route, unsigned io_timeout_ms, struct mpath *mpath)
 {
@@ -35,6 +36,13 @@ static bool route_is_writable(int fd)
     /* With O_PATH the access mode reads as O_RDONLY. */
     return flags >= 0 && (flags & O_ACCMODE) != O_RDONLY;
 }
+
+static const char *const route_verdict_word[] = {
+    [POLICY_ISSUE] = "issue",
+    [POLICY_MULTIPATH] = "multipath",
+    [POLICY_DONE] = "done",
+    [POLICY_REFUSE] = "refuse",
+};
 
 static const char *route_command_name(uint8_t opcode)
 {
@@ -75,6 +83,7 @@ void route_execute(void *context, const struct request *request, struct reply *r
     struct route *route = context;
     const char *reason = "";
     bool writable = false;
+    enum policy_verdict verdict;
     enum device_kind kind;
     dev_t number;
 
@@ -85,7 +94,9 @@ void route_execute(void *context, const struct request *request, struct reply *r
             kind = device_refine_block(&route->sources, number);
     }
 
-    switch (policy_judge(request->opcode, kind, writable, &reason)) {
+    verdict = policy_judge(request->opcode, kind, writable, &reason);
+    tell_route(request->connection, number, device_kind_word[kind], route_verdict_word[verdict]);
+    switch (verdict) {
     case POLICY_ISSUE:
         route_issue(route, request, kind, number, reply);
         return;

@@ -18,6 +18,7 @@ struct request {
     uint32_t length;    /* allocation length (5Eh) or parameter list length (5Fh) in bytes */
     uint8_t *data;      /* `length` bytes: the parameter list, or zeroed room for the answer */
     int fd;             /* the device, as the client passed it */
+    int connection;     /* number of the client's connection, for messages */
 };
 
 struct reply {

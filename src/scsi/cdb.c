@@ -11,19 +11,17 @@
 #include "base/bytes.h"
 #include "scsi/spc.h"
 
-#define SERVICE_ACTION_MASK 0x1f
-
 void cdb_decode(const uint8_t bytes[CDB_FIELD_SIZE], struct cdb *ret)
 {
     *ret = (struct cdb){.opcode = bytes[0]};
 
     switch (bytes[0]) {
     case SPC_PERSISTENT_RESERVE_IN:
-        ret->service_action = bytes[1] & SERVICE_ACTION_MASK;
+        ret->service_action = bytes[1] & CDB_SERVICE_ACTION_MASK;
         ret->length = load_be16(bytes + 7);
         break;
     case SPC_PERSISTENT_RESERVE_OUT:
-        ret->service_action = bytes[1] & SERVICE_ACTION_MASK;
+        ret->service_action = bytes[1] & CDB_SERVICE_ACTION_MASK;
         ret->scope = bytes[2] >> 4;
         ret->type = bytes[2] & 0x0f;
         ret->length = load_be32(bytes + 5);
@@ -37,7 +35,7 @@ void cdb_encode_prin(uint8_t cdb[CDB_SIZE], uint8_t service_action, uint16_t all
 {
     memset(cdb, 0, CDB_SIZE);
     cdb[0] = SPC_PERSISTENT_RESERVE_IN;
-    cdb[1] = service_action & SERVICE_ACTION_MASK;
+    cdb[1] = service_action & CDB_SERVICE_ACTION_MASK;
     store_be16(cdb + 7, allocation_length);
 }
 
@@ -46,7 +44,7 @@ void cdb_encode_prout(uint8_t cdb[CDB_SIZE], uint8_t service_action, uint8_t sco
 {
     memset(cdb, 0, CDB_SIZE);
     cdb[0] = SPC_PERSISTENT_RESERVE_OUT;
-    cdb[1] = service_action & SERVICE_ACTION_MASK;
+    cdb[1] = service_action & CDB_SERVICE_ACTION_MASK;
     cdb[2] = (uint8_t)(scope << 4 | (type & 0x0f));
     store_be32(cdb + 5, parameter_list_length);
 }

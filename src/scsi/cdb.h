@@ -13,6 +13,8 @@
 #define CDB_SIZE       10
 #define CDB_FIELD_SIZE 16
 
+#define CDB_SERVICE_ACTION_MASK 0x1f /* of byte 1 */
+
 /* The fields of a CDB, in host byte order. */
 struct cdb {
     uint8_t opcode;         /* byte 0, see enum spc_opcode */

@@ -25,8 +25,11 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
+#include "base/bytes.h"
 #include "base/fdio.h"
 #include "base/log.h"
+#include "scsi/cdb.h"
+#include "serve/tracepoints.h"
 
 #define CONN_LINGER_MS 5
 
@@ -111,6 +114,7 @@ static enum conn_next conn_handshake(struct conns *conns, struct conn *conn, int
         log_client("connection %d: closed, it asks for features that there are not", sock);
         return CONN_CLOSE;
     }
+    tell_handshake(sock, load_be32(conn->cdb));
     conn_clear_deadline(conns, conn);
     conn_await_request(conn);
     if (atomic_load(&conns->stopping))
@@ -182,13 +186,16 @@ static enum conn_next conn_execute(struct conns *conns, struct conn *conn, int s
     enum conn_next next;
 
     conn_clear_deadline(conns, conn);
+    tell_request(sock, request->opcode, request->cdb[1] & CDB_SERVICE_ACTION_MASK, request->length);
     if (conn->fd_lost) {
+        tell_limit(sock, "open-files");
         log_client(
             "connection %d: its file descriptor could not be received (too many are open, or "
             "a security module forbids it), answered BUSY",
             sock);
         reply_status(&reply, SPC_STATUS_BUSY, 0);
     } else if (!pool_may_block(conns->pool)) {
+        tell_limit(sock, "max-threads");
         log_client("connection %d: all threads are busy, answered BUSY", sock);
         reply_status(&reply, SPC_STATUS_BUSY, 0);
     } else {
@@ -196,6 +203,7 @@ static enum conn_next conn_execute(struct conns *conns, struct conn *conn, int s
     }
     if (atomic_load(&conns->stopping))
         shutdown(sock, SHUT_RD);
+    tell_reply(sock, reply.status, reply.size);
     next = conn_reply(conn, sock, request, &reply, scratch);
     if (conn->passed_fd >= 0) {
         pool_close(conns->pool, conn->passed_fd);
@@ -274,6 +282,7 @@ static enum conn_next conn_request(struct conns *conns, struct conn *conn, int s
         return CONN_CLOSE;
     }
     request.fd = conn->passed_fd;
+    request.connection = sock;
     if (conn->state == CONN_CDB && wire_has_parameters(&request))
         conn_await(conn, CONN_PARAMETERS, request.length);
 

@@ -46,11 +46,23 @@ void conn_take(struct conn *conn);
 void conn_release(struct conn *conn);
 
 /* From now on an item of so many bytes is to be received or sent. */
-void conn_await(struct conn *conn, enum conn_state state, unsigned size);
+static inline void conn_await(struct conn *conn, enum conn_state state, unsigned size)
+{
+    conn->state = (uint8_t)state;
+    conn->done = 0;
+    conn->size = (uint16_t)size;
+}
 
 /* The client owes us something from now on. One item, one deadline: not a new one for each byte. */
-void conn_set_deadline(struct conns *conns, struct conn *conn);
-void conn_clear_deadline(struct conns *conns, struct conn *conn);
+void conn_set_deadline(struct conns *table, struct conn *conn);
+
+static inline void conn_clear_deadline(struct conns *table, struct conn *conn)
+{
+    if (!atomic_load_explicit(&conn->deadline_ms, memory_order_relaxed))
+        return;
+    atomic_store(&conn->deadline_ms, 0);
+    atomic_fetch_sub(&table->n_timed, 1);
+}
 
 /* Give up the slot and close the socket. The caller owned the connection; now nobody does. */
 void conn_close(struct conns *conns, struct conn *conn, int sock);

@@ -26,6 +26,7 @@
 #include "base/fdio.h"
 #include "base/log.h"
 #include "serve/conn.h"
+#include "serve/tracepoints.h"
 
 #define CONNS_TICK_S 1
 
@@ -96,21 +97,6 @@ void conn_set_deadline(struct conns *conns, struct conn *conn)
         conns_set_tick(conns, CONNS_TICK_S);
 }
 
-void conn_clear_deadline(struct conns *conns, struct conn *conn)
-{
-    if (!atomic_load_explicit(&conn->deadline_ms, memory_order_relaxed))
-        return;
-    atomic_store(&conn->deadline_ms, 0);
-    atomic_fetch_sub(&conns->n_timed, 1);
-}
-
-void conn_await(struct conn *conn, enum conn_state state, unsigned size)
-{
-    conn->state = (uint8_t)state;
-    conn->done = 0;
-    conn->size = (uint16_t)size;
-}
-
 void conn_take(struct conn *conn)
 {
     bool owned = atomic_exchange_explicit(&conn->owned, true, memory_order_acquire);
@@ -173,6 +159,7 @@ int conns_open(struct conns *conns, int sock, const struct backend *backend)
         close(sock);
         return r;
     }
+    tell_connect(sock);
     log_debug("connection %d: open", sock);
     return 0;
 }
@@ -181,6 +168,7 @@ void conn_close(struct conns *conns, struct conn *conn, int sock)
 {
     uint64_t one = 1;
 
+    tell_disconnect(sock);
     log_debug("connection %d: closed", sock);
     conn_clear_deadline(conns, conn);
     free(conn->buffer);
@@ -206,6 +194,7 @@ void conns_tick(struct conns *conns)
 
         if (!deadline || now < deadline)
             continue;
+        tell_limit((int)sock, "client-timeout");
         log_client("connection %u: closed, the client took longer than the client time-out", sock);
         pthread_mutex_lock(&conns->lock);
         if (atomic_load(&conn->open))

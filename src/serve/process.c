@@ -4,8 +4,12 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <unistd.h>
 
 #define PROCESS_FDS_MAX 65536
 
@@ -45,4 +49,25 @@ int process_raise_fd_limit(void)
 unsigned process_client_room(unsigned n_fds)
 {
     return n_fds > PROCESS_FDS_RESERVED + 2 ? (n_fds - PROCESS_FDS_RESERVED) / 2 : 1;
+}
+
+char *process_path(const char *text)
+{
+    char pid[16];
+    size_t length = (size_t)snprintf(pid, sizeof(pid), "%d", (int)getpid());
+    char *path = malloc(strlen(text) * length + 1); /* more than two letters become */
+    char *to = path;
+
+    while (path && *text) {
+        if (text[0] == '%' && text[1] == 'd') {
+            memcpy(to, pid, length);
+            to += length;
+            text += 2;
+        } else {
+            *to++ = *text++;
+        }
+    }
+    if (path)
+        *to = '\0';
+    return path;
 }

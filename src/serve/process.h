@@ -27,4 +27,10 @@ int process_raise_fd_limit(void);
 /* How many clients fit into n_fds: each needs its own fd and a place for the one that it sends. */
 unsigned process_client_room(unsigned n_fds);
 
+/*
+ * A path from an option, in which %d stands for our pid; every other text stands for itself. To be
+ * asked by the process that stays. Returns a path that the caller frees, or NULL (ENOMEM).
+ */
+char *process_path(const char *text);
+
 #endif

@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "serve/tracepoints.h"
 
 #define SERVER_ACCEPT_BATCH    16
 #define SERVER_ACCEPT_PAUSE_MS 250
@@ -85,6 +86,7 @@ static bool server_accept_one(struct server *server, const struct server_endpoin
         return errno == ECONNABORTED;
     }
     if (atomic_load(&server->conns.n_open) >= server->options.max_clients) {
+        tell_limit(sock, "max-clients");
         log_client("a client was refused: there are %u already (--max-clients)",
                    server->options.max_clients);
         backend = NULL;

@@ -1,31 +1,42 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * The syntax is that of QEMU's -trace, so that command lines written for its helper go on working.
+ *
+ * What an event costs while it is off stands in tracepoints.h. When it is on, its line is put
+ * together on the caller's stack and leaves in one write to a file opened for appending, so lines
+ * of several threads do not mix and no lock is needed.
  */
 #include "serve/trace.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/fdio.h"
 #include "base/log.h"
+#include "serve/process.h"
+#include "serve/tracepoints.h"
 
-#define TRACE_FILE_MAX 65536
+#define TRACE_EVENTS_FILE_MAX 65536
+#define TRACE_LINE_MAX        512
 
-/* The events of this program, up to the one without a name. */
-static struct trace_event trace_events[] = {
-    {NULL, NULL, false},
-};
+/* Tracers find each counter beside its probe, in this section (sys/sdt.h). */
+#define TRACE_COUNTER(name, arguments)                                                             \
+    __attribute__((section(".probes"))) unsigned short TRACE_HEEDED(name);
+TRACE_EVENTS(TRACE_COUNTER)
 
-static size_t trace_count(void)
-{
-    return sizeof(trace_events) / sizeof(trace_events[0]) - 1;
-}
+#define TRACE_ROW(name, arguments) {#name, arguments, false, &TRACE_HEEDED(name)},
+struct trace_event trace_events[trace_n_events] = {TRACE_EVENTS(TRACE_ROW)};
+
+static char *trace_path; /* from file=, or NULL */
+static int trace_fd = -1;
 
 bool trace_is_help(const char *spec)
 {
@@ -34,7 +45,7 @@ bool trace_is_help(const char *spec)
 
 void trace_list(void)
 {
-    for (size_t i = 0; i < trace_count(); i++)
+    for (size_t i = 0; i < trace_n_events; i++)
         printf("%s %s\n", trace_events[i].name, trace_events[i].arguments);
 }
 
@@ -55,7 +66,7 @@ bool trace_apply(struct trace_event *events, size_t n_events, const char *patter
 
 static void trace_apply_ours(const char *pattern)
 {
-    if (!trace_apply(trace_events, trace_count(), pattern))
+    if (!trace_apply(trace_events, trace_n_events, pattern))
         log_warning("warning: trace event '%s' does not exist",
                     pattern[0] == '-' ? pattern + 1 : pattern);
 }
@@ -63,14 +74,14 @@ static void trace_apply_ours(const char *pattern)
 /* One pattern a line, # comments, blank lines and surrounding blanks without meaning. */
 static int trace_read_events(const char *path)
 {
-    CLEANUP_FREE char *text = malloc(TRACE_FILE_MAX);
+    CLEANUP_FREE char *text = malloc(TRACE_EVENTS_FILE_MAX);
     char *line, *rest = text;
     ssize_t n;
 
     if (!text)
         return -ENOMEM;
-    n = fdio_read_text(AT_FDCWD, path, text, TRACE_FILE_MAX);
-    if (n >= TRACE_FILE_MAX - 2) /* cut, perhaps behind a newline, which is not counted */
+    n = fdio_read_text(AT_FDCWD, path, text, TRACE_EVENTS_FILE_MAX);
+    if (n >= TRACE_EVENTS_FILE_MAX - 2) /* cut, perhaps behind a newline, which is not counted */
         n = -EFBIG;
     if (n < 0) {
         log_error("cannot read trace events file %s: %s", path, strerror((int)-n));
@@ -102,6 +113,17 @@ static char *trace_next_field(char **rest)
     return field;
 }
 
+static int trace_set_path(const char *spec, const char *path)
+{
+    if (!*path) {
+        log_error("--trace=%s: file= needs a name", spec);
+        return -EINVAL;
+    }
+    free(trace_path);
+    trace_path = strdup(path);
+    return trace_path ? 0 : -ENOMEM;
+}
+
 int trace_parse(const char *spec)
 {
     CLEANUP_FREE char *copy = strdup(spec);
@@ -118,11 +140,9 @@ int trace_parse(const char *spec)
             if (r < 0)
                 return r;
         } else if (strncmp(field, "file=", 5) == 0) {
-            /* Lines of trace events go there; see trace_events. */
-            if (!field[5]) {
-                log_error("--trace=%s: file= needs a name", spec);
-                return -EINVAL;
-            }
+            r = trace_set_path(spec, field + 5);
+            if (r < 0)
+                return r;
         } else if (strncmp(field, "enable=", 7) == 0) {
             trace_apply_ours(field + 7);
         } else if (first && !strchr(field, '=')) {
@@ -134,4 +154,61 @@ int trace_parse(const char *spec)
         }
     }
     return 0;
+}
+
+int trace_open(void)
+{
+    CLEANUP_FREE char *path = NULL;
+    int r;
+
+    for (size_t i = 0; i < trace_n_events; i++) {
+        if (trace_events[i].enabled)
+            ++*trace_events[i].heeded;
+    }
+    if (!trace_path)
+        return 0;
+    path = process_path(trace_path);
+    if (!path)
+        return -ENOMEM;
+    /* Without waiting for the reader of a named pipe, now or later. */
+    trace_fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
+    if (trace_fd >= 0)
+        return 0;
+    r = -errno;
+    log_error("cannot open trace file %s: %s", path, strerror(-r));
+    return r;
+}
+
+void trace_close(void)
+{
+    cleanup_close(&trace_fd);
+    trace_fd = -1;
+    free(steal_pointer(&trace_path));
+}
+
+void trace_line(enum trace_id id, const char *format, ...)
+{
+    char arguments[TRACE_LINE_MAX], line[TRACE_LINE_MAX + 80];
+    struct timespec now;
+    va_list list;
+    int n;
+
+    if (!trace_events[id].enabled)
+        return;
+    va_start(list, format);
+    n = vsnprintf(arguments, sizeof(arguments), format, list);
+    va_end(list);
+    if (n < 0)
+        return;
+    if (trace_fd < 0 && log_is_stamped()) {
+        log_line(LOG_DEBUG, "%s %s", trace_events[id].name, arguments);
+        return;
+    }
+    clock_gettime(CLOCK_REALTIME, &now);
+    n = snprintf(line, sizeof(line), "%d@%lld.%06ld %s %s\n", (int)getpid(), (long long)now.tv_sec,
+                 now.tv_nsec / 1000, trace_events[id].name, arguments);
+    if (trace_fd >= 0)
+        (void)!write(trace_fd, line, (size_t)n);
+    else
+        log_line(LOG_DEBUG, "%.*s", n - 1, line);
 }

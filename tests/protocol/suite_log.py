@@ -5,7 +5,9 @@ import os
 import re
 import shlex
 import socket
+import shutil
 import stat
+import subprocess
 
 from support import procfs, scaled, scsi
 from support.client import Connection, check_condition, reply
@@ -185,7 +187,7 @@ def trace_help(t, word):
     t.equal(program.process.returncode, 0, "exit code")
     t.equal(program.log(), "", "standard error")
     for line in program.output().splitlines():
-        t.matches(r"^[a-z][a-z0-9_]*$", line, "an event's name")
+        t.matches(r"^[a-z][a-z0-9_]*( [a-z]+)+$", line, "an event's name and arguments")
 
 
 @test
@@ -204,10 +206,7 @@ def unknown_trace_pattern_is_fine(t):
 
 
 def events(t):
-    names = t.run("-T", "help").output().split()
-    if not names:
-        raise Skip("this version has no trace event")
-    return names
+    return [line.split()[0] for line in t.run("-T", "help").output().splitlines()]
 
 
 def trace_lines(text, names):
@@ -241,6 +240,115 @@ def trace_to_a_file(t):
     with open(f"{directory}/trace-{helper.pid}", encoding="utf-8") as file:
         t.check(trace_lines(file.read(), names), "nothing in the trace file")
     t.equal(helper.log(), "", "standard error")
+    t.equal(os.listdir(directory), [f"trace-{helper.pid}"], "files")
+
+
+@test
+@ours("the peer has no event of its own")
+def trace_of_one_command(t):
+    """From the connect to the disconnect, in order, each event with all of its arguments."""
+    arguments = {words[0]: words[1:] for words in
+                 map(str.split, t.run("-T", "help").output().splitlines())}
+    path = os.path.join(t.directory(), "trace")
+    helper = t.start("-T", f"*,file={path}")
+    t.disk.answer(status=scsi.RESERVATION_CONFLICT)
+    t.ask(READ_KEYS, t.own(t.disk.open()), reply(scsi.RESERVATION_CONFLICT), helper=helper)
+    t.stop(helper)
+    with open(path, encoding="utf-8") as file:
+        lines = [line.split() for line in file]
+    for stamp, name, *values in lines:
+        t.matches(rf"^{helper.pid}@\d+\.\d{{6}}$", stamp, "pid and time")
+        t.equal([value.partition("=")[0] for value in values], arguments[name], f"of {name}")
+    lines = [line for line in lines if not line[1].startswith("thread_")]
+    request = [line[1] for line in lines].index("request")
+    number = lines[request][2]
+    device = f"{os.major(t.disk.rdev)}:{os.minor(t.disk.rdev)}"
+    t.equal([line[1:] for line in lines if line[2] == number][-7:],
+            [["connect", number], ["handshake", number, "features=0x0"],
+             ["request", number, "opcode=0x5e", "action=0x00", "length=16"],
+             ["route", number, f"device={device}", "kind=block", "verdict=issue"],
+             ["device_result", number, "errno=0", "status=0x18", "host=0x00", "driver=0x00"],
+             ["reply", number, "status=0x18", "size=0"], ["disconnect", number]], "events")
+
+
+@cases(("the journal", "journal"), ("syslog", "syslog"))
+@ours("the peer has no event of its own")
+def trace_where_lines_are_stamped(t, where):
+    """Whoever receives the line knows pid and time: they are not said twice."""
+    if where == "syslog":
+        log = Syslog(t)
+        helper = t.start("-T", "reply", "--log=syslog", wrap=log.wrap)
+        t.works(helper)
+        log.wait(rf"^<\d+>.*\[{helper.pid}\]: reply connection=\d+ status=0x00 size=16$")
+        return
+    with open(os.path.join(t.directory(), "journal"), "w+", encoding="utf-8") as journal:
+        info = os.fstat(journal.fileno())
+        helper = t.start("-T", "reply", stderr=journal.fileno(),
+                         env={"JOURNAL_STREAM": f"{info.st_dev}:{info.st_ino}"})
+        t.works(helper)
+        journal.seek(0)
+        t.matches(r"^<7>reply connection=\d+ status=0x00 size=16$", journal.read().rstrip(), "line")
+
+
+@test
+@ours("the peer has no event of its own")
+def trace_to_a_pipe_that_nobody_reads(t):
+    """It must hold up nobody; not even the start waits for a reader."""
+    path = os.path.join(t.directory(), "pipe")
+    os.mkfifo(path)
+    reader = t.own(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+    helper = t.start("-T", f"*,file={path}")
+    fd = t.own(t.disk.open())
+    with t.connect(helper, timeout=5) as client:
+        for _ in range(500):
+            t.equal(client.command(READ_KEYS, fd), KEYS, "answer")
+    t.check(len(os.read(reader, 1 << 20)) > 60000, "the pipe was not full")
+    t.stop(helper)
+
+
+@cases(("missing directory", "/no/such/directory/file"), ("directory", "/tmp"),
+       ("pipe without a reader", None))
+@ours("the peer has no event of its own")
+def trace_file_that_cannot_be_opened(t, path):
+    if not path:
+        path = os.path.join(t.directory(), "pipe")
+        os.mkfifo(path)
+    t.fails("-T", f"*,file={path}", message=r"^qemu-pr-helper: cannot open trace file /.*: \w")
+
+
+@test
+@ours("the peer has no event of its own")
+def limits_are_traced(t):
+    helper = t.start("-T", "limit", "--max-clients=1", "--client-timeout=1", ready=False)
+    helper.wait_until("listening", lambda: os.path.exists(helper.socket_path))
+    first = t.connect(helper, handshake=False)
+    with t.connect(helper, handshake=False) as second:
+        t.dropped(second)
+    helper.wait_log(r"limit connection=\d+ what=max-clients$")
+    first.receive(4)
+    t.dropped(first)
+    helper.wait_log(r"limit connection=\d+ what=client-timeout$")
+
+
+@test
+@ours("the peer has no probes")
+def probes(t):
+    """Where <sys/sdt.h> was there at build time, each event is a USDT probe with its arguments."""
+    if not shutil.which("readelf"):
+        raise Skip("no readelf")
+    notes = subprocess.run(["readelf", "-n", t.lab.binary], check=True, capture_output=True,
+                           text=True).stdout
+    found = re.findall(r"Provider: qemu_pr_helper\s+Name: (\w+)\s+Location: \w+, Base: \w+, "
+                       r"Semaphore: (\w+)\s+Arguments: (.*)", notes)
+    if not found:
+        raise Skip("built without <sys/sdt.h>")
+    for line in t.run("-T", "help").output().splitlines():
+        name, *arguments = line.split()
+        rows = [row for row in found if row[0] == name]
+        t.check(rows, f"{name} is no probe")
+        for _, semaphore, operands in rows:
+            t.check(int(semaphore, 16), f"{name} has no semaphore")
+            t.equal(len(operands.split()), len(arguments), f"arguments of {name}")
 
 
 @test

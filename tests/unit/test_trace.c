@@ -6,7 +6,7 @@
 
 #include "logged.h"
 #include "scratch.h"
-#include "serve/trace.h"
+#include "serve/tracepoints.h"
 
 static int set_up(void **state)
 {
@@ -183,11 +183,119 @@ static void test_long_events_file(void **state)
     }
 }
 
+static void set_heed(enum trace_id id, bool enabled)
+{
+    trace_events[id].enabled = enabled;
+    *trace_events[id].heeded = enabled;
+}
+
+/* Every event once; then a line each with the arguments that the list names, in that order. */
+static void test_lines(void **state)
+{
+    const char *text, *rest;
+
+    (void)state;
+    for (size_t i = 0; i < trace_n_events; i++)
+        set_heed(i, true);
+    tell_connect(7);
+    tell_handshake(7, 1);
+    tell_request(7, 0x5f, 6, 24);
+    tell_route(7, makedev(8, 16), "block", "issue");
+    tell_device_result(7, 0, 2, 3, 0x18);
+    tell_reply(7, 2, 0);
+    tell_disconnect(7);
+    tell_thread_start(3);
+    tell_thread_end(2);
+    tell_limit(-1, "max-clients");
+
+    text = rest = strdup(logged());
+    for (size_t i = 0; i < trace_n_events; i++) {
+        char name[32], wanted[128] = "", *value;
+        int pid, seconds, microseconds, length;
+
+        table_row = trace_events[i].name;
+        assert_int_equal(
+            sscanf(rest, "test: %d@%d.%6d %31s%n", &pid, &seconds, &microseconds, name, &length),
+            4);
+        assert_int_equal(pid, getpid());
+        assert_string_equal(name, trace_events[i].name);
+        rest += length;
+        while (*rest == ' ' && (value = strchr(rest, '='))) {
+            sprintf(wanted + strlen(wanted), "%s%.*s", *wanted ? " " : "", (int)(value - rest - 1),
+                    rest + 1);
+            rest = value + strcspn(value, " \n");
+        }
+        assert_string_equal(wanted, trace_events[i].arguments);
+        assert_int_equal(*rest++, '\n');
+    }
+    assert_string_equal(rest, "");
+    table_row = NULL;
+    free((void *)text);
+    for (size_t i = 0; i < trace_n_events; i++)
+        set_heed(i, false);
+}
+
+/* Off, or heeded by a tracer alone: no line. */
+static void test_no_line(void **state)
+{
+    (void)state;
+    set_heed(trace_connect, false);
+    tell_connect(7);
+    *trace_events[trace_connect].heeded = 1;
+    tell_connect(7);
+    assert_string_equal(logged(), "");
+    set_heed(trace_connect, false);
+}
+
+/* A file takes the place of the log; %d in its name is the pid; what was there stays. */
+static void test_file(void **state)
+{
+    char name[64], wanted[64], text[256];
+
+    (void)state;
+    assert_int_equal(trace_parse("connect,file=trace-%d-%d%%"), 0);
+    assert_int_equal(trace_open(), 0);
+    tell_connect(12);
+    trace_close();
+    set_heed(trace_connect, false);
+    assert_string_equal(logged(), "");
+    sprintf(name, "trace-%d-%d%%%%", getpid(), getpid());
+    assert_true(fdio_read_text(AT_FDCWD, scratch_path(name), text, sizeof(text)) > 0);
+    sprintf(wanted, "%d@", getpid());
+    assert_ptr_equal(strstr(text, wanted), text);
+    assert_non_null(strstr(text, " connect connection=12"));
+
+    scratch_write("kept", "before\n");
+    assert_int_equal(trace_parse("connect,file=other,file=kept"), 0);
+    assert_int_equal(trace_open(), 0);
+    tell_connect(1);
+    trace_close();
+    set_heed(trace_connect, false);
+    assert_true(fdio_read_text(AT_FDCWD, scratch_path("kept"), text, sizeof(text)) > 0);
+    assert_ptr_equal(strstr(text, "before\n"), text);
+    assert_non_null(strstr(text, " connect connection=1"));
+    assert_int_equal(scratch_count(), 2);
+}
+
+static void test_file_that_is_none(void **state)
+{
+    (void)state;
+    assert_int_equal(trace_parse("file=."), 0);
+    assert_int_equal(trace_open(), -EISDIR);
+    assert_string_equal(logged(), "test: cannot open trace file .: Is a directory\n");
+    trace_close();
+    assert_int_equal(trace_open(), 0); /* none was named since */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_help),
         table_test(test_apply),
+        cmocka_unit_test_setup_teardown(test_lines, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_no_line, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_file, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_file_that_is_none, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_parse, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_events_file, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_long_events_file, set_up, tear_down),

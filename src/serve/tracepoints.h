@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The events as functions, one for each. Where <sys/sdt.h> was there at build time each is a USDT
+ * probe as well: provider qemu_pr_helper, the event's name, the same arguments.
+ *
+ * Each event has a counter of those who want to know: a tracer counts itself in when it attaches
+ * (what sys/sdt.h calls a semaphore), and so do we when -T enables the event. So while nobody
+ * does, an event costs a comparison and a branch.
+ *
+ * Thread rule: any.
+ */
+#ifndef SERVE_TRACEPOINTS_H
+#define SERVE_TRACEPOINTS_H
+
+#include <stdint.h>
+#include <sys/sysmacros.h>
+
+#include "serve/trace.h"
+
+#if __has_include(<sys/sdt.h>)
+#define _SDT_HAS_SEMAPHORES 1
+#define SDT_USE_VARIADIC
+#include <sys/sdt.h>
+#define TRACE_PROBE(...) STAP_PROBEV(qemu_pr_helper, __VA_ARGS__)
+#else
+#define TRACE_PROBE(...) ((void)0)
+#endif
+
+#define TRACE_HEEDED(name) qemu_pr_helper_##name##_semaphore
+#define TRACE_DECLARE(name, arguments)                                                             \
+    extern __attribute__((visibility("hidden"))) unsigned short TRACE_HEEDED(name);
+TRACE_EVENTS(TRACE_DECLARE)
+#undef TRACE_DECLARE
+
+#define TRACE_IS_HEEDED(name)                                                                      \
+    __builtin_expect(*(const volatile unsigned short *)&TRACE_HEEDED(name) != 0, 0)
+
+/* A client has connected. Connections are named by the number of their socket, as in the log. */
+static inline void tell_connect(int connection)
+{
+    if (TRACE_IS_HEEDED(connect)) {
+        TRACE_PROBE(connect, connection);
+        trace_line(trace_connect, "connection=%d", connection);
+    }
+}
+
+/* Its handshake is complete; features: what it asks for. */
+static inline void tell_handshake(int connection, uint32_t features)
+{
+    if (TRACE_IS_HEEDED(handshake)) {
+        TRACE_PROBE(handshake, connection, features);
+        trace_line(trace_handshake, "connection=%d features=0x%x", connection, features);
+    }
+}
+
+/* A whole request is there. */
+static inline void tell_request(int connection, uint8_t opcode, uint8_t action, uint32_t length)
+{
+    if (TRACE_IS_HEEDED(request)) {
+        TRACE_PROBE(request, connection, opcode, action, length);
+        trace_line(trace_request, "connection=%d opcode=0x%02x action=0x%02x length=%u", connection,
+                   opcode, action, length);
+    }
+}
+
+/* What it is for has been looked at: which device (dev_t), of what kind, and what will be done. */
+static inline void tell_route(int connection, uint64_t device, const char *kind,
+                              const char *verdict)
+{
+    if (TRACE_IS_HEEDED(route)) {
+        TRACE_PROBE(route, connection, device, kind, verdict);
+        trace_line(trace_route, "connection=%d device=%u:%u kind=%s verdict=%s", connection,
+                   major(device), minor(device), kind, verdict);
+    }
+}
+
+/* SG_IO has returned: 0 or an errno, and if 0 the three results of <scsi/sg.h>. */
+static inline void tell_device_result(int connection, int error, uint8_t status, uint16_t host,
+                                      uint16_t driver)
+{
+    if (TRACE_IS_HEEDED(device_result)) {
+        TRACE_PROBE(device_result, connection, error, status, host, driver);
+        trace_line(trace_device_result,
+                   "connection=%d errno=%d status=0x%02x host=0x%02x driver=0x%02x", connection,
+                   error, status, host, driver);
+    }
+}
+
+/* The answer, before it is sent. */
+static inline void tell_reply(int connection, uint8_t status, uint32_t size)
+{
+    if (TRACE_IS_HEEDED(reply)) {
+        TRACE_PROBE(reply, connection, status, size);
+        trace_line(trace_reply, "connection=%d status=0x%02x size=%u", connection, status, size);
+    }
+}
+
+static inline void tell_disconnect(int connection)
+{
+    if (TRACE_IS_HEEDED(disconnect)) {
+        TRACE_PROBE(disconnect, connection);
+        trace_line(trace_disconnect, "connection=%d", connection);
+    }
+}
+
+/* A thread of the pool comes or goes; threads: how many there are then. */
+static inline void tell_thread_start(unsigned threads)
+{
+    if (TRACE_IS_HEEDED(thread_start)) {
+        TRACE_PROBE(thread_start, threads);
+        trace_line(trace_thread_start, "threads=%u", threads);
+    }
+}
+
+static inline void tell_thread_end(unsigned threads)
+{
+    if (TRACE_IS_HEEDED(thread_end)) {
+        TRACE_PROBE(thread_end, threads);
+        trace_line(trace_thread_end, "threads=%u", threads);
+    }
+}
+
+/* A limit was hit; connection: -1 if it concerns none in particular; what: a static text. */
+static inline void tell_limit(int connection, const char *what)
+{
+    if (TRACE_IS_HEEDED(limit)) {
+        TRACE_PROBE(limit, connection, what);
+        trace_line(trace_limit, "connection=%d what=%s", connection, what);
+    }
+}
+
+#endif
