@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * What the worker takes for granted of the machine that it runs on. Apart, because the tests build
+ * the worker with another host.c: a machine without root, device-mapper or SCSI.
+ */
+#ifndef MPATH_HOST_H
+#define MPATH_HOST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/stat.h>
+
+extern const char host_library[];    /* as dlopen(3) takes it */
+extern const char host_sysfs[];      /* directory: a link MAJOR:MINOR for each block device */
+extern const char host_dev[];        /* directory: the device nodes */
+extern const char host_multipathd[]; /* multipathd's socket, if it has one in the file system */
+
+/* Is it a block device? */
+bool host_is_disk(const struct stat *status);
+
+/*
+ * Keep what the worker needs and nothing else: user 0, CAP_SYS_ADMIN (device-mapper) and
+ * CAP_SYS_RAWIO (SG_IO), no way to get more. Returns 0, or a negative errno with ret_error saying
+ * what is missing.
+ */
+int host_take_rights(char *ret_error, size_t error_size);
+
+#endif

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The helper's side of the channel to qemu-pr-mpath (src/proto/worker.h)."""
+import array
+import os
+import socket
+import struct
+import subprocess
+from typing import NamedTuple, Optional, Sequence
+
+from . import scaled, scsi
+from .process import Program
+
+CHANNEL = 3
+VERSION_SIZE, TEXT_SIZE = 32, 512
+HELLO = struct.Struct(f">HHI{VERSION_SIZE}s{TEXT_SIZE}s")
+REQUEST = struct.Struct(f">HHII16s{scsi.DATA_MAX}s")
+REPLY = struct.Struct(f">HHII{scsi.SENSE_SIZE}s{TEXT_SIZE}s{scsi.DATA_MAX}s")
+KIND = {"hello": ord("h") << 8 | 1, "request": ord("q") << 8 | 1, "reply": ord("p") << 8 | 1}
+
+
+class Hello(NamedTuple):
+    ready: bool
+    version: str
+    text: str
+
+
+class Reply(NamedTuple):
+    status: int
+    sense: bytes
+    data: bytes
+    text: str
+
+    @property
+    def code(self) -> tuple:
+        """Status, sense key, ASC, ASCQ; the last three of fixed format sense data."""
+        return self.status, self.sense[2] & 0x0F, self.sense[12], self.sense[13]
+
+
+def request(cdb: bytes, data: bytes = b"", deadline: float = 60.0,
+            io_timeout: float = 30.0) -> bytes:
+    """The message for a command; times in seconds."""
+    return REQUEST.pack(0, KIND["request"], int(deadline * 1000), int(io_timeout * 1000), cdb, data)
+
+
+def _text(field: bytes) -> str:
+    return field.partition(b"\0")[0].decode()
+
+
+class Pending:
+    """A request that was sent. Its answer comes on a socket of its own."""
+
+    def __init__(self, ours: socket.socket):
+        self.socket = ours
+
+    def reply(self, timeout: float = 10.0) -> Optional[Reply]:
+        """None at end of file: nobody answered."""
+        with self.socket:
+            self.socket.settimeout(scaled(timeout))
+            message = self.socket.recv(REPLY.size + 1)
+        if not message:
+            return None
+        zero, kind, status, size, sense, text, data = REPLY.unpack(message)
+        if (zero, kind) != (0, KIND["reply"]):
+            raise AssertionError(f"a reply of kind {zero:x} {kind:x}")
+        return Reply(status, sense, data[:size], _text(text))
+
+
+class Worker(Program):
+    """The program, started as the keeper starts it."""
+
+    def __init__(self, binary: str, directory: str, **arguments):
+        self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        before = arguments.pop("before_exec", None)
+
+        def before_exec() -> None:
+            if before:
+                before()
+            os.dup2(theirs.fileno(), CHANNEL)  # inheritable
+
+        with theirs:
+            super().__init__([binary], directory, pass_fds=[CHANNEL], before_exec=before_exec,
+                             **arguments)
+
+    def hello(self, timeout: float = 30.0) -> Hello:
+        self.channel.settimeout(scaled(timeout))
+        message = self.channel.recv(HELLO.size + 1)
+        if not message:
+            raise AssertionError(f"no hello; stderr: {self.log()!r}")
+        zero, kind, ready, version, text = HELLO.unpack(message)
+        if (zero, kind) != (0, KIND["hello"]) or ready > 1:
+            raise AssertionError(f"a hello of kind {zero:x} {kind:x}, ready {ready}")
+        return Hello(bool(ready), _text(version), _text(text))
+
+    def send_raw(self, message: bytes, fds: Sequence[int]) -> None:
+        control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        self.channel.sendmsg([message], control)
+
+    def send(self, device: int, cdb: bytes, data: bytes = b"", **times: float) -> Pending:
+        """device: an fd."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self.send_raw(request(cdb, data, **times), [device, theirs.fileno()])
+        return Pending(ours)
+
+    def end(self, timeout: float = 10.0) -> int:
+        """Close the channel and wait for the exit code."""
+        self.channel.close()
+        return self.wait_exit(timeout)
+
+    def close(self) -> None:
+        self.channel.close()
+        try:
+            self.process.wait(scaled(1))
+        except subprocess.TimeoutExpired:
+            pass
+        super().close()
