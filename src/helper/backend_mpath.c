@@ -26,7 +26,7 @@
 #include "base/fdio.h"
 #include "base/log.h"
 
-#define MPATH_HELLO_S      10    /* for loading the library */
+#define MPATH_HELLO_S      30    /* for loading the library, on a machine that pages */
 #define MPATH_SEND_S       5     /* for a worker that does not read its channel */
 #define MPATH_DELAY_MIN_MS 1000  /* between two starts of a worker, doubled with each */
 #define MPATH_DELAY_MAX_MS 30000 /* up to this */
