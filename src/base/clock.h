@@ -15,6 +15,15 @@ static inline int64_t clock_now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* Microseconds of the same clock. */
+static inline int64_t clock_now_us(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
 /* To some 4 ms, and cheaper: for deadlines of seconds. */
 static inline int64_t clock_coarse_ms(void)
 {

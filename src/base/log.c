@@ -43,6 +43,9 @@ static struct {
     .syslog_fd = -1,
 };
 
+/* Since the start: those suppressed by a limit, and those lost. */
+static atomic_uint log_left_out;
+
 void log_set_name(const char *name)
 {
     log_state.name = name;
@@ -111,6 +114,12 @@ void log_deinit(void)
     log_state.syslog_fd = -1;
 }
 
+static void log_lose(void)
+{
+    log_state.lost++;
+    atomic_fetch_add(&log_left_out, 1);
+}
+
 /* To fd, under the lock. Returns 0, -EAGAIN for no room, or the errno of a dead fd. */
 static int log_write_fd(int priority, const char *text, size_t length)
 {
@@ -177,7 +186,7 @@ static void log_send_syslog(int priority, const char *text, size_t length)
     if ((size_t)n >= sizeof(datagram))
         n = (int)sizeof(datagram) - 1;
     if (log_send_datagram(datagram, (size_t)n) == -EAGAIN)
-        log_state.lost++;
+        log_lose();
 }
 
 static void log_emit(int priority, const char *text, size_t length)
@@ -190,7 +199,7 @@ static void log_emit(int priority, const char *text, size_t length)
     }
     r = log_write_fd(priority, text, length);
     if (r == -EAGAIN || r == -EINTR) {
-        log_state.lost++;
+        log_lose();
     } else if (r < 0) {
         log_state.fd = -1;
         log_send_syslog(priority, text, length);
@@ -233,6 +242,22 @@ void log_line(int priority, const char *format, ...)
 
 bool log_limit_take(struct log_limit *limit, unsigned *ret_suppressed)
 {
+    return log_limit_take_of(limit, LOG_LIMIT_LINES, ret_suppressed);
+}
+
+void log_left_out_before(int priority, unsigned suppressed)
+{
+    if (suppressed)
+        log_line(priority, "%u lines like the next one were left out", suppressed);
+}
+
+unsigned log_count_left_out(void)
+{
+    return atomic_load(&log_left_out);
+}
+
+bool log_limit_take_of(struct log_limit *limit, unsigned lines, unsigned *ret_suppressed)
+{
     int64_t now = clock_coarse_ms();
     int64_t start = atomic_load(&limit->window_start_ms);
 
@@ -240,8 +265,9 @@ bool log_limit_take(struct log_limit *limit, unsigned *ret_suppressed)
     if ((start == 0 || now - start >= LOG_LIMIT_MS) &&
         atomic_compare_exchange_strong(&limit->window_start_ms, &start, now))
         atomic_store(&limit->lines, 0);
-    if (atomic_fetch_add(&limit->lines, 1) >= LOG_LIMIT_LINES) {
+    if (atomic_fetch_add(&limit->lines, 1) >= lines) {
         atomic_fetch_add(&limit->suppressed, 1);
+        atomic_fetch_add(&log_left_out, 1);
         return false;
     }
     *ret_suppressed = atomic_exchange(&limit->suppressed, 0);

@@ -70,6 +70,15 @@ struct log_limit {
 /* Take a place in the window. ret_suppressed: lines left out since the last one that was let by. */
 bool log_limit_take(struct log_limit *limit, unsigned *ret_suppressed);
 
+/* The same, with another number of lines in the window. */
+bool log_limit_take_of(struct log_limit *limit, unsigned lines, unsigned *ret_suppressed);
+
+/* Say so, if any were. */
+void log_left_out_before(int priority, unsigned suppressed);
+
+/* How many lines were left out or lost since the start. */
+unsigned log_count_left_out(void);
+
 #define log_error(...)   log_line(LOG_ERR, __VA_ARGS__)
 #define log_warning(...) log_line(LOG_WARNING, __VA_ARGS__)
 #define log_notice(...)  log_line(LOG_NOTICE, __VA_ARGS__)
@@ -83,18 +92,22 @@ bool log_limit_take(struct log_limit *limit, unsigned *ret_suppressed);
 #define log_info(...)  log_at(LOG_LEVEL_INFO, LOG_INFO, __VA_ARGS__)
 #define log_debug(...) log_at(LOG_LEVEL_DEBUG, LOG_DEBUG, __VA_ARGS__)
 
-/* What a client or a device can bring about as often as it likes: limited, silent at level 0. */
-#define log_client(...)                                                                            \
+/* What can be brought about as often as somebody likes: limited. */
+#define log_limited(priority, ...)                                                                 \
     do {                                                                                           \
         static struct log_limit log_limit_;                                                        \
         unsigned log_suppressed_;                                                                  \
-        if (log_get_level() >= LOG_LEVEL_CLIENTS &&                                                \
-            log_limit_take(&log_limit_, &log_suppressed_)) {                                       \
-            if (log_suppressed_)                                                                   \
-                log_line(LOG_WARNING, "%u lines like the next one were left out",                  \
-                         log_suppressed_);                                                         \
-            log_line(LOG_WARNING, __VA_ARGS__);                                                    \
+        if (log_limit_take(&log_limit_, &log_suppressed_)) {                                       \
+            log_left_out_before((priority), log_suppressed_);                                      \
+            log_line((priority), __VA_ARGS__);                                                     \
         }                                                                                          \
+    } while (0)
+
+/* The same for what a client or a device can bring about: silent at level 0. */
+#define log_client(...)                                                                            \
+    do {                                                                                           \
+        if (log_get_level() >= LOG_LEVEL_CLIENTS)                                                  \
+            log_limited(LOG_WARNING, __VA_ARGS__);                                                 \
     } while (0)
 
 #endif

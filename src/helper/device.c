@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,6 +95,68 @@ enum device_kind device_refine_block(const struct device_sources *sources, dev_t
     if (fstatat(directory, "dm", &status, 0) == 0)
         return DEVICE_DM_UNKNOWN;
     return fstatat(directory, "partition", &status, 0) == 0 ? DEVICE_PARTITION : DEVICE_BLOCK;
+}
+
+/* Where sysfs has it, below /sys/dev/block. */
+static void device_path(enum device_kind kind, dev_t number, char *path, size_t size)
+{
+    snprintf(path, size, "%s%u:%u", kind == DEVICE_SG ? "../char/" : "", major(number),
+             minor(number));
+}
+
+/* The inode of the device's directory: sysfs takes long to use the number of one again. */
+uint64_t device_serial(const struct device_sources *sources, enum device_kind kind, dev_t number)
+{
+    struct stat status;
+    char path[48];
+
+    device_path(kind, number, path, sizeof(path));
+    return fstatat(sources->sys_dev_block, path, &status, 0) < 0 ? 0 : status.st_ino;
+}
+
+/* The last component of what a link leads to, or "". */
+static void device_read_link(int dir, const char *path, char *name, size_t size)
+{
+    char target[PATH_MAX];
+    ssize_t n = readlinkat(dir, path, target, sizeof(target) - 1);
+    const char *last;
+
+    target[n > 0 ? n : 0] = '\0';
+    last = strrchr(target, '/');
+    snprintf(name, size, "%.*s", (int)size - 1, last ? last + 1 : target);
+}
+
+/* Four numbers, with colons between them? Other buses have other names there. */
+static bool device_is_nexus(const char *text)
+{
+    int end = 0;
+
+    return sscanf(text, "%*u:%*u:%*u:%*u%n", &end) == 0 && end > 0 && !text[end];
+}
+
+void device_describe(const struct device_sources *sources, enum device_kind kind, dev_t number,
+                     struct device_names *ret)
+{
+    CLEANUP_CLOSE int directory = -1;
+    char path[48];
+
+    memset(ret, 0, sizeof(*ret));
+    device_path(kind, number, path, sizeof(path));
+    ret->serial = device_serial(sources, kind, number);
+    device_read_link(sources->sys_dev_block, path, ret->name, sizeof(ret->name));
+    directory = openat(sources->sys_dev_block, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0)
+        return;
+    if (fdio_read_text(directory, "dm/uuid", ret->wwn, sizeof(ret->wwn)) > 0) {
+        (void)fdio_read_text(directory, "dm/name", ret->map, sizeof(ret->map));
+        return;
+    }
+    device_read_link(directory, "device", ret->nexus, sizeof(ret->nexus));
+    if (!device_is_nexus(ret->nexus))
+        ret->nexus[0] = '\0';
+    if (fdio_read_text(directory, "device/wwid", ret->wwn, sizeof(ret->wwn)) < 0 &&
+        fdio_read_text(directory, "wwid", ret->wwn, sizeof(ret->wwn)) < 0)
+        ret->wwn[0] = '\0';
 }
 
 const char *const device_kind_word[] = {

@@ -4,6 +4,7 @@
 #define HELPER_DEVICE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 enum device_kind {
@@ -38,6 +39,22 @@ enum device_kind device_classify(int fd, dev_t *ret_number);
  * while the fd is open, the number stays with its device. May block.
  */
 enum device_kind device_refine_block(const struct device_sources *sources, dev_t number);
+
+/* What a device is called; each "" if unknown. Longer names are cut. */
+struct device_names {
+    char name[32];   /* the kernel's: sdb */
+    char wwn[128];   /* the logical unit's in the world: naa.6001405...; uuid of a map */
+    char map[128];   /* a device-mapper map's name */
+    char nexus[32];  /* HOST:CHANNEL:TARGET:LUN of a SCSI device */
+    uint64_t serial; /* of this use of the number; 0: unknown */
+};
+
+/* Read them from sysfs. May block. */
+void device_describe(const struct device_sources *sources, enum device_kind kind, dev_t number,
+                     struct device_names *ret);
+
+/* Only the serial: is it still the same device? May block. */
+uint64_t device_serial(const struct device_sources *sources, enum device_kind kind, dev_t number);
 
 /* In one word, for programs to read: "block", "partition" ... By enum device_kind. */
 extern const char *const device_kind_word[];

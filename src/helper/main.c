@@ -16,6 +16,7 @@
 #include "helper/backend_mpath.h"
 #include "helper/background.h"
 #include "helper/keeper.h"
+#include "helper/ledger.h"
 #include "helper/options.h"
 #include "helper/pidfile.h"
 #include "helper/privileges.h"
@@ -24,6 +25,7 @@
 #include "helper/spawn.h"
 #include "serve/listen.h"
 #include "serve/notify.h"
+#include "serve/peer.h"
 #include "serve/process.h"
 #include "serve/server.h"
 #include "serve/trace.h"
@@ -46,6 +48,8 @@ struct helper {
     struct listen_inode socket_inode; /* unless it is inherited */
     unsigned n_fds;                   /* the limit on open fds */
     struct route route;
+    struct peers peers;
+    struct ledger ledger;
     struct backend backend;
     struct server server;
 };
@@ -233,12 +237,16 @@ static int prepare_server(struct helper *helper)
         .endpoints = {{.listener = helper->listener, .backend = &helper->backend}},
         .n_endpoints = 1,
         .notify = &helper->notify,
+        .peers = &helper->peers,
         .unpublish = helper->inherited ? NULL : unpublish,
         .context = helper,
     };
     int r;
 
     route_init(&helper->route, options->io_timeout_s * 1000, &helper->mpath);
+    peers_init(&helper->peers, false);
+    ledger_init(&helper->ledger, &helper->route.sources, &helper->peers, false, false);
+    route_set_books(&helper->route, &helper->ledger, options->audit);
     helper->backend = (struct backend){"sg", &helper->route, route_execute};
     r = server_init(&helper->server, &server_options, helper->signal_fd);
     helper->listener = -1;
@@ -311,6 +319,8 @@ static void finish(struct helper *helper, enum server_end end)
     if (end == SERVER_CUT)
         _exit(EXIT_SUCCESS);
     server_deinit(&helper->server);
+    ledger_deinit(&helper->ledger);
+    peers_deinit(&helper->peers);
     route_deinit(&helper->route);
     mpath_deinit(&helper->mpath);
     notify_deinit(&helper->notify);

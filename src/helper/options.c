@@ -43,6 +43,7 @@ enum {
     OPTION_MPATH_WORKER,
     OPTION_LOG,
     OPTION_SANDBOX,
+    OPTION_AUDIT,
 };
 
 static const char options_short[] = "hVk:f:dT:u:g:vq";
@@ -71,6 +72,7 @@ static const struct option options_long[] = {
     {"mpath-worker", required_argument, NULL, OPTION_MPATH_WORKER},
     {"log", required_argument, NULL, OPTION_LOG},
     {"sandbox", required_argument, NULL, OPTION_SANDBOX},
+    {"audit", required_argument, NULL, OPTION_AUDIT},
 
     /* What QEMU's helper takes for --socket, its only long option with an s. */
     {"s", required_argument, NULL, 'k'},
@@ -116,6 +118,8 @@ static const char options_help[] =
     "      --mpath-worker=FILE     the program for those commands\n"
     "                              (default " BUILD_MPATH_WORKER ")\n"
     "      --log=stderr|syslog     where messages go (default stderr; syslog with -d)\n"
+    "      --audit=on|off          log each command that changes something (default on; with -q\n"
+    "                              off)\n"
     "      --sandbox=on|off        confine the process (default on)\n"
     "\n"
     "See qemu-pr-helper(8).\n";
@@ -170,6 +174,7 @@ struct options_parser {
     unsigned verbose; /* count of -v */
     bool quiet;
     bool log_given;
+    bool audit_given;
     const char *config; /* NULL: the default */
 };
 
@@ -253,6 +258,9 @@ static int options_set(struct options_parser *parser, int option, const char *va
     case OPTION_LOG:
         parser->log_given = true;
         return options_set_choice(option, value, "stderr", "syslog", &options->syslog);
+    case OPTION_AUDIT:
+        parser->audit_given = true;
+        return options_set_choice(option, value, "off", "on", &options->audit);
     case OPTION_SANDBOX:
         return options_set_choice(option, value, "off", "on", &options->sandbox);
     default:
@@ -442,6 +450,8 @@ enum options_verdict options_parse(struct options *options, int argc, char **arg
         options->gid = parser.user_gid;
     if (!parser.log_given)
         options->syslog = options->daemon;
+    if (!parser.audit_given)
+        options->audit = !parser.quiet;
     options->level = log_level_from(parser.quiet, parser.verbose);
     return OPTIONS_RUN;
 }

@@ -9,12 +9,6 @@
 #include "helper/policy.h"
 
 #include "proto/wire.h"
-#include "scsi/spc.h"
-
-bool policy_needs_details(uint8_t opcode)
-{
-    return opcode != SPC_PERSISTENT_RESERVE_IN;
-}
 
 static enum policy_verdict policy_judge_cleanup(enum device_kind kind, const char **ret_reason)
 {

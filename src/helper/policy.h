@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "helper/device.h"
+#include "scsi/spc.h"
 
 enum policy_verdict {
     POLICY_ISSUE,     /* by SG_IO on the fd */
@@ -19,7 +20,10 @@ enum policy_verdict {
 };
 
 /* Does the verdict depend on the fd's access mode and on the kind of block device? */
-bool policy_needs_details(uint8_t opcode);
+static inline bool policy_needs_details(uint8_t opcode)
+{
+    return opcode != SPC_PERSISTENT_RESERVE_IN;
+}
 
 /*
  * writable: the fd is open for writing. kind: refined where policy_needs_details says so. For

@@ -5,16 +5,24 @@
 
 #include "helper/backend_mpath.h"
 #include "helper/device.h"
+#include "helper/ledger.h"
 #include "serve/backend.h"
 
 struct route {
     struct device_sources sources;
     unsigned io_timeout_ms;
-    struct mpath *mpath; /* borrowed */
+    struct mpath *mpath;   /* borrowed */
+    struct ledger *ledger; /* borrowed; NULL: nobody keeps books */
+    bool books_of_reads;   /* of PERSISTENT RESERVE IN as well */
+    bool audit;
 };
 
-/* Ahead of a sandbox: opens directories of /sys and /proc. */
+/* Ahead of a sandbox: opens directories of /sys and /proc. Nobody keeps books at first. */
 void route_init(struct route *route, unsigned io_timeout_ms, struct mpath *mpath);
+
+/* Keep books in this ledger (borrowed) from now on, with an audit or without. */
+void route_set_books(struct route *route, struct ledger *ledger, bool audit);
+
 void route_deinit(struct route *route);
 
 /* The backend's execute function; context is the struct route. */

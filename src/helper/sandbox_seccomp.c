@@ -42,6 +42,7 @@ static const char *const sandbox_allowed[] = {
     /* serve/conn */
     "recvmsg",
     "recvfrom", "recv",                 /* keeper_ask */
+    "getsockopt",                       /* serve/peer: who is it? */
     "sendto", "send",                   /* conns_open, notify_send, base/log to syslog, keeper_ask */
     "shutdown", "setsockopt",           /* stop; linger */
     "timerfd_settime", "timerfd_settime64",
@@ -55,6 +56,7 @@ static const char *const sandbox_allowed[] = {
     "sendmsg",
     /* helper/route, helper/device */
     "fstat", "fstat64", "newfstatat", "fstatat64", "statx",
+    "readlinkat",                       /* device_describe */
     "fcntl", "fcntl64",                 /* F_GETFL; also pidfile_unlock */
     "clock_nanosleep", "clock_nanosleep_time64", "nanosleep", /* sg_execute: a suspended map */
     /* base/log */

@@ -12,6 +12,8 @@
 #include "scsi/sense.h"
 #include "scsi/spc.h"
 
+struct peer;
+
 struct request {
     const uint8_t *cdb; /* 16 bytes as the client sent them */
     uint8_t opcode;     /* 5Eh, 5Fh or FFh */
@@ -19,6 +21,7 @@ struct request {
     uint8_t *data;      /* `length` bytes: the parameter list, or zeroed room for the answer */
     int fd;             /* the device, as the client passed it */
     int connection;     /* number of the client's connection, for messages */
+    struct peer *peer;  /* who the client is (serve/peer.h); NULL: nobody wanted to know */
 };
 
 struct reply {

@@ -49,11 +49,6 @@ bool wire_decode_request(const uint8_t cdb[WIRE_CDB_SIZE], struct request *ret)
     return true;
 }
 
-bool wire_has_parameters(const struct request *request)
-{
-    return request->opcode == SPC_PERSISTENT_RESERVE_OUT && request->length > 0;
-}
-
 uint32_t wire_encode_reply(const struct request *request, const struct reply *reply,
                            uint8_t bytes[WIRE_REPLY_SIZE])
 {

@@ -44,7 +44,10 @@ bool wire_accept_features(const uint8_t bytes[WIRE_FEATURES_SIZE]);
 bool wire_decode_request(const uint8_t cdb[WIRE_CDB_SIZE], struct request *ret);
 
 /* Does a parameter list of request->length bytes follow the CDB? */
-bool wire_has_parameters(const struct request *request);
+static inline bool wire_has_parameters(const struct request *request)
+{
+    return request->opcode == SPC_PERSISTENT_RESERVE_OUT && request->length > 0;
+}
 
 /*
  * Write the fixed part of a reply. Returns how many bytes of request->data follow it: never more

@@ -29,6 +29,7 @@
 #include "base/fdio.h"
 #include "base/log.h"
 #include "scsi/cdb.h"
+#include "serve/peer.h"
 #include "serve/tracepoints.h"
 
 #define CONN_LINGER_MS 5
@@ -104,6 +105,13 @@ static enum conn_next conn_receive(struct conns *conns, struct conn *conn, int s
     return conn->done == conn->size ? CONN_GO_ON : CONN_WAIT_READABLE;
 }
 
+/* Once, and only by a thread that may block. */
+static void conn_identify(struct conns *conns, struct conn *conn, int sock)
+{
+    if (!atomic_load_explicit(&conn->peer, memory_order_relaxed))
+        atomic_store(&conn->peer, peers_identify(conns->peers, sock));
+}
+
 static enum conn_next conn_handshake(struct conns *conns, struct conn *conn, int sock)
 {
     enum conn_next next = conn_receive(conns, conn, sock, conn->cdb, MSG_DONTWAIT);
@@ -119,6 +127,8 @@ static enum conn_next conn_handshake(struct conns *conns, struct conn *conn, int
     conn_await_request(conn);
     if (atomic_load(&conns->stopping))
         shutdown(sock, SHUT_RD);
+    if (conns->peers_wanted == CONNS_PEERS_ALL && pool_may_block(conns->pool))
+        conn_identify(conns, conn, sock);
     return CONN_GO_ON;
 }
 
@@ -178,9 +188,25 @@ static enum conn_next conn_send_rest(struct conns *conns, struct conn *conn, int
     return CONN_GO_ON;
 }
 
+static bool conns_wants_peer(const struct conns *conns, const struct request *request)
+{
+    return conns->peers_wanted == CONNS_PEERS_ALL ||
+           (conns->peers_wanted && request->opcode != SPC_PERSISTENT_RESERVE_IN);
+}
+
+/* Let the backend know who asks. Apart from conn_execute, since few requests need it. */
+static __attribute__((noinline)) void conn_introduce(struct conns *conns, struct conn *conn,
+                                                     int sock, struct request *request)
+{
+    conn_identify(conns, conn, sock);
+    request->peer = atomic_load(&conn->peer);
+    if (request->peer)
+        atomic_fetch_add(&request->peer->requests, 1);
+}
+
 /* A whole request is there: execute it, reply, and only then close the fd. */
 static enum conn_next conn_execute(struct conns *conns, struct conn *conn, int sock,
-                                   const struct request *request, struct conn_scratch *scratch)
+                                   struct request *request, struct conn_scratch *scratch)
 {
     struct reply reply;
     enum conn_next next;
@@ -193,12 +219,16 @@ static enum conn_next conn_execute(struct conns *conns, struct conn *conn, int s
             "connection %d: its file descriptor could not be received (too many are open, or "
             "a security module forbids it), answered BUSY",
             sock);
+        atomic_fetch_add(&conns->n_busy, 1);
         reply_status(&reply, SPC_STATUS_BUSY, 0);
     } else if (!pool_may_block(conns->pool)) {
         tell_limit(sock, "max-threads");
         log_client("connection %d: all threads are busy, answered BUSY", sock);
+        atomic_fetch_add(&conns->n_busy, 1);
         reply_status(&reply, SPC_STATUS_BUSY, 0);
     } else {
+        if (conns_wants_peer(conns, request))
+            conn_introduce(conns, conn, sock, request);
         conn->backend->execute(conn->backend->context, request, &reply);
     }
     if (atomic_load(&conns->stopping))

@@ -25,7 +25,7 @@ enum conn_state {
 struct conn {
     _Alignas(64) atomic_bool owned; /* by a pool thread, which alone touches the rest meanwhile */
     atomic_bool open;               /* the slot is in use; changes under the table's lock */
-    uint8_t state;                  /* enum conn_state */
+    _Atomic uint8_t state;          /* enum conn_state; others may look */
     bool fd_lost;                   /* the fd of this request could not be received */
     bool linger_ready;              /* the socket's receive time-out is set */
     int passed_fd;                  /* of this request, or -1 */
@@ -35,6 +35,7 @@ struct conn {
     const struct backend *backend;  /* borrowed */
     uint8_t *buffer;                /* owned: parameter list so far, or what is left of a reply */
     _Atomic int64_t deadline_ms;    /* for what the client owes us; 0: nothing */
+    _Atomic(struct peer *) peer;    /* owned; NULL: not identified (yet) */
 };
 
 _Static_assert(sizeof(struct conn) <= 64, "a connection fits a cache line");
@@ -48,7 +49,7 @@ void conn_release(struct conn *conn);
 /* From now on an item of so many bytes is to be received or sent. */
 static inline void conn_await(struct conn *conn, enum conn_state state, unsigned size)
 {
-    conn->state = (uint8_t)state;
+    atomic_store_explicit(&conn->state, (uint8_t)state, memory_order_relaxed);
     conn->done = 0;
     conn->size = (uint16_t)size;
 }

@@ -26,6 +26,7 @@
 #include "base/fdio.h"
 #include "base/log.h"
 #include "serve/conn.h"
+#include "serve/peer.h"
 #include "serve/tracepoints.h"
 
 #define CONNS_TICK_S 1
@@ -60,6 +61,12 @@ int conns_init(struct conns *conns, struct pool *pool, unsigned n_slots, int64_t
     return 0;
 }
 
+void conns_set_peers(struct conns *conns, struct peers *peers)
+{
+    conns->peers = peers;
+    conns->peers_wanted = peers->early ? CONNS_PEERS_ALL : CONNS_PEERS_OUT;
+}
+
 void conns_deinit(struct conns *conns)
 {
     for (unsigned sock = 0; sock < atomic_load(&conns->n_used); sock++) {
@@ -68,6 +75,8 @@ void conns_deinit(struct conns *conns)
         if (!conn->open)
             continue;
         free(conn->buffer);
+        if (conn->peer)
+            peers_disconnect(conns->peers, conn->peer);
         if (conn->passed_fd >= 0)
             close(conn->passed_fd);
         close((int)sock);
@@ -141,6 +150,7 @@ int conns_open(struct conns *conns, int sock, const struct backend *backend)
     conn->passed_fd = -1;
     conn->buffer = NULL;
     conn->linger_ready = false;
+    atomic_store(&conn->peer, NULL);
     conn->backend = backend;
     conn_await(conn, backend ? CONN_HANDSHAKE : CONN_REFUSED, WIRE_FEATURES_SIZE);
     conn_set_deadline(conns, conn);
@@ -166,6 +176,7 @@ int conns_open(struct conns *conns, int sock, const struct backend *backend)
 
 void conn_close(struct conns *conns, struct conn *conn, int sock)
 {
+    struct peer *peer;
     uint64_t one = 1;
 
     tell_disconnect(sock);
@@ -176,6 +187,11 @@ void conn_close(struct conns *conns, struct conn *conn, int sock)
     if (conn->passed_fd >= 0)
         pool_close(conns->pool, conn->passed_fd);
     conn_set_open(conns, conn, false);
+    peer = atomic_exchange(&conn->peer, NULL);
+    if (peer) {
+        atomic_fetch_add(&conns->n_served, atomic_load(&peer->requests));
+        peers_disconnect(conns->peers, peer);
+    }
     conn_release(conn);
     pool_close(conns->pool, sock); /* last: its number, and so the slot, is used again at once */
     if (atomic_fetch_sub(&conns->n_open, 1) == 1 && atomic_load(&conns->stopping))

@@ -21,6 +21,8 @@ struct conn;
 
 struct conns {
     struct pool *pool;
+    struct peers *peers; /* borrowed; NULL for CONNS_PEERS_NONE */
+    enum { CONNS_PEERS_NONE, CONNS_PEERS_OUT, CONNS_PEERS_ALL } peers_wanted;
     int64_t client_timeout_ms;
     struct conn *slots; /* mapped; untouched slots cost nothing */
     unsigned n_slots;
@@ -28,6 +30,8 @@ struct conns {
     atomic_uint n_used;   /* slots below this number have been in use */
     atomic_uint n_open;   /* connections that have not been closed yet */
     atomic_uint n_timed;  /* connections with a deadline */
+    atomic_uint n_busy;   /* requests answered BUSY for want of a thread or an fd */
+    atomic_ullong n_served; /* requests of connections that are closed, as far as identified */
     atomic_bool stopping;
     int tick_fd;    /* timerfd: readable once a second while there are deadlines */
     int drained_fd; /* eventfd: readable once the last connection has gone, after conns_stop */
@@ -39,6 +43,12 @@ struct conns {
  * negative errno; a half-made table may be given to conns_deinit.
  */
 int conns_init(struct conns *conns, struct pool *pool, unsigned n_slots, int64_t client_timeout_ms);
+
+/*
+ * Before connections are opened: find out who clients are (peers is borrowed), each of them at once
+ * or before its first command that changes something, as peers->early says.
+ */
+void conns_set_peers(struct conns *conns, struct peers *peers);
 
 /* Only after the pool has stopped. Closes what is still open. */
 void conns_deinit(struct conns *conns);

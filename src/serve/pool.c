@@ -357,7 +357,7 @@ static int pool_spawn(struct pool *pool, bool promised)
     return r;
 }
 
-bool pool_may_block(struct pool *pool)
+bool pool_promise_idle(struct pool *pool)
 {
     unsigned idle = atomic_load(&pool->idle);
     struct pool_thread *parked;

@@ -77,7 +77,15 @@ int pool_arm(struct pool *pool, int fd, uint32_t events);
  * waits for events. False: there are as many threads as there may be and all others may be
  * blocked, so the caller has to keep to what cannot block.
  */
-bool pool_may_block(struct pool *pool);
+static inline bool pool_may_block(struct pool *pool);
+
+/* The rest of pool_may_block: no thread is idle, so one has to be promised. */
+bool pool_promise_idle(struct pool *pool);
+
+static inline bool pool_may_block(struct pool *pool)
+{
+    return atomic_load(&pool->idle) > 0 || pool_promise_idle(pool);
+}
 
 /*
  * Close an fd. Closing may block (a FUSE or NFS file, a lingering socket, a socket in whose queue

@@ -48,6 +48,8 @@ int server_init(struct server *server, const struct server_options *options, int
     r = pool_init(&server->pool, options->max_threads, conns_serve, &server->conns);
     if (r == 0) {
         r = conns_init(&server->conns, &server->pool, options->n_slots, options->client_timeout_ms);
+        if (r == 0 && options->peers)
+            conns_set_peers(&server->conns, options->peers);
         if (r == 0)
             return 0;
         conns_deinit(&server->conns);

@@ -33,6 +33,7 @@ struct server_options {
     int64_t client_timeout_ms;
     int64_t stop_timeout_ms;
     struct notify *notify; /* borrowed */
+    struct peers *peers;   /* borrowed; NULL: nobody wants to know who clients are */
 
     /* Called once when the server stops, before its sockets are closed: nobody shall find them any
      * more. NULL: their names are not ours. */

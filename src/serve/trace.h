@@ -22,6 +22,7 @@ struct trace_event {
 #define TRACE_EVENTS(event)                                                                        \
     event(connect, "connection")                                                                   \
     event(handshake, "connection features")                                                        \
+    event(peer, "connection pid uid vm")                                                           \
     event(request, "connection opcode action length")                                              \
     event(route, "connection device kind verdict")                                                 \
     event(device_result, "connection errno status host driver")                                    \

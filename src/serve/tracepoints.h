@@ -53,6 +53,15 @@ static inline void tell_handshake(int connection, uint32_t features)
     }
 }
 
+/* Who it is has been found out; pid: 0 if unknown; vm: "" if unknown. */
+static inline void tell_peer(int connection, int pid, uint32_t uid, const char *vm)
+{
+    if (TRACE_IS_HEEDED(peer)) {
+        TRACE_PROBE(peer, connection, pid, uid, vm);
+        trace_line(trace_peer, "connection=%d pid=%d uid=%u vm=\"%s\"", connection, pid, uid, vm);
+    }
+}
+
 /* A whole request is there. */
 static inline void tell_request(int connection, uint8_t opcode, uint8_t action, uint32_t length)
 {

@@ -199,6 +199,7 @@ static void test_lines(void **state)
         set_heed(i, true);
     tell_connect(7);
     tell_handshake(7, 1);
+    tell_peer(7, 4711, 107, "node-a");
     tell_request(7, 0x5f, 6, 24);
     tell_route(7, makedev(8, 16), "block", "issue");
     tell_device_result(7, 0, 2, 3, 0x18);

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Lines of key=value for programs to take apart. Every text that comes from a client, or from its
+ * label or name, is in quotes, with whatever could end them, or a line, escaped; numbers and words
+ * of our own are not. So a text in quotes is never ours, and a client cannot forge a field.
+ *
+ * The line has an upper limit (LOG_LINE_MAX of the log), so the long texts, which a client can
+ * choose, have one of their own, and come last.
+ */
+#include "helper/audit.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "helper/ledger.h"
+#include "scsi/cdb.h"
+#include "scsi/prout.h"
+#include "serve/peer.h"
+
+#define AUDIT_LINE_MAX 1000
+
+/* Of texts in quotes, after escaping: with all of them at their longest the line is whole. */
+#define AUDIT_REASON_MAX 96
+#define AUDIT_NAME_MAX   32
+#define AUDIT_WWN_MAX    72
+#define AUDIT_MAP_MAX    72
+#define AUDIT_VM_MAX     128
+#define AUDIT_LABEL_MAX  96
+
+/* A line that grows; what does not fit is dropped. */
+struct audit_line {
+    char *text;
+    size_t size, length;
+};
+
+__attribute__((format(printf, 2, 3))) static void audit_add(struct audit_line *line,
+                                                            const char *format, ...)
+{
+    va_list arguments;
+    int n;
+
+    va_start(arguments, format);
+    n = vsnprintf(line->text + line->length, line->size - line->length, format, arguments);
+    va_end(arguments);
+    if (n > 0)
+        line->length += (size_t)n < line->size - line->length ? (size_t)n
+                                                              : line->size - line->length - 1;
+}
+
+/* key="text", or key=unknown. */
+static void audit_add_text(struct audit_line *line, const char *key, const char *text, size_t max)
+{
+    size_t end;
+
+    if (!text || !*text) {
+        audit_add(line, " %s=unknown", key);
+        return;
+    }
+    audit_add(line, " %s=\"", key);
+    end = line->length + max;
+    for (; *text && line->length + 4 <= end; text++) {
+        unsigned char byte = (unsigned char)*text;
+
+        if (byte < ' ' || byte >= 0x7f)
+            audit_add(line, "\\x%02x", byte);
+        else
+            audit_add(line, byte == '"' || byte == '\\' ? "\\%c" : "%c", byte);
+    }
+    audit_add(line, "%s\"", *text ? "..." : "");
+}
+
+static void audit_add_command(struct audit_line *line, const struct request *request)
+{
+    struct prout list;
+    struct cdb cdb;
+
+    if (request->opcode != SPC_PERSISTENT_RESERVE_OUT) {
+        audit_add(line, " command=\"%s\"", ledger_command_name(request->opcode));
+        return;
+    }
+    cdb_decode(request->cdb, &cdb);
+    audit_add(line, " command=\"PERSISTENT RESERVE OUT\" action=");
+    if (spc_prout_name(cdb.service_action))
+        audit_add(line, "\"%s\"", spc_prout_name(cdb.service_action));
+    else
+        audit_add(line, "0x%02x", cdb.service_action);
+    if (spc_type_name(cdb.type))
+        audit_add(line, " type=%s", spc_type_name(cdb.type));
+    else
+        audit_add(line, " type=0x%x", cdb.type);
+    if (prout_decode(cdb.service_action, request->data, request->length, &list) != PROUT_OK) {
+        audit_add(line, " key=invalid sa_key=invalid");
+        return;
+    }
+    audit_add(line, " key=0x%016llx sa_key=0x%016llx aptpl=%d", (unsigned long long)list.key,
+              (unsigned long long)list.sa_key, list.aptpl);
+}
+
+static void audit_add_outcome(struct audit_line *line, const struct audit_event *event)
+{
+    const struct reply *reply = event->reply;
+    struct spc_sense sense;
+    char text[SENSE_TEXT_SIZE];
+
+    audit_add(line, " outcome=%s", event->refused ? "refused" : "executed");
+    if (spc_status_name(reply->status))
+        audit_add(line, " status=\"%s\"", spc_status_name(reply->status));
+    else
+        audit_add(line, " status=0x%02x", reply->status);
+    if (reply->status == SPC_STATUS_CHECK_CONDITION &&
+        sense_decode(reply->sense, sizeof(reply->sense), &sense)) {
+        sense_describe(text, sizeof(text), sense);
+        audit_add(line, " sense=\"%s\"", text);
+    }
+    audit_add(line, " ms=%llu.%03llu", (unsigned long long)event->duration_us / 1000,
+              (unsigned long long)event->duration_us % 1000);
+    if (event->refused)
+        audit_add_text(line, "reason", event->refused, AUDIT_REASON_MAX);
+}
+
+static void audit_add_time(struct audit_line *line)
+{
+    struct timespec now;
+    char stamp[32] = "";
+    struct tm utc;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (gmtime_r(&now.tv_sec, &utc))
+        strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &utc);
+    audit_add(line, " time=%s.%03ldZ", stamp, now.tv_nsec / 1000000);
+}
+
+size_t audit_format(const struct audit_event *event, char *text, size_t size)
+{
+    const struct request *request = event->request;
+    const struct peer *peer = request->peer;
+    struct audit_line line = {.text = text, .size = size};
+
+    audit_add(&line, "audit:");
+    if (!log_is_stamped())
+        audit_add_time(&line);
+    audit_add(&line, " connection=%d", request->connection);
+    if (peer && peer->pid > 0)
+        audit_add(&line, " pid=%d", (int)peer->pid);
+    else
+        audit_add(&line, " pid=unknown");
+    if (peer && peer->uid != (uid_t)-1)
+        audit_add(&line, " uid=%u", peer->uid);
+    else
+        audit_add(&line, " uid=unknown");
+    if (event->number)
+        audit_add(&line, " device=%u:%u", major(event->number), minor(event->number));
+    else
+        audit_add(&line, " device=none");
+    audit_add(&line, " kind=%s", device_kind_word[event->kind]);
+    audit_add_command(&line, request);
+    audit_add_outcome(&line, event);
+    audit_add_text(&line, "name", event->names ? event->names->name : NULL, AUDIT_NAME_MAX);
+    audit_add_text(&line, "wwn", event->names ? event->names->wwn : NULL, AUDIT_WWN_MAX);
+    if (event->names && *event->names->map)
+        audit_add_text(&line, "map", event->names->map, AUDIT_MAP_MAX);
+    audit_add_text(&line, "vm", peer ? peer->vm : NULL, AUDIT_VM_MAX);
+    audit_add_text(&line, "label", peer ? peer->label : NULL, AUDIT_LABEL_MAX);
+    return line.length;
+}
+
+void audit_write(const struct audit_event *event)
+{
+    static struct log_limit limit;
+    struct peer *peer = event->request->peer;
+    char line[AUDIT_LINE_MAX];
+    unsigned of_client = 0, of_all = 0;
+
+    if (peer && !log_limit_take_of(&peer->audit_limit, AUDIT_CLIENT_LINES, &of_client)) {
+        /* Told by whoever comes next, since this connection may never write a line again. */
+        atomic_fetch_add(&limit.suppressed, atomic_exchange(&peer->audit_limit.suppressed, 0));
+        return;
+    }
+    if (!log_limit_take_of(&limit, AUDIT_LINES, &of_all))
+        return;
+    log_left_out_before(LOG_NOTICE, of_client + of_all);
+    (void)audit_format(event, line, sizeof(line));
+    log_line(LOG_NOTICE, "%s", line);
+}

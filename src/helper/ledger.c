@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Records of devices are in a list, the one used last in front, so the busy ones are found at once.
+ * A number may be given to another device when one goes; commands that change something look at
+ * sysfs anyway, so they notice, and the record begins anew.
+ *
+ * What clients can bring about is bounded: the number of records, and of keys in each. A record
+ * with a command in flight stays; of the others one whose clients are all gone goes first.
+ *
+ * To the logical unit an I_T nexus is one initiator, whoever sends by it, and has one registration:
+ * who registers takes the place of whoever had registered before, who unregisters does it for all.
+ * Which devices are one nexus sysfs knows (HOST:CHANNEL:TARGET:LUN); without that, each device
+ * number stands for itself.
+ */
+#include "helper/ledger.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "helper/ledger_keys.h"
+#include "proto/wire.h"
+#include "scsi/cdb.h"
+
+void ledger_init(struct ledger *ledger, const struct device_sources *sources, struct peers *peers,
+                 bool exclusive, bool reads)
+{
+    memset(ledger, 0, sizeof(*ledger));
+    pthread_mutex_init(&ledger->lock, NULL);
+    ledger->sources = sources;
+    ledger->peers = peers;
+    ledger->exclusive = exclusive;
+    ledger->reads = reads || exclusive; /* a list of keys tells which have gone */
+}
+
+static void ledger_forget_error(struct ledger_device *device)
+{
+    if (device->error.peer)
+        peer_unref(device->error.peer);
+    memset(&device->error, 0, sizeof(device->error));
+}
+
+static void ledger_unlink(struct ledger *ledger, struct ledger_device *device)
+{
+    *(device->previous ? &device->previous->next : &ledger->first) = device->next;
+    *(device->next ? &device->next->previous : &ledger->last) = device->previous;
+    ledger->n_devices--;
+}
+
+static void ledger_link_first(struct ledger *ledger, struct ledger_device *device)
+{
+    device->previous = NULL;
+    device->next = ledger->first;
+    *(ledger->first ? &ledger->first->previous : &ledger->last) = device;
+    ledger->first = device;
+    ledger->n_devices++;
+}
+
+static void ledger_free_device(struct ledger *ledger, struct ledger_device *device)
+{
+    ledger_unlink(ledger, device);
+    ledger_forget_error(device);
+    ledger_keys_clear(device);
+    free(device);
+}
+
+void ledger_deinit(struct ledger *ledger)
+{
+    while (ledger->first)
+        ledger_free_device(ledger, ledger->first);
+    pthread_mutex_destroy(&ledger->lock);
+}
+
+static struct ledger_device *ledger_find(struct ledger *ledger, enum device_kind kind, dev_t number)
+{
+    struct ledger_device *device = ledger->first;
+
+    while (device &&
+           (device->number != number || (device->kind == DEVICE_SG) != (kind == DEVICE_SG)))
+        device = device->next;
+    return device;
+}
+
+/* Make room for one more. False: every record has a command in flight. */
+static bool ledger_make_room(struct ledger *ledger)
+{
+    struct ledger_device *oldest = NULL;
+
+    if (ledger->n_devices < LEDGER_DEVICES_MAX)
+        return true;
+    for (struct ledger_device *device = ledger->last; device; device = device->previous) {
+        if (device->n_in_flight)
+            continue;
+        if (!oldest)
+            oldest = device;
+        if (!ledger_keys_any_connected(ledger, device)) {
+            oldest = device;
+            break;
+        }
+    }
+    ledger->n_forgotten++;
+    if (oldest)
+        ledger_free_device(ledger, oldest);
+    return oldest;
+}
+
+/*
+ * The record of a device, in front of all others. Called under the lock, which is let go while
+ * sysfs is read. NULL: there is none, and no room.
+ */
+static struct ledger_device *ledger_get(struct ledger *ledger, enum device_kind kind, dev_t number,
+                                        bool may_be_another)
+{
+    struct ledger_device *device = ledger_find(ledger, kind, number);
+    struct device_names names;
+
+    if (!device || may_be_another) {
+        uint64_t serial;
+
+        pthread_mutex_unlock(&ledger->lock);
+        serial = device_serial(ledger->sources, kind, number);
+        pthread_mutex_lock(&ledger->lock);
+        device = ledger_find(ledger, kind, number);
+        if (device && device->names.serial != serial && !device->n_in_flight) {
+            ledger_free_device(ledger, device);
+            device = NULL;
+        }
+    }
+    if (!device) {
+        pthread_mutex_unlock(&ledger->lock);
+        device_describe(ledger->sources, kind, number, &names);
+        pthread_mutex_lock(&ledger->lock);
+        device = ledger_find(ledger, kind, number);
+    }
+    if (!device) {
+        if (!ledger_make_room(ledger))
+            return NULL;
+        device = calloc(1, sizeof(*device));
+        if (!device)
+            return NULL;
+        device->number = number;
+        device->kind = kind;
+        device->names = names;
+        ledger_link_first(ledger, device);
+    } else if (device != ledger->first) {
+        ledger_unlink(ledger, device);
+        ledger_link_first(ledger, device);
+    }
+    if (kind != DEVICE_BLOCK)
+        device->kind = kind; /* PERSISTENT RESERVE IN does not ask which kind of block device */
+    return device;
+}
+
+bool ledger_begin(struct ledger *ledger, struct ledger_command *command,
+                  const struct request *request, enum device_kind kind, dev_t number)
+{
+    bool changes = request->opcode != SPC_PERSISTENT_RESERVE_IN;
+    struct ledger_device *device = NULL;
+    bool allowed = true;
+
+    *command = (struct ledger_command){.request = request, .started_us = clock_now_us()};
+    if (kind == DEVICE_OTHER)
+        return true; /* clients can pass as many of these as they like */
+    pthread_mutex_lock(&ledger->lock);
+    device = ledger_get(ledger, kind, number, changes);
+    if (device) {
+        device->used_us = command->started_us;
+        allowed = !ledger->exclusive || !changes ||
+                  !ledger_keys_other_vm(ledger, device, request->peer);
+        if (!allowed)
+            ledger->n_refused++;
+        command->device = device;
+        command->is_checked = allowed && changes;
+        command->previous = device->last;
+        *(device->last ? &device->last->next : &device->first) = command;
+        device->last = command;
+        device->n_in_flight++;
+    }
+    pthread_mutex_unlock(&ledger->lock);
+    return allowed;
+}
+
+static void ledger_note_error(struct ledger_device *device, const struct ledger_command *command,
+                              const struct reply *reply, enum ledger_result result, int64_t now)
+{
+    const struct request *request = command->request;
+
+    ledger_forget_error(device);
+    device->error = (struct ledger_error){
+        .at_us = now,
+        .opcode = request->opcode,
+        .action = request->cdb[1] & CDB_SERVICE_ACTION_MASK,
+        .result = result,
+        .reply = *reply,
+        .connection = request->connection,
+        .peer = request->peer ? peer_ref(request->peer) : NULL,
+    };
+}
+
+/* Has the device, or the multipath worker, had to do with it? */
+static bool ledger_was_sent(const struct ledger_command *command, bool refused)
+{
+    switch (ledger_kind_of(command->request->opcode)) {
+    case LEDGER_PRIN:
+        return !refused;
+    case LEDGER_PROUT:
+        return !refused && command->is_checked;
+    default:
+        return !refused && command->device->kind == DEVICE_DM_MULTIPATH;
+    }
+}
+
+void ledger_end(struct ledger *ledger, struct ledger_command *command, const struct reply *reply,
+                bool refused)
+{
+    const struct request *request = command->request;
+    enum ledger_result result = ledger_result_of(reply->status, refused);
+    struct ledger_device *device = command->device;
+    struct ledger_alarm alarm = {.with = NULL};
+    int64_t now = clock_now_us();
+    dev_t number;
+
+    if (!device)
+        return;
+    pthread_mutex_lock(&ledger->lock);
+    *(command->previous ? &command->previous->next : &device->first) = command->next;
+    *(command->next ? &command->next->previous : &device->last) = command->previous;
+    device->n_in_flight--;
+    device->counts[ledger_row_of(request->opcode, request->cdb[1] & CDB_SERVICE_ACTION_MASK)]
+                  [result]++;
+    if (ledger_was_sent(command, refused))
+        latency_add(&device->latency[ledger_kind_of(request->opcode)],
+                    (uint64_t)(now - command->started_us));
+    if (result != LEDGER_GOOD && result != LEDGER_RESERVATION_CONFLICT)
+        ledger_note_error(device, command, reply, result, now);
+    if (result == LEDGER_GOOD)
+        ledger_keys_follow(ledger, command, reply, now, &alarm);
+    number = device->number;
+    pthread_mutex_unlock(&ledger->lock);
+
+    if (alarm.with) {
+        log_limited(LOG_ALERT,
+                    "ALARM: VMs \"%s\" and \"%s\" have both registered on device %u:%u by the same "
+                    "I_T nexus: to the disk they are one, and reservations cannot keep them apart",
+                    alarm.with->vm, request->peer->vm, major(number), minor(number));
+        peer_unref(alarm.with);
+    }
+}
+
+enum ledger_kind ledger_kind_of(uint8_t opcode)
+{
+    if (opcode == SPC_PERSISTENT_RESERVE_IN)
+        return LEDGER_PRIN;
+    return opcode == SPC_PERSISTENT_RESERVE_OUT ? LEDGER_PROUT : LEDGER_CLEANUP;
+}
+
+unsigned ledger_row_of(uint8_t opcode, uint8_t action)
+{
+    switch (ledger_kind_of(opcode)) {
+    case LEDGER_PRIN:
+        return action < LEDGER_PRIN_ACTIONS ? action : LEDGER_PRIN_ACTIONS - 1;
+    case LEDGER_PROUT:
+        return LEDGER_PRIN_ACTIONS +
+               (action < LEDGER_PROUT_ACTIONS ? action : LEDGER_PROUT_ACTIONS - 1);
+    default:
+        return LEDGER_ACTIONS - 1;
+    }
+}
+
+const char *ledger_command_name(uint8_t opcode)
+{
+    static const char *const names[] = {
+        [LEDGER_PRIN] = "PERSISTENT RESERVE IN",
+        [LEDGER_PROUT] = "PERSISTENT RESERVE OUT",
+        [LEDGER_CLEANUP] = "CLEANUP",
+    };
+
+    return names[ledger_kind_of(opcode)];
+}
+
+const char *ledger_action_name(uint8_t opcode, uint8_t action)
+{
+    const char *name;
+
+    if (opcode == WIRE_CLEANUP)
+        return NULL;
+    name = opcode == SPC_PERSISTENT_RESERVE_IN ? spc_prin_name(action) : spc_prout_name(action);
+    return name ? name : "other";
+}
+
+enum ledger_result ledger_result_of(uint8_t status, bool refused)
+{
+    if (refused)
+        return LEDGER_REFUSED;
+    switch (status) {
+    case SPC_STATUS_GOOD:
+        return LEDGER_GOOD;
+    case SPC_STATUS_CHECK_CONDITION:
+        return LEDGER_CHECK_CONDITION;
+    case SPC_STATUS_BUSY:
+        return LEDGER_BUSY;
+    case SPC_STATUS_RESERVATION_CONFLICT:
+        return LEDGER_RESERVATION_CONFLICT;
+    case SPC_STATUS_TASK_SET_FULL:
+        return LEDGER_TASK_SET_FULL;
+    default:
+        return LEDGER_OTHER;
+    }
+}
+
+const char *ledger_result_name(enum ledger_result result)
+{
+    static const char *const names[LEDGER_RESULTS] = {
+        [LEDGER_GOOD] = "GOOD",
+        [LEDGER_CHECK_CONDITION] = "CHECK CONDITION",
+        [LEDGER_BUSY] = "BUSY",
+        [LEDGER_RESERVATION_CONFLICT] = "RESERVATION CONFLICT",
+        [LEDGER_TASK_SET_FULL] = "TASK SET FULL",
+        [LEDGER_OTHER] = "other",
+        [LEDGER_REFUSED] = "refused",
+    };
+
+    return names[result];
+}

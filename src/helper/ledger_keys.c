@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Whose key is where, as far as can be told from the commands that passed through. There is one
+ * entry for each client of a device: a client that registers again has its entry changed. What
+ * others do to the keys (another host that preempts one) is seen when somebody reads the list of
+ * keys through this helper: an entry from before the reading whose key is not in it has gone.
+ */
+#include "helper/ledger_keys.h"
+
+#include <string.h>
+
+#include "proto/wire.h"
+#include "scsi/cdb.h"
+#include "scsi/prin.h"
+#include "scsi/prout.h"
+
+static bool ledger_is_same_nexus(const struct ledger_device *a, const struct ledger_device *b)
+{
+    return a == b || (*a->names.nexus && !strcmp(a->names.nexus, b->names.nexus));
+}
+
+/* The same logical unit, whatever the way to it? */
+static bool ledger_is_same_unit(const struct ledger_device *a, const struct ledger_device *b)
+{
+    return ledger_is_same_nexus(a, b) || (*a->names.wwn && !strcmp(a->names.wwn, b->names.wwn));
+}
+
+static void ledger_key_remove(struct ledger_device *device, unsigned i)
+{
+    peer_unref(device->keys[i].peer);
+    device->n_keys--;
+    memmove(&device->keys[i], &device->keys[i + 1], (device->n_keys - i) * sizeof(device->keys[0]));
+}
+
+void ledger_keys_clear(struct ledger_device *device)
+{
+    while (device->n_keys)
+        ledger_key_remove(device, device->n_keys - 1);
+    device->n_keys_left_out = 0;
+}
+
+/* Which entries of a device shall go? */
+typedef bool ledger_key_choice(const struct ledger_key *key, const void *context);
+
+static void ledger_keys_remove_if(struct ledger_device *device, ledger_key_choice *choice,
+                                  const void *context)
+{
+    for (unsigned i = device->n_keys; i-- > 0;) {
+        if (choice(&device->keys[i], context))
+            ledger_key_remove(device, i);
+    }
+}
+
+static bool ledger_key_is_any(const struct ledger_key *key, const void *context)
+{
+    (void)key;
+    (void)context;
+    return true;
+}
+
+/* context: the key; NULL or zero: every one. */
+static bool ledger_key_is_equal(const struct ledger_key *key, const void *context)
+{
+    uint64_t wanted = *(const uint64_t *)context;
+
+    return !wanted || key->key == wanted;
+}
+
+/* The list that a client has read, and when it began to. */
+struct ledger_reading {
+    struct peers *peers;
+    const struct prin_list *list;
+    int64_t started_us;
+};
+
+static bool ledger_key_is_missing(const struct ledger_key *key, const void *context)
+{
+    const struct ledger_reading *reading = context;
+    struct prin_list list = *reading->list;
+    uint64_t found;
+
+    if (key->replaced) /* it has not been there for long; the entry says who believes so */
+        return !peers_is_connected(reading->peers, key->peer);
+    if (key->since_us >= reading->started_us)
+        return false;
+    while (prin_key_next(&list, &found) == PRIN_OK) {
+        if (found == key->key)
+            return false;
+    }
+    return true;
+}
+
+bool ledger_keys_any_connected(struct ledger *ledger, const struct ledger_device *device)
+{
+    for (unsigned i = 0; i < device->n_keys; i++) {
+        if (peers_is_connected(ledger->peers, device->keys[i].peer))
+            return true;
+    }
+    return false;
+}
+
+/* A client of another machine with a key on exactly this device, or NULL. */
+static struct peer *ledger_find_other_vm(struct ledger *ledger, const struct ledger_device *device,
+                                         const struct peer *peer)
+{
+    for (unsigned i = 0; i < device->n_keys; i++) {
+        struct peer *other = device->keys[i].peer;
+
+        if (peer_is_other_vm(other, peer) && peers_is_connected(ledger->peers, other))
+            return other;
+    }
+    return NULL;
+}
+
+bool ledger_keys_are_shared(struct ledger *ledger, const struct ledger_device *device)
+{
+    for (const struct ledger_device *one = ledger->first; one; one = one->next) {
+        if (!ledger_is_same_nexus(one, device))
+            continue;
+        for (unsigned i = 0; i < device->n_keys; i++) {
+            const struct peer *peer = device->keys[i].peer;
+
+            if (peers_is_connected(ledger->peers, peer) && ledger_find_other_vm(ledger, one, peer))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* May this command, in flight, end with a registration? */
+static bool ledger_may_register(const struct ledger_command *command)
+{
+    return command->is_checked && command->request->opcode == SPC_PERSISTENT_RESERVE_OUT;
+}
+
+bool ledger_keys_other_vm(struct ledger *ledger, const struct ledger_device *device,
+                          const struct peer *peer)
+{
+    if (!peer || !peer->vm)
+        return false;
+    for (const struct ledger_device *one = ledger->first; one; one = one->next) {
+        if (!ledger_is_same_nexus(one, device))
+            continue;
+        if (ledger_find_other_vm(ledger, one, peer))
+            return true;
+        for (const struct ledger_command *other = one->first; other; other = other->next) {
+            if (ledger_may_register(other) && other->request->peer &&
+                peer_is_other_vm(other->request->peer, peer))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Room for one more: a vanished client's entry that has been replaced anyway makes it. */
+static bool ledger_keys_make_room(struct ledger *ledger, struct ledger_device *device)
+{
+    for (unsigned i = 0; device->n_keys == LEDGER_KEYS_MAX && i < device->n_keys; i++) {
+        if (device->keys[i].replaced && !peers_is_connected(ledger->peers, device->keys[i].peer)) {
+            ledger_key_remove(device, i);
+            device->n_keys_left_out++;
+        }
+    }
+    if (device->n_keys < LEDGER_KEYS_MAX)
+        return true;
+    device->n_keys_left_out++;
+    return false;
+}
+
+static void ledger_key_add(struct ledger *ledger, struct ledger_device *device, uint64_t key,
+                           struct peer *peer, int64_t now_us, struct ledger_alarm *ret_alarm)
+{
+    bool is_known = false;
+
+    for (struct ledger_device *one = ledger->first; one; one = one->next) {
+        if (!ledger_is_same_nexus(one, device))
+            continue;
+        for (unsigned i = one->n_keys; i-- > 0;) {
+            one->keys[i].replaced = true;
+            if (peer_is_same(one->keys[i].peer, peer)) {
+                ledger_key_remove(one, i);
+                is_known = true;
+            }
+        }
+    }
+    if (ledger_keys_make_room(ledger, device))
+        device->keys[device->n_keys++] = (struct ledger_key){
+            .key = key, .peer = peer_ref(peer), .since_us = now_us};
+
+    /* Who registers once more brings no news. */
+    for (struct ledger_device *one = ledger->first; one && !is_known; one = one->next) {
+        struct peer *other = ledger_is_same_nexus(one, device)
+                                 ? ledger_find_other_vm(ledger, one, peer)
+                                 : NULL;
+
+        if (other && !ret_alarm->with) {
+            ret_alarm->with = peer_ref(other);
+            ledger->n_alarms++;
+        }
+        if (other)
+            one->alarm_since_us = device->alarm_since_us = now_us;
+    }
+}
+
+/* Remove entries of every device that is the same unit, or the same nexus only, or all but it. */
+enum ledger_reach { LEDGER_UNIT, LEDGER_NEXUS, LEDGER_OTHER_NEXUSES };
+
+static void ledger_keys_remove(struct ledger *ledger, const struct ledger_device *device,
+                               enum ledger_reach reach, ledger_key_choice *choice,
+                               const void *context)
+{
+    for (struct ledger_device *one = ledger->first; one; one = one->next) {
+        bool same_nexus = ledger_is_same_nexus(one, device);
+        bool wanted = reach == LEDGER_NEXUS ? same_nexus
+                                            : ledger_is_same_unit(one, device) &&
+                                                  (reach == LEDGER_UNIT || !same_nexus);
+
+        if (wanted)
+            ledger_keys_remove_if(one, choice, context);
+    }
+}
+
+static void ledger_keys_follow_out(struct ledger *ledger, const struct ledger_command *command,
+                                   int64_t now_us, struct ledger_alarm *ret_alarm)
+{
+    const struct request *request = command->request;
+    struct ledger_device *device = command->device;
+    struct prout list;
+    struct cdb cdb;
+
+    cdb_decode(request->cdb, &cdb);
+    if (prout_decode(cdb.service_action, request->data, request->length, &list) != PROUT_OK)
+        return; /* the device took it all the same: no telling what it made of it */
+    switch (cdb.service_action) {
+    case SPC_PROUT_REGISTER:
+    case SPC_PROUT_REGISTER_AND_IGNORE_EXISTING_KEY:
+        if (!list.sa_key)
+            ledger_keys_remove(ledger, device, LEDGER_NEXUS, ledger_key_is_any, NULL);
+        else if (request->peer)
+            ledger_key_add(ledger, device, list.sa_key, request->peer, now_us, ret_alarm);
+        break;
+    case SPC_PROUT_REGISTER_AND_MOVE:
+        if (list.unreg)
+            ledger_keys_remove(ledger, device, LEDGER_NEXUS, ledger_key_is_any, NULL);
+        break;
+    case SPC_PROUT_CLEAR:
+        ledger_keys_remove(ledger, device, LEDGER_UNIT, ledger_key_is_any, NULL);
+        break;
+    case SPC_PROUT_PREEMPT:
+    case SPC_PROUT_PREEMPT_AND_ABORT:
+        ledger_keys_remove(ledger, device, LEDGER_OTHER_NEXUSES, ledger_key_is_equal, &list.sa_key);
+        break;
+    default:
+        break;
+    }
+}
+
+void ledger_keys_follow(struct ledger *ledger, const struct ledger_command *command,
+                        const struct reply *reply, int64_t now_us, struct ledger_alarm *ret_alarm)
+{
+    const struct request *request = command->request;
+    struct ledger_reading reading = {.peers = ledger->peers, .started_us = command->started_us};
+    struct prin_list list;
+
+    switch (request->opcode) {
+    case SPC_PERSISTENT_RESERVE_OUT:
+        ledger_keys_follow_out(ledger, command, now_us, ret_alarm);
+        break;
+    case SPC_PERSISTENT_RESERVE_IN:
+        if ((request->cdb[1] & CDB_SERVICE_ACTION_MASK) != SPC_PRIN_READ_KEYS ||
+            prin_list_decode(request->data, reply->size, &list) != PRIN_OK || list.cut)
+            break;
+        reading.list = &list;
+        ledger_keys_remove(ledger, command->device, LEDGER_UNIT, ledger_key_is_missing, &reading);
+        break;
+    case WIRE_CLEANUP:
+        if (command->device->kind == DEVICE_DM_MULTIPATH)
+            ledger_keys_remove(ledger, command->device, LEDGER_NEXUS, ledger_key_is_any, NULL);
+        break;
+    default:
+        break;
+    }
+}

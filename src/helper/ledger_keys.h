@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* The keys in the ledger: what ledger.c needs of them. Everything here under the ledger's lock. */
+#ifndef HELPER_LEDGER_KEYS_H
+#define HELPER_LEDGER_KEYS_H
+
+#include "helper/ledger.h"
+
+/* An alarm that has just come about. */
+struct ledger_alarm {
+    struct peer *with; /* the other machine, a reference; NULL: there is none */
+};
+
+/* A command has been answered GOOD: what does that mean for the keys? */
+void ledger_keys_follow(struct ledger *ledger, const struct ledger_command *command,
+                        const struct reply *reply, int64_t now_us, struct ledger_alarm *ret_alarm);
+
+/*
+ * Does another machine than this client's hold a key by the device's nexus, or is it about to
+ * register one? False where either is unknown.
+ */
+bool ledger_keys_other_vm(struct ledger *ledger, const struct ledger_device *device,
+                          const struct peer *peer);
+
+/* Is any of the clients still there? */
+bool ledger_keys_any_connected(struct ledger *ledger, const struct ledger_device *device);
+
+/* Are at least two machines that are there registered by the device's nexus? */
+bool ledger_keys_are_shared(struct ledger *ledger, const struct ledger_device *device);
+
+void ledger_keys_clear(struct ledger_device *device);
+
+#endif

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Who is at the other end of a connection: process, user, label, and the virtual machine by name.
+ *
+ * Thread rule: init and deinit belong to the main thread, everything else may be called by any.
+ */
+#ifndef SERVE_PEER_H
+#define SERVE_PEER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/log.h"
+
+/* Bytes of a name or label with its NUL; longer ones are cut. */
+#define PEER_TEXT_SIZE 128
+
+/* Where a machine's name comes from, best first. */
+enum peer_source {
+    PEER_UNNAMED, /* there is none */
+    PEER_CGROUP, /* the machine scope of the process's control group: not the process's to choose */
+    PEER_ARGUMENT, /* QEMU's -name */
+    PEER_LABEL,    /* the security label, which keeps machines apart even if it names none */
+};
+
+struct peer {
+    atomic_uint references;
+    atomic_bool connected; /* the connection is open */
+    int connection;        /* its number */
+    pid_t pid;             /* when it connected; 0: of another PID namespace, unknown */
+    uid_t uid;             /* (uid_t)-1: unknown, as is the group */
+    gid_t gid;
+    enum peer_source source;
+    const char *vm;               /* NULL: unknown */
+    const char *label;            /* of the security module, or NULL */
+    int64_t since_ms;             /* when it was identified (base/clock.h) */
+    atomic_uint requests;         /* executed since */
+    struct log_limit audit_limit; /* of lines about what this client does */
+    struct peer *next, *previous; /* under the lock of struct peers, while connected */
+    char text[];
+};
+
+/* All that are connected and have been identified. */
+struct peers {
+    pthread_mutex_t lock;
+    struct peer *first;
+    int proc;   /* directory fd of /proc, or -1 */
+    bool early; /* at the handshake, not only when there is a need to know */
+};
+
+/*
+ * early: every connection shall be identified. Elsewhere it waits for the first command that
+ * matters, where the kernel lets us make sure that the pid is still that of the process which
+ * connected (SO_PEERPIDFD, Linux 6.5): many connections never send one, and need no memory then.
+ */
+void peers_init(struct peers *peers, bool early);
+void peers_deinit(struct peers *peers);
+
+/*
+ * Find out who is behind a connected socket. May block: reading the arguments of a process takes
+ * the lock of its memory. Returns a reference, the caller's, to be given to peers_disconnect; or
+ * NULL (ENOMEM).
+ */
+struct peer *peers_identify(struct peers *peers, int sock);
+
+/* The connection is closed: others may hold references still. */
+void peers_disconnect(struct peers *peers, struct peer *peer);
+
+struct peer *peer_ref(struct peer *peer);
+void peer_unref(struct peer *peer);
+
+/* The same machine, or, where that is unknown of both, the same process. */
+bool peer_is_same(const struct peer *a, const struct peer *b);
+
+/* Two machines that are known, and are not the same one. */
+bool peer_is_other_vm(const struct peer *a, const struct peer *b);
+
+/* Is its connection open, or another one of the same machine or process? */
+bool peers_is_connected(struct peers *peers, const struct peer *peer);
+
+/*
+ * The parts, pure. The name of a machine from the text of /proc/PID/cgroup: systemd's machine
+ * scopes, and libvirt's groups where there is no systemd. False: none.
+ */
+bool peer_vm_from_cgroup(const char *text, char *vm, size_t size);
+
+/* Takes /proc/PID/cmdline piece by piece. Zeros at first, but for `vm` and `size`. */
+struct peer_arguments {
+    char *vm; /* what -name said, or "" */
+    size_t size;
+    char argument[PEER_TEXT_SIZE + 16]; /* so far; what is longer is cut */
+    size_t length;
+    bool is_name; /* it is the value of -name */
+};
+
+/* False: no more is needed. */
+bool peer_arguments_feed(struct peer_arguments *arguments, const char *bytes, size_t n);
+
+#endif

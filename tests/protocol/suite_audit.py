@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A line for each PERSISTENT RESERVE OUT, and whose it was."""
+import json
+import os
+import re
+import subprocess
+import sys
+
+from support import scsi
+from support.client import check_condition, reply
+from support.tap import Skip, cases, ours, test
+
+NO_AUDIT = "the peer has no audit"
+REGISTER = scsi.pr_out(24, scsi.REGISTER_AND_IGNORE)
+REFUSED = check_condition(5, 0x20, 0)
+GOOD = reply()
+FIELD = re.compile(r' (\w+)=("(?:[^"\\]|\\.)*"|\S+)')
+
+#: A client that is a process of its own, with a command line and control group of its own: it
+#: sends each CDB and parameter list that it reads, and says the status.
+CLIENT = """
+import json, os, sys
+sys.path.insert(0, sys.argv[1])
+from support.client import Connection
+connection, fd = Connection(sys.argv[2]), os.open(sys.argv[3], os.O_RDWR)
+for line in sys.stdin:
+    cdb, parameters = map(bytes.fromhex, json.loads(line))
+    print(connection.command(cdb, fd, parameters).status, flush=True)
+"""
+
+
+class Machine:
+    """A process that looks like QEMU with that -name, as a client of the helper."""
+
+    def __init__(self, t, helper, *arguments, disk=None, prefix=()):
+        self.process = subprocess.Popen(
+            [*prefix, sys.executable, "-c", CLIENT, os.path.dirname(os.path.dirname(
+                os.path.abspath(__file__))), helper.socket_path, (disk or t.disk).path, *arguments],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, close_fds=True)
+        self.pid = self.process.pid
+        t.cleanup.callback(self.close)
+
+    def ask(self, cdb, parameters=b""):
+        """The status of the answer."""
+        self.begin(cdb, parameters)
+        return int(self.process.stdout.readline())
+
+    def begin(self, cdb, parameters=b""):
+        self.process.stdin.write(json.dumps([cdb.hex(), parameters.hex()]) + "\n")
+        self.process.stdin.flush()
+
+    def register(self, key):
+        return self.ask(REGISTER, scsi.parameters(0, key))
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+
+def audited(helper):
+    """The fields of each line."""
+    return [dict(FIELD.findall(line)) for line in helper.log().splitlines() if " audit: " in line]
+
+
+@test
+@ours(NO_AUDIT)
+def executed(t):
+    helper = t.start()
+    t.ask(scsi.pr_out(24, scsi.REGISTER), t.own(t.disk.open()), GOOD,
+          scsi.parameters(0x11, 0x22, 1), helper=helper)
+    t.disk.answer(status=scsi.RESERVATION_CONFLICT)
+    t.ask(scsi.pr_out(24, scsi.PREEMPT, 5), t.own(t.disk.open()),
+          reply(scsi.RESERVATION_CONFLICT), scsi.parameters(0x11, 0x33), helper=helper)
+    first, second = audited(helper)
+    t.matches(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", first.pop("time"), "time")
+    t.check(0 <= float(first.pop("ms")) < 10000, "duration")
+    name = os.path.basename(t.disk.path)
+    t.equal(first, {
+        "connection": second["connection"], "pid": str(os.getpid()), "uid": str(os.getuid()),
+        "device": f"{os.major(t.disk.rdev)}:{os.minor(t.disk.rdev)}", "kind": "block",
+        "command": '"PERSISTENT RESERVE OUT"', "action": '"REGISTER"', "type": "0x0",
+        "key": "0x0000000000000011", "sa_key": "0x0000000000000022", "aptpl": "1",
+        "outcome": "executed", "status": '"GOOD"', "name": f'"{name}"', "wwn": "unknown",
+        "vm": first["vm"], "label": first["label"]}, "first line")
+    t.equal((second["action"], second["type"], second["status"]),
+            ('"PREEMPT"', "write-exclusive-registrants-only", '"RESERVATION CONFLICT"'),
+            "second line")
+
+
+@test
+@ours(NO_AUDIT)
+def refused(t):
+    helper = t.start()
+    t.ask(REGISTER, t.own(t.disk.open(os.O_RDONLY)), REFUSED, scsi.parameters(0, 1), helper=helper)
+    t.ask(scsi.cleanup(), t.own(t.disk.open(os.O_RDONLY)), REFUSED, helper=helper)
+    t.ask(REGISTER, t.open(os.devnull), REFUSED, scsi.parameters(0, 1), helper=helper)
+    lines = audited(helper)
+    t.equal([line["outcome"] for line in lines], ["refused"] * 3, "outcomes")
+    t.equal([line["command"] for line in lines],
+            ['"PERSISTENT RESERVE OUT"', '"CLEANUP"', '"PERSISTENT RESERVE OUT"'], "commands")
+    for line in lines:
+        t.equal(line["sense"], '"ILLEGAL REQUEST, INVALID COMMAND OPERATION CODE (5/20/00)"',
+                "sense")
+    t.equal(lines[0]["reason"], '"its file descriptor is not open for writing"', "reason")
+    t.equal(lines[2]["device"], "none", "device")
+
+
+@test
+@ours(NO_AUDIT)
+def reads_are_not_audited(t):
+    helper = t.start()
+    t.works(helper)
+    t.equal(audited(helper), [], "lines")
+
+
+@cases(("--audit=off", ["--audit=off"], 0), ("-q", ["-q"], 0), ("-q --audit=on", ["-q", "--audit=on"], 1),
+       ("-v", ["-v"], 1))
+@ours(NO_AUDIT)
+def switch(t, options, lines):
+    helper = t.start(*options)
+    t.ask(REGISTER, t.own(t.disk.open()), GOOD, scsi.parameters(0, 1), helper=helper)
+    t.stop(helper)
+    t.equal(len(audited(helper)), lines, "lines")
+
+
+@test
+@ours(NO_AUDIT)
+def priority_in_the_journal(t):
+    with open(os.path.join(t.directory(), "journal"), "w+", encoding="utf-8") as journal:
+        info = os.fstat(journal.fileno())
+        helper = t.start(stderr=journal.fileno(),
+                         env={"JOURNAL_STREAM": f"{info.st_dev}:{info.st_ino}"})
+        t.ask(REGISTER, t.own(t.disk.open()), GOOD, scsi.parameters(0, 1), helper=helper)
+        journal.seek(0)
+        t.matches(r"^<5>audit: connection=\d+ pid=", journal.read(), "line")
+
+
+@cases(("-name NAME", ["-name", "node-a"], '"node-a"'),
+       ("-name guest=", ["-m", "1024", "-name", "debug-threads=on,guest=node b"], '"node b"'),
+       ("quotes", ["-name", 'guest=x" uid=0 vm="y'], r'"x\" uid=0 vm=\"y"'),
+       ("line break", ["-name", "x\nqemu-pr-helper: audit: x"],
+        r'"x\x0aqemu-pr-helper: audit: x"'),
+       ("very long", ["-name", "\x01" * 5000], '"' + r"\x01" * 32 + '..."'))
+@ours(NO_AUDIT)
+def name_of_the_vm(t, arguments, name):
+    helper = t.start()
+    machine = Machine(t, helper, *arguments)
+    t.equal(machine.register(1), scsi.GOOD, "status")
+    lines = audited(helper)
+    t.equal([(line["pid"], line["vm"]) for line in lines], [(str(machine.pid), name)], "lines")
+
+
+@test
+@ours(NO_AUDIT)
+def name_from_the_control_group(t):
+    """It comes before -name: QEMU does not choose it."""
+    t.needs_root()
+    roots = [root for root in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/pids")
+             if os.path.exists(os.path.join(root, "cgroup.procs"))]
+    if not roots:
+        raise Skip("no control groups here")
+    path = os.path.join(roots[0], "machine-qemu\\x2d7\\x2dby\\x2dcgroup.scope")
+    try:
+        os.mkdir(path)
+    except OSError as error:
+        raise Skip(f"no control group can be made here: {error}") from None
+    t.cleanup.callback(os.rmdir, path)
+    helper = t.start()
+    machine = Machine(t, helper, "-name", "by-argument")
+    with open(os.path.join(path, "cgroup.procs"), "w", encoding="ascii") as procs:
+        procs.write(str(machine.pid))
+    t.equal(machine.register(1), scsi.GOOD, "status")
+    t.equal(audited(helper)[0]["vm"], '"by-cgroup"', "name")
+
+
+@test
+@ours(NO_AUDIT)
+def peer_of_another_pid_namespace(t):
+    """The helper is in a container of its own: who its clients are it cannot see, and says so."""
+    t.needs_root()
+    if subprocess.run(["unshare", "--fork", "--pid", "true"], check=False,
+                      stderr=subprocess.DEVNULL).returncode != 0:
+        raise Skip("no PID namespace to be had")
+    helper = t.start(prefix=["unshare", "--fork", "--kill-child", "--pid", "--mount-proc"])
+    machine = Machine(t, helper, "-name", "node-a")
+    t.equal(machine.register(1), scsi.GOOD, "status")
+    line, = audited(helper)
+    t.equal((line["pid"], line["uid"]), ("unknown", str(os.getuid())), "pid and uid")
+    if line["label"] in ("unknown", '"unconfined"'):
+        t.equal(line["vm"], "unknown", "name")
+
+
+@test
+@ours(NO_AUDIT)
+def process_that_is_gone(t):
+    """Its connection lives on in a child. Its pid may be anybody's by now: no name is guessed."""
+    helper = t.start()
+    client = t.connect(helper)
+    script = ("import os, sys, time; sys.path.insert(0, sys.argv[1])\n"
+              "from support.client import Connection\n"
+              "connection, fd = Connection(sys.argv[2]), os.open(sys.argv[3], os.O_RDWR)\n"
+              "if os.fork():\n    os._exit(0)\n"
+              "sys.stdin.read(1)\n"
+              "from support import scsi\n"
+              "print(connection.command(scsi.pr_out(24, scsi.REGISTER_AND_IGNORE), fd,"
+              " scsi.parameters(0, 1)).status, flush=True)\n")
+    tests = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    with subprocess.Popen([sys.executable, "-c", script, tests, helper.socket_path, t.disk.path,
+                           "-name", "gone"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.wait()
+        process.stdin.write(b"x")
+        process.stdin.flush()
+        t.equal(process.stdout.readline(), b"0\n", "status")
+    line, = audited(helper)
+    t.check(line["vm"] in ("unknown", '"gone"'), f"name: {line['vm']}")
+    if line["vm"] != "unknown":
+        raise Skip("no SO_PEERPIDFD in this kernel: names are read when clients connect")
+    client.close()
+
+
+@test
+@ours(NO_AUDIT)
+def flood(t):
+    """What is left out is counted; and nobody has to wait."""
+    helper = t.start()
+    fd = t.own(t.disk.open())
+    with t.connect(helper) as client:
+        for number in range(300):
+            t.equal(client.command(REGISTER, fd, scsi.parameters(0, number)), GOOD, "answer")
+    lines = len(audited(helper))
+    t.check(100 <= lines <= 200, f"{lines} lines")
+    t.ask(REGISTER, fd, GOOD, scsi.parameters(0, 1), helper=helper)
+    left_out = sum(map(int, re.findall(r"(\d+) lines like the next one were left out",
+                                       helper.log())))
+    t.equal(len(audited(helper)) + left_out, 301, "lines written and left out")
