@@ -21,6 +21,7 @@
 #include "mpath/dm.h"
 #include "mpath/host.h"
 #include "mpath/library.h"
+#include "mpath/sandbox.h"
 #include "mpath/worker.h"
 #include "proto/worker.h"
 
@@ -71,6 +72,10 @@ static bool main_prepare(struct worker *worker, struct worker_hello *hello)
                  strerror(-worker->dm_control));
         return false;
     }
+#ifndef SANITIZED /* whose own system calls are not on the list */
+    if (sandbox_enter(hello->text, sizeof(hello->text)) < 0)
+        return false;
+#endif
     return library_probe(hello->version, sizeof(hello->version), hello->text, sizeof(hello->text));
 }
 
