@@ -61,10 +61,13 @@ struct keeper_state {
     int pidfile_fd;
     const char *socket_path;
     const char *pidfile_path;
+    const char *status_path;
     const char *worker_path;
     bool has_socket;
+    bool has_status;
     bool has_pidfile;
     struct listen_inode socket;
+    struct listen_inode status;
     struct listen_inode pidfile;
 };
 
@@ -101,7 +104,8 @@ static void keeper_drop_privileges(const struct keeper_state *state)
 
     capabilities_bound(worker); /* where it may not, no_new_privs has to do */
     if (capabilities_set(override, worker) == 0 &&
-        (!keeper_can_write(state->socket_path) || !keeper_can_write(state->pidfile_path)))
+        (!keeper_can_write(state->socket_path) || !keeper_can_write(state->status_path) ||
+         !keeper_can_write(state->pidfile_path)))
         capabilities_set(override, override);
     else
         capabilities_set(worker, worker);
@@ -117,6 +121,14 @@ static int keeper_remove(const char *path, bool *ours, const struct listen_inode
     return listen_remove(path, inode);
 }
 
+static int keeper_remove_sockets(struct keeper_state *state)
+{
+    int first = keeper_remove(state->socket_path, &state->has_socket, &state->socket);
+    int second = keeper_remove(state->status_path, &state->has_status, &state->status);
+
+    return first < 0 ? first : second;
+}
+
 /* Returns 0 or a negative errno; with *ret_fd set, that fd is part of the answer. */
 static int keeper_obey(struct keeper_state *state, uint32_t verb, int *ret_fd)
 {
@@ -124,7 +136,7 @@ static int keeper_obey(struct keeper_state *state, uint32_t verb, int *ret_fd)
 
     switch (verb) {
     case KEEPER_REMOVE_SOCKET:
-        return keeper_remove(state->socket_path, &state->has_socket, &state->socket);
+        return keeper_remove_sockets(state);
     case KEEPER_REMOVE_PIDFILE:
         return keeper_remove(state->pidfile_path, &state->has_pidfile, &state->pidfile);
     case KEEPER_START_WORKER:
@@ -143,7 +155,7 @@ static void keeper_finish(struct keeper_state *state)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
-    keeper_remove(state->socket_path, &state->has_socket, &state->socket);
+    keeper_remove_sockets(state);
     if (state->has_pidfile && fcntl(state->pidfile_fd, F_SETLK, &lock) == 0)
         keeper_remove(state->pidfile_path, &state->has_pidfile, &state->pidfile);
 }
@@ -192,6 +204,7 @@ int keeper_start(struct keeper *keeper, const struct keeper_options *options)
     struct keeper_state state = {
         .pidfile_fd = options->pidfile_fd,
         .socket_path = options->socket_path,
+        .status_path = options->status_path,
         .pidfile_path = options->pidfile_path,
         .worker_path = options->worker_path,
     };
@@ -205,6 +218,10 @@ int keeper_start(struct keeper *keeper, const struct keeper_options *options)
     if (options->socket_path) {
         state.socket = *options->socket;
         state.has_socket = true;
+    }
+    if (options->status_path) {
+        state.status = *options->status;
+        state.has_status = true;
     }
     if (options->pidfile_path) {
         r = listen_identify(options->pidfile_path, &state.pidfile);

@@ -26,9 +26,11 @@ struct keeper {
 struct keeper_options {
     const char *socket_path;           /* to be removed; NULL: none */
     const struct listen_inode *socket; /* what it is now */
-    const char *pidfile_path;          /* to be removed; NULL: none */
-    int pidfile_fd;                    /* holds the lock of what it is now; -1: none */
-    const char *worker_path;           /* to be executed on request; NULL: never */
+    const char *status_path;           /* a second one; NULL: none */
+    const struct listen_inode *status;
+    const char *pidfile_path; /* to be removed; NULL: none */
+    int pidfile_fd;           /* holds the lock of what it is now; -1: none */
+    const char *worker_path;  /* to be executed on request; NULL: never */
 };
 
 /*
@@ -38,8 +40,8 @@ struct keeper_options {
 int keeper_start(struct keeper *keeper, const struct keeper_options *options);
 
 /*
- * Remove the socket, or the PID file (whose lock we still hold), if it is still ours. Returns 0, or
- * a negative errno; that somebody else has replaced or removed it is no error.
+ * Remove the sockets, or the PID file (whose lock we still hold), if it is still ours. Returns 0,
+ * or a negative errno; that somebody else has replaced or removed it is no error.
  */
 int keeper_remove_socket(struct keeper *keeper);
 int keeper_remove_pidfile(struct keeper *keeper);

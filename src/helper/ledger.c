@@ -173,6 +173,10 @@ bool ledger_begin(struct ledger *ledger, struct ledger_command *command,
             ledger->n_refused++;
         command->device = device;
         command->is_checked = allowed && changes;
+        if (request->peer) {
+            atomic_store(&request->peer->busy_device, number);
+            atomic_store(&request->peer->busy_since_us, command->started_us);
+        }
         command->previous = device->last;
         *(device->last ? &device->last->next : &device->first) = command;
         device->last = command;
@@ -228,6 +232,8 @@ void ledger_end(struct ledger *ledger, struct ledger_command *command, const str
     *(command->previous ? &command->previous->next : &device->first) = command->next;
     *(command->next ? &command->next->previous : &device->last) = command->previous;
     device->n_in_flight--;
+    if (request->peer)
+        atomic_store(&request->peer->busy_since_us, 0);
     device->counts[ledger_row_of(request->opcode, request->cdb[1] & CDB_SERVICE_ACTION_MASK)]
                   [result]++;
     if (ledger_was_sent(command, refused))

@@ -112,6 +112,30 @@ bool ledger_begin(struct ledger *ledger, struct ledger_command *command,
 void ledger_end(struct ledger *ledger, struct ledger_command *command, const struct reply *reply,
                 bool refused);
 
+#define LEDGER_IN_FLIGHT_MAX 32 /* that a copy lists */
+
+/* One device's record at one moment, for telling others. */
+struct ledger_copy {
+    struct ledger_device device; /* its pointers to other records and commands mean nothing */
+    bool connected[LEDGER_KEYS_MAX];
+    unsigned n_shared; /* those who are registered by the nexus, if that is cause for alarm */
+    struct peer *shared[LEDGER_KEYS_MAX]; /* references */
+    unsigned n_listed;
+    struct {
+        uint8_t opcode, action;
+        int connection;
+        struct peer *peer; /* a reference, or NULL */
+        int64_t started_us;
+    } in_flight[LEDGER_IN_FLIGHT_MAX]; /* the oldest first */
+};
+
+/*
+ * Copy all records, the one used last first. Returns how many; *ret_copies is the caller's, for
+ * ledger_free_copies. None, if memory is short.
+ */
+unsigned ledger_copy(struct ledger *ledger, struct ledger_copy **ret_copies);
+void ledger_free_copies(struct ledger_copy *copies, unsigned n_copies);
+
 /* For whoever tells others what is in it. Pure. */
 enum ledger_kind ledger_kind_of(uint8_t opcode);
 unsigned ledger_row_of(uint8_t opcode, uint8_t action);

@@ -99,32 +99,47 @@ bool ledger_keys_any_connected(struct ledger *ledger, const struct ledger_device
     return false;
 }
 
-/* A client of another machine with a key on exactly this device, or NULL. */
+/*
+ * A client of another machine with a key on exactly this device, or NULL. holding: that has not
+ * been replaced since.
+ */
 static struct peer *ledger_find_other_vm(struct ledger *ledger, const struct ledger_device *device,
-                                         const struct peer *peer)
+                                         const struct peer *peer, bool holding)
 {
     for (unsigned i = 0; i < device->n_keys; i++) {
         struct peer *other = device->keys[i].peer;
 
-        if (peer_is_other_vm(other, peer) && peers_is_connected(ledger->peers, other))
+        if (peer_is_other_vm(other, peer) && !(holding && device->keys[i].replaced) &&
+            peers_is_connected(ledger->peers, other))
             return other;
     }
     return NULL;
 }
 
-bool ledger_keys_are_shared(struct ledger *ledger, const struct ledger_device *device)
+unsigned ledger_keys_shared(struct ledger *ledger, const struct ledger_device *device,
+                            struct peer *ret_peers[LEDGER_KEYS_MAX])
 {
-    for (const struct ledger_device *one = ledger->first; one; one = one->next) {
-        if (!ledger_is_same_nexus(one, device))
-            continue;
-        for (unsigned i = 0; i < device->n_keys; i++) {
-            const struct peer *peer = device->keys[i].peer;
+    const struct peer *there = NULL;
+    bool shared = false;
+    unsigned n = 0;
 
-            if (peers_is_connected(ledger->peers, peer) && ledger_find_other_vm(ledger, one, peer))
-                return true;
+    for (const struct ledger_device *one = ledger->first; one; one = one->next) {
+        for (unsigned i = 0; ledger_is_same_nexus(one, device) && i < one->n_keys; i++) {
+            struct peer *peer = one->keys[i].peer;
+
+            if (!peer->vm)
+                continue;
+            if (n < LEDGER_KEYS_MAX)
+                ret_peers[n++] = peer;
+            if (!peers_is_connected(ledger->peers, peer))
+                continue;
+            shared = shared || (there && peer_is_other_vm(there, peer));
+            there = peer;
         }
     }
-    return false;
+    for (unsigned i = 0; shared && i < n; i++)
+        peer_ref(ret_peers[i]);
+    return shared ? n : 0;
 }
 
 /* May this command, in flight, end with a registration? */
@@ -141,7 +156,7 @@ bool ledger_keys_other_vm(struct ledger *ledger, const struct ledger_device *dev
     for (const struct ledger_device *one = ledger->first; one; one = one->next) {
         if (!ledger_is_same_nexus(one, device))
             continue;
-        if (ledger_find_other_vm(ledger, one, peer))
+        if (ledger_find_other_vm(ledger, one, peer, true))
             return true;
         for (const struct ledger_command *other = one->first; other; other = other->next) {
             if (ledger_may_register(other) && other->request->peer &&
@@ -190,7 +205,7 @@ static void ledger_key_add(struct ledger *ledger, struct ledger_device *device, 
     /* Who registers once more brings no news. */
     for (struct ledger_device *one = ledger->first; one && !is_known; one = one->next) {
         struct peer *other = ledger_is_same_nexus(one, device)
-                                 ? ledger_find_other_vm(ledger, one, peer)
+                                 ? ledger_find_other_vm(ledger, one, peer, false)
                                  : NULL;
 
         if (other && !ret_alarm->with) {

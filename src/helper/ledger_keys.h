@@ -24,8 +24,12 @@ bool ledger_keys_other_vm(struct ledger *ledger, const struct ledger_device *dev
 /* Is any of the clients still there? */
 bool ledger_keys_any_connected(struct ledger *ledger, const struct ledger_device *device);
 
-/* Are at least two machines that are there registered by the device's nexus? */
-bool ledger_keys_are_shared(struct ledger *ledger, const struct ledger_device *device);
+/*
+ * If at least two machines that are there are registered by the device's nexus: all that are, also
+ * those that have vanished, with references. Returns how many, else 0.
+ */
+unsigned ledger_keys_shared(struct ledger *ledger, const struct ledger_device *device,
+                            struct peer *ret_peers[LEDGER_KEYS_MAX]);
 
 void ledger_keys_clear(struct ledger_device *device);
 

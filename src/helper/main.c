@@ -9,17 +9,20 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fdio.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "build.h"
 #include "helper/backend_mpath.h"
 #include "helper/background.h"
+#include "helper/capabilities.h"
 #include "helper/keeper.h"
 #include "helper/ledger.h"
 #include "helper/options.h"
 #include "helper/pidfile.h"
 #include "helper/privileges.h"
+#include "helper/report.h"
 #include "helper/route.h"
 #include "helper/sandbox.h"
 #include "helper/spawn.h"
@@ -28,6 +31,7 @@
 #include "serve/peer.h"
 #include "serve/process.h"
 #include "serve/server.h"
+#include "serve/status.h"
 #include "serve/trace.h"
 
 #define MAIN_ERROR_SIZE     512
@@ -44,12 +48,17 @@ struct helper {
     struct mpath mpath;
     struct notify notify;
     int listener;                     /* until the server has it */
+    int status_listener;              /* until there is a struct status; -1: none */
+    char *status_path;                /* owned */
     int signal_fd;                    /* until the server has it */
     struct listen_inode socket_inode; /* unless it is inherited */
+    struct listen_inode status_inode; /* if there is a status_path */
     unsigned n_fds;                   /* the limit on open fds */
     struct route route;
     struct peers peers;
     struct ledger ledger;
+    struct report report;
+    struct status status;
     struct backend backend;
     struct server server;
 };
@@ -184,6 +193,28 @@ static int open_listener(struct helper *helper)
     return helper->listener < 0 ? say_failed(error, helper->listener) : 0;
 }
 
+/* The same for the socket that tells the status. */
+static int open_status(struct helper *helper)
+{
+    struct listen_options listen_options = {
+        .mode = helper->options.status_mode,
+        .user = (uid_t)-1,
+        .group = helper->options.status_gid,
+    };
+    char error[MAIN_ERROR_SIZE];
+
+    if (!helper->options.status_path)
+        return 0;
+    listen_options.path = helper->status_path = process_path(helper->options.status_path);
+    if (!helper->status_path)
+        return -ENOMEM;
+    helper->status_listener = listen_open(&listen_options, &helper->status_inode, error,
+                                          sizeof(error));
+    if (helper->status_listener < 0)
+        return say_failed(error, helper->status_listener);
+    return 0;
+}
+
 /* With the user that we were started as. Not before clients can connect, since a fork takes as long
  * as all that came before; a socket that is left behind until then is replaced at the next start.
  */
@@ -200,6 +231,8 @@ static int start_keeper(struct helper *helper)
     const struct keeper_options keeper_options = {
         .socket_path = helper->inherited ? NULL : options->socket_path,
         .socket = &helper->socket_inode,
+        .status_path = helper->status_path,
+        .status = &helper->status_inode,
         .pidfile_path = options->pidfile,
         .pidfile_fd = helper->pidfile_fd,
         .worker_path = may_spawn ? options->mpath_worker : NULL,
@@ -207,7 +240,7 @@ static int start_keeper(struct helper *helper)
     int r;
 
     mpath_init(&helper->mpath, &mpath_options, may_spawn ? &helper->keeper : NULL, problem);
-    if (helper->inherited && helper->pidfile_fd < 0 && !may_spawn)
+    if (helper->inherited && helper->pidfile_fd < 0 && !helper->status_path && !may_spawn)
         return 0; /* nothing to keep */
     r = keeper_start(&helper->keeper, &keeper_options);
     if (r < 0)
@@ -238,15 +271,19 @@ static int prepare_server(struct helper *helper)
         .n_endpoints = 1,
         .notify = &helper->notify,
         .peers = &helper->peers,
-        .unpublish = helper->inherited ? NULL : unpublish,
+        .unpublish = helper->inherited && !helper->status_path ? NULL : unpublish,
+        .status = helper->status_path ? &helper->status : NULL,
         .context = helper,
     };
     int r;
 
     route_init(&helper->route, options->io_timeout_s * 1000, &helper->mpath);
-    peers_init(&helper->peers, false);
-    ledger_init(&helper->ledger, &helper->route.sources, &helper->peers, false, false);
+    peers_init(&helper->peers, helper->status_path != NULL);
+    ledger_init(&helper->ledger, &helper->route.sources, &helper->peers, options->exclusive,
+                helper->status_path != NULL);
     route_set_books(&helper->route, &helper->ledger, options->audit);
+    status_init(&helper->status, helper->status_listener, report_write, &helper->report);
+    helper->status_listener = -1;
     helper->backend = (struct backend){"sg", &helper->route, route_execute};
     r = server_init(&helper->server, &server_options, helper->signal_fd);
     helper->listener = -1;
@@ -264,6 +301,22 @@ static int drop_privileges(struct helper *helper)
     return r < 0 ? say_failed(error, r) : 0;
 }
 
+/* What the status says of ourselves, while it can still be asked. */
+static int prepare_report(struct helper *helper)
+{
+    helper->report = (struct report){
+        .options = &helper->options,
+        .socket_path = helper->inherited ? NULL : helper->options.socket_path,
+        .server = &helper->server,
+        .ledger = &helper->ledger,
+        .started_us = clock_now_us(),
+        .uid = geteuid(),
+        .gid = getegid(),
+        .capabilities = capabilities_permitted(),
+    };
+    return 0;
+}
+
 /* Last: from here on there is no way to get anything new. */
 static int enter_sandbox(struct helper *helper)
 {
@@ -272,10 +325,14 @@ static int enter_sandbox(struct helper *helper)
 
     if (!helper->options.sandbox)
         return 0;
-    r = sandbox_enter_landlock(error, sizeof(error));
+    r = sandbox_enter_landlock(&helper->report.landlock_version, error, sizeof(error));
     if (r == 0)
         r = sandbox_enter_seccomp(error, sizeof(error));
-    return r < 0 ? say_failed(error, r) : 0;
+    if (r < 0)
+        return say_failed(error, r);
+    helper->report.landlock = helper->report.landlock_version ? REPORT_ACTIVE : REPORT_UNSUPPORTED;
+    helper->report.seccomp = REPORT_ACTIVE;
+    return 0;
 }
 
 static void tell_ready(struct helper *helper)
@@ -299,6 +356,8 @@ static void abandon(struct helper *helper)
 {
     if (helper->keeper.channel < 0 && helper->listener >= 0 && !helper->inherited)
         listen_remove(helper->options.socket_path, &helper->socket_inode);
+    if (helper->keeper.channel < 0 && helper->status_listener >= 0)
+        listen_remove(helper->status_path, &helper->status_inode);
     if (helper->keeper.channel < 0 && helper->pidfile_fd >= 0)
         unlink(helper->options.pidfile);
     options_deinit(&helper->options);
@@ -319,6 +378,8 @@ static void finish(struct helper *helper, enum server_end end)
     if (end == SERVER_CUT)
         _exit(EXIT_SUCCESS);
     server_deinit(&helper->server);
+    status_deinit(&helper->status);
+    free(helper->status_path);
     ledger_deinit(&helper->ledger);
     peers_deinit(&helper->peers);
     route_deinit(&helper->route);
@@ -339,10 +400,12 @@ static int (*const stages[])(struct helper *helper) = {
     raise_fd_limit,   /* and with it the number of clients */
     lock_pidfile,     /* -f */
     open_listener,    /* clients can connect from here on */
+    open_status,      /* --status-socket */
     start_keeper,     /* who cleans up after us, and starts the multipath worker */
     open_messages,    /* syslog, service manager */
     prepare_server,   /* epoll, timers, /sys, /proc */
     drop_privileges,  /* user, group, capabilities */
+    prepare_report,   /* for the status */
     enter_sandbox,    /* Landlock, seccomp */
 };
 
@@ -355,6 +418,7 @@ int main(int argc, char **argv)
         .pidfile_fd = -1,
         .keeper = {.channel = -1},
         .listener = -1,
+        .status_listener = -1,
         .signal_fd = -1,
     };
 

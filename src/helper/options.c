@@ -44,6 +44,10 @@ enum {
     OPTION_LOG,
     OPTION_SANDBOX,
     OPTION_AUDIT,
+    OPTION_EXCLUSIVE,
+    OPTION_STATUS_SOCKET,
+    OPTION_STATUS_MODE,
+    OPTION_STATUS_GROUP,
 };
 
 static const char options_short[] = "hVk:f:dT:u:g:vq";
@@ -73,6 +77,10 @@ static const struct option options_long[] = {
     {"log", required_argument, NULL, OPTION_LOG},
     {"sandbox", required_argument, NULL, OPTION_SANDBOX},
     {"audit", required_argument, NULL, OPTION_AUDIT},
+    {"exclusive", no_argument, NULL, OPTION_EXCLUSIVE},
+    {"status-socket", required_argument, NULL, OPTION_STATUS_SOCKET},
+    {"status-mode", required_argument, NULL, OPTION_STATUS_MODE},
+    {"status-group", required_argument, NULL, OPTION_STATUS_GROUP},
 
     /* What QEMU's helper takes for --socket, its only long option with an s. */
     {"s", required_argument, NULL, 'k'},
@@ -114,6 +122,12 @@ static const char options_help[] =
     "      --socket-mode=OCTAL     mode of the socket (default 777 less the umask)\n"
     "      --socket-user=USER      owner of the socket\n"
     "      --socket-group=GROUP    group of the socket\n"
+    "      --status-socket=PATH    tell whoever connects here who holds what, in JSON; %d in the\n"
+    "                              path is the process id (default: nowhere)\n"
+    "      --status-mode=OCTAL     mode of that socket (default 600)\n"
+    "      --status-group=GROUP    group of that socket\n"
+    "      --exclusive             answer RESERVATION CONFLICT to a VM that shares an I_T nexus\n"
+    "                              with another one that holds a key\n"
     "      --mpath-timeout=SECONDS what a command to all paths of a map is granted (default 60)\n"
     "      --mpath-worker=FILE     the program for those commands\n"
     "                              (default " BUILD_MPATH_WORKER ")\n"
@@ -261,6 +275,20 @@ static int options_set(struct options_parser *parser, int option, const char *va
     case OPTION_AUDIT:
         parser->audit_given = true;
         return options_set_choice(option, value, "off", "on", &options->audit);
+    case OPTION_EXCLUSIVE:
+        options->exclusive = true;
+        return 0;
+    case OPTION_STATUS_SOCKET:
+        options->status_path = value;
+        return value[0] == '/' ? 0 : options_reject(option, value, "an absolute path");
+    case OPTION_STATUS_MODE:
+        if (!parse_mode(value, &options->status_mode))
+            return options_reject(option, value, "an octal mode from 0 to 777");
+        return 0;
+    case OPTION_STATUS_GROUP:
+        if (!parse_group(value, &options->status_gid))
+            return options_reject(option, value, "a group");
+        return 0;
     case OPTION_SANDBOX:
         return options_set_choice(option, value, "off", "on", &options->sandbox);
     default:
@@ -433,6 +461,8 @@ enum options_verdict options_parse(struct options *options, int argc, char **arg
         .socket_mode = (mode_t)-1,
         .socket_uid = (uid_t)-1,
         .socket_gid = (gid_t)-1,
+        .status_mode = 0600,
+        .status_gid = (gid_t)-1,
         .io_timeout_s = 30,
         .mpath_timeout_s = 60,
         .mpath_worker = BUILD_MPATH_WORKER,

@@ -15,13 +15,18 @@ struct options {
     enum log_level level;
     bool syslog;
     bool sandbox;
-    bool audit; /* a line for each command that changes something */
+    bool audit;     /* a line for each command that changes something */
+    bool exclusive; /* two VMs on one I_T nexus: the second one is refused */
 
     uid_t uid; /* (uid_t)-1: stay */
     gid_t gid; /* (gid_t)-1: stay */
     mode_t socket_mode;
     uid_t socket_uid;
     gid_t socket_gid;
+
+    const char *status_path; /* NULL: no status; %d in it is to be replaced */
+    mode_t status_mode;
+    gid_t status_gid;
 
     unsigned io_timeout_s;
     unsigned mpath_timeout_s;

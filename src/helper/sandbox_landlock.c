@@ -53,12 +53,13 @@ static int landlock_allow_reading(int ruleset, const char *path)
                : 0;
 }
 
-int sandbox_enter_landlock(char *ret_error, size_t error_size)
+int sandbox_enter_landlock(int *ret_version, char *ret_error, size_t error_size)
 {
     struct landlock_ruleset_attr attributes = {0};
     CLEANUP_CLOSE int ruleset = -1;
     long abi;
 
+    *ret_version = 0;
     abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
     if (abi < 0) {
         log_info("no Landlock: %s", strerror(errno));
@@ -72,6 +73,7 @@ int sandbox_enter_landlock(char *ret_error, size_t error_size)
         snprintf(ret_error, error_size, "cannot enter the Landlock sandbox: %s", strerror(errno));
         return -errno;
     }
+    *ret_version = (int)abi;
     log_debug("Landlock: interface version %ld", abi);
     return 0;
 }

@@ -198,6 +198,35 @@ void conn_close(struct conns *conns, struct conn *conn, int sock)
         fdio_write_full(conns->drained_fd, &one, sizeof(one));
 }
 
+bool conns_look(struct conns *conns, unsigned sock, struct conns_look *ret)
+{
+    struct conn *conn = &conns->slots[sock];
+    struct peer *peer;
+    bool open;
+
+    pthread_mutex_lock(&conns->lock);
+    open = atomic_load(&conn->open) && atomic_load(&conn->state) != CONN_REFUSED;
+    peer = open ? atomic_load(&conn->peer) : NULL;
+    ret->peer = peer ? peer_ref(peer) : NULL;
+    switch ((enum conn_state)atomic_load(&conn->state)) {
+    case CONN_REFUSED:
+    case CONN_HANDSHAKE:
+        ret->state = CONNS_HANDSHAKE;
+        break;
+    case CONN_REPLY:
+        ret->state = CONNS_REPLYING;
+        break;
+    case CONN_CDB:
+    case CONN_PARAMETERS:
+        ret->state = atomic_load(&conn->deadline_ms) ? CONNS_RECEIVING : CONNS_IDLE;
+        break;
+    }
+    if (peer && atomic_load(&peer->busy_since_us))
+        ret->state = CONNS_EXECUTING;
+    pthread_mutex_unlock(&conns->lock);
+    return open;
+}
+
 void conns_tick(struct conns *conns)
 {
     int64_t now = clock_coarse_ms();

@@ -63,6 +63,25 @@ int conns_open(struct conns *conns, int sock, const struct backend *backend);
 /* The pool's serve function; context is the struct conns. */
 void conns_serve(void *context, int sock, uint32_t events);
 
+enum conns_state { /* of a connection, to look at from outside */
+                   CONNS_HANDSHAKE,
+                   CONNS_IDLE,
+                   CONNS_RECEIVING,
+                   CONNS_EXECUTING, /* known only of connections that have been identified */
+                   CONNS_REPLYING,
+};
+
+struct conns_look {
+    enum conns_state state;
+    struct peer *peer; /* a reference, or NULL if it has not been identified */
+};
+
+/*
+ * Look at the connection of this number, from any thread; it may be another one the next moment.
+ * False: there is none.
+ */
+bool conns_look(struct conns *conns, unsigned sock, struct conns_look *ret);
+
 /* tick_fd is readable: shut down connections whose deadline is over. */
 void conns_tick(struct conns *conns);
 

@@ -35,10 +35,12 @@ struct peer {
     uid_t uid;             /* (uid_t)-1: unknown, as is the group */
     gid_t gid;
     enum peer_source source;
-    const char *vm;               /* NULL: unknown */
-    const char *label;            /* of the security module, or NULL */
-    int64_t since_ms;             /* when it was identified (base/clock.h) */
-    atomic_uint requests;         /* executed since */
+    const char *vm;                /* NULL: unknown */
+    const char *label;             /* of the security module, or NULL */
+    int64_t since_ms;              /* when it was identified (base/clock.h) */
+    atomic_uint requests;          /* executed since */
+    _Atomic int64_t busy_since_us; /* a command is with the device; 0: none is */
+    _Atomic dev_t busy_device;
     struct log_limit audit_limit; /* of lines about what this client does */
     struct peer *next, *previous; /* under the lock of struct peers, while connected */
     char text[];

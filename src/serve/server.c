@@ -92,7 +92,9 @@ static bool server_accept_one(struct server *server, const struct server_endpoin
         log_client("a client was refused: there are %u already (--max-clients)",
                    server->options.max_clients);
         backend = NULL;
+        server->n_refused++;
     }
+    server->n_accepted++;
     r = conns_open(&server->conns, sock, backend);
     if (r < 0)
         server_pause_accept(server, -r);
@@ -152,6 +154,8 @@ static int server_timeout(const struct server *server, int64_t now)
     if (server->options.notify->sock >= 0 &&
         server->told_clients != atomic_load(&server->conns.n_open) && server->tell_at_ms < next)
         next = server->tell_at_ms;
+    if (server->options.status && status_deadline(server->options.status) < next)
+        next = status_deadline(server->options.status);
     if (next == INT64_MAX)
         return -1;
     return next <= now ? 0 : (int)(next - now);
@@ -171,13 +175,18 @@ static bool server_take_signal(struct server *server)
 static void server_serve(struct server *server)
 {
     const unsigned n_endpoints = server->options.n_endpoints;
-    struct pollfd fds[2 + SERVER_ENDPOINTS_MAX] = {
+    struct status *status = server->options.status;
+    struct pollfd fds[2 + STATUS_POLL_MAX + SERVER_ENDPOINTS_MAX] = {
         {.fd = server->signal_fd, .events = POLLIN},
         {.fd = server->conns.tick_fd, .events = POLLIN},
     };
+    struct pollfd *status_fds = fds + 2;
+    struct pollfd *endpoint_fds = status_fds + (status ? STATUS_POLL_MAX : 0);
+    const unsigned n_others = (unsigned)(endpoint_fds - fds);
 
     for (unsigned i = 0; i < n_endpoints; i++)
-        fds[2 + i] = (struct pollfd){.fd = server->options.endpoints[i].listener, .events = POLLIN};
+        endpoint_fds[i] = (struct pollfd){.fd = server->options.endpoints[i].listener,
+                                          .events = POLLIN};
     for (;;) {
         int64_t now = clock_now_ms();
 
@@ -186,17 +195,21 @@ static void server_serve(struct server *server)
         server_feed_watchdog(server, now);
         if (server->options.notify->sock >= 0)
             server_tell_status(server, now);
-        if (poll(fds, server->accept_paused_until_ms ? 2 : 2 + n_endpoints,
-                 server_timeout(server, now)) <= 0)
+        if (status)
+            status_poll(status, status_fds);
+        if (poll(fds, server->accept_paused_until_ms ? n_others : n_others + n_endpoints,
+                 server_timeout(server, now)) < 0)
             continue;
         if (fds[0].revents && server_take_signal(server))
             return;
         if (fds[1].revents)
             conns_tick(&server->conns);
         for (unsigned i = 0; i < n_endpoints && !server->accept_paused_until_ms; i++) {
-            if (fds[2 + i].revents)
+            if (endpoint_fds[i].revents)
                 server_accept(server, &server->options.endpoints[i], SERVER_ACCEPT_BATCH);
         }
+        if (status)
+            status_serve(status, status_fds, &server->conns, clock_now_ms());
     }
 }
 

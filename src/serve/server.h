@@ -15,6 +15,7 @@
 #include "serve/conns.h"
 #include "serve/notify.h"
 #include "serve/pool.h"
+#include "serve/status.h"
 
 #define SERVER_ENDPOINTS_MAX 16
 
@@ -34,6 +35,7 @@ struct server_options {
     int64_t stop_timeout_ms;
     struct notify *notify; /* borrowed */
     struct peers *peers;   /* borrowed; NULL: nobody wants to know who clients are */
+    struct status *status; /* borrowed; NULL: there is no such socket */
 
     /* Called once when the server stops, before its sockets are closed: nobody shall find them any
      * more. NULL: their names are not ours. */
@@ -49,6 +51,8 @@ struct server {
     int signal_fd;                  /* owned */
     int64_t accept_paused_until_ms; /* 0: accepting */
     int64_t next_watchdog_ms;       /* 0: no watchdog */
+    uint64_t n_accepted;            /* clients since the start */
+    uint64_t n_refused;             /* of them, since there were too many */
     unsigned told_clients;          /* the count that the service manager was told last */
     int64_t tell_at_ms;             /* when it may be told again */
 };

@@ -3,9 +3,19 @@
 import copy
 import json
 import os
+import resource
+import signal
+import socket
+import stat
+import time
 
+from support import procfs, scaled, scsi
+from support.client import Connection, check_condition, reply
 from support.schema import Schema
-from support.tap import ours, test
+from support.tap import Skip, limit, ours, test
+
+from protocol.fixture import DEFAULT_DATA
+from protocol.machine import REGISTER, Machine
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 EXAMPLE = os.path.join(TOP, "tests", "protocol", "status-example.json")
@@ -79,3 +89,474 @@ def example_shows_every_property(t):
 
     walk(load(EXAMPLE))
     t.equal(sorted(set(properties(SCHEMA.root)) - seen), [], "properties without an example")
+
+
+# -- the document
+
+
+READ_KEYS = scsi.pr_in(16)
+KEYS = reply(payload=DEFAULT_DATA)
+GOOD = reply()
+RESERVE = scsi.pr_out(24, scsi.RESERVE, scope_type=5)
+
+
+class Told:
+    """A helper that tells its status."""
+
+    def __init__(self, t, *options, **arguments):
+        self.path = os.path.join(t.directory(), "status")
+        self.t = t
+        self.helper = t.start(f"--status-socket={self.path}", *options, **arguments)
+
+    def connect(self):
+        client = socket.socket(socket.AF_UNIX)
+        self.t.cleanup.callback(client.close)
+        client.settimeout(scaled(15))
+        client.connect(self.path)
+        return client
+
+    def read(self, client=None):
+        """A whole document, which is valid."""
+        client = client or self.connect()
+        data = b""
+        while piece := client.recv(65536):
+            data += piece
+        client.close()
+        document = json.loads(data)
+        self.t.equal(SCHEMA.faults(document), [], "faults of the document")
+        return document
+
+    def device(self, disk=None):
+        number = (disk or self.t.disk).rdev
+        name = f"{os.major(number)}:{os.minor(number)}"
+        found = [device for device in self.read()["devices"] if device["device"] == name]
+        self.t.equal(len(found), 1, f"records of device {name}")
+        return found[0]
+
+    def keys(self, *members):
+        """Of each key of the disk: the key as a number, then these members."""
+        return [(int(key["key"], 16), *(key[member] for member in members))
+                for key in self.device()["keys"]]
+
+
+def counts(device):
+    return {(row["command"].split()[-1], row["service_action"], row["result"]): row["count"]
+            for row in device["commands"]}
+
+
+@test
+@ours(NO_STATUS)
+def document_about_itself(t):
+    told = Told(t, "--io-timeout=7", "--max-clients=9", "--exclusive", "--audit=off")
+    status = told.read()
+    t.equal(status["program"], "qemu-pr-helper", "program")
+    t.equal(status["pid"], told.helper.pid, "pid")
+    t.equal(status["socket"], told.helper.socket_path, "socket")
+    t.equal(status["options"], {
+        "exclusive": True, "audit": False, "io_timeout_s": 7, "client_timeout_s": 30,
+        "stop_timeout_s": 3, "max_clients": 9, "max_threads": 10}, "options")
+    t.check(status["uptime_s"] < 60, "uptime")
+    t.equal(status["devices"], [], "devices")
+    # The one that looked whether the helper serves.
+    t.equal(status["clients"]["accepted"], 1, "clients accepted")
+    sandboxed = "--sandbox=off" not in t.lab.helper_arguments
+    t.equal(status["sandbox"]["seccomp"], "active" if sandboxed else "off", "seccomp")
+    if os.geteuid() == 0:
+        t.equal(status["sandbox"]["capabilities"], ["CAP_SYS_RAWIO"], "capabilities")
+
+
+@test
+@ours(NO_STATUS)
+def commands_are_counted(t):
+    told = Told(t)
+    fd = t.own(t.disk.open())
+    with t.connect(told.helper) as client:
+        for _ in range(3):
+            t.equal(client.command(READ_KEYS, fd), KEYS, "answer")
+        client.command(scsi.pr_in(8, 7), fd)
+        t.disk.answer(status=scsi.RESERVATION_CONFLICT)
+        client.command(RESERVE, fd, scsi.parameters(1))
+        t.disk.answer(status=scsi.CHECK_CONDITION, sense=scsi.sense(6, 0x29, 0))
+        client.command(RESERVE, fd, scsi.parameters(1))
+        client.command(REGISTER, t.own(t.disk.open(os.O_RDONLY)), scsi.parameters(0, 1))
+        client.command(scsi.cleanup(), fd)
+        device = told.device()
+        t.equal(counts(device), {
+            ("IN", "READ KEYS", "GOOD"): 3, ("IN", "other", "GOOD"): 1,
+            ("OUT", "RESERVE", "RESERVATION CONFLICT"): 1, ("OUT", "RESERVE", "CHECK CONDITION"): 1,
+            ("OUT", "REGISTER AND IGNORE EXISTING KEY", "refused"): 1,
+            ("CLEANUP", None, "GOOD"): 1}, "counts")
+        t.equal([(row["command"], row["count"]) for row in device["latency"]],
+                [("PERSISTENT RESERVE IN", 4), ("PERSISTENT RESERVE OUT", 2)], "latencies")
+        for row in device["latency"]:
+            t.equal(row["buckets"][-1]["count"], row["count"], "commands up to the last bound")
+            t.check(0 < row["p50_us"] <= row["p90_us"] <= row["p99_us"], "percentiles")
+            t.check(row["sum_us"] <= row["count"] * row["max_us"], "sum")
+        error = device["last_error"]
+        t.equal((error["service_action"], error["result"], error["pid"], error["sense"]),
+                ("REGISTER AND IGNORE EXISTING KEY", "refused", os.getpid(),
+                 "ILLEGAL REQUEST, INVALID COMMAND OPERATION CODE (5/20/00)"), "last error")
+        t.equal((device["kind"], device["name"]), ("block", os.path.basename(t.disk.path)), "names")
+        status = told.read()
+        t.equal(status["requests"], {"total": 8, "busy": 0}, "requests")
+        t.equal([one["requests"] for one in status["connections"]], [8], "requests of the client")
+    t.eventually("requests counted once the client has gone", lambda: told.read()["connections"] == []
+                 and told.read()["requests"]["total"] == 8, helper=told.helper)
+
+
+@test
+@ours(NO_STATUS)
+def latency_is_measured(t):
+    told = Told(t)
+    t.disk.answer(DEFAULT_DATA, delay=0.05)
+    t.ask(READ_KEYS, t.own(t.disk.open()), KEYS, helper=told.helper)
+    row, = told.device()["latency"]
+    t.check(50000 <= row["max_us"] <= row["p50_us"], f"50 ms are {row}")
+    t.check(row["p50_us"] <= row["max_us"] * 1.25, f"50 ms are {row}")
+
+
+@test
+@ours(NO_STATUS)
+def connections_by_state(t):
+    told = Told(t)
+    t.disk.hold()
+    handshake = t.connect(told.helper, handshake=False)
+    idle = t.connect(told.helper)
+    receiving = t.connect(told.helper)
+    receiving.send(READ_KEYS[:7], [t.own(t.disk.open())])
+    executing = t.connect(told.helper)
+    executing.send_request(READ_KEYS, [t.own(t.disk.open())])
+    t.disk.wait_running(1)
+
+    def states():
+        return sorted(one["state"] for one in told.read()["connections"])
+
+    t.eventually("each in its state", lambda: states() ==
+                 ["executing", "handshake", "idle", "receiving"], helper=told.helper)
+    for one in told.read()["connections"]:
+        t.equal(one["pid"], None if one["state"] == "handshake" else os.getpid(), "pid")
+        t.equal((one["device"] is not None, one["busy_s"] is not None),
+                (one["state"] == "executing",) * 2, "device and time")
+    t.disk.release()
+    t.answered(executing, KEYS)
+    for one in (handshake, idle, receiving):
+        one.close()
+
+
+@test
+@limit(60)
+@ours(NO_STATUS)
+def hung_command(t):
+    """With its age, while everybody else goes on."""
+    told = Told(t)
+    machine = Machine(t, told.helper, "-name", "stuck")
+    t.disk.hold()
+    machine.begin(REGISTER, scsi.parameters(0, 1))
+    t.disk.wait_running(1)
+    command, = told.device()["in_flight"]
+    t.equal((command["hung"], command["vm"], command["pid"], command["service_action"]),
+            (False, "stuck", machine.pid, "REGISTER AND IGNORE EXISTING KEY"), "command")
+    t.ask(READ_KEYS, t.own(t.other_disk.open()), KEYS, helper=told.helper)
+    t.eventually("marked as hung", lambda: told.device()["in_flight"][0]["hung"], timeout=20,
+                 helper=told.helper)
+    command, = told.device()["in_flight"]
+    t.check(5 <= command["age_s"] < 60, f"age {command['age_s']}")
+    t.disk.release()
+    t.equal(machine.end(), scsi.GOOD, "status")
+    t.equal(told.device()["in_flight"], [], "in flight afterwards")
+    # What is held up more than once is listed up to a limit.
+    t.disk.hold()
+    for number in range(40):
+        t.connect(told.helper).send_request(READ_KEYS, [t.own(t.disk.open())])
+    t.disk.wait_running(40)
+    device = told.device()
+    t.equal((device["in_flight_total"], len(device["in_flight"])), (40, 32), "in flight")
+    t.disk.release()
+
+
+@test
+@ours(NO_STATUS)
+def keys_and_who_registered_them(t):
+    told = Told(t)
+    machine = Machine(t, told.helper, "-name", "node-a")
+    t.equal(machine.register(0xA1), scsi.GOOD, "status")
+    t.equal(told.keys("vm", "pid", "uid", "connected", "stale", "replaced"),
+            [(0xA1, "node-a", machine.pid, os.getuid(), True, False, False)], "keys")
+    t.equal(machine.register(0xA2), scsi.GOOD, "status")
+    t.equal(told.keys(), [(0xA2,)], "keys after a new one")
+    t.disk.answer(status=scsi.RESERVATION_CONFLICT)
+    t.equal(machine.register(0xA3), scsi.RESERVATION_CONFLICT, "status")
+    t.equal(told.keys(), [(0xA2,)], "keys after a conflict")
+    t.disk.answer()
+    t.equal(machine.register(0), scsi.GOOD, "status")
+    t.equal(told.keys(), [], "keys after unregistering")
+
+
+@test
+@ours(NO_STATUS)
+def stale_key(t):
+    """The client has vanished. Its key stays listed, until it comes back or the key has gone."""
+    told = Told(t)
+    machine = Machine(t, told.helper, "-name", "node-a")
+    machine.register(0xA1)
+    machine.close()
+    t.eventually("stale", lambda: told.keys("connected", "stale") == [(0xA1, False, True)],
+                 helper=told.helper)
+    calls = len(t.disk.calls())
+    again = Machine(t, told.helper, "-name", "node-a")
+    t.eventually("connected again", lambda: told.keys("connected", "stale") == [(0xA1, True, False)],
+                 helper=told.helper)
+    t.equal(len(t.disk.calls()), calls, "nothing is done about it")
+    again.close()
+
+    t.disk.answer(scsi.read_keys_data(0xA1, 0xB1))
+    t.ask(scsi.pr_in(512), t.own(t.disk.open()),
+          reply(payload=scsi.read_keys_data(0xA1, 0xB1)), helper=told.helper)
+    t.equal(told.keys(), [(0xA1,)], "keys after it was seen")
+    t.disk.answer(scsi.read_keys_data(0xB1, 0xC1))
+    t.ask(scsi.pr_in(16), t.own(t.disk.open()),
+          reply(payload=scsi.read_keys_data(0xB1, 0xC1)[:16]), helper=told.helper)
+    t.equal(told.keys(), [(0xA1,)], "keys after a list that was cut")
+    t.ask(scsi.pr_in(512), t.own(t.disk.open()),
+          reply(payload=scsi.read_keys_data(0xB1, 0xC1)), helper=told.helper)
+    t.equal(told.keys(), [], "keys after another host has preempted it")
+
+
+# -- two machines by one nexus
+
+
+@test
+@ours(NO_STATUS)
+def same_nexus_alarm(t):
+    told = Told(t)
+    one, two = (Machine(t, told.helper, "-name", name) for name in ("node-a", "node-b"))
+    again = Machine(t, told.helper, "-name", "node-a")
+    one.register(0xA1)
+    again.register(0xA2)  # the same machine
+    t.equal(told.device()["same_nexus"], None, "mark with one machine")
+    t.check("ALARM" not in told.helper.log(), "an alarm with one machine")
+
+    t.equal(two.register(0xB1), scsi.GOOD, "status")
+    told.helper.wait_log(r'ALARM: VMs "node-a" and "node-b" .* same I_T nexus')
+    device = told.device()
+    t.equal(device["same_nexus"]["vms"], ["node-a", "node-b"], "machines")
+    t.equal([(key["vm"], key["replaced"]) for key in device["keys"]],
+            [("node-a", True), ("node-b", False)], "keys")
+    same_nexus = told.read()["same_nexus"]
+    t.equal((same_nexus["devices"], same_nexus["alarms"]), (1, 1), "counts")
+    for _ in range(5):
+        one.register(0xA1)
+        two.register(0xB1)
+    t.equal(told.helper.log().count("ALARM"), 1, "alarms")
+    one.close()
+    again.close()
+    t.eventually("no mark once they have gone", lambda: told.device()["same_nexus"] is None,
+                 helper=told.helper)
+
+
+@test
+@ours(NO_STATUS)
+def no_alarm(t):
+    """On different LUNs, and where a machine is unknown."""
+    told = Told(t)
+    Machine(t, told.helper, "-name", "node-a").register(0xA1)
+    Machine(t, told.helper, "-name", "node-b", disk=t.other_disk).register(0xB1)
+    unknown = Machine(t, told.helper)
+    if unknown.register(0xC1) == scsi.GOOD and told.keys("vm")[-1] != (0xC1, None):
+        raise Skip(f"a security label names every process here: {told.keys('vm')}")
+    t.equal(told.read()["same_nexus"]["alarms"], 0, "alarms")
+    t.check("ALARM" not in told.helper.log(), "an alarm in the log")
+
+
+@test
+@ours("the peer has no --exclusive")
+def exclusive(t):
+    told = Told(t, "--exclusive")
+    one, two = (Machine(t, told.helper, "-name", name) for name in ("node-a", "node-b"))
+    t.equal(one.register(0xA1), scsi.GOOD, "status of the first")
+    calls = len(t.disk.calls())
+    for cdb, parameters in ((REGISTER, scsi.parameters(0, 0xB1)), (RESERVE, scsi.parameters(0xB1)),
+                            (scsi.pr_out(24, scsi.CLEAR), scsi.parameters(0xA1))):
+        t.equal(two.ask(cdb, parameters), scsi.RESERVATION_CONFLICT, "status of the second")
+    t.equal(two.ask(READ_KEYS), scsi.GOOD, "status of a command that only reads")
+    t.equal(len(t.disk.calls()), calls + 1, "commands that reached the device")
+    told.helper.wait_log(r'audit: .* outcome=refused status="RESERVATION CONFLICT" .*--exclusive.*'
+                         r' vm="node-b"')
+    t.equal(told.read()["same_nexus"], {"scope": "helper", "devices": 0, "alarms": 0, "refused": 3},
+            "counts")
+    t.equal(one.ask(RESERVE, scsi.parameters(0xA1)), scsi.GOOD, "status of the first")
+
+    t.equal(one.register(0), scsi.GOOD, "status of unregistering")
+    t.equal(two.register(0xB1), scsi.GOOD, "status of the second afterwards")
+    t.equal(one.register(0xA1), scsi.RESERVATION_CONFLICT, "status of the first afterwards")
+    two.close()
+    t.eventually("the first again, once the second has gone",
+                 lambda: one.register(0xA1) == scsi.GOOD, helper=told.helper)
+
+
+@test
+@ours("the peer has no --exclusive")
+def exclusive_while_the_first_registers(t):
+    """Two that come at once are not both let through."""
+    told = Told(t, "--exclusive")
+    one, two = (Machine(t, told.helper, "-name", name) for name in ("node-a", "node-b"))
+    t.disk.hold()
+    one.begin(REGISTER, scsi.parameters(0, 0xA1))
+    t.disk.wait_running(1)
+    t.equal(two.register(0xB1), scsi.RESERVATION_CONFLICT, "status of the second")
+    t.disk.release()
+    t.equal(one.end(), scsi.GOOD, "status of the first")
+
+
+@test
+@ours("the peer has no --exclusive")
+def without_exclusive_both_are_served(t):
+    told = Told(t)
+    one, two = (Machine(t, told.helper, "-name", name) for name in ("node-a", "node-b"))
+    t.equal([one.register(0xA1), two.register(0xB1)], [scsi.GOOD] * 2, "status")
+
+
+# -- the socket
+
+
+@test
+@ours(NO_STATUS)
+def socket_mode_and_end(t):
+    told = Told(t)
+    t.equal(oct(stat.S_IMODE(os.stat(told.path).st_mode)), "0o600", "mode")
+    told.helper.signal(signal.SIGKILL)
+    told.helper.wait_exit()
+    t.soon("removed after SIGKILL", lambda: not os.path.lexists(told.path))
+
+
+@test
+@ours(NO_STATUS)
+def group_of_the_socket(t):
+    t.needs_root()
+    told = Told(t, "--status-group=54321", "--status-mode=0660")
+    info = os.stat(told.path)
+    t.equal((oct(stat.S_IMODE(info.st_mode)), info.st_gid), ("0o660", 54321), "mode and group")
+
+
+@test
+@ours(NO_STATUS)
+def socket_that_is_served_already(t):
+    told = Told(t)
+    t.fails(f"--status-socket={told.path}", message="another process is listening")
+    told.read()
+
+
+@test
+@ours(NO_STATUS)
+def input_is_not_looked_at(t):
+    """Not even fds: they are closed."""
+    told = Told(t)
+    told.read()
+    before = len(procfs.fds(told.helper.pid))
+    clients = []
+    for data in (b"GET / HTTP/1.0\r\n\r\n", bytes(16), b"x" * 100000):
+        client = told.connect()
+        read_end, write_end = os.pipe()
+        t.own(read_end)
+        try:
+            socket.send_fds(client, [data], [write_end])
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it was faster
+        os.close(write_end)
+        clients.append((client, read_end))
+    for client, read_end in clients:
+        data = b""
+        try:
+            while piece := client.recv(65536):
+                data += piece
+        except ConnectionResetError:
+            pass  # its data was not read
+        t.equal(SCHEMA.faults(json.loads(data)), [], "faults")
+        t.equal(os.read(read_end, 1), b"", "the fd that was sent is closed")
+    t.eventually("every fd closed", lambda: len(procfs.fds(told.helper.pid)) == before,
+                 helper=told.helper)
+    t.works(told.helper)
+
+
+@test
+@limit(60)
+@ours(NO_STATUS)
+def readers_that_do_not_read(t):
+    """Eight at a time are waited for, each for five seconds; nobody else waits."""
+    told = Told(t)
+    clients = [t.connect(told.helper) for _ in range(2100)]
+    probe = told.read()
+    t.equal((len(probe["connections"]), probe["connections_left_out"]), (2000, 100), "connections")
+    started = time.monotonic()
+    lazy = [told.connect() for _ in range(8)]
+    t.eventually("eight readers", lambda: len(procfs.fds(told.helper.pid)) >= 2100 + 8,
+                 helper=told.helper)
+    ninth = told.connect()
+    fd = t.own(t.disk.open())
+    slowest = 0.0
+    while time.monotonic() - started < scaled(2):
+        sent = time.monotonic()
+        t.equal(clients[0].command(READ_KEYS, fd), KEYS, "answer")
+        slowest = max(slowest, time.monotonic() - sent)
+    t.works(told.helper)
+    t.check(slowest < scaled(0.5), f"a command took {slowest:.3f} s meanwhile")
+    told.read(ninth)
+    waited = time.monotonic() - started
+    t.check(4 < waited < scaled(15), f"the ninth was served after {waited:.1f} s")
+    for one in lazy:
+        data = b""
+        while piece := one.recv(65536):
+            data += piece
+        t.check(0 < len(data) < 1000000, "what a reader got that was cut off")
+    for client in clients:
+        client.close()
+
+
+@test
+@limit(120)
+@ours(NO_STATUS)
+def ten_thousand_readers(t):
+    told = Told(t)
+    told.read()
+    before = len(procfs.fds(told.helper.pid))
+    fd = t.own(t.disk.open())
+    slowest = 0.0
+    with t.connect(told.helper) as client:
+        for number in range(10000):
+            with socket.socket(socket.AF_UNIX) as reader:
+                reader.settimeout(scaled(10))
+                try:
+                    reader.connect(told.path)
+                except BlockingIOError:
+                    pass  # its queue is full
+            if number % 100 == 0:
+                sent = time.monotonic()
+                t.equal(client.command(READ_KEYS, fd), KEYS, "answer")
+                slowest = max(slowest, time.monotonic() - sent)
+                with Connection(told.helper.socket_path) as newcomer:
+                    t.equal(newcomer.command(READ_KEYS, fd), KEYS, "answer to a newcomer")
+    t.check(slowest < scaled(0.5), f"a command took {slowest:.3f} s meanwhile")
+    t.eventually("every fd closed", lambda: len(procfs.fds(told.helper.pid)) == before,
+                 helper=told.helper)
+    told.read()
+    t.stop(told.helper)
+
+
+@test
+@ours(NO_STATUS)
+def out_of_fds(t):
+    """A reader that cannot be accepted waits, and so does the loop."""
+    def few_fds():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+
+    told = Told(t, "--max-clients=1000", before_exec=few_fds)
+    waiting = [t.connect(told.helper, handshake=False) for _ in range(60)]
+    t.eventually("no fd left", lambda: len(procfs.fds(told.helper.pid)) == 64, helper=told.helper)
+    reader = told.connect()
+    spent = procfs.cpu_seconds(told.helper.pid)
+    time.sleep(0.5)  # a time to measure in, not one to wait for something
+    spent = procfs.cpu_seconds(told.helper.pid) - spent
+    t.check(spent < 0.2, f"spent {spent:.2f} s of processor time")
+    for one in waiting:
+        one.close()
+    told.read(reader)

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The document is a picture of one moment as far as each part is concerned; between its parts a
+ * command may have begun or ended.
+ */
+#include "helper/report.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "build.h"
+#include "helper/capabilities.h"
+#include "helper/report_devices.h"
+
+static void report_time(struct json *json)
+{
+    struct timespec now;
+    char stamp[32] = "";
+    struct tm utc;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (gmtime_r(&now.tv_sec, &utc))
+        strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &utc);
+    json_format(json, "time", "%s.%03ldZ", stamp, now.tv_nsec / 1000000);
+}
+
+static void report_options(const struct options *options, struct json *json)
+{
+    json_open(json, "options", '{');
+    json_bool(json, "exclusive", options->exclusive);
+    json_bool(json, "audit", options->audit);
+    json_integer(json, "io_timeout_s", options->io_timeout_s);
+    json_integer(json, "client_timeout_s", options->client_timeout_s);
+    json_integer(json, "stop_timeout_s", options->stop_timeout_s);
+    json_integer(json, "max_clients", options->max_clients);
+    json_integer(json, "max_threads", options->max_threads);
+    json_close(json, '}');
+}
+
+static void report_sandbox(const struct report *report, struct json *json)
+{
+    static const char *const walls[] = {
+        [REPORT_OFF] = "off",
+        [REPORT_ACTIVE] = "active",
+        [REPORT_UNSUPPORTED] = "unsupported",
+    };
+
+    json_open(json, "sandbox", '{');
+    json_text(json, "seccomp", walls[report->seccomp]);
+    json_text(json, "landlock", walls[report->landlock]);
+    if (report->landlock == REPORT_ACTIVE)
+        json_integer(json, "landlock_version", report->landlock_version);
+    else
+        json_null(json, "landlock_version");
+    json_integer(json, "uid", report->uid);
+    json_integer(json, "gid", report->gid);
+    json_open(json, "capabilities", '[');
+    if (report->capabilities & CAPABILITY(CAP_SYS_RAWIO)) /* all others were dropped */
+        json_text(json, NULL, "CAP_SYS_RAWIO");
+    json_close(json, ']');
+    json_close(json, '}');
+}
+
+static void report_worker(struct json *json)
+{
+    json_open(json, "worker", '{');
+    json_text(json, "state", "unavailable");
+    json_null(json, "pid");
+    json_null(json, "library");
+    json_null(json, "last_error");
+    json_close(json, '}');
+}
+
+static void report_connection(unsigned sock, const struct conns_look *look, int64_t now,
+                              struct json *json)
+{
+    static const char *const states[] = {
+        [CONNS_HANDSHAKE] = "handshake", [CONNS_IDLE] = "idle",
+        [CONNS_RECEIVING] = "receiving", [CONNS_EXECUTING] = "executing",
+        [CONNS_REPLYING] = "replying",
+    };
+    const struct peer *peer = look->peer;
+    int64_t busy_since = peer ? atomic_load(&peer->busy_since_us) : 0;
+    dev_t device = peer ? atomic_load(&peer->busy_device) : 0;
+
+    json_open(json, NULL, '{');
+    json_integer(json, "connection", sock);
+    json_text(json, "state", states[look->state]);
+    json_seconds(json, "age_s", peer ? now - peer->since_ms * 1000 : 0);
+    report_peer(peer, json);
+    if (peer && peer->gid != (gid_t)-1)
+        json_integer(json, "gid", peer->gid);
+    else
+        json_null(json, "gid");
+    json_text(json, "label", peer ? peer->label : NULL);
+    json_text(json, "vm_source", report_source(peer));
+    json_integer(json, "requests", peer ? atomic_load(&peer->requests) : 0);
+    if (busy_since) {
+        json_format(json, "device", "%u:%u", major(device), minor(device));
+        json_seconds(json, "busy_s", now - busy_since);
+    } else {
+        json_null(json, "device");
+        json_null(json, "busy_s");
+    }
+    json_close(json, '}');
+}
+
+/* Returns how many requests those that are connected have made. */
+static uint64_t report_connections(struct conns *conns, int64_t now, struct json *json)
+{
+    unsigned listed = 0, left_out = 0;
+    uint64_t requests = 0;
+
+    json_open(json, "connections", '[');
+    for (unsigned sock = 0; sock < atomic_load(&conns->n_used); sock++) {
+        struct conns_look look;
+
+        if (!conns_look(conns, sock, &look))
+            continue;
+        if (listed < REPORT_CONNECTIONS_MAX) {
+            report_connection(sock, &look, now, json);
+            listed++;
+        } else {
+            left_out++;
+        }
+        if (look.peer) {
+            requests += atomic_load(&look.peer->requests);
+            peer_unref(look.peer);
+        }
+    }
+    json_close(json, ']');
+    json_integer(json, "connections_left_out", left_out);
+    return requests;
+}
+
+static void report_server(struct server *server, int64_t now, struct json *json)
+{
+    struct conns *conns = &server->conns;
+    uint64_t requests;
+
+    json_open(json, "threads", '{');
+    json_integer(json, "total", atomic_load(&server->pool.threads));
+    json_integer(json, "idle", atomic_load(&server->pool.idle));
+    json_close(json, '}');
+    json_open(json, "clients", '{');
+    json_integer(json, "connected", atomic_load(&conns->n_open));
+    json_integer(json, "accepted", (int64_t)server->n_accepted);
+    json_integer(json, "refused", (int64_t)server->n_refused);
+    json_close(json, '}');
+    requests = report_connections(conns, now, json) + atomic_load(&conns->n_served);
+    json_open(json, "requests", '{');
+    json_integer(json, "total", (int64_t)requests + atomic_load(&conns->n_busy));
+    json_integer(json, "busy", atomic_load(&conns->n_busy));
+    json_close(json, '}');
+}
+
+void report_write(void *context, struct json *json)
+{
+    const struct report *report = context;
+    int64_t now = clock_now_us();
+
+    json_open(json, NULL, '{');
+    json_integer(json, "format", 1);
+    json_text(json, "program", "qemu-pr-helper");
+    json_text(json, "version", BUILD_VERSION);
+    json_integer(json, "pid", getpid());
+    report_time(json);
+    json_seconds(json, "uptime_s", now - report->started_us);
+    json_text(json, "socket", report->socket_path);
+    report_options(report->options, json);
+    json_seconds(json, "hung_after_s", LEDGER_HUNG_MS * 1000LL);
+    report_sandbox(report, json);
+    report_worker(json);
+    report_server(report->server, now, json);
+    json_integer(json, "log_lines_left_out", log_count_left_out());
+    report_devices(report->ledger, now, json);
+    json_close(json, '}');
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The status document: docs/status.schema.json says what is in it.
+ *
+ * Thread rule: the main thread's alone.
+ */
+#ifndef HELPER_REPORT_H
+#define HELPER_REPORT_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/json.h"
+#include "helper/ledger.h"
+#include "helper/options.h"
+#include "serve/server.h"
+
+#define REPORT_CONNECTIONS_MAX 2000
+
+/* One of the walls around the process. */
+enum report_wall { REPORT_OFF, REPORT_ACTIVE, REPORT_UNSUPPORTED };
+
+/* What the document is made of. Everything that is pointed to is borrowed. */
+struct report {
+    const struct options *options;
+    const char *socket_path; /* NULL: the service manager's */
+    struct server *server;
+    struct ledger *ledger;
+    int64_t started_us;
+
+    /* As they were before the sandbox, which forbids to ask. */
+    uid_t uid;
+    gid_t gid;
+    uint32_t capabilities;
+    enum report_wall seccomp, landlock;
+    int landlock_version;
+};
+
+/* Of status_write_fn; context is the struct report. */
+void report_write(void *context, struct json *json);
+
+#endif

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* The ledger's part of the status document, and what it has in common with the rest of it. */
+#ifndef HELPER_REPORT_DEVICES_H
+#define HELPER_REPORT_DEVICES_H
+
+#include <stdint.h>
+
+#include "base/json.h"
+#include "helper/ledger.h"
+
+/* Members for all devices; now_us: the time of the document. */
+void report_devices(struct ledger *ledger, int64_t now_us, struct json *json);
+
+/* Members for who it is: pid, uid, VM; NULL: unknown. */
+void report_peer(const struct peer *peer, struct json *json);
+
+/* Where the VM's name comes from, in one word; NULL: nowhere. */
+const char *report_source(const struct peer *peer);
+
+#endif

@@ -1,0 +1,418 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The ledger over a tree of the test's own in the place of /sys/dev/block: which keys it lists, and
+ * when it finds that two machines are one to the logical unit.
+ */
+#include "cmocka_compat.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "helper/ledger.h"
+#include "logged.h"
+#include "scratch.h"
+#include "scsi/cdb.h"
+#include "scsi/prin.h"
+#include "scsi/prout.h"
+
+static struct device_sources sources;
+static struct peers peers;
+static struct ledger ledger;
+static int pair[2];
+static struct peer *vm_a, *vm_b, *unknown;
+
+/* A disk in the tree: a number, its logical unit and nexus. */
+static void make_disk(const char *number, const char *wwid, const char *nexus)
+{
+    char path[128], target[64];
+
+    snprintf(path, sizeof(path), "devices/%s/wwid", nexus);
+    scratch_write(path, wwid);
+    snprintf(path, sizeof(path), "block/%s/size", number);
+    scratch_write(path, "1");
+    snprintf(path, sizeof(path), "block/%s/device", number);
+    snprintf(target, sizeof(target), "../../devices/%s", nexus);
+    assert_int_equal(symlink(target, scratch_path(path)), 0);
+}
+
+static struct peer *make_peer(const char *vm)
+{
+    struct peer *peer = peers_identify(&peers, pair[0]);
+
+    assert_non_null(peer);
+    peer->vm = vm;
+    peer->pid = vm ? 1000 + vm[0] : 0;
+    return peer;
+}
+
+static int set_up(void **state)
+{
+    if (scratch_set_up(state) || logged_set_up(state) ||
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+        return -1;
+    make_disk("8:16", "naa.1", "3:0:0:1");
+    make_disk("8:32", "naa.1", "4:0:0:1"); /* by another port */
+    make_disk("8:48", "naa.2", "3:0:0:2");
+    make_disk("7:0", "naa.3", "no-scsi");
+    scratch_write("char/21:1/size", "1");
+    if (symlink("../../devices/3:0:0:1", scratch_path("char/21:1/device")) < 0)
+        return -1;
+    sources.sys_dev_block = open(scratch_path("block"), O_PATH | O_DIRECTORY | O_CLOEXEC);
+    sources.proc = -1;
+    peers_init(&peers, true);
+    ledger_init(&ledger, &sources, &peers, false, true);
+    vm_a = make_peer("a");
+    vm_b = make_peer("b");
+    unknown = make_peer(NULL);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    while (peers.first)
+        peers_disconnect(&peers, peers.first);
+    ledger_deinit(&ledger);
+    peers_deinit(&peers);
+    device_sources_deinit(&sources);
+    close(pair[0]);
+    close(pair[1]);
+    return scratch_tear_down(state);
+}
+
+/* One request and its answer. */
+struct deed {
+    uint8_t cdb[CDB_FIELD_SIZE];
+    uint8_t data[512];
+    struct request request;
+    struct reply reply;
+    struct ledger_command command;
+};
+
+static bool begin(struct deed *deed, struct peer *peer, dev_t number)
+{
+    bool is_sg = major(number) == 21;
+
+    deed->request.cdb = deed->cdb;
+    deed->request.opcode = deed->cdb[0];
+    deed->request.data = deed->data;
+    deed->request.peer = peer;
+    reply_status(&deed->reply, SPC_STATUS_GOOD, 0);
+    return ledger_begin(&ledger, &deed->command, &deed->request, is_sg ? DEVICE_SG : DEVICE_BLOCK,
+                        number);
+}
+
+static bool do_out(struct peer *peer, dev_t number, uint8_t action, uint64_t key, uint64_t sa_key)
+{
+    const struct prout list = {.key = key, .sa_key = sa_key};
+    struct deed deed = {0};
+    bool allowed;
+
+    cdb_encode_prout(deed.cdb, action, 0, 5, PROUT_SIZE);
+    deed.request.length = (uint32_t)prout_encode(action, &list, NULL, 0, deed.data, PROUT_SIZE);
+    allowed = begin(&deed, peer, number);
+    if (!allowed)
+        reply_status(&deed.reply, SPC_STATUS_RESERVATION_CONFLICT, 0);
+    ledger_end(&ledger, &deed.command, &deed.reply, false);
+    return allowed;
+}
+
+static bool do_register(struct peer *peer, dev_t number, uint64_t key)
+{
+    return do_out(peer, number, SPC_PROUT_REGISTER_AND_IGNORE_EXISTING_KEY, 0, key);
+}
+
+static void begin_reading(struct deed *deed, dev_t number)
+{
+    cdb_encode_prin(deed->cdb, SPC_PRIN_READ_KEYS, sizeof(deed->data));
+    deed->request.length = sizeof(deed->data);
+    assert_true(begin(deed, unknown, number));
+}
+
+static void end_reading(struct deed *deed, uint64_t key)
+{
+    struct writer writer = prin_list_begin(deed->data, sizeof(deed->data), 1);
+
+    if (key)
+        prin_key_add(&writer, key);
+    deed->reply.size = (uint32_t)prin_list_end(&writer);
+    ledger_end(&ledger, &deed->command, &deed->reply, false);
+}
+
+#define SDB  makedev(8, 16)
+#define SDC  makedev(8, 32)
+#define SDD  makedev(8, 48)
+#define SG1  makedev(21, 1)
+#define LOOP makedev(7, 0)
+
+/* "8:16 a:1 b:2* | 8:32 ..." in the order of their numbers; a star: replaced; a bang: alarm. */
+static void expect(const char *wanted)
+{
+    const dev_t numbers[] = {LOOP, SDB, SDC, SDD, SG1};
+    struct ledger_copy *copies;
+    unsigned n = ledger_copy(&ledger, &copies);
+    char found[256] = "";
+
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        for (unsigned j = 0; j < n; j++) {
+            const struct ledger_device *device = &copies[j].device;
+
+            if (device->number != numbers[i] || device->n_keys == 0)
+                continue;
+            sprintf(found + strlen(found), "%s%u:%u%s", *found ? " | " : "", major(device->number),
+                    minor(device->number), copies[j].n_shared ? "!" : "");
+            for (unsigned k = 0; k < device->n_keys; k++)
+                sprintf(found + strlen(found), " %s:%llx%s",
+                        device->keys[k].peer->vm ? device->keys[k].peer->vm : "?",
+                        (unsigned long long)device->keys[k].key,
+                        device->keys[k].replaced ? "*" : "");
+        }
+    }
+    ledger_free_copies(copies, n);
+    assert_string_equal(found, wanted);
+}
+
+static unsigned alarms(void)
+{
+    const char *text = logged();
+    unsigned n = 0;
+
+    while ((text = strstr(text, "ALARM"))) {
+        text++;
+        n++;
+    }
+    return n;
+}
+
+static void test_names(void **state)
+{
+    struct device_names names;
+
+    (void)state;
+    device_describe(&sources, DEVICE_BLOCK, SDB, &names);
+    assert_string_equal(names.wwn, "naa.1");
+    assert_string_equal(names.nexus, "3:0:0:1");
+    assert_true(names.serial != 0);
+    assert_true(names.serial == device_serial(&sources, DEVICE_BLOCK, SDB));
+    device_describe(&sources, DEVICE_SG, SG1, &names);
+    assert_string_equal(names.nexus, "3:0:0:1");
+    device_describe(&sources, DEVICE_BLOCK, LOOP, &names);
+    assert_string_equal(names.nexus, "");
+    assert_string_equal(names.wwn, "naa.3");
+    scratch_write("block/253:0/dm/uuid", "mpath-36001\n");
+    scratch_write("block/253:0/dm/name", "mpatha\n");
+    device_describe(&sources, DEVICE_DM_MULTIPATH, makedev(253, 0), &names);
+    assert_string_equal(names.wwn, "mpath-36001");
+    assert_string_equal(names.map, "mpatha");
+    device_describe(&sources, DEVICE_BLOCK, makedev(8, 240), &names);
+    assert_string_equal(names.wwn, "");
+    assert_true(names.serial == 0);
+}
+
+static void test_registering(void **state)
+{
+    (void)state;
+    do_register(vm_a, SDB, 0xa1);
+    expect("8:16 a:a1");
+    do_out(vm_a, SDB, SPC_PROUT_REGISTER, 0xa1, 0xa2);
+    expect("8:16 a:a2");
+    do_register(vm_a, SDD, 0xa3);
+    expect("8:16 a:a2 | 8:48 a:a3");
+    do_out(vm_a, SDB, SPC_PROUT_RESERVE, 0xa2, 0);
+    expect("8:16 a:a2 | 8:48 a:a3");
+    do_out(vm_a, SDB, SPC_PROUT_REGISTER, 0xa2, 0);
+    expect("8:48 a:a3");
+    do_register(unknown, SDB, 0xc1);
+    expect("8:16 ?:c1 | 8:48 a:a3");
+    assert_int_equal(alarms(), 0);
+}
+
+/* Answers other than GOOD change nothing. */
+static void test_failing(void **state)
+{
+    const struct prout list = {.sa_key = 0xa1};
+    struct deed deed = {0};
+
+    (void)state;
+    cdb_encode_prout(deed.cdb, SPC_PROUT_REGISTER, 0, 0, PROUT_SIZE);
+    deed.request.length = (uint32_t)prout_encode(SPC_PROUT_REGISTER, &list, NULL, 0, deed.data,
+                                                 PROUT_SIZE);
+    assert_true(begin(&deed, vm_a, SDB));
+    reply_sense(&deed.reply, SPC_INVALID_FIELD_IN_CDB);
+    ledger_end(&ledger, &deed.command, &deed.reply, false);
+    expect("");
+}
+
+/* By the block device and by the SCSI generic one: the same nexus; by another port: none of it. */
+static void test_alarm(void **state)
+{
+    (void)state;
+    do_register(vm_a, SDB, 0xa1);
+    do_register(vm_b, SDC, 0xb1);
+    expect("8:16 a:a1 | 8:32 b:b1");
+    assert_int_equal(alarms(), 0);
+
+    do_register(vm_b, SG1, 0xb2);
+    expect("8:16! a:a1* | 8:32 b:b1 | 21:1! b:b2");
+    assert_int_equal(alarms(), 1);
+    do_register(vm_a, SDB, 0xa1);
+    do_register(vm_b, SG1, 0xb2);
+    assert_int_equal(alarms(), 0); /* no news */
+    assert_int_equal(ledger.n_alarms, 1);
+
+    do_out(vm_b, SG1, SPC_PROUT_REGISTER, 0xb2, 0); /* for all of the nexus */
+    expect("8:32 b:b1");
+}
+
+static void test_alarm_ends_with_a_client(void **state)
+{
+    (void)state;
+    do_register(vm_a, SDB, 0xa1);
+    do_register(vm_b, SDB, 0xb1);
+    expect("8:16! a:a1* b:b1");
+    peers_disconnect(&peers, vm_a);
+    expect("8:16 a:a1* b:b1");
+    vm_a = make_peer("a"); /* it is back */
+    expect("8:16! a:a1* b:b1");
+}
+
+/* Of devices that sysfs does not know as SCSI, each stands for itself. */
+static void test_without_nexus(void **state)
+{
+    (void)state;
+    do_register(vm_a, LOOP, 0xa1);
+    do_register(vm_b, LOOP, 0xb1);
+    expect("7:0! a:a1* b:b1");
+    do_register(unknown, LOOP, 0xc1);
+    expect("7:0! a:a1* b:b1* ?:c1");
+    assert_int_equal(alarms(), 1);
+}
+
+static void test_clear_and_preempt(void **state)
+{
+    (void)state;
+    do_register(vm_a, SDB, 0xa1);
+    do_register(vm_b, SDC, 0xb1);
+    do_register(vm_a, SDD, 0xa1);
+    do_out(vm_a, SDB, SPC_PROUT_PREEMPT, 0xa1, 0xff);
+    expect("8:16 a:a1 | 8:32 b:b1 | 8:48 a:a1");
+    do_out(vm_b, SDC, SPC_PROUT_PREEMPT_AND_ABORT, 0xb1, 0xa1);
+    expect("8:32 b:b1 | 8:48 a:a1"); /* another unit's key of the same value stays */
+    do_register(vm_a, SDB, 0xa1);
+    do_out(vm_b, SDC, SPC_PROUT_CLEAR, 0xb1, 0);
+    expect("8:48 a:a1");
+}
+
+/* What a list of keys tells: not about keys that came while it was read. */
+static void test_reading(void **state)
+{
+    struct deed reading = {0};
+
+    (void)state;
+    do_register(vm_a, SDB, 0xa1);
+    begin_reading(&reading, SDC);
+    do_register(vm_b, SDC, 0xb1);
+    end_reading(&reading, 0xa1);
+    expect("8:16 a:a1 | 8:32 b:b1");
+    usleep(1); /* the clock counts microseconds */
+    begin_reading(&reading, SDC);
+    end_reading(&reading, 0xb1);
+    expect("8:32 b:b1");
+    begin_reading(&reading, SDC);
+    end_reading(&reading, 0);
+    expect("");
+}
+
+static void test_exclusive(void **state)
+{
+    struct deed first = {0};
+
+    (void)state;
+    ledger.exclusive = true;
+    assert_true(do_register(vm_a, SDB, 0xa1));
+    assert_false(do_register(vm_b, SDB, 0xb1));
+    assert_false(do_register(vm_b, SG1, 0xb1));
+    assert_false(do_out(vm_b, SDB, SPC_PROUT_CLEAR, 0, 0));
+    assert_true(do_register(vm_b, SDC, 0xb1)); /* by another port */
+    assert_true(do_register(vm_b, SDD, 0xb1));
+    assert_true(do_out(vm_a, SDB, SPC_PROUT_RESERVE, 0xa1, 0));
+    assert_true(do_out(unknown, SDB, SPC_PROUT_RESERVE, 0xc1, 0));
+    expect("8:16 a:a1 | 8:32 b:b1 | 8:48 b:b1");
+    assert_int_equal(ledger.n_refused, 3);
+    peers_disconnect(&peers, vm_a);
+    assert_true(do_register(vm_b, SDB, 0xb1));
+
+    vm_a = make_peer("a"); /* it is back, but another one has its place */
+    assert_false(do_register(vm_a, SDB, 0xa1));
+    assert_true(do_register(vm_b, SDB, 0xb2));
+
+    /* While the first one's command is under way: the answer is not known yet. */
+    cdb_encode_prout(first.cdb, SPC_PROUT_REGISTER, 0, 0, PROUT_SIZE);
+    assert_true(do_out(vm_b, SDB, SPC_PROUT_CLEAR, 0xb1, 0));
+    assert_true(begin(&first, vm_a, SDB));
+    assert_false(do_register(vm_b, SG1, 0xb1));
+    ledger_end(&ledger, &first.command, &first.reply, false);
+}
+
+/* The same number, but another disk. */
+static void test_number_that_is_reused(void **state)
+{
+    (void)state;
+    do_register(vm_a, SDB, 0xa1);
+    assert_int_equal(rename(scratch_path("block/8:16"), scratch_path("block/old")), 0);
+    make_disk("8:16", "naa.9", "9:0:0:1");
+    do_register(vm_b, SDB, 0xb1);
+    expect("8:16 b:b1");
+    assert_int_equal(alarms(), 0);
+}
+
+/* However many devices and clients there are, the memory has a bound. */
+static void test_bounds(void **state)
+{
+    struct deed held = {0}, reading = {0};
+    const struct peer *kept = vm_a;
+
+    (void)state;
+    do_register(vm_a, SDB, 0xa1);
+    begin_reading(&held, SDD);
+    for (unsigned i = 0; i < 2 * LEDGER_DEVICES_MAX; i++) {
+        begin_reading(&reading, makedev(100, i));
+        end_reading(&reading, 1);
+    }
+    assert_int_equal(ledger.n_devices, LEDGER_DEVICES_MAX);
+    assert_int_equal(ledger.n_forgotten, LEDGER_DEVICES_MAX + 2);
+    expect("8:16 a:a1"); /* its client is there: others went first */
+    end_reading(&held, 0);
+
+    for (unsigned i = 0; i < 3 * LEDGER_KEYS_MAX; i++)
+        do_register(make_peer(NULL), SDB, 0xc0 + i);
+    assert_int_equal(ledger.first->number, SDB);
+    assert_int_equal(ledger.first->n_keys, LEDGER_KEYS_MAX);
+    assert_int_equal(ledger.first->n_keys_left_out, 2 * LEDGER_KEYS_MAX + 1);
+    assert_ptr_equal(ledger.first->keys[0].peer, kept);
+}
+
+#define ledger_test(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ledger_test(test_names),
+        ledger_test(test_registering),
+        ledger_test(test_failing),
+        ledger_test(test_alarm),
+        ledger_test(test_alarm_ends_with_a_client),
+        ledger_test(test_without_nexus),
+        ledger_test(test_clear_and_preempt),
+        ledger_test(test_reading),
+        ledger_test(test_exclusive),
+        ledger_test(test_number_that_is_reused),
+        ledger_test(test_bounds),
+    };
+
+    return cmocka_run_group_tests_name("ledger", tests, NULL, NULL);
+}
