@@ -47,13 +47,33 @@ enum mpath_state {
     MPATH_NEVER, /* not as things are; mpath->problem says why */
 };
 
+static void mpath_note(struct mpath *mpath, enum mpath_condition condition, uint32_t pid,
+                       const char *problem)
+{
+    pthread_mutex_lock(&mpath->facts_lock);
+    mpath->facts.condition = condition;
+    mpath->facts.pid = pid;
+    snprintf(mpath->facts.problem, sizeof(mpath->facts.problem), "%s", problem);
+    pthread_mutex_unlock(&mpath->facts_lock);
+}
+
+void mpath_look(struct mpath *mpath, struct mpath_facts *ret)
+{
+    pthread_mutex_lock(&mpath->facts_lock);
+    *ret = mpath->facts;
+    pthread_mutex_unlock(&mpath->facts_lock);
+}
+
 void mpath_init(struct mpath *mpath, const struct mpath_options *options, struct keeper *keeper,
                 const char *problem)
 {
     *mpath = (struct mpath){.options = *options, .keeper = keeper, .channel = -1};
     pthread_mutex_init(&mpath->lock, NULL);
-    if (!keeper)
-        snprintf(mpath->problem, sizeof(mpath->problem), "%s", problem);
+    pthread_mutex_init(&mpath->facts_lock, NULL);
+    if (keeper)
+        mpath_note(mpath, MPATH_STOPPED, 0, "");
+    else
+        mpath_note(mpath, MPATH_IMPOSSIBLE, 0, problem);
 }
 
 void mpath_deinit(struct mpath *mpath)
@@ -86,11 +106,9 @@ static int mpath_ask_keeper(struct mpath *mpath)
  */
 static enum mpath_state mpath_refuse(struct mpath *mpath, const char *problem)
 {
-    if (strcmp(mpath->problem, problem)) {
-        snprintf(mpath->problem, sizeof(mpath->problem), "%s", problem);
+    if (strcmp(mpath->facts.problem, problem))
         log_error("no persistent reservations on multipath maps: %s", problem);
-    }
-    mpath->refused = true;
+    mpath_note(mpath, MPATH_FAILED, 0, problem);
     return MPATH_NEVER;
 }
 
@@ -114,15 +132,16 @@ static enum mpath_state mpath_hear_hello(struct mpath *mpath, int channel)
     }
     if (!hello.ready)
         return mpath_refuse(mpath, hello.text);
-    mpath->refused = false;
-    mpath->problem[0] = '\0';
-    memcpy(mpath->version, hello.version, sizeof(mpath->version));
+    pthread_mutex_lock(&mpath->facts_lock);
+    memcpy(mpath->facts.version, hello.version, sizeof(mpath->facts.version));
+    pthread_mutex_unlock(&mpath->facts_lock);
+    mpath_note(mpath, MPATH_RUNNING, hello.pid, "");
     log_info("multipath worker started, libmpathpersist %s",
              hello.version[0] ? hello.version : "of an unknown version");
     return MPATH_RUNS;
 }
 
-/* Under the lock. */
+/* Under the lock, which is also what changes of the facts are made under. */
 static enum mpath_state mpath_start(struct mpath *mpath)
 {
     CLEANUP_CLOSE int channel = -1;
@@ -130,13 +149,13 @@ static enum mpath_state mpath_start(struct mpath *mpath)
     enum mpath_state state;
 
     if (!mpath->keeper) {
-        if (!mpath->refused)
-            log_error("no persistent reservations on multipath maps: %s", mpath->problem);
-        mpath->refused = true;
+        if (!mpath->is_said)
+            log_error("no persistent reservations on multipath maps: %s", mpath->facts.problem);
+        mpath->is_said = true;
         return MPATH_NEVER;
     }
     if (mpath->started_ms && now < mpath->started_ms + mpath->delay_ms)
-        return mpath->refused ? MPATH_NEVER : MPATH_LATER;
+        return mpath->facts.condition == MPATH_FAILED ? MPATH_NEVER : MPATH_LATER;
 
     channel = mpath_ask_keeper(mpath);
     if (channel == -EAGAIN) {
@@ -185,6 +204,7 @@ static enum mpath_state mpath_send(struct mpath *mpath, const uint8_t *bytes, co
         log_warning("the multipath worker has ended: %s", strerror(-r));
         close(mpath->channel);
         mpath->channel = -1;
+        mpath_note(mpath, MPATH_STOPPED, 0, "");
     }
     pthread_mutex_unlock(&mpath->lock);
     return state;

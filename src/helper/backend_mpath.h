@@ -23,6 +23,21 @@ struct mpath_options {
     unsigned io_timeout_ms; /* for the kernel, of each of its SG_IO */
 };
 
+/* What is known of the worker, for whoever tells others. */
+enum mpath_condition {
+    MPATH_IMPOSSIBLE, /* there can be none */
+    MPATH_STOPPED,    /* not needed yet, or ended */
+    MPATH_RUNNING,
+    MPATH_FAILED, /* the last one could not work */
+};
+
+struct mpath_facts {
+    enum mpath_condition condition;
+    uint32_t pid;                      /* of MPATH_RUNNING */
+    char version[WORKER_VERSION_SIZE]; /* of the library, of the last worker that had one; or "" */
+    char problem[WORKER_TEXT_SIZE];    /* of MPATH_IMPOSSIBLE and MPATH_FAILED; else "" */
+};
+
 struct mpath {
     struct mpath_options options;
     struct keeper *keeper; /* NULL: there can be no worker */
@@ -31,10 +46,10 @@ struct mpath {
     int channel;          /* -1: no worker runs */
     unsigned delay_ms;    /* between the starts of this worker and the next one */
     int64_t started_ms;   /* the last start; 0: there has been none */
-    bool refused;         /* the last worker could not work */
-    char version[WORKER_VERSION_SIZE];
-    char problem[WORKER_TEXT_SIZE]; /* why there is none; "": it has not been tried, or all is well
-                                     */
+    bool is_said;         /* that there can be none */
+
+    pthread_mutex_t facts_lock; /* taken last, and never for long */
+    struct mpath_facts facts;
 };
 
 /*
@@ -44,6 +59,9 @@ struct mpath {
 void mpath_init(struct mpath *mpath, const struct mpath_options *options, struct keeper *keeper,
                 const char *problem);
 void mpath_deinit(struct mpath *mpath);
+
+/* Waits for nobody. */
+void mpath_look(struct mpath *mpath, struct mpath_facts *ret);
 
 /*
  * Have the worker execute a command on a map, whose device number is `device`, and fill in the

@@ -309,6 +309,7 @@ static int prepare_report(struct helper *helper)
         .socket_path = helper->inherited ? NULL : helper->options.socket_path,
         .server = &helper->server,
         .ledger = &helper->ledger,
+        .mpath = &helper->mpath,
         .started_us = clock_now_us(),
         .uid = geteuid(),
         .gid = getegid(),

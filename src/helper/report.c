@@ -65,13 +65,25 @@ static void report_sandbox(const struct report *report, struct json *json)
     json_close(json, '}');
 }
 
-static void report_worker(struct json *json)
+static void report_worker(struct mpath *mpath, struct json *json)
 {
+    static const char *const states[] = {
+        [MPATH_IMPOSSIBLE] = "unavailable",
+        [MPATH_STOPPED] = "stopped",
+        [MPATH_RUNNING] = "running",
+        [MPATH_FAILED] = "failed",
+    };
+    struct mpath_facts facts;
+
+    mpath_look(mpath, &facts);
     json_open(json, "worker", '{');
-    json_text(json, "state", "unavailable");
-    json_null(json, "pid");
-    json_null(json, "library");
-    json_null(json, "last_error");
+    json_text(json, "state", states[facts.condition]);
+    if (facts.pid)
+        json_integer(json, "pid", facts.pid);
+    else
+        json_null(json, "pid");
+    json_text(json, "library", facts.version[0] ? facts.version : NULL);
+    json_text(json, "last_error", facts.problem[0] ? facts.problem : NULL);
     json_close(json, '}');
 }
 
@@ -174,7 +186,7 @@ void report_write(void *context, struct json *json)
     report_options(report->options, json);
     json_seconds(json, "hung_after_s", LEDGER_HUNG_MS * 1000LL);
     report_sandbox(report, json);
-    report_worker(json);
+    report_worker(report->mpath, json);
     report_server(report->server, now, json);
     json_integer(json, "log_lines_left_out", log_count_left_out());
     report_devices(report->ledger, now, json);

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "base/json.h"
+#include "helper/backend_mpath.h"
 #include "helper/ledger.h"
 #include "helper/options.h"
 #include "serve/server.h"
@@ -26,6 +27,7 @@ struct report {
     const char *socket_path; /* NULL: the service manager's */
     struct server *server;
     struct ledger *ledger;
+    struct mpath *mpath;
     int64_t started_us;
 
     /* As they were before the sandbox, which forbids to ask. */

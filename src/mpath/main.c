@@ -82,7 +82,7 @@ static bool main_prepare(struct worker *worker, struct worker_hello *hello)
 int main(int argc, char **argv)
 {
     uint8_t bytes[WORKER_HELLO_SIZE];
-    struct worker_hello hello = {0};
+    struct worker_hello hello = {.pid = (uint32_t)getpid()};
     struct worker worker = {.channel = MAIN_CHANNEL};
 
     if (fdio_open_standard() < 0 || !main_has_channel()) {

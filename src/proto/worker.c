@@ -46,6 +46,7 @@ void worker_encode_hello(uint8_t bytes[WORKER_HELLO_SIZE], const struct worker_h
 
     writer_be32(&writer, WORKER_HELLO);
     writer_be32(&writer, hello->ready);
+    writer_be32(&writer, hello->pid);
     worker_put_text(&writer, hello->version, sizeof(hello->version));
     worker_put_text(&writer, hello->text, sizeof(hello->text));
 }
@@ -60,6 +61,7 @@ bool worker_decode_hello(const uint8_t *bytes, size_t size, struct worker_hello 
         return false;
     kind = reader_be32(&reader);
     ready = reader_be32(&reader);
+    hello.pid = reader_be32(&reader);
     worker_take_text(&reader, hello.version, sizeof(hello.version));
     worker_take_text(&reader, hello.text, sizeof(hello.text));
     if (kind != WORKER_HELLO || ready > 1)

@@ -25,7 +25,7 @@
 #define WORKER_VERSION_SIZE 32  /* the same of the library's version */
 
 /* Bytes of each message; all begin with its kind and the version of this description. */
-#define WORKER_HELLO_SIZE   (8 + WORKER_VERSION_SIZE + WORKER_TEXT_SIZE)
+#define WORKER_HELLO_SIZE   (12 + WORKER_VERSION_SIZE + WORKER_TEXT_SIZE)
 #define WORKER_REQUEST_SIZE (12 + WIRE_CDB_SIZE + WIRE_DATA_MAX)
 #define WORKER_REPLY_SIZE   (12 + SENSE_SIZE + WORKER_TEXT_SIZE + WIRE_DATA_MAX)
 
@@ -34,6 +34,7 @@
 /* The worker's first words. */
 struct worker_hello {
     bool ready;                        /* it takes requests; else it ends */
+    uint32_t pid;                      /* its own; 0: it could not be executed */
     char version[WORKER_VERSION_SIZE]; /* of libmpathpersist's package; "" if it is not known */
     char text[WORKER_TEXT_SIZE];       /* not ready: what is missing; else "" */
 };

@@ -12,7 +12,7 @@ from .process import Program
 
 CHANNEL = 3
 VERSION_SIZE, TEXT_SIZE = 32, 512
-HELLO = struct.Struct(f">HHI{VERSION_SIZE}s{TEXT_SIZE}s")
+HELLO = struct.Struct(f">HHII{VERSION_SIZE}s{TEXT_SIZE}s")
 REQUEST = struct.Struct(f">HHII16s{scsi.DATA_MAX}s")
 REPLY = struct.Struct(f">HHII{scsi.SENSE_SIZE}s{TEXT_SIZE}s{scsi.DATA_MAX}s")
 KIND = {"hello": ord("h") << 8 | 1, "request": ord("q") << 8 | 1, "reply": ord("p") << 8 | 1}
@@ -86,7 +86,7 @@ class Worker(Program):
         message = self.channel.recv(HELLO.size + 1)
         if not message:
             raise AssertionError(f"no hello; stderr: {self.log()!r}")
-        zero, kind, ready, version, text = HELLO.unpack(message)
+        zero, kind, ready, _pid, version, text = HELLO.unpack(message)
         if (zero, kind) != (0, KIND["hello"]) or ready > 1:
             raise AssertionError(f"a hello of kind {zero:x} {kind:x}, ready {ready}")
         return Hello(bool(ready), _text(version), _text(text))

@@ -89,7 +89,8 @@ static void worker_answer(int sock, const struct worker_request *request, enum d
 
 static void worker_main(int channel, enum deed at_start)
 {
-    struct worker_hello hello = {.ready = at_start == SAY_READY, .version = "1.2.3"};
+    struct worker_hello hello = {
+        .ready = at_start == SAY_READY, .pid = (uint32_t)getpid(), .version = "1.2.3"};
     static uint8_t bytes[WORKER_REQUEST_SIZE];
     struct fdio_message message;
 
@@ -221,11 +222,22 @@ static void assert_out(enum deed deed, uint8_t status, struct spc_sense sense)
 #define assert_status(deed, status) assert_out(deed, status, (struct spc_sense){0})
 #define assert_sense(deed, sense)   assert_out(deed, SPC_STATUS_CHECK_CONDITION, sense)
 
+static void assert_facts(enum mpath_condition condition, const char *problem)
+{
+    struct mpath_facts facts;
+
+    mpath_look(&mpath, &facts);
+    assert_int_equal(facts.condition, condition);
+    assert_string_equal(facts.problem, problem);
+    assert_uint_equal(facts.pid, condition == MPATH_RUNNING ? keeper.pid : 0);
+}
+
 static void test_answers(void **state)
 {
     struct reply reply;
 
     (void)state;
+    assert_facts(MPATH_STOPPED, "");
     for (unsigned i = 0; i < 10; i++)
         assert_status(ANSWER, SPC_STATUS_RESERVATION_CONFLICT);
     assert_true(execute(SPC_PERSISTENT_RESERVE_IN, ANSWER, &reply));
@@ -241,7 +253,8 @@ static void test_answers(void **state)
     assert_status(ANSWER_TOO_MUCH, SPC_STATUS_RESERVATION_CONFLICT);
 
     assert_uint_equal(keeper.starts, 1);
-    assert_string_equal(mpath.version, "1.2.3");
+    assert_facts(MPATH_RUNNING, "");
+    assert_string_equal(mpath.facts.version, "1.2.3");
 }
 
 static void test_text(void **state)
@@ -315,6 +328,7 @@ static void test_unready(void **state)
     assert_non_null(strstr(logged(), "no persistent reservations on multipath maps: "
                                      "no library here"));
     assert_uint_equal(reply.status, 0xee);
+    assert_facts(MPATH_FAILED, "no library here");
     assert_false(execute(SPC_PERSISTENT_RESERVE_OUT, ANSWER, &reply));
     assert_uint_equal(keeper.starts, 1);
     now_ms += 1000;
@@ -325,7 +339,7 @@ static void test_unready(void **state)
     keeper.at_start = SAY_READY;
     now_ms += 2000;
     assert_status(ANSWER, SPC_STATUS_RESERVATION_CONFLICT);
-    assert_string_equal(mpath.problem, "");
+    assert_facts(MPATH_RUNNING, "");
 }
 
 static void test_bad_start(void **state)
@@ -376,6 +390,7 @@ static void test_none_possible(void **state)
     (void)state;
     mpath_deinit(&mpath);
     mpath_init(&mpath, &(struct mpath_options){0}, NULL, "not as root");
+    assert_facts(MPATH_IMPOSSIBLE, "not as root");
     logged();
     assert_false(execute(SPC_PERSISTENT_RESERVE_OUT, ANSWER, &reply));
     assert_non_null(strstr(logged(), "not as root"));

@@ -19,7 +19,7 @@ static int list_set_up(void **state)
 
 static void test_hello(void **state)
 {
-    const struct worker_hello hello = {true, "0.9.4", "all is well"};
+    const struct worker_hello hello = {true, 4711, "0.9.4", "all is well"};
     struct worker_hello back;
     uint8_t bytes[WORKER_HELLO_SIZE];
 
@@ -27,6 +27,7 @@ static void test_hello(void **state)
     worker_encode_hello(bytes, &hello);
     assert_true(worker_decode_hello(bytes, sizeof(bytes), &back));
     assert_true(back.ready);
+    assert_uint_equal(back.pid, 4711);
     assert_string_equal(back.version, "0.9.4");
     assert_string_equal(back.text, "all is well");
 }
@@ -42,7 +43,7 @@ static void test_text(void **state)
     memset(hello.text, 't', sizeof(hello.text));
     memcpy(hello.text, "a\n\x1b\x7f", 4);
     worker_encode_hello(bytes, &hello);
-    memset(bytes + 8 + WORKER_VERSION_SIZE - 1, 'v', 1);
+    memset(bytes + 12 + WORKER_VERSION_SIZE - 1, 'v', 1);
     memset(bytes + sizeof(bytes) - 1, 't', 1);
     assert_true(worker_decode_hello(bytes, sizeof(bytes), &back));
     assert_false(back.ready);
