@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Where the helper listens: paths, modes, what is in the way, sockets that it is given."""
-import fcntl
 import grp
 import os
 import pwd
@@ -10,7 +9,7 @@ import socket
 import stat
 
 from support.inotify import Watch
-from support.systemd import activation
+from support.systemd import activation, passing
 from support.tap import cases, differs, ours, row_differs, row_ours, test
 
 from protocol.fixture import umask
@@ -201,19 +200,6 @@ def listener(t, path=None):
     sock.bind(path)
     sock.listen(16)
     return sock, path
-
-
-def passing(*sockets):
-    """Put these at fd 3 and following, as the service manager does."""
-    fds = [sock if isinstance(sock, int) else sock.fileno() for sock in sockets]
-
-    def before_exec():
-        safe = [fcntl.fcntl(fd, fcntl.F_DUPFD, 100) for fd in fds]
-        for number, fd in enumerate(safe, 3):
-            os.dup2(fd, number)
-            os.close(fd)
-    return {"before_exec": before_exec,
-            "pass_fds": tuple(set(fds) | set(range(3, 3 + len(fds))))}
 
 
 @test

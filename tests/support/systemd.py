@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What a service manager does for a service: listening sockets and the notification socket."""
+import fcntl
 import os
 import select
 import socket
 import time
-from typing import Dict, List
+from typing import Any, Dict, List, Union
 
 from . import scaled
 
@@ -46,3 +47,16 @@ class Notify:
 def activation(argv: List[str], count: str = "1", pid: str = "$$") -> List[str]:
     """argv started with LISTEN_PID (the shell expands it, $$ is the right one) and LISTEN_FDS."""
     return ["/bin/sh", "-c", f'LISTEN_PID={pid} LISTEN_FDS={count} exec "$@"', "sh"] + argv
+
+
+def passing(*sockets: Union[socket.socket, int]) -> Dict[str, Any]:
+    """Arguments for a Program that gets these at fd 3 and following, as from the service manager."""
+    fds = [sock if isinstance(sock, int) else sock.fileno() for sock in sockets]
+
+    def before_exec() -> None:
+        safe = [fcntl.fcntl(fd, fcntl.F_DUPFD, 100) for fd in fds]
+        for number, fd in enumerate(safe, 3):
+            os.dup2(fd, number)
+            os.close(fd)
+    return {"before_exec": before_exec,
+            "pass_fds": tuple(set(fds) | set(range(3, 3 + len(fds))))}
