@@ -1,0 +1,371 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The units of dist/systemd under a real systemd.
+
+It is process 1 of a container, with a control group and all namespaces of its own but for the
+network, as systemd-nspawn would start it; process 1 of the virtual machine stays guest.py. /run and
+/dev are shared, so the tests themselves are clients from outside. What the service may and may not
+do is found out by a probe that takes the helper's place in the very same unit.
+"""
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+from typing import Callable, Dict, Iterator, List
+
+import container
+import guest
+import lab
+from support import client, procfs, scsi, tap
+from support.client import Connection
+from support.tap import cases, limit, ours, test
+
+PACKAGES = ["systemd"]
+
+UNIT, SOCKET_UNIT = "qemu-pr-helper.service", "qemu-pr-helper.socket"
+SOCKET = "/run/qemu-pr-helper.sock"
+PROGRAM = "/usr/bin/qemu-pr-helper"
+UNITS = "/usr/lib/systemd/system"
+#: Administrators' units and drop-ins that are gone at the next boot; the tests' own.
+RUNTIME = f"/run/systemd/system/{UNIT}.d"
+NO_MULTIPATH = "no-multipath.conf"
+PROBE = "/payload/tests/vm/systemd_probe.py"
+PROBE_RESULT = "/run/probe/result"
+#: What a machine does at its boot and this container need not.
+MASKED = ["systemd-udevd.service", "systemd-udevd-control.socket", "systemd-udevd-kernel.socket",
+          "systemd-udev-trigger.service", "systemd-journald-audit.socket",
+          "systemd-modules-load.service", "systemd-remount-fs.service", "systemd-sysctl.service",
+          "systemd-sysusers.service", "systemd-tmpfiles-setup.service",
+          "systemd-tmpfiles-setup-dev.service", "systemd-update-utmp.service",
+          "systemd-journal-flush.service", "systemd-machine-id-commit.service",
+          "kmod-static-nodes.service", "dev-hugepages.mount", "dev-mqueue.mount",
+          "sys-kernel-config.mount", "sys-kernel-debug.mount", "sys-kernel-tracing.mount",
+          "sys-fs-fuse-connections.mount", "proc-sys-fs-binfmt_misc.automount",
+          "systemd-ask-password-console.path"]
+JOINED = container.CLONE_NEWPID | container.CLONE_NEWNS | container.CLONE_NEWCGROUP
+#: By `systemd-analyze security`, in tenths; 0 is best, 100 worst.
+EXPOSURES = [("as shipped", [], 26), ("without multipath", [NO_MULTIPATH], 19)]
+KEY = 0xA1A2A3A4A5A6A7A8
+EPERM, EROFS, EAFNOSUPPORT = 1, 30, 97
+
+
+class Manager:
+    """systemd, with our units installed and the socket open."""
+
+    def __init__(self, helper: str):
+        for name in (UNIT, SOCKET_UNIT):
+            shutil.copy(f"/payload/bin/{name}", UNITS)
+        shutil.copy(helper, PROGRAM)
+        os.makedirs("/etc/systemd/system", exist_ok=True)
+        for name in MASKED:
+            os.symlink("/dev/null", f"/etc/systemd/system/{name}")
+        os.makedirs("/etc/systemd/journald.conf.d")
+        # All logs in one place, the kernel's, which is shown when a test fails.
+        lab.write("/etc/systemd/journald.conf.d/kmsg.conf",
+                  "[Journal]\nStorage=volatile\nForwardToKMsg=yes\nMaxLevelKMsg=debug\n")
+        namespaces = (container.CLONE_NEWNS | container.CLONE_NEWPID | container.CLONE_NEWUTS |
+                      container.CLONE_NEWIPC | container.CLONE_NEWCGROUP)
+        self.program = container.start(
+            ["/lib/systemd/systemd", "--unit=basic.target", "--log-target=kmsg"], "/run/manager",
+            namespaces, cgroup=container.make_control_group("container"),
+            env={"container": "nspawn"})
+        self.pid = 0
+        self.program.wait_until("process 1 of the container", self._find)
+        self.program.wait_until("its socket", lambda: os.path.exists("/run/systemd/private"))
+        self.control("start", SOCKET_UNIT)
+
+    def _find(self) -> bool:
+        self.pid = (procfs.children(self.program.pid) or [0])[0]
+        return self.pid != 0
+
+    def run(self, *command: str) -> subprocess.CompletedProcess:
+        """A program in the container: systemd hears nobody whose pid it cannot see."""
+        return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, check=False,
+                              preexec_fn=container.join(self.pid, JOINED))
+
+    def control(self, *words: str) -> str:
+        result = self.run("systemctl", *words)
+        if result.returncode:
+            raise AssertionError(f"systemctl {' '.join(words)}: {result.stdout}")
+        return result.stdout
+
+    def show(self, *names: str, unit: str = UNIT) -> Dict[str, str]:
+        lines = self.control("show", "-p", ",".join(names), unit).splitlines()
+        return dict(line.split("=", 1) for line in lines)
+
+    def configure(self, drop_ins: List[str], **lines: str) -> None:
+        """Shipped drop-ins, and settings of a test's own, instead of those from before."""
+        shutil.rmtree(RUNTIME, ignore_errors=True)
+        os.makedirs(RUNTIME)
+        for name in drop_ins:
+            shutil.copy(f"/payload/bin/{name}", RUNTIME)
+        if lines:
+            lab.write(f"{RUNTIME}/test.conf",
+                      "[Service]\n" + "".join(f"{name}={value}\n" for name, value in lines.items()))
+        self.control("daemon-reload")
+
+    def close(self) -> None:
+        self.program.close()
+
+
+class Context(tap.Context):
+    def __init__(self, manager: Manager, disk: lab.Initiator, name: str):
+        super().__init__()
+        guest.mark_kernel_log(name)
+        self.manager, self.disk = manager, disk
+        self.cleanup.callback(manager.control, "stop", UNIT)
+
+    def log(self) -> str:
+        state = self.manager.run("systemctl", "status", "--no-pager", "-l", UNIT, SOCKET_UNIT)
+        return state.stdout + "\n".join(guest.kernel_log())
+
+    def connect(self) -> Connection:
+        connection = Connection(SOCKET, timeout=20)
+        self.cleanup.callback(connection.close)
+        return connection
+
+    def main_pid(self) -> int:
+        """The service's process, by the pid that it has out here."""
+        found = container.members(f"{container.CGROUPS}/container/system.slice/{UNIT}")
+        mains = [pid for pid in found if procfs.parent(pid) not in found]
+        self.equal(len(mains), 1, f"main processes among {found}")
+        return mains[0]
+
+    def register(self, connection: Connection) -> None:
+        """Two commands that leave nothing behind."""
+        for key, action_key in ((0, KEY), (KEY, 0)):
+            parameters = scsi.parameters(key, action_key)
+            self.equal(connection.command(scsi.pr_out(len(parameters)), self.disk.fd, parameters),
+                       client.reply(), f"REGISTER of {action_key:#x}")
+
+    def awaited(self, **wanted: str) -> None:
+        """Until the service's properties are as wanted."""
+        seen: Dict[str, str] = {}
+
+        def look() -> bool:
+            seen.update(self.manager.show(*wanted))
+            return seen == wanted
+        try:
+            lab.wait_for(f"{wanted}", look, 30)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; last seen {seen}") from None
+
+
+@contextlib.contextmanager
+def open_lab(settings: dict) -> Iterator[Callable[[tap.Test], Context]]:
+    disk = lab.Loopback(lab.Backstore("shared")).initiator
+    disk.drain()
+    lab.load("dm_mod")
+    manager = Manager(settings["helper"])
+    try:
+        yield lambda one: Context(manager, disk, one.full_name)
+    finally:
+        manager.close()
+
+
+# -- the files themselves
+
+
+@cases(*EXPOSURES)
+@ours("the units are ours")
+def verify(t: Context, drop_ins: List[str], _most: int) -> None:
+    t.manager.configure(drop_ins)
+    # There are no manual pages in here.
+    result = t.manager.run("systemd-analyze", "--man=no", "verify", UNIT, SOCKET_UNIT)
+    t.equal((result.returncode, result.stdout), (0, ""), "systemd-analyze verify")
+
+
+@cases(*EXPOSURES)
+@ours("the units are ours")
+def security(t: Context, drop_ins: List[str], most: int) -> None:
+    t.manager.configure(drop_ins)
+    result = t.manager.run("systemd-analyze", "--no-pager", f"--threshold={most}", "security", UNIT)
+    level = re.search(r"Overall exposure level for \S+: (\d+\.\d)", result.stdout)
+    t.check(level, f"no figure in {result.stdout!r}")
+    print(f"# exposure {level.group(1)}, at most {most / 10}")
+    weak = "\n".join(line for line in result.stdout.splitlines() if line.startswith("✗"))
+    t.equal(result.returncode, 0, f"systemd-analyze security says {level.group(1)}:\n{weak}\n")
+
+
+# -- its life
+
+
+@test
+@ours("the units are ours")
+def activation(t: Context) -> None:
+    t.manager.configure([])
+    found = os.stat(SOCKET)
+    t.equal((found.st_mode & 0o777, found.st_uid), (0o600, 0), "mode and owner of the socket")
+    t.awaited(ActiveState="inactive")
+    connection = t.connect()
+    t.awaited(ActiveState="active", SubState="running", StatusText="Serving 1 client")
+    t.register(connection)
+    connection.close()
+    t.awaited(StatusText="Serving 0 clients")
+    t.manager.control("stop", UNIT)
+    t.equal(t.manager.show("ActiveState", "Result", "ExecMainStatus"),
+            {"ActiveState": "inactive", "Result": "success", "ExecMainStatus": "0"}, "at the end")
+    t.equal(os.stat(SOCKET).st_ino, found.st_ino, "the socket's inode afterwards")
+
+
+@test
+@ours("the peer never says READY=1")
+def ready(t: Context) -> None:
+    """`systemctl start` returns when the helper serves, and no earlier."""
+    t.manager.configure([])
+    t.manager.control("start", UNIT)
+    t.equal(t.manager.show("ActiveState", "StatusText"),
+            {"ActiveState": "active", "StatusText": "Serving 0 clients"}, "after the start")
+    # It has been through the whole start-up: the sandbox comes last.
+    t.equal(procfs.status(t.main_pid())["Seccomp"], "2", "seccomp mode")
+
+
+@test
+@limit(60)
+@ours("the units are ours")
+def restart(t: Context) -> None:
+    """No connect fails, and no command that was sent before."""
+    t.manager.configure([])
+    for _ in range(3):
+        connection = t.connect()
+        t.register(connection)
+        connection.send_request(scsi.pr_in(8), [t.disk.fd])
+        old = t.main_pid()
+        restarting = subprocess.Popen(
+            ["systemctl", "restart", UNIT], stdin=subprocess.DEVNULL,
+            preexec_fn=container.join(t.manager.pid, JOINED))
+        t.equal(connection.receive_reply().status, scsi.GOOD, "status of the command under way")
+        t.equal(connection.receive_rest(), b"", "what else comes on the old connection")
+        # While one instance ends and another one starts.
+        t.register(t.connect())
+        t.equal(restarting.wait(), 0, "exit status of systemctl restart")
+        t.check(t.main_pid() != old, "it is the same process")
+
+
+@test
+@limit(60)
+@ours("the units are ours")
+def killed(t: Context) -> None:
+    """systemd starts it again by itself, even when that happens often."""
+    t.manager.configure([])
+    t.manager.control("start", UNIT)
+    inode = os.stat(SOCKET).st_ino
+    for count in range(1, 8):
+        os.kill(t.main_pid(), signal.SIGKILL)
+        t.awaited(NRestarts=str(count), ActiveState="active")
+    t.register(t.connect())
+    t.equal(os.stat(SOCKET).st_ino, inode, "the socket's inode")
+    t.equal(t.manager.show("ActiveState", unit=SOCKET_UNIT), {"ActiveState": "active"}, "socket")
+
+
+@test
+@limit(60)
+@ours("the peer sends no WATCHDOG=1")
+def watchdog(t: Context) -> None:
+    t.manager.configure([], WatchdogSec="1s")
+    t.manager.control("start", UNIT)
+    connection = t.connect()
+
+    def last_sign() -> int:
+        return int(t.manager.show("WatchdogTimestampMonotonic")["WatchdogTimestampMonotonic"])
+    first = last_sign()
+    # Longer than it could live without: the signs of life come, also with an idle client.
+    lab.wait_for("signs of life for 3 s", lambda: last_sign() > first + 3_000_000, 20)
+    t.equal(t.manager.show("NRestarts"), {"NRestarts": "0"}, "restarts of a healthy helper")
+    t.register(connection)
+
+    pid = t.main_pid()
+    os.kill(pid, signal.SIGSTOP)
+    t.cleanup.callback(lambda: procfs.state(pid) == "T" and os.kill(pid, signal.SIGCONT))
+    t.awaited(NRestarts="1", ActiveState="active")
+    t.check(any("Watchdog timeout" in line for line in guest.kernel_log()),
+            "systemd does not say that it was the watchdog")
+    t.register(t.connect())
+
+
+# -- what it may do
+
+
+@cases(("as shipped", [], 0), ("without multipath", [NO_MULTIPATH], None))
+@ours("it keeps more privileges")
+def process(t: Context, drop_ins: List[str], uid: int) -> None:
+    """The helper itself gives up all but one capability under either unit, and works."""
+    t.manager.configure(drop_ins)
+    connection = t.connect()
+    t.register(connection)
+    pid = t.main_pid()
+    rawio = procfs.capability_mask("sys_rawio")
+    for thread in procfs.threads(pid):
+        t.equal((thread.permitted, thread.effective, thread.inheritable, thread.ambient),
+                (rawio, rawio, 0, 0), "capabilities")
+        t.equal((thread.no_new_privs, thread.seccomp), (1, 2), "no_new_privs and seccomp mode")
+        if uid is None:
+            t.check(thread.uids[0] != 0 and len(set(thread.uids)) == 1, f"uids {thread.uids}")
+        else:
+            t.equal(thread.uids, [uid] * 4, "uids")
+    private = os.readlink(f"/proc/{pid}/ns/net") != os.readlink("/proc/self/ns/net")
+    t.equal(private, bool(drop_ins), "whether the network is private")
+
+
+def probe(t: Context, drop_ins: List[str]) -> Dict[str, object]:
+    """What systemd_probe.py can do in the helper's place: errno or, for what worked, 0."""
+    os.makedirs("/etc/multipath", exist_ok=True)
+    shutil.rmtree(os.path.dirname(PROBE_RESULT), ignore_errors=True)
+    os.makedirs(os.path.dirname(PROBE_RESULT))
+    os.chmod(os.path.dirname(PROBE_RESULT), 0o777)
+    listeners = []
+    for address in ("/run/multipathd.socket", "\0/org/kernel/linux/storage/multipathd"):
+        if address[0] == "/":
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(address)
+        listeners.append(socket.socket(socket.AF_UNIX))
+        listeners[-1].bind(address)
+        listeners[-1].listen()
+        t.cleanup.callback(listeners[-1].close)
+    os.chmod("/run/multipathd.socket", 0o666)
+    # An empty assignment takes the helper's command away.
+    t.manager.configure(drop_ins, Type="oneshot", Restart="no", WatchdogSec="0",
+                        ReadWritePaths=os.path.dirname(PROBE_RESULT))
+    with open(f"{RUNTIME}/test.conf", "a", encoding="ascii") as file:
+        file.write(f"ExecStart=\nExecStart=/usr/bin/python3 -IS {PROBE} {PROBE_RESULT} "
+                   f"{t.disk.path}\n")
+    t.manager.control("daemon-reload")
+    t.manager.control("start", UNIT)
+    with open(PROBE_RESULT, encoding="utf-8") as file:
+        return json.load(file)
+
+
+@test
+@limit(60)
+@ours("the units are ours")
+def what_multipath_needs(t: Context) -> None:
+    """The process that serves multipath maps is a descendant of the helper's, in the same unit."""
+    found = probe(t, [])
+    for what in ("control node", "disk", "keys file", "multipathd", "old multipathd", "execute",
+                 "semaphores", "PERSISTENT RESERVE IN", "another's command line", "proc devices"):
+        t.equal(found.pop(what), 0, what)
+    t.equal(found.pop("uid"), 0, "uid")
+    t.equal(found.pop("permitted"), procfs.capability_mask("sys_rawio", "sys_admin"),
+            "capabilities")
+    t.equal(found, {"write below /usr": EROFS, "write below /etc": EROFS, "root's disk": EPERM,
+                    "internet socket": EAFNOSUPPORT, "user namespace": EPERM,
+                    "mount": EPERM, "executable memory": EPERM}, "what is denied")
+
+
+@test
+@limit(60)
+@ours("the units are ours")
+def what_it_needs_without_multipath(t: Context) -> None:
+    found = probe(t, [NO_MULTIPATH])
+    t.check(found.pop("uid") != 0, "it runs as root")
+    t.equal(found.pop("permitted"), procfs.capability_mask("sys_rawio"), "capabilities")
+    for what in ("another's command line", "proc devices"):
+        t.equal(found.pop(what), 0, what)
+    for what in ("control node", "disk", "keys file", "old multipathd", "write below /usr",
+                 "write below /etc", "root's disk", "internet socket", "user namespace", "mount",
+                 "executable memory"):
+        t.check(found.pop(what) != 0, f"{what}: allowed")
