@@ -43,10 +43,19 @@ def bind(source: str, target: str) -> None:
     mount(source, target, flags=MS_BIND)
 
 
-def make_control_group(name: str) -> str:
-    """A control group (version 2) below the root; its directory."""
+def unmount(target: str) -> None:
+    _check(libc.umount2(target.encode(), MNT_DETACH), f"umount of {target}")
+
+
+def mount_control_groups() -> None:
+    """Those of version 2, where every system has them."""
     if not os.path.exists(f"{CGROUPS}/cgroup.procs"):
         mount("cgroup2", CGROUPS, "cgroup2")
+
+
+def make_control_group(name: str) -> str:
+    """A control group below the root; its directory."""
+    mount_control_groups()
     path = f"{CGROUPS}/{name}"
     os.mkdir(path)
     return path
@@ -78,7 +87,7 @@ def enter(flags: int, prepare: Optional[Callable[[], None]] = None,
         if flags & CLONE_NEWPID:
             mount("proc", "/proc", "proc")
         if flags & CLONE_NEWCGROUP:
-            _check(libc.umount2(CGROUPS.encode(), MNT_DETACH), "umount2")  # else EBUSY
+            unmount(CGROUPS)  # a second one in its place would be EBUSY
             mount("cgroup2", CGROUPS, "cgroup2")
         if prepare:
             prepare()
