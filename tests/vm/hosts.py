@@ -29,11 +29,16 @@ class Host:
     """One host's view of a LUN: an fd of its own, commands through a helper. The LUN is a device's
     path, or a simulator's file."""
 
-    def __init__(self, name: str, socket_path: str, lun: str):
+    def __init__(self, name: str, socket_path: str, lun: str, user: int = 0):
+        """user: whose rights this process has from now on, but for the LUN, which it has open."""
         self.name = name
         self.socket_path = socket_path
-        self.connection = Connection(socket_path)
         self.fd = os.open(lun, os.O_RDWR | os.O_CLOEXEC)
+        if user:
+            os.setgroups([])
+            os.setresgid(user, user, user)
+            os.setresuid(user, user, user)
+        self.connection = Connection(socket_path)
 
     def close(self) -> None:
         os.close(self.fd)

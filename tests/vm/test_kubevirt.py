@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""KubeVirt's way: one helper for all virtual machines of a node.
+
+It is process 1 of a privileged container: its own root, processes and mounts, the node's /dev and
+/sys, and of the node's file system a directory for the socket. Another container watches that
+directory: it takes the socket's appearing for "ready", its going for "gone", and makes it QEMU's as
+soon as it sees it. QEMU runs as user 107 in a pod for each virtual machine.
+"""
+import contextlib
+import json
+import os
+import signal
+from typing import Callable, Iterator, List
+
+import container
+import hosts
+import lab
+from hosts import WRITE_EXCLUSIVE_REGISTRANTS, Host
+from support import procfs, scsi
+from support.inotify import Watch
+from support.process import Helper
+from support.tap import ours, test
+
+QEMU_USER = 107
+NODE_DIRECTORY = "/var/lib/kubevirt/daemons/pr"
+DIRECTORY, NAME = "/var/run/kubevirt/daemons/pr", "pr-helper.sock"
+SOCKET = f"{NODE_DIRECTORY}/{NAME}"
+PROGRAM = "/usr/bin/qemu-pr-helper"
+NAMESPACES = (container.CLONE_NEWNS | container.CLONE_NEWPID | container.CLONE_NEWUTS |
+              container.CLONE_NEWIPC | container.CLONE_NEWCGROUP)
+MACHINES = 4
+FIRST_KEY = 0xC0DE0000
+
+
+class Lab:
+    def __init__(self, settings: dict):
+        if settings["helper"] != PROGRAM:
+            container.bind(settings["helper"], PROGRAM)
+        self.disk = lab.Backstore("shared")
+        self.initiators = lab.Iscsi(self.disk, MACHINES).initiators
+        container.mount_control_groups()
+        os.makedirs(NODE_DIRECTORY)
+        self.number = 0
+
+
+def enter_image() -> None:
+    """The helper's container: what is in its image, and what is mounted into it."""
+    root = "/run/image"
+    os.makedirs(root, exist_ok=True)
+    container.mount("image", root, "tmpfs", container.MS_NOSUID)
+    for name in ("usr", "payload", "dev", "sys", "proc"):
+        os.mkdir(f"{root}/{name}")
+        container.mount(f"/{name}", f"{root}/{name}",
+                        flags=container.MS_BIND | container.MS_REC)
+    for name in ("bin", "sbin", "lib", "lib64"):
+        os.symlink(f"usr/{name}", f"{root}/{name}")
+    container.bind(NODE_DIRECTORY, root + DIRECTORY)
+    os.makedirs(f"{root}/etc/multipath")
+    # As to the node's, which is not there without multipathd.
+    os.makedirs(f"{root}/run")
+    os.symlink("/proc/1/root/run/multipathd.socket", f"{root}/run/multipathd.socket")
+    os.chroot(root)
+    os.chdir("/")
+
+
+class Context(hosts.Context):
+    def __init__(self, shared: Lab, name: str):
+        super().__init__(name)
+        self.lab, self.disk = shared, shared.disk
+        hosts.reset(shared.initiators)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(SOCKET)
+        self.watch = Watch(NODE_DIRECTORY)
+        self.cleanup.callback(self.watch.close)
+
+    def start(self) -> Helper:
+        self.lab.number += 1
+        directory = f"/run/helper{self.lab.number}"
+        os.mkdir(directory)
+        group = container.make_control_group(f"pod{self.lab.number}")
+        self.cleanup.callback(self.remove_group, group)
+        helper = Helper(PROGRAM, directory, socket_path=f"{DIRECTORY}/{NAME}",
+                        before_exec=container.enter(NAMESPACES, enter_image, group))
+        self.watched(f"helper {self.lab.number}", helper)
+        return helper
+
+    @staticmethod
+    def remove_group(group: str) -> None:
+        lab.wait_for(f"an empty {group}", lambda: not container.members(group))
+        os.rmdir(group)
+
+    def appeared(self) -> None:
+        """What the watcher does as soon as it hears of the socket."""
+        self.watch.wait("create", NAME)
+        os.chown(SOCKET, QEMU_USER, QEMU_USER)
+
+    def main(self, helper: Helper) -> int:
+        """Process 1 of the container, by the node's pid."""
+        return procfs.children(helper.pid)[0]
+
+    def events(self) -> List[str]:
+        return [event for event, name in self.watch.collect()
+                if name == NAME and event != "attrib"]
+
+
+@contextlib.contextmanager
+def open_lab(settings: dict) -> Iterator[Callable[[object], Context]]:
+    shared = Lab(settings)
+    yield lambda one: Context(shared, one.full_name)
+
+
+class Pod:
+    """A process of QEMU's in a virtual machine's pod: user 107, no capability, other namespaces. It
+    has its disk's fd and runs what it is given; what that returns comes back."""
+
+    def __init__(self, t: Context, number: int, run: Callable[[Host], object]):
+        self.name = f"machine {number}"
+        self._read_end, write_end = os.pipe()
+        t.cleanup.callback(os.close, self._read_end)
+        self.pid = os.fork()
+        if self.pid:
+            os.close(write_end)
+            return
+        os.dup2(write_end, 3)
+        try:
+            # The intermediate process closes all but the standard fds.
+            container.enter(container.CLONE_NEWNS | container.CLONE_NEWPID)()
+            host = Host(self.name, SOCKET, t.lab.initiators[number].path, user=QEMU_USER)
+            result = {"good": run(host)}
+        except BaseException as error:  # pylint: disable=broad-except
+            result = {"bad": f"{type(error).__name__}: {error}"}
+        os.write(3, json.dumps(result).encode())
+        os._exit(0)
+
+    def result(self) -> object:
+        parts = []
+        while part := os.read(self._read_end, 65536):
+            parts.append(part)
+        os.waitpid(self.pid, 0)
+        result = json.loads(b"".join(parts) or b'{"bad": "no answer"}')
+        if "bad" in result:
+            raise AssertionError(f"{self.name}: {result['bad']}")
+        return result["good"]
+
+
+def key_of(number: int) -> int:
+    return FIRST_KEY + number
+
+
+@test
+def appears_and_goes(t: Context) -> None:
+    """Exactly one Create and one Remove of the exact name, and in between it can be used."""
+    helper = t.start()
+    t.appeared()
+    # KubeVirt does not try twice.
+    host = Host("node", SOCKET, t.lab.initiators[0].path)
+    t.cleanup.callback(host.close)
+    t.good(host.tell(scsi.REGISTER, action_key=key_of(0)), "REGISTER")
+    found = os.stat(SOCKET)
+    t.equal((found.st_uid, found.st_gid), (QEMU_USER, QEMU_USER), "owner of the socket")
+    os.kill(t.main(helper), signal.SIGTERM)
+    t.watch.wait("delete", NAME)
+    t.equal(helper.wait_exit(), 0, "exit status of the container")
+    t.equal(t.events(), ["create", "delete"], "what the watcher saw of the name")
+    t.equal(os.listdir(NODE_DIRECTORY), [], "what is left in the directory")
+
+
+@test
+def machines(t: Context) -> None:
+    """Several virtual machines at once, each with its own I_T nexus of the same LUN."""
+    t.start()
+    t.appeared()
+
+    def register(number: int) -> Callable[[Host], object]:
+        def run(host: Host) -> object:
+            for _ in range(10):  # the others are at it, too
+                for old, new in ((0, key_of(number)), (key_of(number), 0)):
+                    t.good(host.tell(scsi.REGISTER, key=old, action_key=new), "REGISTER")
+            t.good(host.tell(scsi.REGISTER, action_key=key_of(number)), "REGISTER")
+            return os.getpid()
+        return run
+    pods = [Pod(t, number, register(number)) for number in range(MACHINES)]
+    # Each is the first process of its namespace: the helper cannot know their pids.
+    t.equal([pod.result() for pod in pods], [1] * MACHINES, "answers")
+    t.equal([one.key for one in t.disk.registrations()],
+            [key_of(number) for number in range(MACHINES)], "keys in configfs")
+
+    def reserve(number: int) -> Callable[[Host], object]:
+        return lambda host: host.tell(scsi.RESERVE, WRITE_EXCLUSIVE_REGISTRANTS,
+                                      key_of(number)).status
+    pods = [Pod(t, number, reserve(number)) for number in range(MACHINES)]
+    t.equal(sorted(pod.result() for pod in pods),
+            [scsi.GOOD] + [scsi.RESERVATION_CONFLICT] * (MACHINES - 1), "answers to RESERVE")
+    holder = t.disk.reservation()[0]
+    winner = [initiator.name for initiator in t.lab.initiators].index(holder)
+    loser = (winner + 1) % MACHINES
+    answer = Pod(t, loser, lambda host: host.tell(
+        scsi.PREEMPT_AND_ABORT, WRITE_EXCLUSIVE_REGISTRANTS, key_of(loser),
+        key_of(winner)).status).result()
+    t.equal(answer, scsi.GOOD, "status of PREEMPT AND ABORT")
+    t.equal(t.disk.reservation()[0], t.lab.initiators[loser].name, "holder in configfs")
+
+
+@test
+def restarted(t: Context) -> None:
+    """The container is replaced: clients of the old one are let go, the watcher sees both."""
+    first = t.start()
+    t.appeared()
+    host = Host("node", SOCKET, t.lab.initiators[0].path)
+    t.cleanup.callback(host.close)
+    t.good(host.tell(scsi.REGISTER, action_key=key_of(0)), "REGISTER")
+    first.signal(signal.SIGKILL)  # with it process 1 and, since that ends a namespace, all others
+    first.wait_exit()
+    t.equal(host.connection.receive_rest(), b"", "what comes on the old connection")
+    second = t.start()
+    if t.events() == ["create"]:
+        t.watch.wait("delete", NAME)
+    lab.wait_for("the socket's second appearing", lambda: t.events().count("create") == 2)
+    os.chown(SOCKET, QEMU_USER, QEMU_USER)
+    host.reconnect()
+    t.good(host.tell(scsi.REGISTER, key=key_of(0)), "REGISTER by the new helper")
+    t.equal(t.events(), ["create", "delete", "create"], "what the watcher saw of the name")
+    os.kill(t.main(second), signal.SIGTERM)
+    t.equal(second.wait_exit(), 0, "exit status of the container")
+
+
+@test
+@ours("the peer's log is its own affair")
+def log(t: Context) -> None:
+    """There is no journal and no syslog: standard error is the container's log."""
+    helper = t.start()
+    t.appeared()
+    host = Host("node", SOCKET, "/dev/null")
+    t.cleanup.callback(host.close)
+    t.equal(host.ask(scsi.READ_KEYS).status, scsi.CHECK_CONDITION, "status for /dev/null")
+    helper.wait_log(r"^qemu-pr-helper: .*refused")
