@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Programs in namespaces and control groups of their own, as libvirt, KubeVirt's container engine or
-a second systemd make them: by the system calls, since every tool costs a tenth of a second in here.
+"""Programs in namespaces and control groups of their own, as libvirt, a container engine and
+systemd make them: by the system calls, since every tool costs a tenth of a second in here.
 """
 import ctypes
 import os
@@ -71,8 +71,8 @@ def _follow(pid: int) -> NoReturn:
 
 def enter(flags: int, prepare: Optional[Callable[[], None]] = None,
           cgroup: str = "") -> Callable[[], None]:
-    """What is to be done in a process between fork and exec so that it is in new namespaces (flags),
-    and in a control group. prepare() then sets up the mounts, which nobody outside sees."""
+    """What is to be done in a process between fork and exec so that it is in new namespaces
+    (flags), and in a control group. prepare() sets up the mounts, which nobody outside sees."""
     def body() -> None:
         if cgroup:
             lab.write(f"{cgroup}/cgroup.procs", os.getpid())

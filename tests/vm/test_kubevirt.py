@@ -18,7 +18,7 @@ import lab
 from hosts import WRITE_EXCLUSIVE_REGISTRANTS, Host
 from support import procfs, scsi
 from support.inotify import Watch
-from support.process import Helper
+from support.process import Helper, serving
 from support.tap import ours, test
 
 QEMU_USER = 107
@@ -86,13 +86,24 @@ class Context(hosts.Context):
 
     @staticmethod
     def remove_group(group: str) -> None:
-        lab.wait_for(f"an empty {group}", lambda: not container.members(group))
-        os.rmdir(group)
+        """As soon as its last process is gone for good."""
+        def removed() -> bool:
+            with contextlib.suppress(OSError):
+                os.rmdir(group)
+            return not os.path.exists(group)
+        lab.wait_for(f"{group} gone", removed)
 
     def appeared(self) -> None:
         """What the watcher does as soon as it hears of the socket."""
         self.watch.wait("create", NAME)
         os.chown(SOCKET, QEMU_USER, QEMU_USER)
+
+    def started(self) -> Helper:
+        """For tests of what comes later."""
+        helper = self.start()
+        self.appeared()
+        lab.wait_for("serving", lambda: serving(SOCKET))
+        return helper
 
     def main(self, helper: Helper) -> int:
         """Process 1 of the container, by the node's pid."""
@@ -148,6 +159,7 @@ def key_of(number: int) -> int:
 
 
 @test
+@ours("the peer's socket can be seen before it can be connected to")
 def appears_and_goes(t: Context) -> None:
     """Exactly one Create and one Remove of the exact name, and in between it can be used."""
     helper = t.start()
@@ -168,8 +180,7 @@ def appears_and_goes(t: Context) -> None:
 @test
 def machines(t: Context) -> None:
     """Several virtual machines at once, each with its own I_T nexus of the same LUN."""
-    t.start()
-    t.appeared()
+    t.started()
 
     def register(number: int) -> Callable[[Host], object]:
         def run(host: Host) -> object:
@@ -204,8 +215,7 @@ def machines(t: Context) -> None:
 @test
 def restarted(t: Context) -> None:
     """The container is replaced: clients of the old one are let go, the watcher sees both."""
-    first = t.start()
-    t.appeared()
+    first = t.started()
     host = Host("node", SOCKET, t.lab.initiators[0].path)
     t.cleanup.callback(host.close)
     t.good(host.tell(scsi.REGISTER, action_key=key_of(0)), "REGISTER")
@@ -217,6 +227,7 @@ def restarted(t: Context) -> None:
         t.watch.wait("delete", NAME)
     lab.wait_for("the socket's second appearing", lambda: t.events().count("create") == 2)
     os.chown(SOCKET, QEMU_USER, QEMU_USER)
+    lab.wait_for("serving", lambda: serving(SOCKET))
     host.reconnect()
     t.good(host.tell(scsi.REGISTER, key=key_of(0)), "REGISTER by the new helper")
     t.equal(t.events(), ["create", "delete", "create"], "what the watcher saw of the name")
@@ -228,8 +239,7 @@ def restarted(t: Context) -> None:
 @ours("the peer's log is its own affair")
 def log(t: Context) -> None:
     """There is no journal and no syslog: standard error is the container's log."""
-    helper = t.start()
-    t.appeared()
+    helper = t.started()
     host = Host("node", SOCKET, "/dev/null")
     t.cleanup.callback(host.close)
     t.equal(host.ask(scsi.READ_KEYS).status, scsi.CHECK_CONDITION, "status for /dev/null")
