@@ -9,13 +9,24 @@
 
 #include "ctl/options.h"
 
+/* Whether there is a DEVICE on its command line. */
+enum command_device { COMMAND_DEVICE, COMMAND_DEVICE_OPTIONAL, COMMAND_NO_DEVICE };
+
 struct command {
     const char *name;
     const char *summary; /* one line, for the list of commands */
     const char *about;   /* for its own --help: what else there is to know; may be NULL */
     unsigned takes;      /* OPTION_ bits */
     unsigned needs;      /* those of them without which it makes no sense */
+    unsigned lacks;      /* and those of OPTIONS_COMMON that it does not take */
     bool changes;        /* it needs a device that is open for writing */
+    enum command_device wants;
+
+    /*
+     * Those that are more than one command for a device do everything themselves, and return the
+     * exit status. The two below are NULL then.
+     */
+    int (*run)(const struct options *options);
 
     /* Send it. Returns as libprhelper does. */
     int (*send)(struct prhelper *helper, int device, const struct options *options,
@@ -43,5 +54,6 @@ extern const struct command cmd_preempt;
 extern const struct command cmd_preempt_abort;
 extern const struct command cmd_replace_lost;
 extern const struct command cmd_cleanup;
+extern const struct command cmd_doctor;
 
 #endif

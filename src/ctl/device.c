@@ -5,29 +5,17 @@
  */
 #include "ctl/device.h"
 
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <unistd.h>
+
+#include "ctl/sysfs.h"
 
 #define DEVICE_SG_MAJOR 21 /* Documentation/admin-guide/devices.txt of the kernel */
 
 static bool has_attribute(dev_t number, const char *name, char *value, size_t size)
 {
-    char path[128];
-    ssize_t n;
-    int fd;
-
-    snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/%s", major(number), minor(number), name);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    n = read(fd, value, size - 1);
-    value[n > 0 ? n : 0] = '\0';
-    close(fd);
-    return true;
+    return sysfs_read(value, size, "/sys/dev/block/%u:%u/%s", major(number), minor(number), name);
 }
 
 enum device_kind device_classify(int fd)

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * qemu-pr-ctl: persistent reservations for people and scripts, through a helper. Every command goes
- * the same way: parse, open the device, connect, send, say what came of it; what is special about
- * one is in its cmd_*.c. The helper is reached by libprhelper and nothing else.
+ * qemu-pr-ctl: persistent reservations for people and scripts, through a helper. Commands for a
+ * device go the same way: parse, open the device, connect, send, say what came of it; what is
+ * special about one is in its cmd_*.c. Those that look at more than one device have a way of their
+ * own. The helper is reached by libprhelper and nothing else.
  */
 #include <json.h>
 #include <stdio.h>
@@ -20,7 +21,7 @@ static const struct command *const commands[] = {
     &cmd_keys,         &cmd_reservation,     &cmd_capabilities,  &cmd_full_status,
     &cmd_register,     &cmd_register_ignore, &cmd_register_move, &cmd_reserve,
     &cmd_release,      &cmd_clear,           &cmd_preempt,       &cmd_preempt_abort,
-    &cmd_replace_lost, &cmd_cleanup,
+    &cmd_replace_lost, &cmd_cleanup,         &cmd_doctor,
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -136,9 +137,13 @@ int main(int argc, char **argv)
     case OPTIONS_ERROR:
         return STATUS_USAGE;
     }
-    json = options.json ? json_object_new_object() : NULL;
-    run(&options, &outcome, json);
-    status = output_finish(&options, &outcome, json);
+    if (command->run) {
+        status = command->run(&options);
+    } else {
+        json = options.json ? json_object_new_object() : NULL;
+        run(&options, &outcome, json);
+        status = output_finish(&options, &outcome, json);
+    }
     options_deinit(&options);
     return status;
 }

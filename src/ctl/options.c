@@ -16,7 +16,7 @@
 #include "ctl/command.h"
 #include "ctl/ports.h"
 
-#define OPTIONS_EVERY 0u /* in place of a bit: every command takes it */
+#define OPTION_HELP 0u /* in place of a bit: every command takes it */
 
 static const struct option_row {
     char letter;
@@ -39,18 +39,20 @@ static const struct option_row {
      "an initiator port to register as well; repeatable"},
     {'Q', OPTION_TARGET_PORT, "relative-target-port", NULL, "PORT",
      "the target's port it moves to"},
-    {'k', OPTIONS_EVERY, "socket", NULL, "PATH", "the helper's socket"},
+    {'k', OPTION_SOCKET, "socket", NULL, "PATH", "the helper's socket"},
     {'D', OPTION_DIRECT, "direct", NULL, NULL, "as root, without a helper"},
-    {'t', OPTIONS_EVERY, "timeout", NULL, "SECONDS", "do not wait longer for an answer"},
-    {'j', OPTIONS_EVERY, "json", NULL, NULL, "for programs: one JSON object on standard output"},
-    {'h', OPTIONS_EVERY, "help", NULL, NULL, "show this help and exit"},
+    {'t', OPTION_TIMEOUT, "timeout", NULL, "SECONDS", "do not wait longer for an answer"},
+    {'j', OPTION_JSON, "json", NULL, NULL, "for programs: one JSON object on standard output"},
+    {'h', OPTION_HELP, "help", NULL, NULL, "show this help and exit"},
 };
 
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
 
 static bool is_taken(const struct command *command, const struct option_row *row)
 {
-    return row->bit == OPTIONS_EVERY || (command->takes & row->bit);
+    unsigned takes = command->takes | (OPTIONS_COMMON & ~command->lacks);
+
+    return row->bit == OPTION_HELP || (takes & row->bit);
 }
 
 static const char types_help[] = "\nTypes:\n"
@@ -67,7 +69,12 @@ static const char ports_help[] =
 
 static void show_help(const struct command *command)
 {
-    printf("Usage: qemu-pr-ctl %s [OPTION]... DEVICE\n%s.\n", command->name, command->summary);
+    static const char *const device[] = {[COMMAND_DEVICE] = " DEVICE",
+                                         [COMMAND_DEVICE_OPTIONAL] = " [DEVICE]",
+                                         [COMMAND_NO_DEVICE] = ""};
+
+    printf("Usage: qemu-pr-ctl %s [OPTION]...%s\n%s.\n", command->name, device[command->wants],
+           command->summary);
     if (command->about)
         printf("%s\n", command->about);
     printf("\n");
@@ -202,8 +209,10 @@ static enum options_verdict check_needs(const struct options *options)
     }
     if (options->direct && options->socket)
         return say_error(command, "--socket and --direct exclude each other", "");
-    if (!options->device)
+    if (!options->device && command->wants == COMMAND_DEVICE)
         return say_error(command, "which device?", "");
+    if (options->device && command->wants == COMMAND_NO_DEVICE)
+        return say_error(command, "it takes no device: ", options->device);
     return OPTIONS_RUN;
 }
 

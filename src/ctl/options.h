@@ -20,12 +20,18 @@
 #define OPTION_PORTS       0x100u /* any number of them */
 #define OPTION_TARGET_PORT 0x200u
 #define OPTION_DIRECT      0x400u
+#define OPTION_SOCKET      0x800u
+#define OPTION_TIMEOUT     0x1000u
+#define OPTION_JSON        0x2000u
+
+/* Taken by all but a few. */
+#define OPTIONS_COMMON (OPTION_SOCKET | OPTION_TIMEOUT | OPTION_JSON)
 
 struct command;
 
 struct options {
     const struct command *command;
-    const char *device;
+    const char *device; /* NULL if there was none */
     const char *socket;
     unsigned given; /* OPTION_ bits */
     uint64_t key;

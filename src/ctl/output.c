@@ -51,12 +51,23 @@ static void add_answer(struct json_object *json, const struct outcome *outcome)
         json_object_object_add(json, "sense", sense_to_json(&sense));
 }
 
+static void add_head(struct json_object *json, const struct options *options, int status)
+{
+    json_object_object_add(json, "command", json_object_new_string(options->command->name));
+    output_add_text(json, "device", options->device);
+    json_object_object_add(json, "exit_status", json_object_new_int(status));
+}
+
+static void print_object(struct json_object *json)
+{
+    puts(json_object_to_json_string_ext(json, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+                                                  JSON_C_TO_STRING_NOSLASHESCAPE));
+}
+
 static void print_json(const struct options *options, const struct outcome *outcome,
                        struct json_object *json)
 {
-    json_object_object_add(json, "command", json_object_new_string(options->command->name));
-    json_object_object_add(json, "device", json_object_new_string(options->device));
-    json_object_object_add(json, "exit_status", json_object_new_int((int)outcome->status));
+    add_head(json, options, (int)outcome->status);
     if (outcome->r == 0 && outcome->result.status != PRHELPER_STATUS_NONE)
         add_answer(json, outcome);
     if (outcome->n_attentions > 0) {
@@ -71,8 +82,7 @@ static void print_json(const struct options *options, const struct outcome *outc
                                json_object_new_boolean(outcome->result.outcome_unknown));
     output_add_text(json, "error", outcome->what);
     output_add_text(json, "hint", outcome->hint);
-    puts(json_object_to_json_string_ext(json, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
-                                                  JSON_C_TO_STRING_NOSLASHESCAPE));
+    print_object(json);
 }
 
 /* Lines of their own, further in than the one that they belong to. */
@@ -102,17 +112,33 @@ static void print_notes(const struct options *options, const struct outcome *out
     }
 }
 
+int output_flush(int status)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    perror("qemu-pr-ctl: standard output");
+    return status == STATUS_GOOD ? STATUS_INTERNAL : status;
+}
+
+int output_json(const struct options *options, int status, struct json_object *json)
+{
+    add_head(json, options, status);
+    print_object(json);
+    json_object_put(json);
+    return output_flush(status);
+}
+
 int output_finish(const struct options *options, const struct outcome *outcome,
                   struct json_object *json)
 {
+    int status;
+
     if (json) {
         print_json(options, outcome, json);
         json_object_put(json);
     }
-    if (fflush(stdout) != 0 || ferror(stdout)) {
-        perror("qemu-pr-ctl: standard output");
-        return outcome->status == STATUS_GOOD ? STATUS_INTERNAL : (int)outcome->status;
-    }
-    print_notes(options, outcome);
-    return (int)outcome->status;
+    status = output_flush((int)outcome->status);
+    if (!ferror(stdout))
+        print_notes(options, outcome);
+    return status;
 }

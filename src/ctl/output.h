@@ -15,6 +15,13 @@ struct json_object *output_key(uint64_t key);
 void output_add_text(struct json_object *json, const char *name, const char *text);
 
 /*
+ * For commands with a way of their own: print `json`, which is consumed, with what every object
+ * has. Both return the exit status: `status`, unless standard output could not be written.
+ */
+int output_json(const struct options *options, int status, struct json_object *json);
+int output_flush(int status);
+
+/*
  * Tell what came of it: on standard error what went wrong, and on standard output, if it is not
  * NULL, `json`, to which the command has added its part; it is consumed. Returns the exit status.
  */

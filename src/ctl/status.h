@@ -15,6 +15,7 @@ enum status {
     STATUS_CHECK = 8,    /* CHECK CONDITION */
     STATUS_OTHER = 9,    /* another SCSI status: BUSY, TASK SET FULL ... */
     STATUS_DATA = 10,    /* GOOD, but the device's data makes no sense */
+    STATUS_TROUBLE = 11, /* the doctor found something that will not work */
 };
 
 #endif

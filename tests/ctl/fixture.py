@@ -16,7 +16,8 @@ from simulator.fixture import Simulator
 from support import loop, scaled, scsi, standin, tap
 from support.process import Helper, adopt_orphans, environment
 
-GOOD, INTERNAL, USAGE, DEVICE, HELPER, UNKNOWN, REFUSED, CONFLICT, CHECK, OTHER, DATA = range(11)
+(GOOD, INTERNAL, USAGE, DEVICE, HELPER, UNKNOWN, REFUSED, CONFLICT, CHECK, OTHER, DATA,
+ TROUBLE) = range(12)
 
 NOBODY = 65534
 

@@ -14,7 +14,9 @@ STATUS = os.path.join(TOP, "src", "ctl", "status.h")
 
 COMMANDS = ("keys", "reservation", "capabilities", "full-status", "register", "register-ignore",
             "register-move", "reserve", "release", "clear", "preempt", "preempt-abort",
-            "replace-lost", "cleanup")
+            "replace-lost", "cleanup", "doctor")
+#: Those that make sense without a device.
+DEVICE_OPTIONAL = ("doctor",)
 
 #: What each needs to make sense.
 NEEDS = {
@@ -67,7 +69,8 @@ def no_command(t):
 @cases(*COMMANDS)
 def help_of(t, command):
     text = t.expect(t.ctl(command, "--help"), GOOD, err="").out
-    t.check(text.startswith(f"Usage: qemu-pr-ctl {command} [OPTION]... DEVICE\n"), text)
+    device = "[DEVICE]" if command in DEVICE_OPTIONAL else "DEVICE"
+    t.check(text.startswith(f"Usage: qemu-pr-ctl {command} [OPTION]... {device}\n"), text)
     t.equal(t.ctl(command, "-h").out, text, "-h")
     t.check(all(len(line) <= 90 for line in text.splitlines()), "a line is too long")
     needed = re.findall(r"--([a-z-]+)=\w+ .*\(needed\)$", text, re.MULTILINE)
@@ -84,7 +87,8 @@ def missing_option(t, command, option):
 
 @cases(*COMMANDS)
 def missing_device(t, command):
-    wrong(t, f"{command}: which device?", command, *NEEDS.get(command, []))
+    if command not in DEVICE_OPTIONAL:
+        wrong(t, f"{command}: which device?", command, *NEEDS.get(command, []))
     wrong(t, f"{command}: more than one device: b", command, *NEEDS.get(command, []), "a", "b")
 
 

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The doctor's checks. Each is a function in a table (cmd_doctor.c), looks at one thing, changes
+ * nothing, and leaves one finding; what it has learnt is in struct doctor for those that follow.
+ */
+#ifndef CTL_DOCTOR_H
+#define CTL_DOCTOR_H
+
+#include <prhelper.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "ctl/device.h"
+#include "ctl/multipathd.h"
+#include "ctl/session.h"
+#include "ctl/vms.h"
+
+enum verdict {
+    VERDICT_NONE, /* does not apply here: nothing is printed */
+    VERDICT_GOOD,
+    VERDICT_UNKNOWN, /* could not be found out */
+    VERDICT_WARNING, /* works, but not in every case */
+    VERDICT_FAILURE, /* reservations will not work */
+};
+
+struct finding {
+    enum verdict verdict;
+    char text[512];    /* one line */
+    char remedy[1024]; /* what to do about it, maybe several lines; or "" */
+};
+
+#define DOCTOR_PATHS_MAX 32
+
+/* Where a map's key comes from, as multipathd has it. */
+enum key_source { KEY_UNKNOWN, KEY_NONE, KEY_FILE, KEY_FIXED };
+
+struct doctor {
+    const struct options *options;
+    struct session session;
+    bool connected; /* to the helper */
+    bool serves;    /* the device has answered a command through the helper */
+
+    struct stat status; /* of the device */
+    enum device_kind kind;
+    char block[32]; /* the kernel's name, such as "sda"; "" if it is no block device */
+    char map[128];  /* name of a device-mapper map, or "" */
+
+    char paths[DOCTOR_PATHS_MAX][32]; /* of a multipath map, such as "sda" */
+    unsigned n_paths;
+
+    bool multipathd; /* answers, at: */
+    enum multipathd_socket multipathd_socket;
+    enum key_source key_source;
+    uint64_t key;     /* the one that multipathd gives to the map's paths, if it is known; else 0 */
+    unsigned library; /* version, or 0 */
+
+    struct vms vms; /* that have the device open */
+};
+
+/* The findings; the texts are a line without a full stop, the remedy one or more sentences. */
+__attribute__((format(printf, 2, 3))) void finding_good(struct finding *finding, const char *format,
+                                                        ...);
+__attribute__((format(printf, 2, 3))) void finding_unknown(struct finding *finding,
+                                                           const char *format, ...);
+__attribute__((format(printf, 2, 3))) void finding_warn(struct finding *finding, const char *format,
+                                                        ...);
+__attribute__((format(printf, 2, 3))) void finding_fail(struct finding *finding, const char *format,
+                                                        ...);
+__attribute__((format(printf, 2, 3))) void finding_remedy(struct finding *finding,
+                                                          const char *format, ...);
+
+typedef void doctor_check(struct doctor *doctor, struct finding *finding);
+
+/* doctor_helper.c */
+doctor_check doctor_helper, doctor_socket, doctor_protocol;
+
+/* doctor_device.c: what is named, and may it be written to */
+doctor_check doctor_device, doctor_writable;
+
+/* doctor_reservations.c: what the device says */
+doctor_check doctor_keys, doctor_types, doctor_power_loss, doctor_registrations;
+
+/* doctor_multipath.c */
+doctor_check doctor_map, doctor_multipathd, doctor_paths, doctor_reservation_key, doctor_library;
+
+/* doctor_vms.c: who else uses it, and how */
+doctor_check doctor_nexus, doctor_access, doctor_error_policy;
+
+#endif

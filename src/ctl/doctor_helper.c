@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Is there a helper, who may connect to it, and what can it do? */
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ctl/advice.h"
+#include "ctl/doctor.h"
+
+/* "root:kvm 0660", for people. */
+static void describe_owner(const struct stat *status, char *text, size_t size)
+{
+    const struct passwd *user = getpwuid(status->st_uid);
+    const struct group *group = getgrgid(status->st_gid);
+    char uid[16], gid[16];
+
+    snprintf(uid, sizeof(uid), "%u", status->st_uid);
+    snprintf(gid, sizeof(gid), "%u", status->st_gid);
+    snprintf(text, size, "%s:%s %04o", user ? user->pw_name : uid, group ? group->gr_name : gid,
+             status->st_mode & 07777);
+}
+
+void doctor_helper(struct doctor *doctor, struct finding *finding)
+{
+    struct outcome outcome = {.r = 0};
+    char owner[128];
+    struct stat status;
+    const char *path = session_socket(&doctor->session);
+    int r = session_connect(&doctor->session);
+
+    if (r == 0) {
+        doctor->connected = true;
+        finding_good(finding, "it answers at %s", path);
+        return;
+    }
+    advice_connect(&doctor->session, r, &outcome);
+    finding_fail(finding, "%s", outcome.what);
+    finding_remedy(finding, "%s", outcome.hint);
+    if (r == -EACCES && stat(path, &status) == 0) {
+        describe_owner(&status, owner, sizeof(owner));
+        finding_remedy(finding,
+                       "The socket is %s. Start the helper with --socket-mode and --socket-group "
+                       "so that the user of the virtual machine may write to it, or with systemd "
+                       "set SocketMode= and SocketGroup= in its socket unit.",
+                       owner);
+    }
+}
+
+/* Root may connect whatever the mode is, so looking at it is all that root can do. */
+void doctor_socket(struct doctor *doctor, struct finding *finding)
+{
+    const char *path = session_socket(&doctor->session);
+    char owner[128];
+    struct stat status;
+    bool only_owner;
+
+    if (!doctor->connected || stat(path, &status) < 0)
+        return;
+    describe_owner(&status, owner, sizeof(owner));
+    only_owner = (status.st_mode & 0022) == 0;
+    if (only_owner && geteuid() == 0) {
+        finding_warn(finding, "only its owner may connect to the socket, which is %s", owner);
+        finding_remedy(finding,
+                       "A QEMU that runs as another user cannot. Start the helper with "
+                       "--socket-mode=0660 and --socket-group=GROUP of that user, or with systemd "
+                       "set SocketMode= and SocketGroup=. libvirt changes the owner itself.");
+    } else {
+        finding_good(finding, "the socket is %s", owner);
+    }
+}
+
+void doctor_protocol(struct doctor *doctor, struct finding *finding)
+{
+    if (!doctor->connected)
+        return;
+    if (prhelper_features(doctor->session.helper) & PRHELPER_FEATURE_CLEANUP) {
+        finding_good(finding, "the helper offers all features (CLEANUP)");
+        return;
+    }
+    finding_warn(finding, "the helper does not offer CLEANUP");
+    finding_remedy(finding, "It is an old one, perhaps QEMU's own. What a virtual machine has "
+                            "registered on a multipath map stays in multipathd when it has gone.");
+}

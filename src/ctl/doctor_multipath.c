@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * A multipath map is registered path by path, by libmpathpersist, and kept so by multipathd, which
+ * gives the key to paths that come up later. So multipathd has to be there, has to have been told
+ * to keep the key, and the library must be one that can be trusted.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctl/doctor.h"
+#include "ctl/library.h"
+#include "ctl/multipath_conf.h"
+#include "ctl/sysfs.h"
+
+static bool is_map(const struct doctor *doctor)
+{
+    return doctor->kind == DEVICE_MULTIPATH && doctor->block[0];
+}
+
+void doctor_map(struct doctor *doctor, struct finding *finding)
+{
+    char path[128];
+    struct dirent *entry;
+    DIR *directory;
+
+    if (!is_map(doctor))
+        return;
+    snprintf(path, sizeof(path), "/sys/block/%s/slaves", doctor->block);
+    directory = opendir(path);
+    while (directory && (entry = readdir(directory)) != NULL) {
+        char *path_name = doctor->paths[doctor->n_paths];
+
+        if (entry->d_name[0] == '.' || strlen(entry->d_name) >= sizeof(doctor->paths[0]))
+            continue;
+        strcpy(path_name, entry->d_name);
+        if (++doctor->n_paths == DOCTOR_PATHS_MAX)
+            break;
+    }
+    if (directory)
+        closedir(directory);
+    if (doctor->n_paths == 0) {
+        finding_fail(finding, "the map has no path");
+        finding_remedy(finding, "No command reaches the disk: see 'multipath -ll %s' and dmesg.",
+                       doctor->map);
+    } else if (doctor->n_paths == 1) {
+        finding_warn(finding, "the map has one path only, %s", doctor->paths[0]);
+        finding_remedy(finding, "See whether the others are missing: 'multipath -ll %s'.",
+                       doctor->map);
+    } else {
+        finding_good(finding, "the map has %u paths", doctor->n_paths);
+    }
+}
+
+void doctor_multipathd(struct doctor *doctor, struct finding *finding)
+{
+    bool reachable[MULTIPATHD_SOCKETS];
+    char *answer;
+
+    if (!is_map(doctor))
+        return;
+    for (unsigned where = MULTIPATHD_SOCKETS; where-- > 0;) {
+        reachable[where] = multipathd_ask(where, "show daemon", &answer) == 0;
+        if (!reachable[where])
+            continue;
+        free(answer);
+        doctor->multipathd = true;
+        doctor->multipathd_socket = where;
+    }
+    if (!doctor->multipathd) {
+        finding_fail(finding, "multipathd does not answer, neither at %s nor at %s",
+                     multipathd_name(MULTIPATHD_ABSTRACT), multipathd_name(MULTIPATHD_FILE));
+        finding_remedy(finding,
+                       "Without it nothing is registered on a map. Start it: 'systemctl start "
+                       "multipathd'. In a container mount %s, or share the host's network.",
+                       multipathd_name(MULTIPATHD_FILE));
+        return;
+    }
+    if (library_version(&doctor->library) < 0)
+        doctor->library = 0;
+    if (doctor->library && doctor->library < LIBRARY_VERSION_SOCKET &&
+        !reachable[MULTIPATHD_ABSTRACT]) {
+        finding_fail(finding, "multipathd answers at %s only, where the library does not look",
+                     multipathd_name(MULTIPATHD_FILE));
+        finding_remedy(finding,
+                       "multipath-tools before 0.12 know only %s, which is one for each network "
+                       "namespace: start the helper in the host's, or update multipath-tools.",
+                       multipathd_name(MULTIPATHD_ABSTRACT));
+        return;
+    }
+    finding_good(finding, "multipathd answers at %s%s%s",
+                 multipathd_name(doctor->multipathd_socket),
+                 reachable[MULTIPATHD_ABSTRACT] && reachable[MULTIPATHD_FILE] ? " and " : "",
+                 reachable[MULTIPATHD_ABSTRACT] && reachable[MULTIPATHD_FILE]
+                     ? multipathd_name(MULTIPATHD_FILE)
+                     : "");
+}
+
+/* multipathd's own view of a path: "active ready", or "" if it has none. */
+static void find_state(struct json_object *answer, const char *disk, char *text, size_t size)
+{
+    struct json_object *map, *groups, *paths, *name, *member, *checker;
+
+    text[0] = '\0';
+    if (!json_object_object_get_ex(answer, "map", &map) ||
+        !json_object_object_get_ex(map, "path_groups", &groups) ||
+        !json_object_is_type(groups, json_type_array))
+        return;
+    for (size_t i = 0; i < json_object_array_length(groups); i++) {
+        if (!json_object_object_get_ex(json_object_array_get_idx(groups, i), "paths", &paths) ||
+            !json_object_is_type(paths, json_type_array))
+            continue;
+        for (size_t k = 0; k < json_object_array_length(paths); k++) {
+            struct json_object *path = json_object_array_get_idx(paths, k);
+
+            if (json_object_object_get_ex(path, "dev", &name) &&
+                strcmp(json_object_get_string(name), disk) == 0 &&
+                json_object_object_get_ex(path, "dm_st", &member) &&
+                json_object_object_get_ex(path, "chk_st", &checker))
+                snprintf(text, size, "%s %s", json_object_get_string(member),
+                         json_object_get_string(checker));
+        }
+    }
+}
+
+static struct json_object *ask_paths(const struct doctor *doctor)
+{
+    struct json_object *json;
+    char command[96], *answer;
+
+    snprintf(command, sizeof(command), "show map %s json", doctor->block);
+    if (!doctor->multipathd || multipathd_ask(doctor->multipathd_socket, command, &answer) < 0)
+        return NULL;
+    json = json_tokener_parse(answer);
+    free(answer);
+    return json;
+}
+
+void doctor_paths(struct doctor *doctor, struct finding *finding)
+{
+    struct json_object *answer;
+    char down[256] = "";
+    unsigned count = 0;
+    size_t used = 0;
+
+    if (!is_map(doctor) || doctor->n_paths == 0)
+        return;
+    answer = ask_paths(doctor);
+    for (unsigned i = 0; i < doctor->n_paths; i++) {
+        char kernel[32], state[64];
+
+        find_state(answer, doctor->paths[i], state, sizeof(state));
+        sysfs_read(kernel, sizeof(kernel), "/sys/block/%s/device/state", doctor->paths[i]);
+        if (strcmp(kernel, "running") == 0 &&
+            (!state[0] || strcmp(state, "active ready") == 0 || strcmp(state, "active ghost") == 0))
+            continue;
+        count++;
+        if (used < sizeof(down))
+            used += (size_t)snprintf(down + used, sizeof(down) - used, "%s%s (%s)",
+                                     used > 0 ? ", " : "", doctor->paths[i],
+                                     strcmp(kernel, "running") != 0 ? kernel : state);
+    }
+    json_object_put(answer);
+    if (count == 0) {
+        finding_good(finding, "all paths are up");
+        return;
+    }
+    if (count == doctor->n_paths)
+        finding_fail(finding, "all paths are down: %s", down);
+    else
+        finding_warn(finding, "%u of %u paths are down: %s", count, doctor->n_paths, down);
+    finding_remedy(finding,
+                   "See 'multipath -ll %s' and dmesg for the cable, the switch or the session. A "
+                   "path that was down while a guest registered gets the key from multipathd when "
+                   "it is up again, if reservation_key is set.",
+                   doctor->map);
+}
+
+void doctor_reservation_key(struct doctor *doctor, struct finding *finding)
+{
+    char *answer;
+    int r;
+
+    if (!is_map(doctor) || !doctor->multipathd)
+        return;
+    r = multipathd_ask(doctor->multipathd_socket, "show config local", &answer);
+    if (r < 0) {
+        finding_unknown(finding, "multipathd does not tell its configuration: %s", strerror(-r));
+        return;
+    }
+    doctor->key_source = multipath_conf_key(answer, doctor->block, &doctor->key);
+    free(answer);
+    switch (doctor->key_source) {
+    case KEY_NONE:
+        finding_fail(finding, "reservation_key is not set in multipath.conf");
+        finding_remedy(finding, "Without it registering fails, or leaves out paths that come up "
+                                "later. In /etc/multipath.conf, section defaults: 'reservation_key "
+                                "file'; then 'multipathd reconfigure'.");
+        break;
+    case KEY_FILE:
+        finding_good(finding, "reservation_key is 'file': guests may choose their keys");
+        break;
+    case KEY_FIXED:
+        finding_warn(finding, "reservation_key is one fixed key, %#" PRIx64, doctor->key);
+        finding_remedy(finding, "It works only for a guest that registers with exactly this key. "
+                                "Guests choose theirs: set 'reservation_key file' in "
+                                "multipath.conf, then 'multipathd reconfigure'.");
+        break;
+    case KEY_UNKNOWN:
+        finding_unknown(finding, "multipathd's configuration cannot be understood");
+        break;
+    }
+    if (doctor->key_source == KEY_FILE)
+        multipath_conf_ask_key(doctor->multipathd_socket, doctor->block, &doctor->key);
+}
+
+/* Each fault a line of the remedy. */
+static void list_faults(unsigned version, char *text, size_t size)
+{
+    unsigned cursor = 0;
+    const char *fault;
+    size_t used = 0;
+
+    text[0] = '\0';
+    while ((fault = library_fault(version, &cursor)) != NULL && used < size)
+        used += (size_t)snprintf(text + used, size - used, "Known fault: %s.\n", fault);
+}
+
+void doctor_library(struct doctor *doctor, struct finding *finding)
+{
+    unsigned version = doctor->library;
+    char faults[512], name[32];
+    int r = 0;
+
+    if (!is_map(doctor))
+        return;
+    if (!version)
+        r = library_version(&version);
+    if (r == -ENOENT) {
+        finding_fail(finding, "multipath-tools are not installed here, or not in PATH");
+        finding_remedy(finding, "The helper needs libmpathpersist.so.0 of that package, 0.8.6 or "
+                                "later, where it runs.");
+        return;
+    }
+    if (r < 0) {
+        finding_unknown(finding, "multipath(8) does not tell its version");
+        finding_remedy(finding, "It may want to be asked by root.");
+        return;
+    }
+    snprintf(name, sizeof(name), "%u.%u.%u", version >> 16, version >> 8 & 0xff, version & 0xff);
+    list_faults(version, faults, sizeof(faults));
+    if (version < LIBRARY_VERSION_MIN) {
+        finding_fail(finding, "multipath-tools %s are too old", name);
+        finding_remedy(finding, "Update them: the helper takes libmpathpersist from 0.8.6 on.");
+    } else if (faults[0]) {
+        finding_warn(finding, "multipath-tools %s have known faults", name);
+        finding_remedy(finding,
+                       "%sThe helper steers around them. Do not use mpathpersist(8) beside it, or "
+                       "update to 0.12 or later.",
+                       faults);
+    } else {
+        finding_good(finding, "multipath-tools %s", name);
+    }
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Virtual machines that have the device open. To a LUN all of one I_T nexus are one host: what one
+ * reserves the other has as well, so reservations cannot keep them apart. A helper sees its own
+ * clients only; /proc shows the neighbours too, to root.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "ctl/doctor.h"
+
+/* "a (pid 12), b (pid 13)", of those for whom `which` is true or NULL. */
+static unsigned list_vms(const struct vms *vms, bool (*which)(const struct vm *vm), char *text,
+                         size_t size)
+{
+    unsigned count = 0;
+    size_t used = 0;
+
+    text[0] = '\0';
+    for (unsigned i = 0; i < vms->count; i++) {
+        const struct vm *vm = &vms->list[i];
+
+        if (which && !which(vm))
+            continue;
+        if (used < size)
+            used += (size_t)snprintf(text + used, size - used, "%s%s (pid %d)",
+                                     count > 0 ? ", " : "", vm->name[0] ? vm->name : "unnamed",
+                                     vm->pid);
+        count++;
+    }
+    return count;
+}
+
+void doctor_nexus(struct doctor *doctor, struct finding *finding)
+{
+    char names[384];
+    unsigned count;
+
+    if (doctor->session.device < 0)
+        return;
+    vms_find(&doctor->status, &doctor->vms);
+    count = list_vms(&doctor->vms, NULL, names, sizeof(names));
+    if (count > 1) {
+        finding_fail(finding, "%u virtual machines share one I_T nexus: %s",
+                     count + doctor->vms.left_out, names);
+        finding_remedy(finding,
+                       "To the disk they are one host, so reservations cannot keep them apart: "
+                       "both will write. Run them on different hosts, or give each an initiator "
+                       "port of its own (NPIV); the helper's --exclusive lets only one register.");
+    } else if (!doctor->vms.complete) {
+        finding_unknown(finding, "only root can see whether two virtual machines share it");
+        finding_remedy(finding, "Run the doctor as root.");
+    } else if (count == 1) {
+        finding_good(finding, "one virtual machine of this host uses it: %s", names);
+    } else {
+        finding_good(finding, "no virtual machine of this host uses it now");
+    }
+}
+
+static bool only_reads(const struct vm *vm)
+{
+    return !vm->writes;
+}
+
+void doctor_access(struct doctor *doctor, struct finding *finding)
+{
+    char names[384];
+
+    if (list_vms(&doctor->vms, NULL, names, sizeof(names)) == 0)
+        return;
+    if (list_vms(&doctor->vms, only_reads, names, sizeof(names)) == 0) {
+        finding_good(finding, "virtual machines have it open for writing");
+        return;
+    }
+    finding_warn(finding, "open for reading only: %s", names);
+    finding_remedy(finding, "The helper refuses reservations through such a descriptor. Remove "
+                            "read-only=on from its -blockdev, or <readonly/> from its <disk>.");
+}
+
+static bool stops(const struct vm *vm)
+{
+    return vm->stops;
+}
+
+/*
+ * QEMU pauses a guest that has werror=stop upon an error, and up to version 9.0 counts RESERVATION
+ * CONFLICT as one; a cluster provokes conflicts on purpose.
+ */
+void doctor_error_policy(struct doctor *doctor, struct finding *finding)
+{
+    static const char remedy[] =
+        "For cluster disks set werror=report,rerror=report at the -device, or with libvirt "
+        "<driver error_policy='report' rerror_policy='report'/>. With stop QEMU before 9.1 pauses "
+        "the guest upon a RESERVATION CONFLICT, which the validation of a Windows failover cluster "
+        "provokes on purpose.";
+    char names[384];
+
+    if (doctor->session.device < 0)
+        return;
+    if (list_vms(&doctor->vms, stops, names, sizeof(names)) > 0) {
+        finding_warn(finding, "paused upon errors of a disk: %s", names);
+        finding_remedy(finding, "%s", remedy);
+    } else if (doctor->vms.count > 0) {
+        finding_good(finding, "errors are reported to the guest");
+    } else {
+        finding_unknown(finding, "no virtual machine to look at for its error policy");
+        finding_remedy(finding, "%s", remedy);
+    }
+}

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Which key multipathd has for a map. */
+#ifndef CTL_MULTIPATH_CONF_H
+#define CTL_MULTIPATH_CONF_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ctl/doctor.h"
+
+/*
+ * From multipathd's answer to "show config local": the reservation_key for the map with this kernel
+ * name. A map's own in section multipaths goes before that of the defaults. *ret_key is set for
+ * KEY_FIXED only.
+ */
+enum key_source multipath_conf_key(const char *configuration, const char *block, uint64_t *ret_key);
+
+/* The key that multipathd keeps for the map; untouched if it has none or does not tell. */
+void multipath_conf_ask_key(enum multipathd_socket where, const char *block, uint64_t *ret_key);
+
+#endif

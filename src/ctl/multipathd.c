@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * A message is a size_t in the machine's own byte order, then so many bytes of text with the NUL
+ * that ends it; the answer is the same. A connection for each question: there are few.
+ */
+#include "ctl/multipathd.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define MULTIPATHD_SECONDS    10
+#define MULTIPATHD_ANSWER_MAX (8u << 20) /* its configuration is some 100 kB */
+
+static const char *const names[MULTIPATHD_SOCKETS] = {
+    [MULTIPATHD_ABSTRACT] = "@/org/kernel/linux/storage/multipathd",
+    [MULTIPATHD_FILE] = "/run/multipathd.socket",
+};
+
+const char *multipathd_name(enum multipathd_socket where)
+{
+    return names[where];
+}
+
+static int open_socket(const char *name, int *ret_fd)
+{
+    static const struct timeval limit = {.tv_sec = MULTIPATHD_SECONDS};
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t length = strlen(name);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), r;
+
+    if (fd < 0)
+        return -errno;
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+    memcpy(address.sun_path, name, length + 1);
+    if (name[0] == '@')
+        address.sun_path[0] = '\0'; /* and no NUL at the end, which would belong to the name */
+    else
+        length++;
+    if (connect(fd, (struct sockaddr *)&address,
+                (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)) < 0) {
+        r = errno == EAGAIN ? -ETIMEDOUT : -errno;
+        close(fd);
+        return r;
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+static int transfer_error(ssize_t n)
+{
+    if (n >= 0)
+        return -EPROTO; /* end of file */
+    return errno == EAGAIN ? -ETIMEDOUT : -errno;
+}
+
+static int receive(int fd, void *data, size_t size)
+{
+    for (size_t got = 0; got < size;) {
+        ssize_t n = recv(fd, (char *)data + got, size - got, 0);
+
+        if (n <= 0)
+            return transfer_error(n);
+        got += (size_t)n;
+    }
+    return 0;
+}
+
+static int send_all(int fd, const void *data, size_t size)
+{
+    ssize_t n = send(fd, data, size, MSG_NOSIGNAL);
+
+    return n == (ssize_t)size ? 0 : transfer_error(n);
+}
+
+static int converse(int fd, const char *command, char **ret_answer)
+{
+    size_t size = strlen(command) + 1;
+    char *answer;
+    int r = send_all(fd, &size, sizeof(size));
+
+    if (r == 0)
+        r = send_all(fd, command, size);
+    if (r == 0)
+        r = receive(fd, &size, sizeof(size));
+    if (r < 0)
+        return r;
+    if (size > MULTIPATHD_ANSWER_MAX)
+        return -EPROTO;
+    answer = malloc(size + 1);
+    if (!answer)
+        return -ENOMEM;
+    r = receive(fd, answer, size);
+    if (r < 0) {
+        free(answer);
+        return r;
+    }
+    answer[size] = '\0';
+    for (size_t length = strlen(answer); length > 0 && answer[length - 1] == '\n';)
+        answer[--length] = '\0';
+    *ret_answer = answer;
+    return 0;
+}
+
+int multipathd_ask(enum multipathd_socket where, const char *command, char **ret_answer)
+{
+    int fd = -1, r = open_socket(names[where], &fd);
+
+    if (r < 0)
+        return r;
+    if (command)
+        r = converse(fd, command, ret_answer);
+    close(fd);
+    return r;
+}

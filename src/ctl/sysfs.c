@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * /sys/dev/block/MAJOR:MINOR and /sys/dev/char/MAJOR:MINOR are links into the tree of devices; the
+ * last part of where one leads is the kernel's name, and its `device` is the SCSI device.
+ */
+#include "ctl/sysfs.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+static const char blanks[] = " \t\n";
+
+bool sysfs_read(char *text, size_t size, const char *format, ...)
+{
+    char path[PATH_MAX];
+    va_list arguments;
+    ssize_t n;
+    int fd;
+
+    text[0] = '\0';
+    va_start(arguments, format);
+    vsnprintf(path, sizeof(path), format, arguments);
+    va_end(arguments);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    n = read(fd, text, size - 1);
+    close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    for (size_t length = strlen(text); length > 0 && strchr(blanks, text[length - 1]);)
+        text[--length] = '\0';
+    n = (ssize_t)strspn(text, blanks);
+    memmove(text, text + n, strlen(text) - (size_t)n + 1);
+    return true;
+}
+
+bool sysfs_block_name(dev_t number, char *text, size_t size)
+{
+    char path[64], real[PATH_MAX];
+
+    snprintf(path, sizeof(path), "/sys/dev/block/%u:%u", major(number), minor(number));
+    if (!realpath(path, real))
+        return false;
+    snprintf(text, size, "%s", strrchr(real, '/') + 1);
+    return true;
+}
+
+static bool follow(const char *path, char *text, size_t size)
+{
+    char real[PATH_MAX];
+
+    if (!realpath(path, real))
+        return false;
+    snprintf(text, size, "%s", real);
+    return true;
+}
+
+bool sysfs_scsi_device(const char *block, char *text, size_t size)
+{
+    char path[128];
+
+    snprintf(path, sizeof(path), "/sys/block/%s/device/scsi_level", block);
+    if (access(path, F_OK) < 0)
+        return false;
+    *strrchr(path, '/') = '\0';
+    return follow(path, text, size);
+}
+
+bool sysfs_scsi_device_of(mode_t mode, dev_t number, char *text, size_t size)
+{
+    char path[128];
+
+    snprintf(path, sizeof(path), "/sys/dev/%s/%u:%u/device/scsi_level",
+             S_ISBLK(mode) ? "block" : "char", major(number), minor(number));
+    if (access(path, F_OK) < 0)
+        return false;
+    *strrchr(path, '/') = '\0';
+    return follow(path, text, size);
+}

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The doctor without real disks: helper, device and verdicts. tests/vm has the rest."""
+import os
+
+from support import scsi
+from support.tap import cases, test
+
+from ctl.fixture import GOOD, NOBODY, TROUBLE
+
+
+def doctor(t, *argv, status=None, **arguments):
+    """Its findings by name: (verdict, text, remedy)."""
+    result = t.ctl("doctor", "--json", *argv, **arguments)
+    t.equal(result.json["exit_status"], result.status, "exit status in the JSON")
+    checks = {one["check"]: (one["verdict"], one["text"], one.get("remedy", ""))
+              for one in result.json["checks"]}
+    failed = any(verdict == "failure" for verdict, _, _ in checks.values())
+    t.expect(result, TROUBLE if failed else GOOD, err="")
+    return checks
+
+
+def through_helper(t, device=None, **arguments):
+    return doctor(t, "-k", t.lab.helper().socket_path, *([device] if device else []), **arguments)
+
+
+@test
+def helper_alone(t):
+    checks = through_helper(t)
+    t.equal([(name, one[0]) for name, one in checks.items()],
+            [("helper", "good"), ("socket", "good"), ("protocol", "good")], "checks")
+
+
+@test
+def no_helper(t):
+    checks = doctor(t, "-k", "/nonexistent/socket")
+    t.equal(list(checks), ["helper"], "checks")
+    t.equal(checks["helper"][0], "failure", "verdict")
+    t.matches("start qemu-pr-helper", checks["helper"][2], "remedy")
+
+
+@test
+def no_permission(t):
+    fake = t.fake()
+    os.chmod(fake.path, 0o700)
+    checks = doctor(t, "-k", fake.path, user=NOBODY)
+    t.matches(r"The socket is root:root 0700\. .*--socket-mode", checks["helper"][2], "remedy")
+
+
+@test
+def helper_without_cleanup(t):
+    checks = doctor(t, "-k", t.fake(b"", greeting=bytes(4)).path)
+    t.equal(checks["protocol"][0], "warning", "verdict")
+
+
+@test
+def not_a_scsi_disk(t):
+    t.disk.answer(scsi.read_keys_data(1))
+    checks = through_helper(t, t.lab.disk().path)
+    t.equal(checks["device"][:2], ("failure", "it is a block device, but no SCSI disk"), "device")
+    t.equal(checks["reservations"][0], "good", "what answers does answer")
+
+
+@cases(("missing", {"status": 2, "sense": scsi.sense(5, 0x20, 0)},
+        "does not know persistent reservations"),
+       ("in trouble", {"host_status": 1}, "in trouble: see dmesg"))
+def reservations(t, answer, remedy):
+    t.disk.answer(**answer)
+    verdict, _, advice = through_helper(t, t.lab.disk().path)["reservations"]
+    t.equal(verdict, "failure", "verdict")
+    t.matches(remedy, advice, "remedy")
+
+
+@test
+def partition(t):
+    path = t.disk.partition()
+    t.disk.answer(scsi.read_keys_data())
+    verdict, text, remedy = through_helper(t, path)["device"]
+    t.equal((verdict, text), ("failure", "it is a partition, and a reservation is of the whole disk"),
+            "finding")
+    t.matches(r"the whole disk, /dev/loop\d+\.", remedy, "remedy")
+
+
+@test
+def read_only_node(t):
+    path = t.disk.path
+    os.chmod(path, 0o444)
+    t.cleanup.callback(os.chmod, path, 0o666)
+    t.disk.answer(scsi.read_keys_data())
+    verdict, text, _ = through_helper(t, path, user=NOBODY)["writing"]
+    t.equal((verdict, text), ("failure", "this user may not write to it: Permission denied"),
+            "finding")
+
+
+@test
+def sends_only_what_reads(t):
+    t.disk.answer(scsi.read_keys_data(1))
+    through_helper(t, t.lab.disk().path)
+    calls = t.lab.disk().calls()
+    t.check(calls, "it was asked")
+    t.equal({call.cdb[0] for call in calls}, {scsi.PR_IN}, "commands")
+    t.equal({call.access & os.O_ACCMODE for call in calls}, {os.O_RDONLY}, "access modes")
+
+
+@test
+def text(t):
+    result = t.ctl("doctor", "-k", "/nonexistent/socket")
+    t.expect(result, TROUBLE, err="")
+    lines = result.out.splitlines()
+    t.matches("^FAIL  helper           cannot reach the helper at /nonexistent/socket: No such file",
+              lines[0], "finding")
+    t.matches("^        No helper has made that socket: start qemu-pr-helper", lines[1], "remedy")
+    t.equal(lines[-2:], ["1 failure, 0 warnings, 0 not known, 0 as it should be",
+                         "Name a DEVICE to have that looked at as well."], "summary")
+
+
+@test
+def hostile_text(t):
+    """Names that others choose cannot do anything to a terminal; what is readable stays so."""
+    path = os.path.join(t.directory(), "\x1b[2J\u202eü\\")
+    result = t.ctl("doctor", "-k", path)
+    t.matches(r"/\\x1b\[2J\\xe2\\x80\\xaeü\\x5c: No such file", result.out, "escaped")
