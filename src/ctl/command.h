@@ -55,5 +55,7 @@ extern const struct command cmd_preempt_abort;
 extern const struct command cmd_replace_lost;
 extern const struct command cmd_cleanup;
 extern const struct command cmd_doctor;
+extern const struct command cmd_status;
+extern const struct command cmd_metrics;
 
 #endif

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "ctl/doctor.h"
+#include "ctl/document.h"
 #include "ctl/library.h"
 #include "ctl/multipath_conf.h"
 #include "ctl/sysfs.h"
@@ -103,26 +104,19 @@ void doctor_multipathd(struct doctor *doctor, struct finding *finding)
 /* multipathd's own view of a path: "active ready", or "" if it has none. */
 static void find_state(struct json_object *answer, const char *disk, char *text, size_t size)
 {
-    struct json_object *map, *groups, *paths, *name, *member, *checker;
+    struct json_object *map = document_object(answer, "map");
 
     text[0] = '\0';
-    if (!json_object_object_get_ex(answer, "map", &map) ||
-        !json_object_object_get_ex(map, "path_groups", &groups) ||
-        !json_object_is_type(groups, json_type_array))
-        return;
-    for (size_t i = 0; i < json_object_array_length(groups); i++) {
-        if (!json_object_object_get_ex(json_object_array_get_idx(groups, i), "paths", &paths) ||
-            !json_object_is_type(paths, json_type_array))
-            continue;
-        for (size_t k = 0; k < json_object_array_length(paths); k++) {
-            struct json_object *path = json_object_array_get_idx(paths, k);
+    for (size_t i = 0; i < document_count(map, "path_groups"); i++) {
+        struct json_object *group = document_item(map, "path_groups", i);
 
-            if (json_object_object_get_ex(path, "dev", &name) &&
-                strcmp(json_object_get_string(name), disk) == 0 &&
-                json_object_object_get_ex(path, "dm_st", &member) &&
-                json_object_object_get_ex(path, "chk_st", &checker))
-                snprintf(text, size, "%s %s", json_object_get_string(member),
-                         json_object_get_string(checker));
+        for (size_t k = 0; k < document_count(group, "paths"); k++) {
+            struct json_object *path = document_item(group, "paths", k);
+            const char *name = document_text(path, "dev"), *state = document_text(path, "dm_st");
+            const char *checker = document_text(path, "chk_st");
+
+            if (name && state && checker && strcmp(name, disk) == 0)
+                snprintf(text, size, "%s %s", state, checker);
         }
     }
 }

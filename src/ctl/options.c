@@ -40,6 +40,8 @@ static const struct option_row {
     {'Q', OPTION_TARGET_PORT, "relative-target-port", NULL, "PORT",
      "the target's port it moves to"},
     {'k', OPTION_SOCKET, "socket", NULL, "PATH", "the helper's socket"},
+    {'s', OPTION_STATUS_SOCKET, "status-socket", NULL, "PATH", "the helper's status socket"},
+    {'w', OPTION_WATCH, "watch", NULL, NULL, "show it again every second"},
     {'D', OPTION_DIRECT, "direct", NULL, NULL, "as root, without a helper"},
     {'t', OPTION_TIMEOUT, "timeout", NULL, "SECONDS", "do not wait longer for an answer"},
     {'j', OPTION_JSON, "json", NULL, NULL, "for programs: one JSON object on standard output"},
@@ -88,6 +90,8 @@ static void show_help(const struct command *command)
         printf("  %-32s %s%s\n", left, row->help, command->needs & row->bit ? " (needed)" : "");
         if (row->letter == 'k')
             printf("  %-32s (%s)\n", "", BUILD_DEFAULT_SOCKET);
+        if (row->letter == 's')
+            printf("  %-32s (%s)\n", "", BUILD_DEFAULT_STATUS_SOCKET);
     }
     if (command->takes & (OPTION_KEY | OPTION_NEW_KEY | OPTION_VICTIM_KEY))
         printf("\nKeys and ports are hexadecimal, with or without 0x.\n");
@@ -178,6 +182,12 @@ static enum options_verdict take_option(struct options *options, const struct op
         break;
     case 'k':
         options->socket = value;
+        break;
+    case 's':
+        options->status_socket = value;
+        break;
+    case 'w':
+        options->watch = true;
         break;
     case 'D':
         options->direct = true;

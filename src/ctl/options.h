@@ -9,20 +9,22 @@
 #include <stdint.h>
 
 /* Options that not every command takes. */
-#define OPTION_KEY         0x001u
-#define OPTION_NEW_KEY     0x002u
-#define OPTION_VICTIM_KEY  0x004u
-#define OPTION_TYPE        0x008u
-#define OPTION_APTPL       0x010u
-#define OPTION_ALL_TG_PT   0x020u
-#define OPTION_UNREG       0x040u
-#define OPTION_PORT        0x080u /* a TransportID */
-#define OPTION_PORTS       0x100u /* any number of them */
-#define OPTION_TARGET_PORT 0x200u
-#define OPTION_DIRECT      0x400u
-#define OPTION_SOCKET      0x800u
-#define OPTION_TIMEOUT     0x1000u
-#define OPTION_JSON        0x2000u
+#define OPTION_KEY           0x001u
+#define OPTION_NEW_KEY       0x002u
+#define OPTION_VICTIM_KEY    0x004u
+#define OPTION_TYPE          0x008u
+#define OPTION_APTPL         0x010u
+#define OPTION_ALL_TG_PT     0x020u
+#define OPTION_UNREG         0x040u
+#define OPTION_PORT          0x080u /* a TransportID */
+#define OPTION_PORTS         0x100u /* any number of them */
+#define OPTION_TARGET_PORT   0x200u
+#define OPTION_DIRECT        0x400u
+#define OPTION_SOCKET        0x800u
+#define OPTION_TIMEOUT       0x1000u
+#define OPTION_JSON          0x2000u
+#define OPTION_STATUS_SOCKET 0x4000u
+#define OPTION_WATCH         0x8000u
 
 /* Taken by all but a few. */
 #define OPTIONS_COMMON (OPTION_SOCKET | OPTION_TIMEOUT | OPTION_JSON)
@@ -31,9 +33,10 @@ struct command;
 
 struct options {
     const struct command *command;
-    const char *device; /* NULL if there was none */
-    const char *socket;
-    unsigned given; /* OPTION_ bits */
+    const char *device;        /* NULL if there was none */
+    const char *socket;        /* NULL: the default */
+    const char *status_socket; /* the same */
+    unsigned given;            /* OPTION_ bits */
     uint64_t key;
     uint64_t other_key; /* the new one or the victim's */
     unsigned type;
@@ -44,6 +47,7 @@ struct options {
     int timeout_ms; /* PRHELPER_FOREVER if none was given */
     bool direct;
     bool json;
+    bool watch;
 };
 
 enum options_verdict {

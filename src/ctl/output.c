@@ -106,8 +106,8 @@ static void print_notes(const struct options *options, const struct outcome *out
                 options->device, text);
     }
     if (outcome->what[0]) {
-        fprintf(stderr, "qemu-pr-ctl: %s: %s: %s\n", options->device, options->command->name,
-                outcome->what);
+        fprintf(stderr, "qemu-pr-ctl: %s%s%s: %s\n", options->device ? options->device : "",
+                options->device ? ": " : "", options->command->name, outcome->what);
         print_hint(outcome->hint);
     }
 }

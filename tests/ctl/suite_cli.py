@@ -14,9 +14,9 @@ STATUS = os.path.join(TOP, "src", "ctl", "status.h")
 
 COMMANDS = ("keys", "reservation", "capabilities", "full-status", "register", "register-ignore",
             "register-move", "reserve", "release", "clear", "preempt", "preempt-abort",
-            "replace-lost", "cleanup", "doctor")
-#: Those that make sense without a device.
-DEVICE_OPTIONAL = ("doctor",)
+            "replace-lost", "cleanup", "doctor", "status", "metrics")
+#: What stands behind the options, if not DEVICE.
+OPERANDS = {"doctor": " [DEVICE]", "status": "", "metrics": ""}
 
 #: What each needs to make sense.
 NEEDS = {
@@ -69,8 +69,8 @@ def no_command(t):
 @cases(*COMMANDS)
 def help_of(t, command):
     text = t.expect(t.ctl(command, "--help"), GOOD, err="").out
-    device = "[DEVICE]" if command in DEVICE_OPTIONAL else "DEVICE"
-    t.check(text.startswith(f"Usage: qemu-pr-ctl {command} [OPTION]... {device}\n"), text)
+    operands = OPERANDS.get(command, " DEVICE")
+    t.check(text.startswith(f"Usage: qemu-pr-ctl {command} [OPTION]...{operands}\n"), text)
     t.equal(t.ctl(command, "-h").out, text, "-h")
     t.check(all(len(line) <= 90 for line in text.splitlines()), "a line is too long")
     needed = re.findall(r"--([a-z-]+)=\w+ .*\(needed\)$", text, re.MULTILINE)
@@ -87,9 +87,14 @@ def missing_option(t, command, option):
 
 @cases(*COMMANDS)
 def missing_device(t, command):
-    if command not in DEVICE_OPTIONAL:
+    if command not in OPERANDS:
         wrong(t, f"{command}: which device?", command, *NEEDS.get(command, []))
     wrong(t, f"{command}: more than one device: b", command, *NEEDS.get(command, []), "a", "b")
+
+
+@cases("status", "metrics")
+def device_too_many(t, command):
+    wrong(t, f"{command}: it takes no device: /dev/null", command, "/dev/null")
 
 
 @cases("", "x", "0x", "12345678123456781", "-1", "+1", "1 ", " 1", "0xg", "1h", "0x0x1")

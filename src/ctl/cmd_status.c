@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * status: what the helper's status socket says, as tables for people, or as it is with --json. What
+ * needs attention comes first. With --watch it is shown again every second: on a terminal in the
+ * same place, cut to its size, else one after the other, without any control character.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ctl/command.h"
+#include "ctl/document.h"
+#include "ctl/output.h"
+#include "ctl/status_tables.h"
+
+#define STATUS_INTERVAL_S 1
+
+/* Move to the upper left; clear to the end of the line, and of the screen. ECMA-48. */
+#define TERMINAL_HOME     "\033[H"
+#define TERMINAL_END_LINE "\033[K"
+#define TERMINAL_END_PAGE "\033[J"
+
+static const char *json_text(struct json_object *json, bool in_one_line)
+{
+    return json_object_to_json_string_ext(
+        json, in_one_line ? JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE
+                          : JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+                                JSON_C_TO_STRING_NOSLASHESCAPE);
+}
+
+/* How many bytes of a line fit into so many columns; a character may be several bytes. */
+static size_t fitting(const char *line, size_t length, size_t columns)
+{
+    size_t bytes = 0;
+
+    while (bytes < length && columns > 0) {
+        bytes++;
+        while (bytes < length && ((unsigned char)line[bytes] & 0xc0) == 0x80)
+            bytes++;
+        columns--;
+    }
+    return bytes;
+}
+
+/* In place of what was there before. */
+static void show_in_place(const char *text)
+{
+    struct winsize size = {.ws_row = 24, .ws_col = 80};
+    unsigned row = 0;
+
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_row < 2 || size.ws_col < 2)
+        size = (struct winsize){.ws_row = 24, .ws_col = 80};
+    fputs(TERMINAL_HOME, stdout);
+    while (*text && ++row < size.ws_row) {
+        size_t length = strcspn(text, "\n");
+
+        printf("%.*s" TERMINAL_END_LINE "\n", (int)fitting(text, length, size.ws_col), text);
+        text += length + (text[length] == '\n');
+    }
+    fputs(TERMINAL_END_PAGE, stdout);
+}
+
+static char *make_text(struct json_object *document)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *file = open_memstream(&text, &size);
+
+    if (!file)
+        return NULL;
+    status_print(document, file);
+    fclose(file);
+    return text;
+}
+
+/* What went wrong, in the place of tables. */
+static char *make_message(const struct outcome *outcome)
+{
+    char *text = NULL;
+
+    return asprintf(&text, "qemu-pr-ctl: status: %s\n%s\n", outcome->what, outcome->hint) < 0
+               ? NULL
+               : text;
+}
+
+static int show(const struct options *options, struct json_object *document)
+{
+    char *text;
+
+    if (options->json) {
+        puts(json_text(document, options->watch));
+        return output_flush(STATUS_GOOD);
+    }
+    text = make_text(document);
+    if (!text)
+        return STATUS_INTERNAL;
+    if (options->watch && isatty(STDOUT_FILENO))
+        show_in_place(text);
+    else
+        printf("%s%s", text, options->watch ? "\n" : "");
+    free(text);
+    return output_flush(STATUS_GOOD);
+}
+
+/* While watching, a helper that is being restarted is no reason to end. */
+static int show_failure(const struct options *options, const struct outcome *outcome)
+{
+    char *text = make_message(outcome);
+
+    if (text && !options->json && isatty(STDOUT_FILENO))
+        show_in_place(text);
+    else if (text)
+        fputs(text, stderr);
+    free(text);
+    return output_flush(STATUS_GOOD);
+}
+
+static int run(const struct options *options)
+{
+    static const struct timespec interval = {.tv_sec = STATUS_INTERVAL_S};
+    struct json_object *document = NULL;
+    struct outcome outcome = {.result.status = PRHELPER_STATUS_NONE};
+    int status;
+
+    if (!document_fetch(options, &outcome, &document))
+        return output_finish(options, &outcome, options->json ? json_object_new_object() : NULL);
+    if (options->watch && !options->json && isatty(STDOUT_FILENO))
+        fputs(TERMINAL_HOME TERMINAL_END_PAGE, stdout);
+    status = show(options, document);
+    json_object_put(document);
+    while (options->watch && status == STATUS_GOOD) {
+        nanosleep(&interval, NULL);
+        if (document_fetch(options, &outcome, &document)) {
+            status = show(options, document);
+            json_object_put(document);
+        } else {
+            status = show_failure(options, &outcome);
+        }
+    }
+    return status;
+}
+
+const struct command cmd_status = {
+    .name = "status",
+    .summary = "Show clients, devices, keys and commands in flight of a running helper",
+    .about = "The helper has to run with --status-socket. With --json it is the helper's own "
+             "document.",
+    .takes = OPTION_STATUS_SOCKET | OPTION_WATCH,
+    .lacks = OPTION_SOCKET,
+    .wants = COMMAND_NO_DEVICE,
+    .run = run,
+};

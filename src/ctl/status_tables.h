@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* The tables of `qemu-pr-ctl status`. */
+#ifndef CTL_STATUS_TABLES_H
+#define CTL_STATUS_TABLES_H
+
+#include <json.h>
+#include <stdio.h>
+
+/* A status document, for people. */
+void status_print(struct json_object *document, FILE *file);
+
+#endif

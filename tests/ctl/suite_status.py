@@ -1,0 +1,358 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""status and metrics: the helper's status document, for people and for monitoring."""
+import json
+import os
+import pty
+import re
+import select
+import subprocess
+import time
+
+from protocol.suite_status import variations
+from support import scaled
+from support.process import environment
+from support.tap import Skip, cases, limit, test
+
+from ctl.fixture import DATA, GOOD, HELPER
+from ctl.status_server import StatusServer, example
+
+#: Holds the text on standard input against prometheus_client's parser of OpenMetrics, and prints
+#: what it has read.
+PARSE = """
+import json, sys
+try:
+    from prometheus_client.openmetrics.parser import text_string_to_metric_families
+except ImportError as reason:
+    sys.exit(f"SKIP {reason}")
+families = list(text_string_to_metric_families(sys.stdin.read()))
+json.dump([[one.name, one.type, one.unit, [[s.name, s.labels, s.value] for s in one.samples]]
+           for one in families], sys.stdout)
+"""
+
+
+def serve(t, *documents, **arguments):
+    server = StatusServer(os.path.join(t.directory(), "status"), list(documents), **arguments)
+    t.cleanup.callback(server.close)
+    return server
+
+
+def status(t, document, *options):
+    result = t.ctl("status", "-s", serve(t, document).path, *options)
+    return t.expect(result, GOOD, err="").out
+
+
+def has_line(t, text, *words):
+    """Words of one line, one after the other, with at least two blanks between them or not."""
+    pattern = r"\s+".join(re.escape(word) for word in words)
+    t.check(any(re.search(pattern, line) for line in text.splitlines()), f"a line with {words}")
+
+
+# -- tables
+
+
+@test
+def devices_and_their_numbers(t):
+    text = status(t, example())
+    has_line(t, text, "8:32", "sdc", "naa.60014051111111111111111111111111", "11", "0", "1", "34 s",
+             "2 HUNG, 47 s", "4 min ago: ABORTED COMMAND, COMMAND TIMEOUT")
+    has_line(t, text, "8:16", "sdb", "naa.60014052222222222222222222222222", "4", "1", "0", "896 us",
+             "-", "-")
+    has_line(t, text, "253:0", "mpatha")
+
+
+@test
+def clients_by_name(t):
+    text = status(t, example())
+    has_line(t, text, "12", "node-a", "3011", "107", "idle", "22 h", "41002", "-")
+    has_line(t, text, "14", 'build "7"', "4100", "107", "executing", "10 min", "12", "8:32")
+    has_line(t, text, "15", "unknown", "-", "107", "executing")
+
+
+@test
+def keys_and_whose(t):
+    text = status(t, example())
+    has_line(t, text, "8:32 sdc", "0x00000000deadbeef", 'build "7"', "4100", "10 min", "registered")
+    has_line(t, text, "8:16 sdb", "0x0000000000000c01", "node-c", "2900", "22 h",
+             "replaced, client gone, SAME NEXUS")
+
+
+@test
+def hung_command(t):
+    text = status(t, example())
+    has_line(t, text, 'HUNG        8:32 sdc: a command of build "7" has been in flight for 47 s')
+    has_line(t, text, "8:32 sdc", "47 s HUNG", "PERSISTENT RESERVE OUT, RESERVE", 'build "7"')
+    t.equal(text.count("HUNG"), 3, "marks: alarm, device, command; not the other command")
+
+
+@test
+def stale_key(t):
+    document = example()
+    t.check("STALE" not in status(t, document), "a key that was replaced is not stale")
+    document["devices"][0]["keys"][0].update(stale=True, connected=False)
+    text = status(t, document)
+    has_line(t, text, 'STALE KEY   8:32 sdc: 0x00000000deadbeef of build "7", which is gone')
+    has_line(t, text, "0x00000000deadbeef", 'build "7"', "4100", "10 min", "STALE: client gone")
+
+
+@test
+def same_nexus(t):
+    text = status(t, example())
+    has_line(t, text, "SAME NEXUS  8:16 sdb: node-c, node-a, node-b are one host to the disk")
+    t.check(not re.search("8:32 .*SAME NEXUS", text), "the other device is not marked")
+    has_line(t, text, "Where each VM has a helper of its own, ask each.")
+
+
+@test
+def nothing_yet(t):
+    document = example()
+    document.update(connections=[], devices=[])
+    text = status(t, document)
+    has_line(t, text, "no device has been used yet")
+    has_line(t, text, "no client is connected")
+
+
+@test
+def hostile_names(t):
+    """Whatever a VM is called, it cannot do anything to a terminal, nor move a column."""
+    document = example()
+    for client in document["connections"]:
+        client["vm"] = "\x1b[2J\r\n\u202eevil\x9b5m"
+    document["devices"][0]["same_nexus"] = {"vms": ["\x1b]0;x\x07"], "age_s": 1.0}
+    for one in document["devices"][0]["in_flight"] + document["devices"][0]["keys"]:
+        one.update(vm="\x1b[2J\n", stale=True)
+    document["version"] = document["socket"] = document["worker"]["last_error"] = "\x1b[31m"
+    document["devices"][0]["last_error"]["sense"] = "\x1b[31m"
+    text = status(t, document)
+    t.equal([one for one in text if not (one.isprintable() or one == "\n")], [], "unprintable")
+    t.check(text.count(r"\x1b[2J\x0d\x0a\xe2\x80\xaeevil\xc2\x9b5m") == 5, "names are still there")
+
+
+@test
+def json_is_the_document(t):
+    t.equal(json.loads(status(t, example(), "--json")), example(), "document")
+
+
+@cases("status", "metrics")
+@limit(60)
+def unknown_future(t, command):
+    """A document with a property less, or another kind of value, is no reason to fall over."""
+    everything = [document for _, document in variations(example())]
+    server = serve(t, *everything)
+    for _ in everything:
+        result = t.ctl(command, "-s", server.path)
+        t.check(result.status in (GOOD, DATA), f"ended with {result.status}: {result.err}")
+    t.check(len(everything) > 500, f"{len(everything)} documents")
+
+
+# -- watching
+
+
+class Watch:
+    def __init__(self, t, path, stdout, *options):
+        self.process = subprocess.Popen([t.lab.ctl, "status", "--watch", "-s", path, *options],
+                                        env=environment(), stdin=subprocess.DEVNULL, stdout=stdout,
+                                        stderr=subprocess.PIPE)
+        t.cleanup.callback(self.close)
+
+    def close(self):
+        self.process.kill()
+        self.process.communicate()
+
+
+def read_until(fd, condition, seconds=10.0):
+    """What comes from fd, when condition holds for it."""
+    data, end = b"", time.monotonic() + scaled(seconds)
+    while not condition(data):
+        ready, _, _ = select.select([fd], [], [], max(0, end - time.monotonic()))
+        if not ready:
+            raise AssertionError(f"not in time; so far: {data!r}")
+        piece = os.read(fd, 65536)
+        if not piece:
+            raise AssertionError(f"end of file; so far: {data!r}")
+        data += piece
+    return data
+
+
+@test
+def watch_refreshes_in_place(t):
+    first, second = example(), example()
+    second["devices"] = second["connections"] = []
+    master, slave = pty.openpty()
+    t.cleanup.callback(os.close, master)
+    Watch(t, serve(t, first, second).path, slave)
+    os.close(slave)
+    data = read_until(master, lambda data: b"no client is connected" in data
+                      and data.endswith(b"\x1b[J"))
+    pages = data.split(b"\x1b[H")[-2:]
+    t.check(b"node-a" in pages[0] and b"node-a" not in pages[1], "two pages")
+    for page in pages:
+        t.check(page.endswith(b"\x1b[J"), "what is below is cleared")
+        lines = page.replace(b"\r\n", b"\n").split(b"\n")
+        t.check(len(lines) <= 24, "no more lines than the terminal has")
+        for line in lines[:-1]:
+            t.check(line.endswith(b"\x1b[K"), f"the rest of the line is cleared: {line!r}")
+            t.check(len(line.decode()) - 3 <= 80, f"wider than the terminal: {line!r}")
+
+
+@test
+def watch_in_a_pipe_is_plain(t):
+    read, write = os.pipe()
+    t.cleanup.callback(os.close, read)
+    Watch(t, serve(t, example()).path, write)
+    os.close(write)
+    data = read_until(read, lambda data: data.count(b"ask each.\n") >= 2)
+    t.check(b"\x1b" not in data, "control characters")
+
+
+@test
+def watch_json_is_a_document_a_line(t):
+    read, write = os.pipe()
+    t.cleanup.callback(os.close, read)
+    Watch(t, serve(t, example()).path, write, "--json")
+    os.close(write)
+    data = read_until(read, lambda data: data.count(b"\n") >= 2)
+    t.equal([json.loads(line) for line in data.splitlines()[:2]], [example()] * 2, "lines")
+
+
+@test
+def watch_outlives_the_helper(t):
+    read, write = os.pipe()
+    t.cleanup.callback(os.close, read)
+    server = serve(t, example())
+    watch = Watch(t, server.path, write)
+    os.close(write)
+    read_until(read, lambda data: b"ask each.\n" in data)
+    server.close()
+    read_until(watch.process.stderr.fileno(), lambda data: b"No such file" in data)
+    again = StatusServer(server.path, [example()])
+    t.cleanup.callback(again.close)
+    read_until(read, lambda data: b"ask each.\n" in data)
+
+
+# -- what is not there, or something else
+
+
+@cases("status", "metrics")
+def no_status_socket(t, command):
+    path = os.path.join(t.directory(), "none")
+    result = t.expect(t.ctl(command, "-s", path), HELPER, "")
+    t.matches(f"^qemu-pr-ctl: {command}: cannot read the status at {path}: No such file", result.err,
+              "message")
+    t.matches(f"^  Start the helper with --status-socket={path}", result.err, "hint")
+
+
+@test
+def no_status_socket_json(t):
+    result = t.expect(t.ctl("status", "--json", "-s", "/none"), HELPER)
+    t.equal(sorted(result.json), ["command", "error", "exit_status", "hint", "outcome_unknown"],
+            "members")
+
+
+@cases(("nothing", b"", "as many readers"), ("no JSON", b"hello", "not that for clients"),
+       ("half", b'{"program": "qemu-pr', "not that for clients"), ("array", b"[]", "for clients"),
+       ("number", b"7", "for clients"), ("another program", b'{"program": "x"}', "for clients"),
+       ("another format", b'{"program": "qemu-pr-helper", "format": 2}', "older than the helper"),
+       ("deep", b"[" * 100000, "for clients"))
+def no_status(t, data, hint):
+    result = t.expect(t.ctl("status", "-s", serve(t, data).path), DATA, "")
+    t.matches(hint, result.err, "hint")
+
+
+@cases(("a half", b"{"), ("a greeting", b"\0\0\0\1"))
+def never_ends(t, data):
+    result = t.ctl("status", "-t", "0.2", "-s", serve(t, data, hang=True).path)
+    t.expect(result, HELPER, "")
+    t.matches("Connection timed out", result.err, "message")
+
+
+# -- metrics
+
+
+def metrics(t, document):
+    return t.expect(t.ctl("metrics", "-s", serve(t, document).path), GOOD, err="").out
+
+
+def parse(t, text):
+    """By name of the family: (type, unit, {(name of the sample, labels but the socket): value})"""
+    result = t.run("/usr/bin/python3", "-c", PARSE, stdin=text)
+    if result.err.startswith("SKIP"):
+        raise Skip(f"no parser of OpenMetrics: {result.err.strip()[5:]}")
+    t.expect(result, 0, err="")
+    families = {}
+    for name, kind, unit, samples in json.loads(result.out):
+        found = {}
+        for sample, labels, value in samples:
+            t.equal(labels.pop("socket"), "/run/qemu-pr-helper.sock", "label socket")
+            found[sample.replace("qemu_pr_helper_", "", 1), tuple(sorted(labels.items()))] = value
+        t.equal(len(found), len(samples), f"samples of {name} that differ")
+        families[name.replace("qemu_pr_helper_", "", 1)] = kind, unit, found
+    return families
+
+
+@test
+def metrics_by_a_real_parser(t):
+    document = example()
+    families = parse(t, metrics(t, document))
+    plain = {(name, ()): value for name, value in [
+        ("uptime_seconds", 86412.5), ("clients", 5), ("clients_accepted_total", 1207),
+        ("clients_refused_total", 0), ("requests_total", 98231), ("requests_busy_total", 2),
+        ("threads", 3), ("threads_idle", 1), ("log_lines_left_out_total", 17),
+        ("worker_failed", 0), ("same_nexus_devices", 1), ("same_nexus_alarms_total", 1),
+        ("same_nexus_refused_total", 0)]}
+    found = {}
+    for _, _, samples in families.values():
+        found.update(samples)
+    for key, value in plain.items():
+        t.equal(found.get(key), value, f"{key[0]}")
+    t.equal(found["build", (("version", "0.1.0"),)], 1, "build")
+
+    for device in document["devices"]:
+        labels = tuple((name, device[key]) for name, key in
+                       [("device", "device"), ("name", "name"), ("wwn", "wwn")])
+        t.equal(found["device_in_flight", labels], device["in_flight_total"], "in flight")
+        t.equal(found["device_hung", labels], sum(one["hung"] for one in device["in_flight"]), "hung")
+        t.equal(found["device_same_nexus", labels], bool(device["same_nexus"]), "same nexus")
+        for row in device["commands"]:
+            key = tuple(sorted([*labels, ("command", row["command"]), ("result", row["result"]),
+                                ("service_action", row["service_action"] or "")]))
+            t.equal(found["device_commands_total", key], row["count"], f"commands {key}")
+        for row in device["latency"]:
+            key = tuple(sorted([*labels, ("command", row["command"])]))
+            t.equal(found["device_command_seconds_count", key], row["count"], "count")
+            t.equal(found["device_command_seconds_sum", key], row["sum_us"] / 1e6, "sum")
+            bounds = {dict(labels)["le"]: value for (name, labels), value in found.items()
+                      if name == "device_command_seconds_bucket" and set(key) <= set(labels)}
+            t.equal(bounds.pop("+Inf"), row["count"], "last bucket")
+            t.equal({round(float(bound) * 1e6): value for bound, value in bounds.items()},
+                    {one["le_us"]: one["count"] for one in row["buckets"]}, "buckets")
+    keys = {dict(labels)["state"]: value for (name, labels), value in found.items()
+            if name == "device_keys" and dict(labels)["device"] == "8:16"}
+    t.equal(keys, {"registered": 1, "stale": 0, "replaced": 2}, "keys")
+
+
+@test
+def metrics_for_the_textfile_collector(t):
+    """Its parser knows the older text format: no other types, no time stamps."""
+    lines = metrics(t, example()).splitlines()
+    t.equal(lines[-1], "# EOF", "last line")
+    types = {line.split()[3] for line in lines if line.startswith("# TYPE")}
+    t.equal(types, {"counter", "gauge", "histogram"}, "types")
+    for line in lines:
+        if not line.startswith("#"):
+            t.matches(r'^[a-z_]+\{[a-z_]+="[^{}]*"\} [0-9.e+-]+$', line, "sample")
+
+
+@test
+def metrics_of_hostile_names(t):
+    document = example()
+    document["devices"][0].update(wwn='"} 7\n\\', name="\x1b[2J")
+    families = parse(t, metrics(t, document))
+    names = {dict(labels)["wwn"] for _, labels in families["device_in_flight"][2]}
+    t.check(r'"} 7\x0a\x5c' in names, f"{names}")
+
+
+@test
+def metrics_of_nothing(t):
+    document = example()
+    document.update(connections=[], devices=[])
+    t.equal(parse(t, metrics(t, document))["device_commands"][2], {}, "samples")
