@@ -1,29 +1,51 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* cleanup: no SCSI command, but the helper protocol's own. */
+/*
+ * cleanup: what a client that is gone has left behind. Without a key it is no SCSI command, but the
+ * helper protocol's own, for multipath maps. With one it unregisters a stale key: REGISTER of zero
+ * by the nexus that has it, so nothing happens if that has another key by now. Nothing is ever
+ * removed by itself, and only what the helper lists as stale.
+ */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "ctl/command.h"
+#include "ctl/stale.h"
 
 static int send(struct prhelper *helper, int device, const struct options *options,
                 struct prhelper_result *ret_result)
 {
+    if (options->given & OPTION_KEY)
+        return prhelper_register(helper, device, options->key, 0, 0, ret_result);
     return prhelper_cleanup(helper, device, ret_result);
+}
+
+static bool prepare(const struct session *session, struct outcome *outcome)
+{
+    return !(session->options->given & OPTION_KEY) || stale_confirm(session, outcome);
 }
 
 static int show(const struct options *options, const struct prhelper_result *result,
                 struct json_object *json)
 {
-    if (!json)
+    if (json)
+        return 0;
+    if (options->given & OPTION_KEY)
+        printf("removed key %#" PRIx64 "\n", options->key);
+    else
         printf("cleaned up\n");
     return 0;
 }
 
 const struct command cmd_cleanup = {
     .name = "cleanup",
-    .summary = "Let a multipath map forget this host's registration",
-    .about = "multipathd forgets the key, and the map's paths are unregistered. On anything but a\n"
-             "multipath map nothing is done.",
+    .summary = "Remove what a client that is gone has left registered",
+    .about =
+        "With --key: a key that the helper's status lists as stale, after a question. Without:\n"
+        "multipathd forgets the key of a multipath map, and its paths are unregistered; on\n"
+        "anything else nothing is done.",
+    .takes = OPTION_KEY | OPTION_YES | OPTION_STATUS_SOCKET,
     .changes = true,
+    .prepare = prepare,
     .send = send,
     .show = show,
 };

@@ -157,6 +157,7 @@ const struct command cmd_doctor = {
     .summary = "Find out why reservations do not work, and what to do about it",
     .about = "Looks at the helper and, if one is named, at everything between it and the device.\n"
              "Changes nothing. As root it sees more: multipathd, and who else uses the device.",
+    .takes = OPTION_STATUS_SOCKET,
     .wants = COMMAND_DEVICE_OPTIONAL,
     .run = run,
 };

@@ -9,6 +9,9 @@
 
 #include "ctl/options.h"
 
+struct outcome;
+struct session;
+
 /* Whether there is a DEVICE on its command line. */
 enum command_device { COMMAND_DEVICE, COMMAND_DEVICE_OPTIONAL, COMMAND_NO_DEVICE };
 
@@ -27,6 +30,9 @@ struct command {
      * exit status. The two below are NULL then.
      */
     int (*run)(const struct options *options);
+
+    /* Whether it may be sent, else the outcome says why not; the device is open. May be NULL. */
+    bool (*prepare)(const struct session *session, struct outcome *outcome);
 
     /* Send it. Returns as libprhelper does. */
     int (*send)(struct prhelper *helper, int device, const struct options *options,

@@ -2,12 +2,14 @@
 /*
  * Virtual machines that have the device open. To a LUN all of one I_T nexus are one host: what one
  * reserves the other has as well, so reservations cannot keep them apart. A helper sees its own
- * clients only; /proc shows the neighbours too, to root.
+ * clients only, and says so by its status socket; /proc shows the neighbours too, to root.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "ctl/doctor.h"
+#include "ctl/document.h"
+#include "ctl/stale.h"
 
 /* "a (pid 12), b (pid 13)", of those for whom `which` is true or NULL. */
 static unsigned list_vms(const struct vms *vms, bool (*which)(const struct vm *vm), char *text,
@@ -31,9 +33,42 @@ static unsigned list_vms(const struct vms *vms, bool (*which)(const struct vm *v
     return count;
 }
 
+/* What the helper itself says, by its status socket: the names, or false if it raises no alarm. */
+static bool is_alarmed(const struct doctor *doctor, char *names, size_t size, bool *ret_asked)
+{
+    struct json_object *document, *device, *shared = NULL;
+    struct outcome outcome;
+    size_t cursor = 0, used = 0;
+
+    *ret_asked = document_fetch(doctor->options, &outcome, &document);
+    if (!*ret_asked)
+        return false;
+    while (!shared &&
+           (device = stale_next_device(document, doctor->session.device, &cursor)) != NULL)
+        shared = document_object(device, "same_nexus");
+    for (size_t i = 0; i < document_count(shared, "vms") && used < size; i++) {
+        const char *name = json_object_get_string(document_item(shared, "vms", i));
+
+        used += (size_t)snprintf(names + used, size - used, "%s%s", i > 0 ? ", " : "",
+                                 name ? name : "unnamed");
+    }
+    json_object_put(document);
+    return used > 0;
+}
+
+static void fail(struct finding *finding, const char *names)
+{
+    finding_fail(finding, "virtual machines share one I_T nexus: %s", names);
+    finding_remedy(
+        finding, "To the disk they are one host, so reservations cannot keep them apart: both will "
+                 "write. Run them on different hosts, or give each an initiator port of its own "
+                 "(NPIV); the helper's --exclusive lets only one register.");
+}
+
 void doctor_nexus(struct doctor *doctor, struct finding *finding)
 {
     char names[384];
+    bool asked;
     unsigned count;
 
     if (doctor->session.device < 0)
@@ -41,15 +76,15 @@ void doctor_nexus(struct doctor *doctor, struct finding *finding)
     vms_find(&doctor->status, &doctor->vms);
     count = list_vms(&doctor->vms, NULL, names, sizeof(names));
     if (count > 1) {
-        finding_fail(finding, "%u virtual machines share one I_T nexus: %s",
-                     count + doctor->vms.left_out, names);
-        finding_remedy(finding,
-                       "To the disk they are one host, so reservations cannot keep them apart: "
-                       "both will write. Run them on different hosts, or give each an initiator "
-                       "port of its own (NPIV); the helper's --exclusive lets only one register.");
+        fail(finding, names);
+    } else if (is_alarmed(doctor, names, sizeof(names), &asked)) {
+        fail(finding, names);
     } else if (!doctor->vms.complete) {
-        finding_unknown(finding, "only root can see whether two virtual machines share it");
-        finding_remedy(finding, "Run the doctor as root.");
+        finding_unknown(finding, "%s",
+                        asked
+                            ? "no two clients of this helper share it; others are seen by root only"
+                            : "only root can see whether virtual machines share it");
+        finding_remedy(finding, "Run the doctor as root. A helper sees its own clients only.");
     } else if (count == 1) {
         finding_good(finding, "one virtual machine of this host uses it: %s", names);
     } else {

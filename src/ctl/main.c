@@ -91,7 +91,8 @@ static void run(const struct options *options, struct outcome *outcome, struct j
         advice_device(&session, r, outcome);
         return;
     }
-    if (!is_refused(&session, outcome)) {
+    if (!is_refused(&session, outcome) &&
+        (!options->command->prepare || options->command->prepare(&session, outcome))) {
         r = session_connect(&session);
         if (r != 0) {
             advice_connect(&session, r, outcome);

@@ -41,6 +41,7 @@ static const struct option_row {
      "the target's port it moves to"},
     {'k', OPTION_SOCKET, "socket", NULL, "PATH", "the helper's socket"},
     {'s', OPTION_STATUS_SOCKET, "status-socket", NULL, "PATH", "the helper's status socket"},
+    {'y', OPTION_YES, "yes", NULL, NULL, "do not ask whether to do it"},
     {'w', OPTION_WATCH, "watch", NULL, NULL, "show it again every second"},
     {'D', OPTION_DIRECT, "direct", NULL, NULL, "as root, without a helper"},
     {'t', OPTION_TIMEOUT, "timeout", NULL, "SECONDS", "do not wait longer for an answer"},
@@ -185,6 +186,9 @@ static enum options_verdict take_option(struct options *options, const struct op
         break;
     case 's':
         options->status_socket = value;
+        break;
+    case 'y':
+        options->yes = true;
         break;
     case 'w':
         options->watch = true;

@@ -24,6 +24,7 @@
 #define OPTION_TIMEOUT       0x1000u
 #define OPTION_JSON          0x2000u
 #define OPTION_STATUS_SOCKET 0x4000u
+#define OPTION_YES           0x10000u
 #define OPTION_WATCH         0x8000u
 
 /* Taken by all but a few. */
@@ -48,6 +49,7 @@ struct options {
     bool direct;
     bool json;
     bool watch;
+    bool yes;
 };
 
 enum options_verdict {

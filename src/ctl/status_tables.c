@@ -159,7 +159,8 @@ static unsigned print_alarms_of(struct json_object *device, FILE *file)
             continue;
         escape_text(vm, sizeof(vm), vm_of(key));
         escape_text(raw, sizeof(raw), text_or(key, "key", "?"));
-        fprintf(file, "STALE KEY   %s: %s of %s, which is gone\n", name, raw, vm);
+        fprintf(file, "STALE KEY   %s: %s of %s, which is gone; see qemu-pr-ctl cleanup --key\n",
+                name, raw, vm);
         lines++;
     }
     return lines;

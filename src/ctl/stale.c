@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * A key is stale if its client has vanished and no other client of the nexus has registered since.
+ * The status is read once more when the question has been answered: a virtual machine may have come
+ * back meanwhile, with the same key.
+ */
+#include "ctl/stale.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "ctl/document.h"
+#include "ctl/escape.h"
+#include "ctl/sysfs.h"
+
+#define STALE_NAME_MAX 256
+
+enum finding { FOUND_NOTHING, FOUND_REPLACED, FOUND_STALE, FOUND_CONNECTED };
+
+/* What the helper lists of a key, the weightiest if it is listed more than once, and whose it is.
+ */
+struct owner {
+    enum finding finding;
+    char name[STALE_NAME_MAX]; /* escaped */
+};
+
+static bool equals(const char *text, const char *other)
+{
+    return text && strcmp(text, other) == 0;
+}
+
+struct json_object *stale_next_device(struct json_object *document, int device, size_t *cursor)
+{
+    char number[32], where[PATH_MAX] = "/";
+    struct stat status;
+
+    if (fstat(device, &status) < 0)
+        return NULL;
+    snprintf(number, sizeof(number), "%u:%u", major(status.st_rdev), minor(status.st_rdev));
+    sysfs_scsi_device_of(status.st_mode, status.st_rdev, where, sizeof(where));
+    while (*cursor < document_count(document, "devices")) {
+        struct json_object *one = document_item(document, "devices", (*cursor)++);
+        bool is_generic = equals(document_text(one, "kind"), "generic");
+
+        if ((equals(document_text(one, "device"), number) &&
+             is_generic == S_ISCHR(status.st_mode)) ||
+            equals(document_text(one, "nexus"), strrchr(where, '/') + 1))
+            return one;
+    }
+    return NULL;
+}
+
+static void note(struct owner *owner, struct json_object *key)
+{
+    enum finding finding = document_flag(key, "replaced") ? FOUND_REPLACED
+                           : document_flag(key, "stale")  ? FOUND_STALE
+                                                          : FOUND_CONNECTED;
+    const char *vm = document_text(key, "vm");
+    char raw[STALE_NAME_MAX];
+
+    if (finding < owner->finding)
+        return;
+    owner->finding = finding;
+    if (document_number(key, "pid") > 0)
+        snprintf(raw, sizeof(raw), "%s (pid %" PRId64 ")", vm ? vm : "an unknown client",
+                 document_number(key, "pid"));
+    else
+        snprintf(raw, sizeof(raw), "%s", vm ? vm : "an unknown client");
+    escape_text(owner->name, sizeof(owner->name), raw);
+}
+
+/* False if the status cannot be read; the outcome says why then. */
+static bool look(const struct session *session, struct outcome *outcome, struct owner *owner)
+{
+    struct json_object *document, *device;
+    size_t cursor = 0;
+
+    *owner = (struct owner){.finding = FOUND_NOTHING};
+    if (!document_fetch(session->options, outcome, &document))
+        return false;
+    while ((device = stale_next_device(document, session->device, &cursor)) != NULL) {
+        for (size_t i = 0; i < document_count(device, "keys"); i++) {
+            struct json_object *key = document_item(device, "keys", i);
+            const char *text = document_text(key, "key");
+
+            if (text && strtoull(text, NULL, 16) == session->options->key)
+                note(owner, key);
+        }
+    }
+    json_object_put(document);
+    return true;
+}
+
+static bool is_stale(const struct session *session, const struct owner *owner,
+                     struct outcome *outcome)
+{
+    uint64_t key = session->options->key;
+
+    switch (owner->finding) {
+    case FOUND_STALE:
+        return true;
+    case FOUND_CONNECTED:
+        outcome_fail(outcome, STATUS_REFUSED, "key %#" PRIx64 " is in use by %s", key, owner->name);
+        outcome_hint(outcome, "Its client is connected, so the key is not stale.");
+        return false;
+    case FOUND_REPLACED:
+        outcome_fail(outcome, STATUS_REFUSED, "key %#" PRIx64 " of %s is no longer registered", key,
+                     owner->name);
+        outcome_hint(outcome, "Another client of this host has registered in its place.");
+        return false;
+    case FOUND_NOTHING:
+        break;
+    }
+    outcome_fail(outcome, STATUS_REFUSED, "the helper lists no stale key %#" PRIx64 " here", key);
+    outcome_hint(
+        outcome,
+        "'qemu-pr-ctl status' shows the keys that came through the helper since its start. "
+        "If you know that this host left the key and nobody uses it:");
+    outcome_add_command(outcome, session->options, "register --key=%#" PRIx64 " --new-key=0", key);
+    return false;
+}
+
+/* On standard error, since standard output may be somebody's JSON. */
+static bool ask(const struct session *session, const struct owner *owner, struct outcome *outcome)
+{
+    char answer[16];
+
+    if (!isatty(STDIN_FILENO)) {
+        outcome_fail(outcome, STATUS_REFUSED, "not confirmed");
+        outcome_hint(outcome, "There is no terminal to ask the question on: say --yes.");
+        return false;
+    }
+    fprintf(stderr,
+            "Key %#" PRIx64 " on %s was registered by %s, which has gone.\n"
+            "A reservation that it holds is released with it. Remove it? [y/N] ",
+            session->options->key, session->options->device, owner->name);
+    if (fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y'))
+        return true;
+    outcome_fail(outcome, STATUS_REFUSED, "not confirmed");
+    outcome_hint(outcome, "Nothing was changed.");
+    return false;
+}
+
+bool stale_confirm(const struct session *session, struct outcome *outcome)
+{
+    struct owner owner;
+
+    if (!look(session, outcome, &owner) || !is_stale(session, &owner, outcome))
+        return false;
+    if (session->options->yes)
+        return true;
+    return ask(session, &owner, outcome) && look(session, outcome, &owner) &&
+           is_stale(session, &owner, outcome);
+}

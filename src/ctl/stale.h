@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Keys that clients have left registered when they vanished. */
+#ifndef CTL_STALE_H
+#define CTL_STALE_H
+
+#include <json.h>
+#include <stdbool.h>
+
+#include "ctl/outcome.h"
+#include "ctl/session.h"
+
+/* The next device of a status document that is this open file, or one I_T nexus with it; NULL. */
+struct json_object *stale_next_device(struct json_object *document, int device, size_t *cursor);
+
+/*
+ * Whether options->key may be removed from the session's device: the helper lists it there as
+ * stale, and whoever asks for it has said yes, by --yes or to a question. Otherwise the outcome
+ * says why not.
+ */
+bool stale_confirm(const struct session *session, struct outcome *outcome);
+
+#endif

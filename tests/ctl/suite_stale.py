@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""cleanup --key: keys that vanished clients have left, removed only if they are, and on request."""
+import os
+import pty
+import subprocess
+import threading
+
+from support import scaled, scsi
+from support.process import environment
+from support.tap import cases, test
+
+from ctl.fixture import CONFLICT, GOOD, HELPER, REFUSED, Result
+from ctl.status_server import StatusServer, example
+
+KEY = 0xc01
+REMOVED = ("5f000000000000001800", f"{KEY:016x}" + "00" * 16)
+
+
+def serve(t, *changes, device=None):
+    """A status that lists the key on the disk, changed so for each reader."""
+    documents = []
+    for change in changes:
+        document = example()
+        number = os.stat(device or t.lab.disk().path).st_rdev
+        key = dict(document["devices"][0]["keys"][0], key=f"0x{KEY:016x}", connected=False,
+                   stale=True, replaced=False, pid=2900, vm="node-c")
+        key.update(change)
+        document["devices"][0].update(device=f"{os.major(number)}:{os.minor(number)}", keys=[key])
+        documents.append(document)
+    server = StatusServer(os.path.join(t.directory(), "status"), documents)
+    t.cleanup.callback(server.close)
+    return server
+
+
+def cleanup(t, server, *options, key=KEY, **arguments):
+    return t.ctl("cleanup", "-k", t.lab.helper().socket_path, "-s", server.path, f"--key={key:x}",
+                 *options, t.lab.disk().path, **arguments)
+
+
+def sent(t):
+    return [(call.cdb.hex(), call.parameters.hex()) for call in t.lab.disk().calls()]
+
+
+@test
+def removed_on_request(t):
+    t.disk.answer()
+    t.expect(cleanup(t, serve(t, {}), "--yes"), GOOD, "removed key 0xc01\n", "")
+    t.equal(sent(t), [REMOVED], "on the device")
+
+
+@cases(("in use", {"stale": False, "connected": True}, r"key 0xc01 is in use by node-c \(pid 2900\)"),
+       ("replaced", {"replaced": True}, r"key 0xc01 of node-c \(pid 2900\) is no longer registered"),
+       ("another key", {"key": "0x0000000000000c02"}, "the helper lists no stale key 0xc01 here"))
+def left_alone(t, change, message):
+    t.disk.answer()
+    result = t.expect(cleanup(t, serve(t, change), "--yes"), REFUSED, "")
+    t.matches(message, result.err, "message")
+    t.equal(sent(t), [], "on the device")
+
+
+@test
+def another_device(t):
+    t.disk.answer()
+    result = t.expect(cleanup(t, serve(t, {}, device="/dev/null"), "--yes"), REFUSED, "")
+    t.matches("register --key=0xc01 --new-key=0 -k", result.err, "the way for who knows better")
+    t.equal(sent(t), [], "on the device")
+
+
+@test
+def in_use_by_one_of_two(t):
+    """A VM that came back registered with the same key."""
+    t.disk.answer()
+    server = serve(t, {})
+    server.close()
+    document = example()
+    number = os.stat(t.lab.disk().path).st_rdev
+    stale = dict(document["devices"][0]["keys"][0], key=f"0x{KEY:016x}", connected=False, stale=True)
+    again = dict(stale, connected=True, stale=False, vm="node-d")
+    document["devices"][0].update(device=f"{os.major(number)}:{os.minor(number)}",
+                                  keys=[again, stale])
+    server = StatusServer(server.path, [document])
+    t.cleanup.callback(server.close)
+    t.matches("in use by node-d", t.expect(cleanup(t, server, "--yes"), REFUSED, "").err, "message")
+    t.equal(sent(t), [], "on the device")
+
+
+@test
+def nobody_to_ask(t):
+    t.disk.answer()
+    result = t.expect(cleanup(t, serve(t, {})), REFUSED, "")
+    t.matches("not confirmed\n  There is no terminal to ask the question on: say --yes", result.err,
+              "message")
+    t.equal(sent(t), [], "on the device")
+
+
+@test
+def no_status(t):
+    t.disk.answer()
+    result = t.ctl("cleanup", "-k", t.lab.helper().socket_path, "-s", "/none", "--key=1", "--yes",
+                   t.lab.disk().path)
+    t.expect(result, HELPER, "")
+    t.equal(sent(t), [], "on the device")
+
+
+@test
+def somebody_else_has_the_nexus(t):
+    """The status was wrong: the device knows better, and nothing happens."""
+    t.disk.answer(status=scsi.RESERVATION_CONFLICT)
+    t.expect(cleanup(t, serve(t, {}), "--yes"), CONFLICT, "")
+
+
+def on_a_terminal(t, server, answer):
+    """Answer the question, when it has been asked."""
+    master, slave = pty.openpty()
+    t.cleanup.callback(os.close, master)
+    process = subprocess.Popen(
+        [t.lab.ctl, "cleanup", "-k", t.lab.helper().socket_path, "-s", server.path,
+         f"--key={KEY:x}", t.lab.disk().path], env=environment(), stdin=slave,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    os.close(slave)
+    timer = threading.Timer(scaled(10), process.kill)
+    timer.start()
+    question = b""
+    while not question.endswith(b"[y/N] "):
+        piece = os.read(process.stderr.fileno(), 4096)
+        t.check(piece, f"no question, only {question!r}")
+        question += piece
+    os.write(master, answer)
+    out, err = process.communicate()
+    timer.cancel()
+    t.matches("0xc01 on .* was registered by node-c", question.decode(), "question")
+    return Result(process.returncode, out.decode(), err.decode())
+
+
+@test
+def question_and_yes(t):
+    t.disk.answer()
+    t.expect(on_a_terminal(t, serve(t, {}), b"y\n"), GOOD, "removed key 0xc01\n")
+    t.equal(sent(t), [REMOVED], "on the device")
+
+
+@cases(("no", b"n\n"), ("enter", b"\n"), ("end of file", b"\x04"))
+def question_and_not_yes(t, answer):
+    t.disk.answer()
+    t.matches("not confirmed", t.expect(on_a_terminal(t, serve(t, {}), answer), REFUSED, "").err,
+              "message")
+    t.equal(sent(t), [], "on the device")
+
+
+@test
+def came_back_during_the_question(t):
+    t.disk.answer()
+    server = serve(t, {}, {"stale": False, "connected": True})
+    t.matches("in use", t.expect(on_a_terminal(t, server, b"y\n"), REFUSED, "").err, "message")
+    t.equal((sent(t), server.readers), ([], 2), "on the device, and readers of the status")
