@@ -11,6 +11,8 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 MANUAL = os.path.join(TOP, "man", "qemu-pr-ctl.1.rst")
 COMPLETION = os.path.join(TOP, "dist", "completion", "qemu-pr-ctl")
 STATUS = os.path.join(TOP, "src", "ctl", "status.h")
+DOCTOR = os.path.join(TOP, "src", "ctl", "cmd_doctor.c")
+TROUBLESHOOTING = os.path.join(TOP, "docs", "troubleshooting.md")
 
 COMMANDS = ("keys", "reservation", "capabilities", "full-status", "register", "register-ignore",
             "register-move", "reserve", "release", "clear", "preempt", "preempt-abort",
@@ -249,3 +251,33 @@ def manual_has_every_exit_status(t):
     section = read(MANUAL).partition("\nEXIT STATUS\n")[2].partition("\nDIAGNOSTICS\n")[0]
     numbers = re.findall(r"^(\d+)$", section, re.MULTILINE)
     t.equal(numbers, re.findall(r"STATUS_\w+ = (\d+)", read(STATUS)), "exit statuses")
+
+
+# -- "when it does not work"
+
+
+@test
+def manual_has_every_check(t):
+    section = read(MANUAL).partition("\nDOCTOR\n")[2].partition("\nJSON\n")[0]
+    found = [name for line in re.findall(r"^\*\*[a-z_-]+\*\*(?:, .*)?$", section, re.MULTILINE)
+             for name in re.findall(r"\*\*([a-z_-]+)\*\*", line)]
+    checks = re.findall(r'^    \{"([a-z_-]+)", doctor_', read(DOCTOR), re.MULTILINE)
+    t.equal(found, checks, "checks in the manual")
+
+
+@test
+def troubleshooting_leads_somewhere(t):
+    """Each symptom has its section and each section its symptom; checks and commands exist."""
+    page = read(TROUBLESHOOTING)
+    headings = re.findall(r"^## (\d.*)$", page, re.MULTILINE)
+    anchors = [re.sub(r"[^a-z0-9 -]", "", one.lower()).replace(" ", "-") for one in headings]
+    table = page.partition("\n## ")[0]
+    t.equal(re.findall(r"\(#([^)]*)\)", table), anchors, "sections that the table names")
+    t.equal(set(re.findall(r"\(#([^)]*)\)", page)) - set(anchors), set(), "links to nowhere")
+    checks = set(re.findall(r'^    \{"([a-z_-]+)", doctor_', read(DOCTOR), re.MULTILINE))
+    named = {name for group in re.findall(r"[Dd]octor[^()`]{0,12}((?:`[a-z_-]+`(?:, )?)+)", page)
+             for name in re.findall(r"`([a-z_-]+)`", group)}
+    t.equal(named - checks, set(), "checks that there are not")
+    t.check(len(named) >= 8, f"only {named} are named")
+    commands = set(re.findall(r"qemu-pr-ctl ([a-z-]+)", page))
+    t.equal(commands - set(COMMANDS), set(), "commands that there are not")
