@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 import struct
-from typing import Callable, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
 
 import guest
 import lab
@@ -23,7 +23,7 @@ QEMU = "qemu-system-x86_64"
 #: libvirt's is libvirt-qemu, KubeVirt's 107: any user without rights.
 QEMU_USER = 65534
 MANAGER = "pr0"
-BLOCK_SIZE = 512
+BLOCK_SIZE, MEGABYTES = 512, 1
 READ_10, WRITE_10 = 0x28, 0x2A
 
 WRITE_EXCLUSIVE, WRITE_EXCLUSIVE_REGISTRANTS = 1, 5
@@ -132,9 +132,8 @@ class Lab:
         self.prefix: List[str] = []
         self.program = settings["helper"]
         self.file = "/var/tmp/lun"
-        with open(self.file, "wb") as file:
-            file.truncate(8 << 20)
-        self.disk = lab.Backstore("shared", file=self.file)
+        self._wipe()
+        self.disk = lab.Backstore("shared", MEGABYTES, file=self.file)
         self.hosts = lab.Iscsi(self.disk, 2).initiators
         self._directories = 0
 
@@ -142,8 +141,13 @@ class Lab:
         self._directories += 1
         return f"/run/test{self._directories}"
 
+    def _wipe(self) -> None:
+        with open(self.file, "r+b" if os.path.exists(self.file) else "wb") as file:
+            file.write(bytes(MEGABYTES << 20))
+
     def reset(self) -> None:
-        """No registration, no reservation, no unit attention."""
+        """No registration, no reservation, no unit attention, nothing but zeroes on the disk."""
+        self._wipe()
         for host in self.hosts:
             host.drain()
         with contextlib.closing(self.hosts[0]) as host:
@@ -169,15 +173,17 @@ class Context(tap.Context):
         guest.mark_kernel_log(name)
         shared.reset()
 
-    def helper(self, socket_path: Optional[str] = None) -> Helper:
-        """A helper that serves; as root, on a socket that everybody may use."""
+    def helper(self, socket_path: Optional[str] = None, **options: Any) -> Helper:
+        """A helper that serves; as root, on a socket that everybody may use. For one that is to be
+        started by its socket, socket_path is empty, and the options say the rest."""
         directory = self.lab.directory()
         os.makedirs(directory)
+        before_exec = options.pop("before_exec", lambda: os.umask(0) and None)
         helper = Helper(self.lab.program, directory, prefix=self.lab.prefix,
-                        socket_path=socket_path, before_exec=lambda: os.umask(0) and None)
+                        socket_path=socket_path, before_exec=before_exec, **options)
         self.helpers.append(helper)
         self.cleanup.callback(helper.close)
-        return helper.wait_ready()
+        return helper if socket_path == "" else helper.wait_ready()
 
     def guest(self, number: int, helper: str) -> Guest:
         """The guest of host 0 or 1, its unit attentions taken."""
