@@ -8,7 +8,6 @@ that virtual machine: the test is the driver of its SCSI host adapter (qtest.py)
 """
 import contextlib
 import os
-import signal
 import struct
 from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
 
@@ -37,51 +36,76 @@ HELPER_LOST, HELPER_UNREACHABLE = (5, 0x24, 0), (0xB, 0, 6)
 LOG_LINES = 12
 
 
+def become_user() -> None:
+    os.setgroups([])
+    os.setresgid(QEMU_USER, QEMU_USER, QEMU_USER)
+    os.setresuid(QEMU_USER, QEMU_USER, QEMU_USER)
+
+
 def rw_10(operation: int, block: int, count: int) -> bytes:
     return struct.pack(">BBIBHB", operation, 0, block, 0, count, 0)
 
 
-class Guest:
-    """A QEMU without a system in it. disk: the block device that is its only disk."""
+class Machine:
+    """A QEMU whose only disk is the block device disk; what else it has, the subclasses say."""
 
-    def __init__(self, name: str, directory: str, disk: str, helper: str,
-                 devices: Sequence[str] = ("-S",)):
-        self.name = name
+    def __init__(self, name: str, directory: str, disk: str, helper: str, megabytes: int,
+                 hardware: Sequence[str]):
+        self.name, self.directory = name, directory
         os.makedirs(directory)
-        os.chown(directory, QEMU_USER, QEMU_USER)
-        os.chown(disk, QEMU_USER, QEMU_USER)
-        self._qmp_path, self._qtest_path = f"{directory}/qmp", f"{directory}/qtest"
-        argv = [QEMU, "-M", "pc", "-nodefaults", "-no-user-config", "-display", "none",
-                "-accel", "tcg", "-m", "64", "-qmp", f"unix:{self._qmp_path},server=on,wait=off",
-                "-qtest", f"unix:{self._qtest_path},server=on,wait=off", "-qtest-log", "/dev/null",
+        for path in (directory, disk):
+            os.chown(path, QEMU_USER, QEMU_USER)
+        argv = [QEMU, "-M", "pc", "-accel", "tcg", "-nodefaults", "-no-user-config",
+                "-display", "none", "-no-reboot", "-m", str(megabytes),
+                "-qmp", f"unix:{directory}/qmp,server=on,wait=off",
                 "-object", f"pr-manager-helper,id={MANAGER},path={helper}",
                 "-blockdev", f"driver=host_device,filename={disk},node-name=d0,"
                              f"pr-manager={MANAGER}",
                 "-device", f"virtio-scsi-pci,addr={qtest.ADDRESS},num_queues=1,"
                            f"virtqueue_size={qtest.QUEUE_SIZE}",
-                "-device", "scsi-block,drive=d0", *devices]
-        self.program = Program(argv, directory, before_exec=self._become_user)
-        self._open = contextlib.ExitStack()
-        self._open.callback(self.program.close)
+                "-device", "scsi-block,drive=d0", *hardware]
+        self.program = Program(argv, directory, before_exec=become_user)
+        self.opened = contextlib.ExitStack()
+        self.opened.callback(self.program.close)
 
-    @staticmethod
-    def _become_user() -> None:
-        os.setgroups([])
-        os.setresgid(QEMU_USER, QEMU_USER, QEMU_USER)
-        os.setresuid(QEMU_USER, QEMU_USER, QEMU_USER)
-
-    def start(self) -> "Guest":
-        """Until its disk is usable."""
-        self.program.wait_until("qtest", lambda: os.path.exists(self._qtest_path), 30)
-        self.qtest = self._open.enter_context(contextlib.closing(qtest.Qtest(self._qtest_path)))
-        self.qmp = self._open.enter_context(contextlib.closing(Qmp(self._qmp_path)))
-        self.adapter = qtest.VirtioScsi(self.qtest)
-        return self
+    def start(self) -> None:
+        """Until it can be asked things."""
+        path = f"{self.directory}/qmp"
+        self.program.wait_until("QMP", lambda: os.path.exists(path), 30)
+        self.qmp = self.opened.enter_context(contextlib.closing(Qmp(path)))
 
     def close(self) -> None:
-        self._open.close()
+        self.opened.close()
 
-    # -- what the guest does
+    def console(self) -> str:
+        """What the system in it has said, if there is one."""
+        return ""
+
+    def connected(self) -> bool:
+        return {one["id"]: one["connected"]
+                for one in self.qmp.command("query-pr-managers")}[MANAGER]
+
+    def status_changes(self) -> List[bool]:
+        """What PR_MANAGER_STATUS_CHANGED has said so far, in order."""
+        self.connected()  # whatever came before this answer has been read with it
+        return [event["data"]["connected"] for event in self.qmp.events
+                if event["event"] == "PR_MANAGER_STATUS_CHANGED" and
+                event["data"]["id"] == MANAGER]
+
+
+class Guest(Machine):
+    """One without a system: this is the driver of its adapter."""
+
+    def __init__(self, name: str, directory: str, disk: str, helper: str):
+        self._socket = f"{directory}/qtest"
+        super().__init__(name, directory, disk, helper, 64, [
+            "-S", "-qtest", f"unix:{self._socket},server=on,wait=off", "-qtest-log", "/dev/null"])
+
+    def start(self) -> None:
+        super().start()
+        self.qtest = self.opened.enter_context(contextlib.closing(qtest.Qtest(self._socket)))
+        self.adapter = qtest.VirtioScsi(self.qtest)
+        self.drain()
 
     def ask(self, action: int, allocation: int = 2048) -> qtest.Completion:
         return self.adapter.command(scsi.pr_in(allocation, action)[:10], allocation=allocation)
@@ -108,19 +132,6 @@ class Guest:
             if answer.sense_code[0] != lab.UNIT_ATTENTION or len(taken) > 16:
                 raise AssertionError(f"TEST UNIT READY of {self.name}: {answer}")
             taken.append(answer.sense_code)
-
-    # -- what its administrator sees
-
-    def connected(self) -> bool:
-        return {one["id"]: one["connected"]
-                for one in self.qmp.command("query-pr-managers")}[MANAGER]
-
-    def status_changes(self) -> List[bool]:
-        """What PR_MANAGER_STATUS_CHANGED has said so far, in order."""
-        self.connected()  # whatever came before this answer has been read with it
-        return [event["data"]["connected"] for event in self.qmp.events
-                if event["event"] == "PR_MANAGER_STATUS_CHANGED" and
-                event["data"]["id"] == MANAGER]
 
 
 class Lab:
@@ -168,7 +179,7 @@ class Context(tap.Context):
         super().__init__()
         self.lab, self.disk = shared, shared.disk
         self.names = [initiator.name for initiator in shared.hosts]
-        self.guests: List[Guest] = []
+        self.machines: List[Machine] = []
         self.helpers: List[Program] = []
         guest.mark_kernel_log(name)
         shared.reset()
@@ -186,17 +197,21 @@ class Context(tap.Context):
         return helper if socket_path == "" else helper.wait_ready()
 
     def guest(self, number: int, helper: str) -> Guest:
-        """The guest of host 0 or 1, its unit attentions taken."""
+        """The guest of a host, by number; its unit attentions are taken."""
         made = Guest("abc"[number], self.lab.directory(), self.lab.hosts[number].path, helper)
-        self.guests.append(made)
-        self.cleanup.callback(made.close)
+        self.own(made)
+        made.start()
+        return made
+
+    def own(self, machine: Machine) -> None:
+        """It is shown if the test fails, has to live as long as the test, and is ended then."""
+        self.machines.append(machine)
+        self.cleanup.callback(machine.close)
 
         def survived(failed: object, *_error) -> None:
             if not failed:
-                self.check(made.program.running, f"QEMU of {made.name} ended")
+                self.check(machine.program.running, f"QEMU of {machine.name} ended")
         self.cleanup.push(survived)
-        made.start().drain()
-        return made
 
     def pair(self) -> List[Guest]:
         """Two hosts, with a helper each, and their guests."""
@@ -204,13 +219,15 @@ class Context(tap.Context):
 
     def log(self) -> str:
         parts = []
-        for kind, programs in [("helper", self.helpers),
-                               ("QEMU", [one.program for one in self.guests])]:
-            for program in programs:
-                code = program.process.returncode
-                end = "" if code in (None, 0) else f" (ended with {code})"
-                parts += [f"{kind} {program.pid}{end}: {line}"
-                          for line in program.log().splitlines()[-LOG_LINES:] or ["(silent)"]]
+        for kind, program in [*(("helper", one) for one in self.helpers),
+                              *(("QEMU", one.program) for one in self.machines)]:
+            code = program.process.returncode
+            end = "" if code in (None, 0) else f" (ended with {code})"
+            parts += [f"{kind} {program.pid}{end}: {line}"
+                      for line in program.log().splitlines()[-LOG_LINES:] or ["(silent)"]]
+        for machine in self.machines:
+            parts += [f"guest {machine.name}: {line}"
+                      for line in machine.console().splitlines()[-LOG_LINES:]]
         parts += [f"kernel: {line}" for line in guest.kernel_log(LOG_LINES)]
         return "\n".join(parts)
 
