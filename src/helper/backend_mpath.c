@@ -25,6 +25,7 @@
 #include "base/clock.h"
 #include "base/fdio.h"
 #include "base/log.h"
+#include "serve/tracepoints.h"
 
 #define MPATH_HELLO_S      30    /* for loading the library, on a machine that pages */
 #define MPATH_SEND_S       5     /* for a worker that does not read its channel */
@@ -177,6 +178,7 @@ static enum mpath_state mpath_start(struct mpath *mpath)
     if (state == MPATH_RUNS) {
         mpath_set_timeout(channel, SO_SNDTIMEO, MPATH_SEND_S * 1000);
         mpath->channel = steal_fd(&channel);
+        tell_worker_start(mpath->version);
     }
     return state;
 }
@@ -201,6 +203,7 @@ static enum mpath_state mpath_send(struct mpath *mpath, const uint8_t *bytes, co
             state = MPATH_LATER;
             break;
         }
+        tell_worker_end(-r);
         log_warning("the multipath worker has ended: %s", strerror(-r));
         close(mpath->channel);
         mpath->channel = -1;

@@ -129,6 +129,24 @@ static inline void tell_thread_end(unsigned threads)
     }
 }
 
+/* The multipath worker takes commands from now on; library: its version, "" if unknown. */
+static inline void tell_worker_start(const char *library)
+{
+    if (TRACE_IS_HEEDED(worker_start)) {
+        TRACE_PROBE(worker_start, library);
+        trace_line(trace_worker_start, "library=%s", library);
+    }
+}
+
+/* It was found to have ended; error: of what was tried. */
+static inline void tell_worker_end(int error)
+{
+    if (TRACE_IS_HEEDED(worker_end)) {
+        TRACE_PROBE(worker_end, error);
+        trace_line(trace_worker_end, "errno=%d", error);
+    }
+}
+
 /* A limit was hit; connection: -1 if it concerns none in particular; what: a static text. */
 static inline void tell_limit(int connection, const char *what)
 {

@@ -207,6 +207,8 @@ static void test_lines(void **state)
     tell_disconnect(7);
     tell_thread_start(3);
     tell_thread_end(2);
+    tell_worker_start("0.9.4");
+    tell_worker_end(32);
     tell_limit(-1, "max-clients");
 
     text = rest = strdup(logged());
