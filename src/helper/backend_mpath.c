@@ -178,7 +178,7 @@ static enum mpath_state mpath_start(struct mpath *mpath)
     if (state == MPATH_RUNS) {
         mpath_set_timeout(channel, SO_SNDTIMEO, MPATH_SEND_S * 1000);
         mpath->channel = steal_fd(&channel);
-        tell_worker_start(mpath->version);
+        tell_worker_start(mpath->facts.version);
     }
     return state;
 }
