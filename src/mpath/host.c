@@ -17,7 +17,8 @@
 const char host_library[] = "libmpathpersist.so.0"; /* in all versions */
 const char host_sysfs[] = "/sys/dev/block";
 const char host_dev[] = "/dev";
-const char host_multipathd[] = "/run/multipathd.socket";
+const char *const host_multipathd[] = {"/run/multipathd.socket",
+                                       "@/org/kernel/linux/storage/multipathd"};
 
 bool host_is_disk(const struct stat *status)
 {

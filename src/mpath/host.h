@@ -10,10 +10,13 @@
 #include <stddef.h>
 #include <sys/stat.h>
 
-extern const char host_library[];    /* as dlopen(3) takes it */
-extern const char host_sysfs[];      /* directory: a link MAJOR:MINOR for each block device */
-extern const char host_dev[];        /* directory: the device nodes */
-extern const char host_multipathd[]; /* multipathd's socket, if it has one in the file system */
+extern const char host_library[]; /* as dlopen(3) takes it */
+extern const char host_sysfs[];   /* directory: a link MAJOR:MINOR for each block device */
+extern const char host_dev[];     /* directory: the device nodes */
+
+/* multipathd's sockets, in the order in which they are tried; '@' begins an abstract name. */
+#define HOST_MULTIPATHD_SOCKETS 2
+extern const char *const host_multipathd[HOST_MULTIPATHD_SOCKETS];
 
 /* Is it a block device? */
 bool host_is_disk(const struct stat *status);

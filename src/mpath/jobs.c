@@ -3,9 +3,9 @@
  * There are few, so all questions are answered by looking through the list. It is in order of
  * arrival, so whatever stands before a job in it came earlier.
  *
- * A child that was killed holds its map against commands that change something: its own may still
- * be on the way to the device. Reading is no worse for that, and a look at the reservations is what
- * somebody with such a map needs.
+ * A child that was killed holds its map: its own command may still be on the way to the device.
+ * Reading waits for nobody. It changes nothing, the helper's own reading is not held up by the
+ * worker either, and a look at the reservations is what somebody with such a map needs.
  */
 #include "mpath/jobs.h"
 
@@ -15,7 +15,7 @@
 /* Must `later` wait for `earlier`, which is of the same map? */
 static bool jobs_must_wait(const struct job *later, const struct job *earlier)
 {
-    return earlier->state != JOB_KILLED || later->changes;
+    return later->changes && earlier->changes;
 }
 
 static bool jobs_has_deadline(const struct job *job)

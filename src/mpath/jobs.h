@@ -2,10 +2,11 @@
 /*
  * Which command runs when. Pure: it neither forks nor looks at the clock.
  *
- * Commands of one map run one after the other, those of different maps side by side. A command is
- * queued, then it runs, and when its child has been reaped it is gone; unless it has to be killed
- * at its deadline: then it holds its map until the child has been reaped, which may take as long as
- * the kernel likes, and, if it has left the map suspended, until that is mended.
+ * Commands that change something on a map run one after the other, those of different maps side by
+ * side. Each is queued, then it runs, and when its child has been reaped it is gone; unless that
+ * has to be killed at its deadline. Then it holds its map until the child has been reaped, which
+ * may take as long as the kernel likes, and, if it has left the map suspended, until that is
+ * mended.
  */
 #ifndef MPATH_JOBS_H
 #define MPATH_JOBS_H
@@ -17,7 +18,7 @@
 /* Each waits in the memory of the worker with its message of 8 kB. */
 #define JOBS_MAX         256 /* in all */
 #define JOBS_MAP_MAX     32  /* of one map: a sick one must not take all places */
-#define JOBS_RUNNING_MAX 64  /* children: at most one of each map, but for killed ones */
+#define JOBS_RUNNING_MAX 64  /* children */
 
 enum job_state {
     JOB_QUEUED,

@@ -22,7 +22,6 @@
 #include "base/fdio.h"
 #include "mpath/host.h"
 
-#define MULTIPATHD_ABSTRACT  "@/org/kernel/linux/storage/multipathd"
 #define MULTIPATHD_TIMEOUT_S 10 /* for each step; it answers at once unless it reconfigures */
 
 /* Returns an fd or a negative errno. */
@@ -54,16 +53,17 @@ static int multipathd_connect(const char *name)
 static int multipathd_find(char ret_tried[MULTIPATHD_REPLY_SIZE])
 {
     const char *wanted = getenv("MULTIPATH_SOCKET_NAME");
-    const char *names[] = {wanted ? wanted : host_multipathd, wanted ? NULL : MULTIPATHD_ABSTRACT};
     size_t used = 0;
     int r = -ENOENT;
 
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && names[i]; i++) {
-        r = multipathd_connect(names[i]);
+    for (size_t i = 0; i < (wanted ? 1 : HOST_MULTIPATHD_SOCKETS); i++) {
+        const char *name = wanted ? wanted : host_multipathd[i];
+
+        r = multipathd_connect(name);
         if (r >= 0)
             return r;
         used += (size_t)snprintf(ret_tried + used, MULTIPATHD_REPLY_SIZE - used, "%s%s: %s",
-                                 used ? ", " : "", names[i], strerror(-r));
+                                 used ? ", " : "", name, strerror(-r));
         if (used >= MULTIPATHD_REPLY_SIZE)
             break;
     }

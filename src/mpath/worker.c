@@ -127,8 +127,8 @@ static void worker_expire(struct worker *worker, struct command_job *job)
         return;
     case JOB_RUNNING:
         kill(job->job.pid, SIGKILL);
-        worker_answer(job, SPC_LU_COMMUNICATION_TIMEOUT, "%s did not end within %u s%s",
-                      worker_name(job), job->allowed_ms / 1000,
+        worker_answer(job, SPC_LU_COMMUNICATION_TIMEOUT, "%s did not end within %g s%s",
+                      worker_name(job), job->allowed_ms / 1000.0,
                       job->job.changes ? ", outcome unknown; until it does, further ones are "
                                          "answered BUSY"
                                        : "");
