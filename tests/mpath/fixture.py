@@ -62,6 +62,10 @@ class Lab:
         for path in (self.real, self.binary, self.library):
             if not os.path.exists(path):
                 sys.exit(f"{path} is missing: build first, or name another --build")
+        with open(self.binary, "rb") as file:
+            program = file.read()
+        #: No sandbox, no limit on memory, other ends than signals.
+        self.sanitized = b"__asan_init" in program or b"__tsan_init" in program
         self.directory = tempfile.mkdtemp(prefix="prm-")
         os.chmod(self.directory, 0o711)
         self._count = 0
@@ -232,6 +236,10 @@ class Session:
 
     def gate(self, which: int) -> Gate:
         return Gate(self.machine.path(f"gate-{which}"))
+
+    def wait_calls(self, count: int) -> None:
+        """Until the library has been called so often."""
+        self.worker.wait_until(f"{count} calls", lambda: len(self.machine.calls()) >= count)
 
     def wait_children(self, count: int) -> List[int]:
         """Until so many commands are under way."""

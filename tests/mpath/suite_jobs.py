@@ -27,7 +27,7 @@ def one_map_in_order(t: Context) -> None:
     s = t.start()
     gate = s.gate(1)
     first = s.do(GATE, 1)
-    s.wait_children(1)
+    s.wait_calls(1)
     others = [s.out(scsi.RESERVE, 1, new) for new in range(5)]
     # By the time that this is answered the worker has seen all of them.
     t.answered(s.simple("mpathb").reply(), GOOD)
