@@ -273,7 +273,7 @@ def metrics(t, document):
     return t.expect(t.ctl("metrics", "-s", serve(t, document).path), GOOD, err="").out
 
 
-def parse(t, text):
+def parse(t, text, socket="/run/qemu-pr-helper.sock"):
     """By name of the family: (type, unit, {(name of the sample, labels but the socket): value})"""
     result = t.run("/usr/bin/python3", "-c", PARSE, stdin=text)
     if result.err.startswith("SKIP"):
@@ -283,7 +283,7 @@ def parse(t, text):
     for name, kind, unit, samples in json.loads(result.out):
         found = {}
         for sample, labels, value in samples:
-            t.equal(labels.pop("socket"), "/run/qemu-pr-helper.sock", "label socket")
+            t.equal(labels.pop("socket"), socket, "label socket")
             found[sample.replace("qemu_pr_helper_", "", 1), tuple(sorted(labels.items()))] = value
         t.equal(len(found), len(samples), f"samples of {name} that differ")
         families[name.replace("qemu_pr_helper_", "", 1)] = kind, unit, found
