@@ -7,7 +7,7 @@ and, if the guest holds the reservation, takes both over by PREEMPT with that ke
 ends with CLEANUP, by which a helper forgets what is kept beside the disk.
 """
 import os
-from typing import List, Optional
+from typing import List, Optional, Sequence
 
 import hosts
 import lab
@@ -18,12 +18,12 @@ from support.process import Helper
 KEY, OTHER_KEY = 0xA1A2A3A4A5A6A7A8, 0x00000000000000B1
 
 
-def start_helpers(program: str) -> List[Helper]:
+def start_helpers(program: str, options: Sequence[str] = ()) -> List[Helper]:
     """Two hosts: the source's helper and the destination's."""
     started = []
     for name in ("source", "destination"):
         os.mkdir(f"/run/{name}")
-        started.append(Helper(program, f"/run/{name}"))
+        started.append(Helper(program, f"/run/{name}", options))
     for helper in started:
         helper.wait_ready()
     return started

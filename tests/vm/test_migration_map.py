@@ -19,6 +19,7 @@ PACKAGES = ["multipath"]
 
 MAP = "mpatha"
 NODE = f"/dev/mapper/{MAP}"
+WORKER = "/payload/bin/qemu-pr-mpath"
 NOT_ON_MAPS = client.check_condition(5, 0x20, 0)
 
 
@@ -28,7 +29,8 @@ class Lab:
         self.disk = lab.Backstore("shared")
         self.paths = lab.Iscsi(self.disk, 3).initiators
         self.outside = lab.Loopback(self.disk).initiator
-        self.helpers = migration.start_helpers(settings["helper"])
+        options = [] if settings["peer"] else [f"--mpath-worker={WORKER}"]
+        self.helpers = migration.start_helpers(settings["helper"], options)
         self.daemons.wait_paths(MAP, len(self.paths))
         lab.wait_for(NODE, lambda: os.path.exists(NODE))
 
