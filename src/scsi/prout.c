@@ -44,7 +44,7 @@ static enum prout_result decode_move(const uint8_t *list, size_t length, struct 
     prout->aptpl = list[17] & MOVE_APTPL;
     prout->relative_target_port = load_be16(list + 18);
 
-    if (id_length < MOVE_TRANSPORTID_MIN || id_length > length - PROUT_SIZE)
+    if (id_length < MOVE_TRANSPORTID_MIN || id_length != length - PROUT_SIZE)
         return PROUT_BAD_FIELD;
     prout->transportids = reader_over(list + PROUT_SIZE, id_length);
 
@@ -67,7 +67,7 @@ static enum prout_result decode_spec_i_pt(const uint8_t *list, size_t length, st
     if (length < PROUT_SPEC_I_PT_SIZE)
         return PROUT_BAD_FIELD;
     ids_length = load_be32(list + PROUT_SIZE);
-    if (ids_length > length - PROUT_SPEC_I_PT_SIZE)
+    if (ids_length != length - PROUT_SPEC_I_PT_SIZE)
         return PROUT_BAD_FIELD;
     prout->transportids = reader_over(list + PROUT_SPEC_I_PT_SIZE, ids_length);
 

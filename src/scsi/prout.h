@@ -42,8 +42,9 @@ struct prout {
 /*
  * Take the parameter list of `service_action` out of `length` bytes. On OK every TransportID in it
  * has been looked at, and prout_transportid_next() hands them out; `ret` then holds a pointer into
- * `list`. Otherwise `ret` is untouched. Only REGISTER has SPEC_I_PT, only REGISTER AND MOVE has the
- * other layout; a service action that does not exist is treated as one of the rest.
+ * `list`. Otherwise `ret` is untouched. A list with bytes behind its TransportIDs is refused, as
+ * LIO does; the standard only forbids a shorter one. Only REGISTER has SPEC_I_PT, only REGISTER AND
+ * MOVE has the other layout; a service action that does not exist is treated as one of the rest.
  */
 enum prout_result prout_decode(uint8_t service_action, const uint8_t *list, size_t length,
                                struct prout *ret);
