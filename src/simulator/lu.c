@@ -8,9 +8,11 @@
  * port itself, not a nexus index: a registration outlives the login (SPC-4 5.13.1), and another
  * port may register it before it ever logs in (SPEC_I_PT, REGISTER AND MOVE).
  *
- * A command is judged in this order: unit attention, operation code, service action, what the
- * reservation forbids, scope and type, parameter list, reservation key. A service action changes
- * nothing before it has ruled out every error, so all of them are all or nothing.
+ * A command is judged in this order: unit attention, operation code, what the reservation forbids,
+ * form of the parameter list, service action, type, reservation key, everything else. Of several
+ * errors the first in this order is reported, which is the one that LIO reports too, where the
+ * standard leaves it open. A service action changes nothing before it has ruled out every error, so
+ * all of them are all or nothing.
  */
 #include "simulator/lu.h"
 
@@ -200,6 +202,29 @@ static bool is_forbidden(const struct lu *lu, unsigned nexus, uint8_t service_ac
     case SPC_PROUT_PREEMPT:
     case SPC_PROUT_PREEMPT_AND_ABORT:
         return lu->reserved && own == LU_NONE;
+    case SPC_PROUT_REGISTER:
+    case SPC_PROUT_REGISTER_AND_IGNORE_EXISTING_KEY:
+        return false;
+    default: /* not in the table, so nobody but a holder is allowed to ask */
+        return lu->reserved && (own == LU_NONE || !lu_is_holder(lu, own));
+    }
+}
+
+/*
+ * Whether one whose TransportIDs are wrong gives a wrong key as well. The standard leaves it open
+ * which of the two is reported; RESERVATION CONFLICT has the precedence in general.
+ */
+static bool has_wrong_key(const struct lu *lu, unsigned nexus, uint8_t service_action,
+                          const uint8_t *param)
+{
+    size_t own = lu_find_nexus(lu, nexus);
+    uint64_t key = load_be64(param);
+
+    switch (service_action) {
+    case SPC_PROUT_REGISTER:
+        return key != (own == LU_NONE ? 0 : lu->registration[own].key);
+    case SPC_PROUT_REGISTER_AND_MOVE:
+        return own == LU_NONE || key != lu->registration[own].key;
     default:
         return false;
     }
@@ -221,25 +246,25 @@ static void execute_prout(struct lu *lu, unsigned nexus, const struct cdb *cdb,
     struct lu_command command = {.nexus = nexus, .cdb = *cdb};
     enum prout_result decoded;
 
-    if (cdb->service_action >= sizeof(service_actions) / sizeof(service_actions[0])) {
-        lu_check_condition(result, SPC_INVALID_FIELD_IN_CDB);
-        return;
-    }
     if (is_forbidden(lu, nexus, cdb->service_action)) {
         lu_conflict(result);
-        return;
-    }
-    /* Scope and type count for some service actions, and for PREEMPT only sometimes: see there. */
-    if (cdb->service_action == SPC_PROUT_RESERVE &&
-        (cdb->scope != SPC_SCOPE_LOGICAL_UNIT || !spc_type_is_valid(cdb->type))) {
-        lu_check_condition(result, SPC_INVALID_FIELD_IN_CDB);
         return;
     }
     if (param_length > cdb->length)
         param_length = cdb->length;
     decoded = prout_decode(cdb->service_action, param, param_length, &command.prout);
+    if (decoded == PROUT_BAD_FIELD && has_wrong_key(lu, nexus, cdb->service_action, param)) {
+        lu_conflict(result);
+        return;
+    }
     if (decoded != PROUT_OK) {
         lu_check_condition(result, prout_sense(decoded));
+        return;
+    }
+    /* Scope and type count for some service actions, and for PREEMPT only sometimes: see there. */
+    if (cdb->service_action >= sizeof(service_actions) / sizeof(service_actions[0]) ||
+        (cdb->service_action == SPC_PROUT_RESERVE && !spc_type_is_valid(cdb->type))) {
+        lu_check_condition(result, SPC_INVALID_FIELD_IN_CDB);
         return;
     }
     service_actions[cdb->service_action](lu, &command, result);

@@ -169,12 +169,6 @@ void lu_prout_register_and_move(struct lu *lu, struct lu_command *command, struc
 
     if (own == LU_NONE)
         return;
-    if (!lu->reserved) {
-        lu_check_condition(result, SPC_INVALID_FIELD_IN_CDB);
-        return;
-    }
-    /* Others, and a reservation that everybody holds, never get here: see is_forbidden(). */
-    assert(own == lu->holder && !spc_type_is_all_registrants(lu->type));
     if (command->prout.sa_key == 0 || port < 1 || port > lu->target_ports ||
         !prout_transportid_next(&command->prout, &id) ||
         !lu_is_initiator_port(lu, command->nexus, &id)) {
@@ -186,6 +180,12 @@ void lu_prout_register_and_move(struct lu *lu, struct lu_command *command, struc
         lu_check_condition(result, SPC_INVALID_FIELD_IN_PARAMETER_LIST);
         return;
     }
+    if (!lu->reserved) {
+        lu_check_condition(result, SPC_INVALID_FIELD_IN_CDB);
+        return;
+    }
+    /* Others, and a reservation that everybody holds, never get here: see is_forbidden(). */
+    assert(own == lu->holder && !spc_type_is_all_registrants(lu->type));
     to = lu_find(lu, &id, port);
     if (to == LU_NONE) {
         if (!lu_registration_add(lu, &id, port, command->prout.sa_key)) {

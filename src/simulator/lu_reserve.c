@@ -24,6 +24,10 @@ void lu_prout_reserve(struct lu *lu, struct lu_command *command, struct lu_resul
 
     if (own == LU_NONE)
         return;
+    if (command->cdb.scope != SPC_SCOPE_LOGICAL_UNIT) {
+        lu_check_condition(result, SPC_INVALID_FIELD_IN_CDB);
+        return;
+    }
     /* A holder may ask again for what it has; nobody may ask for anything else. */
     if (lu->reserved) {
         if (!lu_is_holder(lu, own) || command->cdb.type != lu->type)

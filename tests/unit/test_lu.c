@@ -137,11 +137,26 @@ static void test_malformed_commands(void **state)
         {"out: length says less than came", {0x5f, 0, 0, 0, 0, 0, 0, 0, 24}, {0}, 48, "good"},
         {"out: length says more than came", {0x5f, 0, 0, 0, 0, 0, 0, 0, 24}, {0}, 20, "5/1A/00"},
         {"out: length in bytes 5 and 6", {0x5f, 0, 0, 0, 0, 0, 1, 0, 24}, {0}, 48, "5/1A/00"},
-        {"out: the type is judged before the list",
+        {"out: the list is judged before the type",
          {0x5f, 1, 2, 0, 0, 0, 0, 0, 23},
          {0},
          23,
+         "5/1A/00"},
+        {"out: the type is judged before the key",
+         {0x5f, 1, 2, 0, 0, 0, 0, 0, 24},
+         {1},
+         24,
          "5/24/00"},
+        {"out: the key is judged before the scope",
+         {0x5f, 1, 0x11, 0, 0, 0, 0, 0, 24},
+         {1},
+         24,
+         "conflict"},
+        {"out: the key is judged before the TransportIDs",
+         {0x5f, 0, 0, 0, 0, 0, 0, 0, 28},
+         {[7] = 1, [20] = 0x08, [27] = 24},
+         28,
+         "conflict"},
         {"out: the list is judged before the key",
          {0x5f, 3, 0, 0, 0, 0, 0, 0, 23},
          {1},
@@ -194,6 +209,12 @@ static void test_conflict_before_list(void **state)
     cdb_encode_prout(cdb, SPC_PROUT_REGISTER, 0, 1, 5);
     lu_execute(&script_lu, script_nexus('B'), cdb, list, 5, NULL, 0, &result);
     assert_string_equal(script_outcome(result), "5/1A/00");
+    /* What does not exist is not allowed either. */
+    cdb_encode_prout(cdb, 8, 0, 1, sizeof(list));
+    lu_execute(&script_lu, script_nexus('B'), cdb, list, sizeof(list), NULL, 0, &result);
+    assert_string_equal(script_outcome(result), "conflict");
+    lu_execute(&script_lu, script_nexus('A'), cdb, list, sizeof(list), NULL, 0, &result);
+    assert_string_equal(script_outcome(result), "5/24/00");
 }
 
 static void test_report_capabilities(void **state)
