@@ -11,6 +11,8 @@
  *   target.c      SG_IO to the target
  *   report.c      what a difference looks like
  *   departures.c  where the target is known to depart from the standard
+ *   lio.c         what its own rules come to
+ *   mutations.c   faults of the logical unit, made on purpose: they must not be excused
  */
 
 #include <stdbool.h>
@@ -84,6 +86,17 @@ void target_execute(const struct nexus *nexus, const struct step *step, struct a
 void report_step(const struct step *step);
 void report_answer(const char *who, const struct answer *answer);
 
+/* The registration of an I_T nexus, or NULL. */
+const struct lu_registration *find_registration(const struct lu *lu, const struct transportid *id,
+                                                uint16_t target_port);
+
+/*
+ * The logical unit has, beside each nexus, a second one that never sends a command: another port of
+ * the same initiator name through the same target port. So it can be seen who would be told if the
+ * ports of a name were not told apart.
+ */
+#define NAMESAKE(nexus) (NEXUS_MAX + (nexus))
+
 /* One comparison, for departure_find(). */
 struct comparison {
     const struct nexuses *nexuses;
@@ -91,9 +104,12 @@ struct comparison {
     const struct lu *before; /* the logical unit when the command came */
     const struct lu *after;
     const struct answer *target, *unit; /* their answers */
-    bool moved;                         /* since the last reset, a REGISTER AND MOVE succeeded */
-    bool namesake;   /* since the last reset, another port of this nexus's name was registered */
-    bool same_state; /* what PERSISTENT RESERVE IN says afterwards */
+    const struct answer *target_state,
+        *unit_state; /* READ FULL STATUS afterwards, see same_state */
+    bool same_answer;
+    bool same_state; /* true, or the target has executed a PERSISTENT RESERVE OUT and they differ */
+    bool moved_back; /* a reservation has come back to one who had moved it away */
+    bool registered_by_name; /* what LIO has in mind of the nexus's name: see access_by_name() */
 };
 
 struct departure {
@@ -103,11 +119,28 @@ struct departure {
     bool generation; /* only PRGENERATION differs: the logical unit's is set to the target's */
 };
 
-/* The one that main.c counts by itself. */
+/* The two that main.c counts by itself. */
 #define DEPARTURE_ATTENTIONS 0
+#define DEPARTURE_NAMES      1
 
 extern const struct departure departures[];
 extern const size_t n_departures;
+
+/* What LIO, by its own rules, has registered after a REGISTER of one who was not. */
+bool lio_registered(const struct comparison *comparison, bool all_tg_pt, bool spec_i_pt);
+/* After a REGISTER AND MOVE of the holder. */
+bool lio_moved(const struct comparison *comparison);
+/* After a PREEMPT that spares its sender. */
+bool lio_preempted_others(const struct comparison *comparison);
+
+/* A fault of the logical unit: what it does to state and answer once a command was executed. */
+struct mutation {
+    const char *name;
+    void (*apply)(const struct comparison *comparison, struct lu *lu, struct answer *answer);
+};
+
+extern const struct mutation mutations[];
+extern const size_t n_mutations;
 
 /* The departure that explains a difference, as an index; n_departures if none does. */
 size_t departure_find(const struct comparison *comparison);

@@ -46,14 +46,10 @@ static uint64_t any_key(struct dice *dice)
 /* The key under which the nexus is registered, or 0. */
 static uint64_t own_key(const struct nexuses *nexuses, const struct lu *lu, unsigned nexus)
 {
-    for (size_t i = 0; i < lu->registrations; i++) {
-        const struct lu_registration *registration = &lu->registration[i];
+    const struct lu_registration *registration = find_registration(
+        lu, &nexuses->nexus[nexus].initiator, nexuses->nexus[nexus].target_port);
 
-        if (registration->target_port == nexuses->nexus[nexus].target_port &&
-            transportid_equal(&registration->initiator, &nexuses->nexus[nexus].initiator))
-            return registration->key;
-    }
-    return 0;
+    return registration ? registration->key : 0;
 }
 
 /* A nexus that is registered, else `other`. */
@@ -168,8 +164,9 @@ static void generate_prout(struct dice *dice, const struct nexuses *nexuses, con
         /* Another length, or another byte: zeros behind the list are part of it then. */
         if (dice_chance(dice, 50))
             length = dice_below(dice, (unsigned)length + 40);
-        else
-            ret->list[dice_below(dice, (unsigned)length)] ^= (uint8_t)(1u << dice_below(dice, 8));
+        else /* not one of a name: any other name is as good */
+            ret->list[dice_below(dice, (unsigned)length) % 28] ^= (uint8_t)(1u
+                                                                            << dice_below(dice, 8));
     }
     ret->list_length = (uint32_t)length;
     cdb_encode_prout(ret->cdb, service_action, scope, type, ret->list_length);

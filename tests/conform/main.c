@@ -45,10 +45,11 @@ enum outcome {
 
 static struct nexuses nexuses;
 static struct lu unit, before;
-static struct answer target_answer, unit_answer;
+static struct answer target_answer, unit_answer, target_state, unit_state;
 static struct step steps[SEQUENCE_MAX]; /* since the last reset */
 static size_t n_steps;
-static bool moved, namesake[NEXUS_MAX]; /* see struct comparison */
+static bool moved[NEXUS_MAX], moved_back, by_name[NEXUS_MAX]; /* see struct comparison */
+static const struct mutation *mutation;
 static unsigned long departed[64], good[32], total[32], resets;
 
 /* -- both sides */
@@ -165,6 +166,25 @@ static void target_reset(void)
     target_drain();
 }
 
+static bool same_name(const struct transportid *a, const struct transportid *b)
+{
+    const char *first = (const char *)a->bytes + 4, *second = (const char *)b->bytes + 4;
+
+    return strncmp(first, second, strcspn(first, ",") + 1) == 0;
+}
+
+static void add_namesakes(void)
+{
+    for (unsigned i = 0; i < nexuses.count; i++) {
+        for (unsigned other = 0; other < nexuses.count; other++) {
+            const struct transportid *port = &nexuses.nexus[other].initiator;
+
+            if (other != i && same_name(&nexuses.nexus[i].initiator, port))
+                lu_nexus_add(&unit, NAMESAKE(i), port, nexuses.nexus[i].target_port);
+        }
+    }
+}
+
 /* That, and the same PRGENERATION, on both sides. */
 static void reset(void)
 {
@@ -180,9 +200,11 @@ static void reset(void)
             exit(EXIT_FAILURE);
         }
     }
+    add_namesakes();
     unit.generation = load_be32(target_answer.data);
-    moved = false;
-    memset(namesake, 0, sizeof(namesake));
+    memset(moved, 0, sizeof(moved));
+    memset(by_name, 0, sizeof(by_name));
+    moved_back = false;
     n_steps = 0;
     resets++;
 }
@@ -246,41 +268,70 @@ static bool same_answer(const struct answer *target, const struct answer *own)
     return target->length == own->length && memcmp(target->data, own->data, own->length) == 0;
 }
 
+/* A nexus hears of its own command if LIO takes it for its namesake: DEPARTURE_NAMES. */
+static void forget_own(unsigned nexus)
+{
+    struct lu_nexus *namesake = &unit.nexus[NAMESAKE(nexus)];
+    const struct step step = {.nexus = nexus};
+    static struct answer answer;
+
+    if (namesake->attentions == 0)
+        return;
+    target_step(&step, &answer);
+    if (answer.status == SPC_STATUS_GOOD)
+        return;
+    for (unsigned i = 0; i < namesake->attentions; i++) {
+        if (answer.sense.key == namesake->attention[i].key &&
+            answer.sense.asc == namesake->attention[i].asc &&
+            answer.sense.ascq == namesake->attention[i].ascq) {
+            namesake->attentions = 0;
+            departed[DEPARTURE_NAMES]++;
+            return;
+        }
+    }
+    fatal("a unit attention for the sender", &answer);
+}
+
+/* What PERSISTENT RESERVE IN says on either side; whether that is the same. */
 static bool same_state(unsigned nexus)
 {
     static struct answer target, own;
-    static const uint8_t views[] = {SPC_PRIN_READ_FULL_STATUS, SPC_PRIN_READ_RESERVATION};
+    struct step step = read_step(nexus, SPC_PRIN_READ_RESERVATION);
 
-    for (size_t i = 0; i < sizeof(views); i++) {
-        struct step step = read_step(nexus, views[i]);
-
-        target_step(&step, &target);
-        unit_execute(&step, &own);
-        if (!same_answer(&target, &own)) {
-            target_answer = target;
-            unit_answer = own;
-            return false;
-        }
-    }
-    return true;
+    target_step(&step, &target);
+    unit_execute(&step, &own);
+    step = read_step(nexus, SPC_PRIN_READ_FULL_STATUS);
+    target_step(&step, &target_state);
+    unit_execute(&step, &unit_state);
+    return same_answer(&target, &own) && same_answer(&target_state, &unit_state);
 }
 
-static void watch_namesakes(void)
+/* Registered now and not before, or the other way round: +1, -1; else 0. */
+static int change(const struct transportid *id, uint16_t target_port)
+{
+    return (find_registration(&unit, id, target_port) != NULL) -
+           (find_registration(&before, id, target_port) != NULL);
+}
+
+/* What LIO has in mind after a command that both executed. */
+static void follow(const struct step *step)
 {
     for (unsigned i = 0; i < nexuses.count; i++) {
         const struct nexus *nexus = &nexuses.nexus[i];
-        const char *own = (const char *)nexus->initiator.bytes + 4;
+        int own = change(&nexus->initiator, nexus->target_port);
+        int other = change(&unit.nexus[NAMESAKE(i)].initiator, nexus->target_port);
 
-        for (size_t at = 0; at < unit.registrations; at++) {
-            const struct lu_registration *registration = &unit.registration[at];
-            const char *name = (const char *)registration->initiator.bytes + 4;
-
-            if (registration->target_port == nexus->target_port &&
-                !transportid_equal(&registration->initiator, &nexus->initiator) &&
-                strncmp(name, own, strcspn(own, ",") + 1) == 0)
-                namesake[i] = true;
-        }
+        if (own > 0 || other > 0)
+            by_name[i] = true;
+        if (own < 0 || other < 0)
+            by_name[i] = false;
+        if ((step->cdb[1] & 0x1f) == SPC_PROUT_REGISTER_AND_MOVE &&
+            find_registration(&unit, &nexus->initiator, nexus->target_port) ==
+                &unit.registration[unit.holder])
+            moved_back |= moved[i];
     }
+    if ((step->cdb[1] & 0x1f) == SPC_PROUT_REGISTER_AND_MOVE)
+        moved[step->nexus] = true;
 }
 
 /*
@@ -292,6 +343,7 @@ static void forget_attentions(unsigned nexus)
     const struct step step = {.nexus = nexus};
     static struct answer answer;
 
+    unit.nexus[NAMESAKE(nexus)].attentions = 0;
     if (unit.nexus[nexus].attentions == 0)
         return;
     target_step(&step, &answer);
@@ -310,9 +362,11 @@ static enum outcome execute(const struct step *step)
         .after = &unit,
         .target = &target_answer,
         .unit = &unit_answer,
-        .moved = moved,
-        .namesake = namesake[step->nexus],
+        .target_state = &target_state,
+        .unit_state = &unit_state,
         .same_state = true,
+        .moved_back = moved_back,
+        .registered_by_name = by_name[step->nexus],
     };
     bool is_out = step->cdb[0] == SPC_PERSISTENT_RESERVE_OUT;
     bool target_good, unit_good;
@@ -321,29 +375,35 @@ static enum outcome execute(const struct step *step)
     before = unit;
     target_step(step, &target_answer);
     unit_execute(step, &unit_answer);
-    watch_namesakes();
+    if (mutation)
+        mutation->apply(&comparison, &unit, &unit_answer);
     normalise(step, &target_answer);
     normalise(step, &unit_answer);
     target_good = target_answer.status == SPC_STATUS_GOOD;
     unit_good = unit_answer.status == SPC_STATUS_GOOD;
     if (is_out) {
-        moved |= (step->cdb[1] & 0x1f) == SPC_PROUT_REGISTER_AND_MOVE && unit_good;
         total[step->cdb[1] & 0x1f]++;
         good[step->cdb[1] & 0x1f] += target_good && unit_good;
     }
-    if (same_answer(&target_answer, &unit_answer)) {
+    if (is_out && target_good) {
+        forget_own(step->nexus);
+        comparison.same_state = same_state(step->nexus);
+    }
+    comparison.same_answer = same_answer(&target_answer, &unit_answer);
+    if (comparison.same_answer && comparison.same_state) {
         if (unit_answer.sense.key == SPC_SENSE_UNIT_ATTENTION)
             forget_attentions(step->nexus);
-        if (!is_out || !target_good || same_state(step->nexus))
-            return OUTCOME_SAME;
-        comparison.same_state = false;
+        if (is_out && unit_good)
+            follow(step);
+        return OUTCOME_SAME;
     }
     departure = departure_find(&comparison);
     if (departure == n_departures)
         return OUTCOME_DIFFERENT;
     departed[departure]++;
     if (departures[departure].generation) {
-        unit.generation = load_be32(target_answer.data);
+        unit.generation = load_be32(target_state.data);
+        follow(step);
         return same_state(step->nexus) ? OUTCOME_DEPARTURE : OUTCOME_DIFFERENT;
     }
     /* A unit attention that only one of them reported waits on the other side. */
@@ -422,7 +482,8 @@ static bool run(uint64_t seed, uint64_t length)
             report_answer("target", &target_answer);
             report_answer("LU    ", &unit_answer);
             fflush(stdout);
-            minimise();
+            if (!mutation)
+                minimise();
             return false;
         }
         if (outcome == OUTCOME_RESET || n_steps == SEQUENCE_MAX)
@@ -445,9 +506,21 @@ int main(int argc, char **argv)
     uint64_t seed, length;
     bool same;
 
+    if (argc > 2 && strcmp(argv[1], "--mutation") == 0) {
+        for (size_t i = 0; i < n_mutations; i++) {
+            if (strcmp(argv[2], mutations[i].name) == 0)
+                mutation = &mutations[i];
+        }
+        if (!mutation) {
+            fprintf(stderr, "%s: there is no such mutation\n", argv[2]);
+            return EXIT_FAILURE;
+        }
+        argc -= 2;
+        argv += 2;
+    }
     if (argc < 4 || argc - 3 > NEXUS_MAX || !parse_number(argv[1], UINT64_MAX, &seed) ||
         !parse_number(argv[2], STEPS_MAX, &length)) {
-        fprintf(stderr, "usage: %s SEED STEPS /dev/sgN...\n", argv[0]);
+        fprintf(stderr, "usage: pr-conform [--mutation NAME] SEED STEPS /dev/sgN...\n");
         return EXIT_FAILURE;
     }
     for (int i = 3; i < argc; i++) {
@@ -462,6 +535,8 @@ int main(int argc, char **argv)
     }
     learn();
     same = run(seed, length);
+    if (same && mutation)
+        printf("# %s: not found out\n", mutation->name);
     if (same)
         print_counts(length);
     return same ? EXIT_SUCCESS : EXIT_FAILURE;
