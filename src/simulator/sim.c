@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,8 +27,7 @@
 
 struct sim_unit {
     struct sim_unit *next;
-    dev_t device;
-    ino_t inode;
+    struct store_lun lun;
     pthread_mutex_t lock; /* of everything below */
     bool unreadable;      /* its saved state is there and cannot be used */
     struct lu lu;
@@ -41,22 +41,21 @@ static void sim_pause(unsigned ms)
 }
 
 /* Make the unit of a file that was not seen before. Called under the list's lock. */
-static struct sim_unit *sim_make_unit(struct sim *sim, dev_t device, ino_t inode)
+static struct sim_unit *sim_make_unit(struct sim *sim, const struct store_lun *lun)
 {
     struct sim_unit *unit = calloc(1, sizeof(*unit));
     int r;
 
     if (!unit)
         return NULL;
-    unit->device = device;
-    unit->inode = inode;
+    unit->lun = *lun;
     pthread_mutex_init(&unit->lock, NULL);
     lu_init(&unit->lu, SIM_TARGET_PORTS);
-    r = sim->state_dir >= 0 ? store_load(sim->state_dir, device, inode, &unit->lu) : 0;
+    r = sim->state_dir >= 0 ? store_load(sim->state_dir, lun, &unit->lu) : 0;
     if (r < 0) {
         log_error("the saved state of a LUN (inode %llu) cannot be used: %s; remove its file from "
                   "the state directory to begin anew",
-                  (unsigned long long)inode, strerror(-r));
+                  (unsigned long long)lun->inode, strerror(-r));
         unit->unreadable = true;
     }
     for (unsigned i = 0; i < sim->n_nexus; i++)
@@ -66,17 +65,18 @@ static struct sim_unit *sim_make_unit(struct sim *sim, dev_t device, ino_t inode
     return unit;
 }
 
-static struct sim_unit *sim_find_unit(struct sim *sim, dev_t device, ino_t inode)
+static struct sim_unit *sim_find_unit(struct sim *sim, const struct store_lun *lun)
 {
     struct sim_unit *unit;
 
     pthread_mutex_lock(&sim->lock);
     for (unit = sim->units; unit; unit = unit->next) {
-        if (unit->device == device && unit->inode == inode)
+        if (unit->lun.device == lun->device && unit->lun.inode == lun->inode &&
+            unit->lun.born_s == lun->born_s && unit->lun.born_ns == lun->born_ns)
             break;
     }
     if (!unit)
-        unit = sim_make_unit(sim, device, inode);
+        unit = sim_make_unit(sim, lun);
     pthread_mutex_unlock(&sim->lock);
     return unit;
 }
@@ -107,7 +107,10 @@ static bool sim_play_fault(struct sim *sim, dev_t device, ino_t inode, struct re
     return false;
 }
 
-/* Execute and, if it is to outlive us, save: what cannot be saved has not happened. */
+/*
+ * Execute and, if it is to outlive us, save: what cannot be saved has not happened. What may not
+ * have been saved has, but nobody is told that it did: GOOD would promise that it will survive.
+ */
 static void sim_execute_on(struct sim *sim, unsigned nexus, struct sim_unit *unit,
                            const struct request *request, struct reply *reply)
 {
@@ -128,11 +131,17 @@ static void sim_execute_on(struct sim *sim, unsigned nexus, struct sim_unit *uni
                is_in ? 0 : request->length, is_in ? request->data : NULL,
                is_in ? request->length : 0, &result);
     if (before && result.changed) {
-        r = store_save(sim->state_dir, unit->device, unit->inode, &unit->lu);
+        r = store_save(sim->state_dir, &unit->lun, &unit->lu);
         if (r < 0) {
             log_client("cannot save the state of a LUN: %s; the command was not executed",
                        strerror(-r));
             memcpy(&unit->lu, before, sizeof(*before));
+        } else if (r == STORE_UNSURE) {
+            log_client("cannot sync the state of a LUN: %s; the command was executed, but a loss "
+                       "of power may undo it",
+                       strerror(errno));
+        }
+        if (r != 0) {
             reply_sense(reply, SPC_INTERNAL_TARGET_FAILURE);
             return;
         }
@@ -143,17 +152,35 @@ static void sim_execute_on(struct sim *sim, unsigned nexus, struct sim_unit *uni
         reply_status(reply, result.status, (uint32_t)result.length);
 }
 
+/* The LUN that the fd stands for: false if it is none. */
+static bool sim_find_lun(int fd, struct store_lun *ret)
+{
+    struct statx status;
+
+    if (statx(fd, "", AT_EMPTY_PATH, STATX_TYPE | STATX_INO | STATX_BTIME, &status) < 0 ||
+        !S_ISREG(status.stx_mode))
+        return false;
+    *ret = (struct store_lun){
+        .device = makedev(status.stx_dev_major, status.stx_dev_minor),
+        .inode = status.stx_ino,
+    };
+    if (status.stx_mask & STATX_BTIME) {
+        ret->born_s = status.stx_btime.tv_sec;
+        ret->born_ns = status.stx_btime.tv_nsec;
+    }
+    return true;
+}
+
 static void sim_execute(void *context, const struct request *request, struct reply *reply)
 {
     const struct sim_nexus *nexus = context;
     struct sim *sim = nexus->sim;
     int flags = fcntl(request->fd, F_GETFL);
     struct sim_unit *unit;
-    struct stat status;
+    struct store_lun lun;
 
     /* The same rules as the helper has for disks: see its policy. */
-    if (flags < 0 || (flags & O_PATH) || fstat(request->fd, &status) < 0 ||
-        !S_ISREG(status.st_mode) ||
+    if (flags < 0 || (flags & O_PATH) || !sim_find_lun(request->fd, &lun) ||
         (request->opcode != SPC_PERSISTENT_RESERVE_IN && (flags & O_ACCMODE) == O_RDONLY)) {
         log_client("%s: refused: a simulated LUN is a regular file, open for writing if it is to "
                    "be changed",
@@ -167,10 +194,10 @@ static void sim_execute(void *context, const struct request *request, struct rep
     }
     if (sim->latency_ms)
         sim_pause(sim->latency_ms);
-    if (sim_play_fault(sim, status.st_dev, status.st_ino, reply))
+    if (sim_play_fault(sim, lun.device, lun.inode, reply))
         return;
 
-    unit = sim_find_unit(sim, status.st_dev, status.st_ino);
+    unit = sim_find_unit(sim, &lun);
     if (!unit) {
         reply_status(reply, SPC_STATUS_BUSY, 0);
         return;

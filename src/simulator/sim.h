@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * Simulated LUNs behind I_T nexuses, as backends of a server. A LUN is any regular file, told by
- * its device and inode; a nexus is a socket that clients connect to.
+ * its device and inode and by when it was made; a nexus is a socket that clients connect to.
  */
 #ifndef SIMULATOR_SIM_H
 #define SIMULATOR_SIM_H

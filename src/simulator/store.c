@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/sysmacros.h>
@@ -15,15 +16,16 @@
 #include "base/cleanup.h"
 #include "base/fdio.h"
 
-#define STORE_NAME_SIZE 80
+#define STORE_NAME_SIZE 112
 
-static void store_name(char name[STORE_NAME_SIZE], dev_t device, ino_t inode, const char *suffix)
+static void store_name(char name[STORE_NAME_SIZE], const struct store_lun *lun, const char *suffix)
 {
-    snprintf(name, STORE_NAME_SIZE, "lun-%u-%u-%llu%s", major(device), minor(device),
-             (unsigned long long)inode, suffix);
+    snprintf(name, STORE_NAME_SIZE, "lun-%u-%u-%llu-%" PRId64 ".%09" PRIu32 "%s",
+             major(lun->device), minor(lun->device), (unsigned long long)lun->inode, lun->born_s,
+             lun->born_ns, suffix);
 }
 
-int store_save(int directory, dev_t device, ino_t inode, const struct lu *lu)
+int store_save(int directory, const struct store_lun *lun, const struct lu *lu)
 {
     char name[STORE_NAME_SIZE], temporary[STORE_NAME_SIZE];
     CLEANUP_FREE uint8_t *bytes = malloc(LU_SAVE_MAX);
@@ -32,8 +34,8 @@ int store_save(int directory, dev_t device, ino_t inode, const struct lu *lu)
 
     if (!bytes)
         return -ENOMEM;
-    store_name(name, device, inode, "");
-    store_name(temporary, device, inode, ".new");
+    store_name(name, lun, "");
+    store_name(temporary, lun, ".new");
     fd = openat(directory, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0)
         return -errno;
@@ -46,10 +48,10 @@ int store_save(int directory, dev_t device, ino_t inode, const struct lu *lu)
         unlinkat(directory, temporary, 0);
         return r;
     }
-    return fsync(directory) < 0 ? -errno : 0;
+    return fsync(directory) < 0 ? STORE_UNSURE : 0;
 }
 
-int store_load(int directory, dev_t device, ino_t inode, struct lu *lu)
+int store_load(int directory, const struct store_lun *lun, struct lu *lu)
 {
     CLEANUP_FREE uint8_t *bytes = malloc(LU_SAVE_MAX + 1);
     CLEANUP_CLOSE int fd = -1;
@@ -58,7 +60,7 @@ int store_load(int directory, dev_t device, ino_t inode, struct lu *lu)
 
     if (!bytes)
         return -ENOMEM;
-    store_name(name, device, inode, "");
+    store_name(name, lun, "");
     fd = openat(directory, name, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return errno == ENOENT ? 0 : -errno;

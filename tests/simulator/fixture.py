@@ -79,6 +79,11 @@ class Host:
         self.connection = connection
         self.lun = lun
 
+    def close(self) -> None:
+        """Done with the LUN, so that its file can go."""
+        self.connection.close()
+        os.close(self.lun)
+
     def out(self, action: int, key: int = 0, action_key: int = 0, kind: int = 0,
             flags: int = 0) -> Reply:
         parameters = scsi.parameters(key, action_key, flags)

@@ -7,13 +7,14 @@ import struct
 
 from support import scsi
 from support.client import Disconnected
-from support.tap import cases, limit, test
+from support.tap import Skip, cases, limit, test
 
 from simulator.fixture import (ALL_REGISTRANTS, APTPL, CONFLICT, FAILED, REGISTRANTS_ONLY,
                                WRITE_EXCLUSIVE)
 
 NOBODY = 65534
 KILLS = 25
+FILES = 100
 
 
 class Scene:
@@ -104,6 +105,31 @@ def two_luns_two_files(t):
     t.equal(len(os.listdir(scene.state)), 2, "state files")
     a, _ = scene.restart()
     t.equal(a.keys(), (0, [0xA]), "keys")
+
+
+@test
+def file_made_anew(t):
+    """Another file with the inode of one that was removed is another LUN, now and after a restart."""
+    scene = Scene(t)
+    hosts = scene.start()
+    t.good(hosts[0].register(0xA, flags=APTPL))
+    inode = os.stat(scene.lun).st_ino
+    for host in hosts:
+        host.close()
+    made = []
+    for _ in range(FILES):  # a file system gives inodes again, but seldom at once
+        os.unlink(scene.lun)
+        os.close(os.open(scene.lun, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+        made.append(os.stat(scene.lun).st_ino)
+        if made[-1] == inode:
+            break
+    else:
+        raise Skip(f"the file system does not give an inode again: {inode}, {made[:3]}...")
+    again, _ = t.hosts(scene.simulator, scene.lun)
+    t.equal(again.keys(), (0, []), "keys of the new file")
+    t.good(again.register(0xB, flags=APTPL))
+    again, _ = scene.restart()
+    t.equal(again.keys(), (0, [0xB]), "keys after a restart")
 
 
 @test

@@ -6,15 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "cmocka_compat.h"
 #include "simulator/store.h"
 
-#define DEVICE makedev(8, 17)
-#define INODE  4711
-#define NAME   "lun-8-17-4711"
+#define DEVICE 0x811 /* 8, 17 */
+#define NAME   "lun-8-17-4711-1700000000.000000042"
+
+static const struct store_lun lun = {DEVICE, 4711, 1700000000, 42};
 
 static struct lu lu, loaded;
 static char directory_path[] = "/tmp/test-store-XXXXXX";
@@ -58,23 +58,28 @@ static void test_round_trip(void **state)
     struct stat status;
 
     (void)state;
-    assert_int_equal(store_save(directory, DEVICE, INODE, &lu), 0);
+    assert_int_equal(store_save(directory, &lun, &lu), 0);
     assert_false(exists(NAME ".new"));
     assert_int_equal(fstatat(directory, NAME, &status, 0), 0);
     assert_int_equal(status.st_mode, S_IFREG | 0600);
-    assert_int_equal(store_load(directory, DEVICE, INODE, &loaded), 0);
+    assert_int_equal(store_load(directory, &lun, &loaded), 0);
     assert_int_equal(loaded.registrations, 1);
     assert_int_equal(loaded.registration[0].key, 0xa);
 }
 
-/* Another device, or another inode, is another LUN; nothing saved is no error. */
+/* Another device, inode or birth is another LUN; nothing saved is no error. */
 static void test_names(void **state)
 {
+    static const struct store_lun others[] = {
+        {DEVICE, 4712, 1700000000, 42},       {DEVICE + 1, 4711, 1700000000, 42},
+        {DEVICE + 256, 4711, 1700000000, 42}, {DEVICE, 4711, 1700000001, 42},
+        {DEVICE, 4711, 1700000000, 43},       {DEVICE, 4711, 0, 0},
+    };
+
     (void)state;
-    assert_int_equal(store_save(directory, DEVICE, INODE, &lu), 0);
-    assert_int_equal(store_load(directory, DEVICE, INODE + 1, &loaded), 0);
-    assert_int_equal(store_load(directory, makedev(8, 18), INODE, &loaded), 0);
-    assert_int_equal(store_load(directory, makedev(9, 17), INODE, &loaded), 0);
+    assert_int_equal(store_save(directory, &lun, &lu), 0);
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        assert_int_equal(store_load(directory, &others[i], &loaded), 0);
     assert_int_equal(loaded.registrations, 0);
 }
 
@@ -82,10 +87,10 @@ static void test_names(void **state)
 static void test_replaced(void **state)
 {
     (void)state;
-    assert_int_equal(store_save(directory, DEVICE, INODE, &lu), 0);
+    assert_int_equal(store_save(directory, &lun, &lu), 0);
     lu.registrations = 0;
-    assert_int_equal(store_save(directory, DEVICE, INODE, &lu), 0);
-    assert_int_equal(store_load(directory, DEVICE, INODE, &loaded), 0);
+    assert_int_equal(store_save(directory, &lun, &lu), 0);
+    assert_int_equal(store_load(directory, &lun, &loaded), 0);
     assert_int_equal(loaded.registrations, 0);
     assert_true(loaded.aptpl);
 }
@@ -95,15 +100,15 @@ static void test_save_errors(void **state)
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
     (void)state;
-    assert_int_equal(store_save(null, DEVICE, INODE, &lu), -ENOTDIR);
+    assert_int_equal(store_save(null, &lun, &lu), -ENOTDIR);
     close(null);
 
     /* The temporary file cannot be made: the state is the old one. */
-    assert_int_equal(store_save(directory, DEVICE, INODE, &lu), 0);
+    assert_int_equal(store_save(directory, &lun, &lu), 0);
     assert_int_equal(mkdirat(directory, NAME ".new", 0700), 0);
     lu.registration[0].key = 0xb;
-    assert_int_equal(store_save(directory, DEVICE, INODE, &lu), -EISDIR);
-    assert_int_equal(store_load(directory, DEVICE, INODE, &loaded), 0);
+    assert_int_equal(store_save(directory, &lun, &lu), -EISDIR);
+    assert_int_equal(store_load(directory, &lun, &loaded), 0);
     assert_int_equal(loaded.registration[0].key, 0xa);
 }
 
@@ -112,9 +117,24 @@ static void test_rename_error(void **state)
 {
     (void)state;
     assert_int_equal(mkdirat(directory, NAME, 0700), 0);
-    assert_int_equal(store_save(directory, DEVICE, INODE, &lu), -EISDIR);
+    assert_int_equal(store_save(directory, &lun, &lu), -EISDIR);
     assert_false(exists(NAME ".new"));
-    assert_int_equal(store_load(directory, DEVICE, INODE, &loaded), -EISDIR);
+    assert_int_equal(store_load(directory, &lun, &loaded), -EISDIR);
+}
+
+/* It is in place, and may yet go: neither success nor as if nothing had been done. */
+static void test_sync_error(void **state)
+{
+    int path = open(directory_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    (void)state;
+    assert_int_equal(store_save(directory, &lun, &lu), 0);
+    lu.registration[0].key = 0xb;
+    assert_int_equal(store_save(path, &lun, &lu), STORE_UNSURE);
+    assert_int_equal(errno, EBADF); /* fsync() of an O_PATH fd */
+    close(path);
+    assert_int_equal(store_load(directory, &lun, &loaded), 0);
+    assert_int_equal(loaded.registration[0].key, 0xb);
 }
 
 static void write_file(const void *bytes, size_t size)
@@ -133,16 +153,16 @@ static void test_damaged(void **state)
 
     (void)state;
     write_file(bytes, size);
-    assert_int_equal(store_load(directory, DEVICE, INODE, &loaded), 0);
+    assert_int_equal(store_load(directory, &lun, &loaded), 0);
     lu_init(&loaded, 1);
     write_file(bytes, size - 1);
-    assert_int_equal(store_load(directory, DEVICE, INODE, &loaded), -EBADMSG);
+    assert_int_equal(store_load(directory, &lun, &loaded), -EBADMSG);
     write_file(bytes, size + 1);
-    assert_int_equal(store_load(directory, DEVICE, INODE, &loaded), -EBADMSG);
+    assert_int_equal(store_load(directory, &lun, &loaded), -EBADMSG);
     write_file(bytes, LU_SAVE_MAX + 1);
-    assert_int_equal(store_load(directory, DEVICE, INODE, &loaded), -EBADMSG);
+    assert_int_equal(store_load(directory, &lun, &loaded), -EBADMSG);
     write_file("", 0);
-    assert_int_equal(store_load(directory, DEVICE, INODE, &loaded), -EBADMSG);
+    assert_int_equal(store_load(directory, &lun, &loaded), -EBADMSG);
     assert_int_equal(loaded.registrations, 0);
     free(bytes);
 }
@@ -151,8 +171,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, open_directory, close_directory)
     const struct CMUnitTest tests[] = {
-        TEST(round_trip),  TEST(names),        TEST(replaced),
-        TEST(save_errors), TEST(rename_error), TEST(damaged),
+        TEST(round_trip),   TEST(names),      TEST(replaced), TEST(save_errors),
+        TEST(rename_error), TEST(sync_error), TEST(damaged),
     };
 
     return cmocka_run_group_tests_name("store", tests, NULL, NULL);
