@@ -19,6 +19,7 @@ HEADER = os.path.join(TOP, "src", "client", "prhelper.h")
 MAP = os.path.join(TOP, "src", "client", "libprhelper.map")
 PAGE = os.path.join(TOP, "man", "libprhelper.3.rst")
 
+EXAMPLE_LINES = 30
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wstrict-prototypes", "-Werror"]
 
 
@@ -232,7 +233,9 @@ def example() -> str:
 @test
 def example_works(t):
     t.check("int main(" in example(), "there is an example")
+    t.check(len(example().splitlines()) <= EXAMPLE_LINES, "the example is too long")
     program = t.compile(example(), "cc", *WARNINGS)
+    name = os.path.basename(program)
     simulator = t.simulator()
     lun = os.path.join(t.lab.make_directory(), "lun")
     with open(lun, "wb"):
@@ -241,9 +244,11 @@ def example_works(t):
     socket = simulator.sockets["a"]
     t.equal(t.run([program, socket, lun], **path), "0xabc\n", "what it prints")
     t.equal(t.run([program, socket, "/dev/null"], 1, **path),
-            "/dev/null: CHECK CONDITION: ILLEGAL REQUEST, INVALID COMMAND OPERATION CODE "
+            f"{name}: /dev/null: CHECK CONDITION: ILLEGAL REQUEST, INVALID COMMAND OPERATION CODE "
             "(5/20/00)\n",
             "what it prints for what is no disk")
-    t.equal(t.run([program, socket + "-", lun], 1, **path), f"{lun}: No such file or directory\n",
+    t.equal(t.run([program, socket + "-", lun], 1, **path),
+            f"{name}: {lun}: No such file or directory\n",
             "what it prints without a helper")
-    t.equal(t.run([program], 2, **path), f"usage: {program} SOCKET DISK\n", "usage")
+    t.equal(t.run([program], 2, **path), f"{name}: usage: {program} SOCKET DISK\n",
+            "usage")
