@@ -17,6 +17,10 @@ SERVICE_ACTIONS = {
     "5f": {"00", "01", "02", "03", "04", "05", "06", "07", "08"},
 }
 
+#: And these parameters.
+PARAMETERS = ("--param-rk", "--param-sark", "--prout-type", "--param-aptpl", "--param-alltgpt",
+              "--transport-id", "--relative-target-port", "--unreg")
+
 
 def pairs():
     with open(MANUAL, encoding="utf-8") as file:
@@ -65,9 +69,11 @@ def side_by_side(t, theirs, ours):
 
 @test
 def nothing_is_missing(t):
-    """Every service action has a line."""
+    """Every service action has a line, and every parameter by its long name."""
     found = {"5e": set(), "5f": set()}
     for _, ours in PAIRS:
         cdb, _ = asked(t, t.lab.ctl, ours[0], "--direct", *ours[1:])
         found[cdb[:1].hex()].add(cdb[1:2].hex())
     t.equal(found, SERVICE_ACTIONS, "service actions")
+    options = {word.partition("=")[0] for theirs, _ in PAIRS for word in theirs}
+    t.equal([option for option in PARAMETERS if option not in options], [], "missing parameters")
