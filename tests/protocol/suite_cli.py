@@ -12,6 +12,8 @@ from support.tap import Skip, cases, differs, ours, row_differs, row_ours, test
 
 NO_OPTION = "the peer has no such option"
 NOBODY = pwd.getpwnam("nobody")
+MANUAL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "man",
+                      "qemu-pr-helper.8.rst")
 
 
 # -- help, version, errors
@@ -32,7 +34,8 @@ def help_names_our_options(t):
     text = t.run("--help").output()
     for wanted in ("io-timeout=", "client-timeout=", "stop-timeout=", "max-clients=",
                    "max-threads=", "socket-mode=", "socket-user=", "socket-group=",
-                   "log=", "sandbox=", "config=", "quiet", "verbose"):
+                   "log=", "sandbox=", "config=", "quiet", "verbose", "audit=", "status-socket=",
+                   "status-mode=", "status-group=", "exclusive"):
         t.matches(f"--{wanted}", text, "help")
 
 
@@ -204,6 +207,18 @@ def bad_value(t, option):
     name, _, value = option.partition("=")
     t.needs_option(name[2:])
     t.fails(option, message=rf"^qemu-pr-helper: .*{name}.*{re.escape(value)}")
+
+
+@test
+@ours("the peer's manual page is its own affair")
+def manual_page_has_every_option(t):
+    with open(MANUAL, encoding="utf-8") as file:
+        manual = file.read()
+    options = re.findall(r"--[a-z][a-z-]+", t.run("--help").output())
+    t.check(len(set(options)) > 20, f"options in --help: {options}")
+    for option in set(options):
+        t.matches(rf"(?m)^(--[^\n]*, |-\w( \w+)?, )?{option}(=[^\n]*)?(, |$)", manual,
+                  f"{option} in the manual page")
 
 
 @test

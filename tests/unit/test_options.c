@@ -95,6 +95,12 @@ static const char *describe(const struct options *options)
     say(&text, options->level != LOG_LEVEL_CLIENTS, "level=%ld", NULL, options->level);
     say(&text, options->syslog, "%s", "syslog", 0);
     say(&text, !options->sandbox, "%s", "no-sandbox", 0);
+    say(&text, options->audit != (options->level != LOG_LEVEL_QUIET), "audit=%ld", NULL,
+        options->audit);
+    say(&text, options->exclusive, "%s", "exclusive", 0);
+    say(&text, options->status_path, "status=%s", options->status_path, 0);
+    say(&text, options->status_mode != 0600, "status-mode=%lo", NULL, options->status_mode);
+    say(&text, options->status_gid != (gid_t)-1, "status-gid=%ld", NULL, options->status_gid);
     say(&text, options->uid != (uid_t)-1, "uid=%ld", NULL, options->uid);
     say(&text, options->gid != (gid_t)-1, "gid=%ld", NULL, options->gid);
     say(&text, options->socket_mode != (mode_t)-1, "mode=%lo", NULL, options->socket_mode);
@@ -200,6 +206,13 @@ static void test_command_lines(void **state)
         {"--socket-mode=0", "mode=0"},
         {"--socket-user=root --socket-group=root", "socket-uid=0 socket-gid=0"},
         {"--socket-user=0", "socket-uid=0"}, /* not its group as well */
+        {"--audit=off", "audit=0"},
+        {"--audit=on", ""},
+        {"-q --audit=on", "level=0 audit=1"}, /* asked for, or -q would switch it off as well */
+        {"--audit=on -q", "level=0 audit=1"},
+        {"--exclusive", "exclusive"},
+        {"--status-socket=/run/%d", "status=/run/%d"},
+        {"--status-mode=0660 --status-group=root", "status-mode=660 status-gid=0"},
         {"--sandbox=off", "no-sandbox"},
         {"--sandbox=off --sandbox=on", ""},
         {"-vdk/a", "socket=/a pidfile=" BUILD_DEFAULT_PIDFILE " daemon level=2 syslog"},
@@ -257,6 +270,11 @@ static void test_rejected(void **state)
         {"--socket-user=nosuch", PRH "--socket-user=nosuch: not a user\n"},
         {"--socket-group=nosuch", PRH "--socket-group=nosuch: not a group\n"},
         {"--log=file", PRH "--log=file: not stderr or syslog\n"},
+        {"--audit=yes", PRH "--audit=yes: not off or on\n"},
+        {"--exclusive=yes", PRH "option '--exclusive' doesn't allow an argument\n" TRY},
+        {"--status-socket=run", PRH "--status-socket=run: not an absolute path\n"},
+        {"--status-mode=rw", PRH "--status-mode=rw: not an octal mode from 0 to 777\n"},
+        {"--status-group=nosuch", PRH "--status-group=nosuch: not a group\n"},
         {"--sandbox=yes", PRH "--sandbox=yes: not off or on\n"},
         {"-T nosuch=1", PRH "--trace=nosuch=1: 'nosuch=1' is none of enable=, events= and file=\n"},
         {"-T events=none", PRH "cannot read trace events file none: No such file or directory\n"},
