@@ -6,7 +6,8 @@
  * pr-conform: the same commands to a real target and to the simulator's logical unit, and every
  * difference between their answers.
  *
- *   main.c        options, resetting both, a run, making a failing sequence shorter
+ *   main.c        options, a run, comparing, making a failing sequence shorter
+ *   setup.c       the target's nexuses, and beginning anew
  *   generate.c    random commands
  *   target.c      SG_IO to the target
  *   report.c      what a difference looks like
@@ -80,8 +81,24 @@ bool dice_chance(struct dice *dice, unsigned percent);
 void generate_step(struct dice *dice, const struct nexuses *nexuses, const struct lu *lu,
                    struct step *ret);
 
+/* PERSISTENT RESERVE IN with room for all; PERSISTENT RESERVE OUT of type 0. */
+struct step step_read(unsigned nexus, uint8_t service_action);
+struct step step_out(unsigned nexus, uint8_t service_action, uint64_t key, uint64_t sa_key);
+
 /* Send it to the target. Ends the program if the transport fails: then there is no answer. */
 void target_execute(const struct nexus *nexus, const struct step *step, struct answer *ret);
+
+/* This must not be the answer: ends the program. */
+void target_fatal(const char *what, const struct answer *answer);
+
+/*
+ * No registrations, no unit attentions, APTPL off; PRGENERATION. After a departure LIO may not know
+ * a nexus from a namesake, so that the first one tried does not succeed.
+ */
+uint32_t target_reset(const struct nexuses *nexuses);
+
+/* Register every nexus with a key of its own, and see under which names they come back. */
+void target_learn(struct nexuses *nexuses);
 
 void report_step(const struct step *step);
 void report_answer(const char *who, const struct answer *answer);

@@ -27,7 +27,6 @@
 #include "conform.h"
 #include "scsi/prin.h"
 
-#define RESET_KEY 0x1000
 #define STEPS_MAX 100000
 
 /* A sequence of this many commands begins with a reset, so that replays stay short. */
@@ -86,86 +85,6 @@ static void target_step(const struct step *step, struct answer *ret)
     target_execute(&nexuses.nexus[step->nexus], step, ret);
 }
 
-static struct step read_step(unsigned nexus, uint8_t service_action)
-{
-    struct step step = {.nexus = nexus};
-
-    cdb_encode_prin(step.cdb, service_action, 8192);
-    return step;
-}
-
-static struct step out_step(unsigned nexus, uint8_t service_action, uint64_t key, uint64_t sa_key)
-{
-    struct prout prout = {.key = key, .sa_key = sa_key};
-    struct step step = {.nexus = nexus};
-
-    step.list_length = (uint32_t)prout_encode(service_action, &prout, NULL, 0, step.list,
-                                              sizeof(step.list));
-    cdb_encode_prout(step.cdb, service_action, 0, 0, step.list_length);
-    return step;
-}
-
-static void fatal(const char *what, const struct answer *answer)
-{
-    printf("# the target: %s: status %02x, sense %x/%02x/%02x\n", what, answer->status,
-           answer->sense.key, answer->sense.asc, answer->sense.ascq);
-    exit(EXIT_FAILURE);
-}
-
-/* A command of our own that must succeed. */
-static void target_must(const char *what, const struct step *step)
-{
-    target_step(step, &target_answer);
-    if (target_answer.status != SPC_STATUS_GOOD)
-        fatal(what, &target_answer);
-}
-
-static void target_drain(void)
-{
-    for (unsigned i = 0; i < nexuses.count; i++) {
-        const struct step step = {.nexus = i};
-
-        for (unsigned tries = 0;; tries++) {
-            target_step(&step, &target_answer);
-            if (target_answer.status == SPC_STATUS_GOOD)
-                break;
-            if (tries == 16 || target_answer.sense.key != SPC_SENSE_UNIT_ATTENTION)
-                fatal("TEST UNIT READY", &target_answer);
-        }
-    }
-}
-
-/* Register this nexus, and clear. */
-static bool target_clear(unsigned nexus)
-{
-    struct step step = out_step(nexus, SPC_PROUT_REGISTER_AND_IGNORE_EXISTING_KEY, 0, RESET_KEY);
-
-    target_step(&step, &target_answer);
-    if (target_answer.status != SPC_STATUS_GOOD) {
-        step.list[20] = 0x04; /* LIO: who registered with ALL_TG_PT must go on with it */
-        target_step(&step, &target_answer);
-    }
-    step = out_step(nexus, SPC_PROUT_CLEAR, RESET_KEY, 0);
-    target_step(&step, &target_answer);
-    return target_answer.status == SPC_STATUS_GOOD;
-}
-
-/*
- * No registrations, no unit attentions, APTPL off. After a departure LIO may not know a nexus from
- * a namesake, so that the first one tried does not succeed.
- */
-static void target_reset(void)
-{
-    unsigned nexus = 0;
-
-    target_drain();
-    while (!target_clear(nexus)) {
-        if (++nexus == nexuses.count)
-            fatal("CLEAR", &target_answer);
-    }
-    target_drain();
-}
-
 static bool same_name(const struct transportid *a, const struct transportid *b)
 {
     const char *first = (const char *)a->bytes + 4, *second = (const char *)b->bytes + 4;
@@ -185,13 +104,10 @@ static void add_namesakes(void)
     }
 }
 
-/* That, and the same PRGENERATION, on both sides. */
+/* The same state, and the same PRGENERATION, on both sides. */
 static void reset(void)
 {
-    const struct step step = read_step(0, SPC_PRIN_READ_KEYS);
-
-    target_reset();
-    target_must("READ KEYS", &step);
+    uint32_t generation = target_reset(&nexuses);
 
     lu_init(&unit, nexuses.target_ports);
     for (unsigned i = 0; i < nexuses.count; i++) {
@@ -201,51 +117,12 @@ static void reset(void)
         }
     }
     add_namesakes();
-    unit.generation = load_be32(target_answer.data);
+    unit.generation = generation;
     memset(moved, 0, sizeof(moved));
     memset(by_name, 0, sizeof(by_name));
     moved_back = false;
     n_steps = 0;
     resets++;
-}
-
-/* Register every nexus with a key of its own, and see under which names they come back. */
-static void learn(void)
-{
-    struct prin_registrant registrant;
-    struct prin_list list;
-    struct step step;
-    unsigned found = 0;
-
-    target_reset();
-    for (unsigned i = 0; i < nexuses.count; i++) {
-        step = out_step(i, SPC_PROUT_REGISTER_AND_IGNORE_EXISTING_KEY, 0, RESET_KEY + i);
-        target_must("REGISTER AND IGNORE EXISTING KEY", &step);
-    }
-    step = read_step(0, SPC_PRIN_READ_FULL_STATUS);
-    target_must("READ FULL STATUS", &step);
-    if (prin_list_decode(target_answer.data, target_answer.length, &list) != PRIN_OK)
-        fatal("READ FULL STATUS", &target_answer);
-    while (prin_registrant_next(&list, &registrant) == PRIN_OK) {
-        struct nexus *nexus = &nexuses.nexus[(registrant.key - RESET_KEY) % NEXUS_MAX];
-
-        nexus->initiator = registrant.transportid;
-        nexus->target_port = registrant.relative_target_port;
-        if (nexus->target_port > nexuses.target_ports)
-            nexuses.target_ports = nexus->target_port;
-        found++;
-    }
-    if (found != nexuses.count || nexuses.target_ports > LU_TARGET_PORT_MAX) {
-        printf("# %u nexuses registered, %u found\n", nexuses.count, found);
-        exit(EXIT_FAILURE);
-    }
-    for (unsigned i = 0; i < nexuses.count; i++) {
-        char text[TRANSPORTID_TEXT_SIZE];
-
-        transportid_format(text, sizeof(text), &nexuses.nexus[i].initiator);
-        printf("# nexus %u: %s, %s, target port %u\n", i, nexuses.nexus[i].path, text,
-               nexuses.nexus[i].target_port);
-    }
 }
 
 /* -- comparison */
@@ -289,18 +166,18 @@ static void forget_own(unsigned nexus)
             return;
         }
     }
-    fatal("a unit attention for the sender", &answer);
+    target_fatal("a unit attention for the sender", &answer);
 }
 
 /* What PERSISTENT RESERVE IN says on either side; whether that is the same. */
 static bool same_state(unsigned nexus)
 {
     static struct answer target, own;
-    struct step step = read_step(nexus, SPC_PRIN_READ_RESERVATION);
+    struct step step = step_read(nexus, SPC_PRIN_READ_RESERVATION);
 
     target_step(&step, &target);
     unit_execute(&step, &own);
-    step = read_step(nexus, SPC_PRIN_READ_FULL_STATUS);
+    step = step_read(nexus, SPC_PRIN_READ_FULL_STATUS);
     target_step(&step, &target_state);
     unit_execute(&step, &unit_state);
     return same_answer(&target, &own) && same_answer(&target_state, &unit_state);
@@ -348,7 +225,7 @@ static void forget_attentions(unsigned nexus)
         return;
     target_step(&step, &answer);
     if (answer.status != SPC_STATUS_GOOD)
-        fatal("a second unit attention", &answer);
+        target_fatal("a second unit attention", &answer);
     unit.nexus[nexus].attentions = 0;
     departed[DEPARTURE_ATTENTIONS]++;
 }
@@ -533,7 +410,7 @@ int main(int argc, char **argv)
             return EXIT_FAILURE;
         }
     }
-    learn();
+    target_learn(&nexuses);
     same = run(seed, length);
     if (same && mutation)
         printf("# %s: not found out\n", mutation->name);
