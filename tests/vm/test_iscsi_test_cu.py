@@ -98,7 +98,7 @@ def judge(t: Context, suite: str, name: str) -> None:
     t.equal(t.disk.generation(), untouched, "PRGENERATION of the real disk")
 
 
-@cases(("ProutPreempt", 1), ("ProutReserve", 12))
+@cases(("ProutPreempt", "ProutPreempt", 1), ("ProutReserve", "ProutReserve", 12))
 @limit(60)
 def two_initiators(t: Context, suite: str, count: int) -> None:
     """These skip themselves: see the head of this file."""
