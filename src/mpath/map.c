@@ -138,7 +138,7 @@ void map_list_paths(const struct map_paths *paths, const bool *wanted, char *tex
     for (unsigned i = 0; i < paths->n; i++) {
         const struct map_path *one = &paths->path[i];
 
-        if (!(wanted ? wanted[i] : one->fd < 0))
+        if (!(wanted ? wanted[i] : one->error == ENOENT))
             continue;
         if (used + strlen(one->name) + 3 > size)
             return;

@@ -45,7 +45,7 @@ int map_open_paths(const struct map *map, struct map_paths *ret);
 void map_close_paths(struct map_paths *paths);
 
 /*
- * Names of the paths for which `wanted` is set (or that are unusable, if wanted is NULL), with
+ * Names of the paths for which `wanted` is set (or whose node is missing, if wanted is NULL), with
  * commas; what does not fit is left out.
  */
 void map_list_paths(const struct map_paths *paths, const bool *wanted, char *text, size_t size);

@@ -23,9 +23,8 @@ void command_read(struct command *command)
     }
     if (paths_read(&paths, &command->request, command->io_timeout_ms, &command->answer.reply))
         return;
+    command_say(command, "none of its %u paths answers", paths.n);
     map_list_paths(&paths, NULL, names, sizeof(names));
     if (names[0])
-        command_say(command, "no path answers; these cannot be opened in %s: %s", host_dev, names);
-    else
-        command_say(command, "none of its %u paths answers", paths.n);
+        command_say(command, "these are not there in %s: %s", host_dev, names);
 }

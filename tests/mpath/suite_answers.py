@@ -248,7 +248,7 @@ def path_without_node(t: Context) -> None:
     s = t.start()
     s.machine.add_path("none", "8:0")
     t.answered(s.worker.send(t.open(), scsi.pr_in(8192)).reply(), NO_PATH,
-               "cannot be opened in /dev: none$")
+               "none of its 1 paths answers; these are not there in /dev: none$")
 
 
 @test
