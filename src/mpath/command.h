@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * One command, in the child that executes it, and what becomes of it. The parts below each have a
- * file of their own: read.c, out.c, release.c, preempt.c, cleanup.c.
+ * file of their own: read.c, out.c, release.c, preempt.c, confirm.c.
  *
  * Thread rule: a child has one thread until the library starts its own, which see none of this.
  */
@@ -50,6 +50,9 @@ void command_release(struct command *command, const struct prout *prout);
 
 /* After a PREEMPT that was GOOD and may have hit paths of our own: put them back. */
 void command_repair_preempt(struct command *command, const struct prout *prout);
+
+/* After a REGISTER with TransportIDs that was GOOD: are they registered? */
+void command_confirm_transportids(struct command *command, const struct prout *prout);
 
 /* QEMU's CLEANUP: the client of this map is gone, forget its registration. */
 void command_cleanup(struct command *command);

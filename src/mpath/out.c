@@ -151,9 +151,12 @@ void command_out(struct command *command)
         return;
     }
     out_execute(command, &prout);
-    if (command->answer.reply.status == SPC_STATUS_GOOD &&
-        (service_action == SPC_PROUT_PREEMPT || service_action == SPC_PROUT_PREEMPT_AND_ABORT))
+    if (command->answer.reply.status != SPC_STATUS_GOOD)
+        return;
+    if (service_action == SPC_PROUT_PREEMPT || service_action == SPC_PROUT_PREEMPT_AND_ABORT)
         command_repair_preempt(command, &prout);
+    if (prout.spec_i_pt && prout.sa_key != 0)
+        command_confirm_transportids(command, &prout);
 }
 
 void command_cleanup(struct command *command)

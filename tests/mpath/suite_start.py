@@ -8,7 +8,7 @@ from support import procfs
 from support.process import Program
 from support.tap import Skip, test
 
-from .fixture import FAILED, GATE, GOOD, Context, Machine, key, write
+from .fixture import FAILED, GATE, GOOD, MAPS, Context, Machine, key, write
 
 NOBODY = 65534
 
@@ -157,6 +157,24 @@ def sandboxed(t: Context) -> None:
         t.equal(mode.group(1), "2", f"seccomp mode of {pid}")
     gate.open()
     t.answered(running.reply(), GOOD)
+
+
+@test
+def child_has_only_its_own(t: Context) -> None:
+    """Nobody's end of file waits for a child that is none of his."""
+    s = t.start()
+    gates = [s.gate(1), s.gate(2)]
+    others = s.do(GATE, 1)
+    first, = s.wait_children(1)
+    pending = s.do(GATE, 2, "mpathb")
+    s.wait_calls(2)
+    second = next(pid for pid in s.wait_children(2) if pid != first)
+    found = procfs.fds(second)
+    t.equal(sorted(found), [0, 1, 2, 3, 4], f"fds {found}")
+    t.equal((found[3], found[4].partition(":")[0]), (MAPS["mpathb"], "socket"), "device, socket")
+    for gate in gates:
+        gate.open()
+    t.equal([one.reply().status for one in (others, pending)], [0, 0], "statuses")
 
 
 @test

@@ -393,6 +393,35 @@ static void test_preempt_aptpl_stays(void **state)
     assert_true(lu.aptpl);
 }
 
+/* Have the worker's code look for a TransportID with this key after a REGISTER. */
+static void confirm(uint64_t key, const struct transportid *id)
+{
+    struct prout prout = {.sa_key = key, .spec_i_pt = true};
+    uint8_t list[512];
+    size_t length = prout_encode(SPC_PROUT_REGISTER, &prout, id, 1, list, sizeof(list));
+
+    assert_int_equal(prout_decode(SPC_PROUT_REGISTER, list, length, &prout), PROUT_OK);
+    memset(&command.answer, 0, sizeof(command.answer));
+    command_confirm_transportids(&command, &prout);
+}
+
+static void test_confirm_transportids(void **state)
+{
+    const struct transportid registered = transportid_sas(0x5000 + 1);
+    const struct transportid missing = transportid_sas(0x5000 + OTHER);
+
+    (void)state;
+    confirm(KEY, &registered);
+    assert_status(SPC_STATUS_GOOD);
+    confirm(OTHER_KEY, &registered);
+    assert_sense(SPC_LU_COMMUNICATION_FAILURE, "not all of the initiator ports");
+    confirm(KEY, &missing);
+    assert_sense(SPC_LU_COMMUNICATION_FAILURE, "not all of the initiator ports");
+    down[0] = down[1] = down[2] = true;
+    confirm(KEY, &registered);
+    assert_sense(SPC_LU_COMMUNICATION_FAILURE, "not all of the initiator ports");
+}
+
 /* Every order of every set of answers: what counts does not depend on which path gave it. */
 static void test_judge(void **state)
 {
@@ -474,6 +503,7 @@ int main(void)
         map_test(test_preempt_path_down),
         map_test(test_preempt_not_repaired),
         map_test(test_preempt_aptpl_stays),
+        map_test(test_confirm_transportids),
         cmocka_unit_test(test_judge),
         cmocka_unit_test(test_judge_what_is_left),
     };
