@@ -16,27 +16,28 @@
 #include "ctl/table.h"
 
 #define TEXT_MAX 512
+#define AGE_MAX  32
 
 /* "47 s", "12 min", "5 h", "3 d": as exact as matters. */
-static const char *age(double seconds, char text[16])
+static const char *age(double seconds, char text[AGE_MAX])
 {
     if (seconds < 1)
-        snprintf(text, 16, "%.0f ms", seconds * 1000);
+        snprintf(text, AGE_MAX, "%.0f ms", seconds * 1000);
     else if (seconds < 120)
-        snprintf(text, 16, "%.0f s", seconds);
+        snprintf(text, AGE_MAX, "%.0f s", seconds);
     else if (seconds < 120 * 60)
-        snprintf(text, 16, "%.0f min", seconds / 60);
+        snprintf(text, AGE_MAX, "%.0f min", seconds / 60);
     else if (seconds < 48 * 3600)
-        snprintf(text, 16, "%.0f h", seconds / 3600);
+        snprintf(text, AGE_MAX, "%.0f h", seconds / 3600);
     else
-        snprintf(text, 16, "%.0f d", seconds < 1e9 ? seconds / 86400 : 99999);
+        snprintf(text, AGE_MAX, "%.0f d", seconds < 1e9 ? seconds / 86400 : 99999);
     return text;
 }
 
-static const char *latency(int64_t us, char text[16])
+static const char *latency(int64_t us, char text[AGE_MAX])
 {
     if (us < 1000)
-        snprintf(text, 16, "%" PRId64 " us", us);
+        snprintf(text, AGE_MAX, "%" PRId64 " us", us);
     else
         age((double)us / 1e6, text);
     return text;
@@ -79,7 +80,7 @@ static void print_head(struct json_object *document, FILE *file)
     struct json_object *threads = document_object(document, "threads");
     struct json_object *clients = document_object(document, "clients");
     struct json_object *requests = document_object(document, "requests");
-    char line[TEXT_MAX], escaped[TEXT_MAX], up[16];
+    char line[TEXT_MAX], escaped[TEXT_MAX], up[AGE_MAX];
 
     snprintf(line, sizeof(line), "qemu-pr-helper %s, pid %" PRId64 ", up %s, at %s",
              text_or(document, "version", "?"), document_number(document, "pid"),
@@ -133,7 +134,7 @@ static void print_shared(struct json_object *device, const char *name, FILE *fil
 /* Returns how many lines. */
 static unsigned print_alarms_of(struct json_object *device, FILE *file)
 {
-    char raw[TABLE_CELL_MAX], name[TEXT_MAX], vm[TEXT_MAX], old[16];
+    char raw[TABLE_CELL_MAX], name[TEXT_MAX], vm[TEXT_MAX], old[AGE_MAX];
     unsigned lines = 0;
 
     describe_device(device, raw, sizeof(raw));
@@ -221,7 +222,7 @@ static double oldest(struct json_object *device)
 static void set_in_flight(struct table *table, size_t column, struct json_object *device)
 {
     int64_t total = document_number(device, "in_flight_total");
-    char text[16];
+    char text[AGE_MAX];
 
     if (total == 0)
         table_set(table, column, "-");
@@ -234,7 +235,7 @@ static void set_in_flight(struct table *table, size_t column, struct json_object
 static void set_error(struct table *table, size_t column, struct json_object *device)
 {
     struct json_object *error = document_object(device, "last_error");
-    char text[16];
+    char text[AGE_MAX];
 
     if (!error)
         table_set(table, column, "-");
@@ -254,7 +255,7 @@ static void print_devices(struct json_object *document, FILE *file)
         struct json_object *device = document_item(document, "devices", i);
         struct counts counts = count_commands(device);
         int64_t p99 = find_p99(device);
-        char text[16];
+        char text[AGE_MAX];
 
         table_add_row(&table);
         table_set(&table, 0, "%s", text_or(device, "device", "?"));
@@ -291,7 +292,7 @@ static void print_keys(struct json_object *document, FILE *file)
 
         for (size_t k = 0; k < document_count(device, "keys"); k++) {
             struct json_object *key = document_item(device, "keys", k);
-            char name[TABLE_CELL_MAX], text[16];
+            char name[TABLE_CELL_MAX], text[AGE_MAX];
 
             describe_device(device, name, sizeof(name));
             table_add_row(&table);
@@ -322,7 +323,7 @@ static void print_in_flight(struct json_object *document, FILE *file)
 
         for (size_t k = 0; k < document_count(device, "in_flight"); k++) {
             struct json_object *command = document_item(device, "in_flight", k);
-            char name[TABLE_CELL_MAX], text[16];
+            char name[TABLE_CELL_MAX], text[AGE_MAX];
 
             describe_device(device, name, sizeof(name));
             table_add_row(&table);
@@ -351,7 +352,7 @@ static void print_clients(struct json_object *document, FILE *file)
     table_init(&table, head);
     for (size_t i = 0; i < document_count(document, "connections"); i++) {
         struct json_object *client = document_item(document, "connections", i);
-        char text[16];
+        char text[AGE_MAX];
 
         table_add_row(&table);
         set_number(&table, 0, client, "connection");
