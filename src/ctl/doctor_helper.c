@@ -11,6 +11,9 @@
 #include "ctl/advice.h"
 #include "ctl/doctor.h"
 
+/* A device that hangs is a finding. The helper's own limit for it is 30 s by default. */
+#define DOCTOR_WAIT_MS 35000
+
 /* "root:kvm 0660", for people. */
 static void describe_owner(const struct stat *status, char *text, size_t size)
 {
@@ -34,6 +37,8 @@ void doctor_helper(struct doctor *doctor, struct finding *finding)
 
     if (r == 0) {
         doctor->connected = true;
+        if (doctor->options->timeout_ms < 0)
+            prhelper_set_timeout(doctor->session.helper, DOCTOR_WAIT_MS);
         finding_good(finding, "it answers at %s", path);
         return;
     }

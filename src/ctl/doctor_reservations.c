@@ -65,7 +65,9 @@ void doctor_keys(struct doctor *doctor, struct finding *finding)
     prhelper_describe(text, sizeof(text), outcome.r, &outcome.result);
     finding_fail(finding, "the keys cannot be read: %s", text);
     if (outcome.r == -ETIMEDOUT)
-        finding_remedy(finding, "The device did not answer within --timeout: see dmesg.");
+        finding_remedy(finding,
+                       "The device does not answer: see dmesg, and 'qemu-pr-ctl status' for what "
+                       "else hangs. A multipath map without paths may wait for one.");
     else if (outcome.r != 0)
         finding_remedy(finding, "The helper's log may say why; it may have ended.");
     else if (!is_illegal_request(&outcome))

@@ -71,6 +71,17 @@ def reservations(t, answer, remedy):
 
 
 @test
+def device_hangs(t):
+    """One request is received and not answered: that is a finding, and no reason to wait on."""
+    fake = t.fake(b"", b"")
+    checks = doctor(t, "-k", fake.path, "-t", "0.3", t.disk.path)
+    t.equal(len(fake.requests), 1, "requests")
+    t.matches("Connection timed out", checks["reservations"][1], "text")
+    t.matches("The device does not answer", checks["reservations"][2], "remedy")
+    t.check("types" not in checks and "nexus" in checks, "it goes on with what needs no answer")
+
+
+@test
 def partition(t):
     path = t.disk.partition()
     t.disk.answer(scsi.read_keys_data())

@@ -50,8 +50,7 @@ class Report(NamedTuple):
 
 
 class Lab:
-    """Made once: a disk with its map and another host's plain view of it, one that has no
-    persistent reservations, and a helper."""
+    """Made once: a disk with its map and another host's plain view of it, and a helper."""
 
     def __init__(self, settings: dict) -> None:
         self.program = settings["helper"]
@@ -62,7 +61,6 @@ class Lab:
         self.disk = lab.Backstore("shared")
         self.target = lab.Iscsi(self.disk, 3)
         self.other = lab.Loopback(self.disk).initiator
-        self.without = lab.scsi_debug(dev_size_mb=8)
         self.daemons.wait_paths(MAP, 3)
         lab.wait_for(NODE, lambda: os.path.exists(NODE))
         self.helper = self.start("--socket-mode=0666")
@@ -311,7 +309,7 @@ def read_only_fd(t: Context) -> None:
 
 @test
 def no_reservations(t: Context) -> None:
-    t.finds(t.doctor(t.lab.without.path), "reservations", "failure", "5/20/00",
+    t.finds(t.doctor(lab.scsi_debug(dev_size_mb=8).path), "reservations", "failure", "5/20/00",
             "does not know persistent reservations")
 
 
