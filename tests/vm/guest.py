@@ -32,7 +32,7 @@ CONSOLE = "/dev/ttyS0"
 CONTROL = "\x01"
 MARK = "== "
 #: Seconds for what comes before the first test and after the last one.
-MARGIN = 30.0
+MARGIN = 60.0
 #: The tests' own limits come first, then ours, then the host's.
 GRACE = 5.0
 SIOCSIFFLAGS, IFF_UP, IFF_RUNNING = 0x8914, 0x1, 0x40

@@ -14,20 +14,24 @@ import shutil
 import signal
 import socket
 import subprocess
-from typing import Callable, Dict, Iterator, List
+from typing import Callable, Dict, Iterator, List, Optional
 
 import container
 import guest
 import lab
+import multipath
 from support import client, procfs, scsi, tap
 from support.client import Connection
 from support.tap import cases, limit, ours, test
 
-PACKAGES = ["systemd"]
+PACKAGES = ["systemd", "multipath"]
 
 UNIT, SOCKET_UNIT = "qemu-pr-helper.service", "qemu-pr-helper.socket"
 SOCKET = "/run/qemu-pr-helper.sock"
 PROGRAM = "/usr/bin/qemu-pr-helper"
+WORKER = "/usr/libexec/qemu-pr-mpath"
+MAP = "mpatha"
+NODE = f"/dev/mapper/{MAP}"
 UNITS = "/usr/lib/systemd/system"
 #: Administrators' units and drop-ins that are gone at the next boot; the tests' own.
 RUNTIME = f"/run/systemd/system/{UNIT}.d"
@@ -59,6 +63,8 @@ class Manager:
         for name in (UNIT, SOCKET_UNIT):
             shutil.copy(f"/payload/bin/{name}", UNITS)
         shutil.copy(helper, PROGRAM)
+        os.makedirs(os.path.dirname(WORKER), exist_ok=True)
+        shutil.copy("/payload/bin/qemu-pr-mpath", WORKER)
         os.makedirs("/etc/systemd/system", exist_ok=True)
         for name in MASKED:
             os.symlink("/dev/null", f"/etc/systemd/system/{name}")
@@ -74,7 +80,7 @@ class Manager:
             env={"container": "nspawn"})
         self.pid = 0
         self.program.wait_until("process 1 of the container", self._find)
-        self.program.wait_until("its socket", lambda: os.path.exists("/run/systemd/private"))
+        self.program.wait_until("its socket", lambda: os.path.exists("/run/systemd/private"), 60)
         self.control("start", SOCKET_UNIT)
 
     def _find(self) -> bool:
@@ -112,16 +118,43 @@ class Manager:
         self.program.close()
 
 
+class Lab:
+    """A LUN, and another one that is a multipath map as soon as it is wanted."""
+
+    def __init__(self, settings: dict):
+        self.disk = lab.Loopback(lab.Backstore("shared")).initiator
+        self.disk.drain()
+        lab.load("dm_mod")
+        self.manager = Manager(settings["helper"])
+        self.mapped: Optional[lab.Backstore] = None
+        self.daemons: Optional[multipath.Multipath] = None
+
+    def make_map(self) -> None:
+        if not self.daemons:
+            self.daemons = multipath.Multipath()
+            self.mapped = lab.Backstore("mapped")
+            lab.Iscsi(self.mapped, 2)
+            self.daemons.wait_paths(MAP, 2)
+            lab.wait_for(NODE, lambda: os.path.exists(NODE))
+
+    def close(self) -> None:
+        self.manager.close()
+        if self.daemons:
+            self.daemons.close()
+
+
 class Context(tap.Context):
-    def __init__(self, manager: Manager, disk: lab.Initiator, name: str):
+    def __init__(self, shared: Lab, name: str):
         super().__init__()
         guest.mark_kernel_log(name)
-        self.manager, self.disk = manager, disk
+        self.lab, self.manager, self.disk = shared, shared.manager, shared.disk
+        manager = shared.manager
         self.cleanup.callback(manager.control, "stop", UNIT)
 
     def log(self) -> str:
         state = self.manager.run("systemctl", "status", "--no-pager", "-l", UNIT, SOCKET_UNIT)
-        return state.stdout + "\n".join(guest.kernel_log())
+        daemons = self.lab.daemons.log() if self.lab.daemons else []
+        return state.stdout + "\n".join([*daemons, *guest.kernel_log()])
 
     def connect(self) -> Connection:
         connection = Connection(SOCKET, timeout=20)
@@ -157,14 +190,11 @@ class Context(tap.Context):
 
 @contextlib.contextmanager
 def open_lab(settings: dict) -> Iterator[Callable[[tap.Test], Context]]:
-    disk = lab.Loopback(lab.Backstore("shared")).initiator
-    disk.drain()
-    lab.load("dm_mod")
-    manager = Manager(settings["helper"])
+    shared = Lab(settings)
     try:
-        yield lambda one: Context(manager, disk, one.full_name)
+        yield lambda one: Context(shared, one.full_name)
     finally:
-        manager.close()
+        shared.close()
 
 
 # -- the files themselves
@@ -369,3 +399,23 @@ def what_it_needs_without_multipath(t: Context) -> None:
                  "write below /etc", "root's disk", "internet socket", "user namespace", "mount",
                  "executable memory"):
         t.check(found.pop(what) != 0, f"{what}: allowed")
+
+
+@cases(("as shipped", [], client.reply(), [KEY] * 2),
+       ("without multipath", [NO_MULTIPATH], client.check_condition(5, 0x20, 0), []))
+@limit(120)
+@ours("the peer registers one path of a map")
+def multipath_map(t: Context, drop_ins: List[str], wanted: client.Reply, keys: List[int]) -> None:
+    """By the worker, which is in the same unit; without multipath there is none."""
+    t.lab.make_map()
+    t.manager.configure(drop_ins)
+    connection = t.connect()
+    fd = os.open(NODE, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        for action_key, left in ((KEY, keys), (0, [])):
+            parameters = scsi.parameters(0, action_key)
+            cdb = scsi.pr_out(len(parameters), scsi.REGISTER_AND_IGNORE)
+            t.equal(connection.command(cdb, fd, parameters), wanted, f"REGISTER of {action_key:#x}")
+            t.equal([one.key for one in t.lab.mapped.registrations()], left, "keys in configfs")
+    finally:
+        os.close(fd)
