@@ -361,6 +361,7 @@ static void abandon(struct helper *helper)
         listen_remove(helper->status_path, &helper->status_inode);
     if (helper->keeper.channel < 0 && helper->pidfile_fd >= 0)
         unlink(helper->options.pidfile);
+    free(helper->status_path);
     options_deinit(&helper->options);
 }
 

@@ -14,6 +14,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/memory.h"
+
+/* Bytes of a document whose memory is given back at once. */
+#define STATUS_LARGE 65536
+
 void status_init(struct status *status, int listener, status_write_fn *write, void *context)
 {
     memset(status, 0, sizeof(*status));
@@ -70,6 +75,7 @@ int64_t status_deadline(const struct status *status)
 
 static void status_close_reader(struct status_reader *reader, struct conns *conns)
 {
+    bool large = reader->json.size > STATUS_LARGE;
     char byte;
 
     if (recv(reader->sock, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) {
@@ -81,6 +87,8 @@ static void status_close_reader(struct status_reader *reader, struct conns *conn
     }
     reader->sock = -1;
     json_deinit(&reader->json);
+    if (large)
+        memory_give_back();
 }
 
 /* Send on. The reader is closed when it has everything, or has gone. */
