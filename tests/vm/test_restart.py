@@ -257,6 +257,13 @@ def waits_for_the_helper(guest: qemu.Guest) -> bool:
     return False
 
 
+def stopped(pid: int) -> bool:
+    """Whether SIGSTOP has arrived everywhere: a thread in the kernel goes on until it leaves it."""
+    tasks = f"/proc/{pid}/task"
+    return all(lab.read(f"{tasks}/{one}/stat").rpartition(")")[2].split()[0] == "T"
+               for one in os.listdir(tasks))
+
+
 @cases(("READ KEYS", scsi.pr_in(2048), b""),
        ("REGISTER", scsi.pr_out(24, scsi.REGISTER_AND_IGNORE), scsi.parameters(0, qemu.KEY_B)))
 @differs("it drops the command that it has when it is told to end",
@@ -269,6 +276,7 @@ def in_the_middle(t: Context, cdb: bytes, parameters: bytes) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
         t.good(guest.tell(scsi.REGISTER_AND_IGNORE, action_key=qemu.KEY_A), "before")
         service.helper.signal(signal.SIGSTOP)
+        lab.wait_for("the helper stopped", lambda: stopped(service.helper.pid))
         guest.adapter.submit(cdb[:10], parameters, 0 if parameters else 2048)
         lab.wait_for("QEMU waits for the reply", lambda: waits_for_the_helper(guest))
         service.helper.signal(number)
