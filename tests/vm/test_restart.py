@@ -215,19 +215,19 @@ def lost_by_termination(t: Context) -> Set[tuple]:
 
 
 @test
-@limit(120)
+@limit(60 + 10 * RESTARTS)
 def terminated(t: Context) -> None:
     disturbed(t, Service(t), signal.SIGTERM, lost_by_termination(t))
 
 
 @test
-@limit(120)
+@limit(60 + 10 * RESTARTS)
 def killed(t: Context) -> None:
     disturbed(t, Service(t), signal.SIGKILL, {HELPER_LOST})
 
 
 @test
-@limit(120)
+@limit(60 + 10 * RESTARTS)
 def terminated_activated(t: Context) -> None:
     service = Activated(t)
     with Callers(service.path) as callers:
@@ -238,7 +238,7 @@ def terminated_activated(t: Context) -> None:
 
 
 @test
-@limit(120)
+@limit(60 + 10 * RESTARTS)
 def killed_activated(t: Context) -> None:
     service = Activated(t)
     with Callers(service.path) as callers:
@@ -294,7 +294,7 @@ def in_the_middle(t: Context, cdb: bytes, parameters: bytes) -> None:
 
 
 @test
-@limit(120)
+@limit(60 + 10 * RESTARTS)
 def unreachable(t: Context) -> None:
     """No helper for longer than QEMU tries: a sense of its own, and then everything works again."""
     service = Service(t)
