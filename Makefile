@@ -8,7 +8,7 @@ BUILD ?= build
 SETUP ?= yes
 ARGS  ?=
 
-.PHONY: all run serve check check-full clean help
+.PHONY: all run serve check check-vm check-full clean help
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
 
@@ -17,6 +17,7 @@ help:
 	@echo 'make run DEVICE=/dev/sdX   the same on a real disk, after a question'
 	@echo 'make serve        build, start the helper on a socket of its own, say how to talk to it'
 	@echo 'make check        build and run the test suite'
+	@echo 'make check-vm     of these the ones with real LUNs, QEMU, libvirt, systemd; in virtual machines'
 	@echo 'make check-full   the same and the long tests (sanitizers, comparison, repetitions)'
 	@echo 'make              build only; make clean removes $(BUILD)'
 
@@ -28,6 +29,10 @@ serve: setup-build all
 
 check: setup-check all
 	@tests/run --build $(BUILD) $(ARGS)
+
+check-vm: setup-check all
+	@echo 'Virtual machines under emulation: some 12 minutes on 2 quiet cores, the first time 3 more.'
+	@tests/run --build $(BUILD) vm/ $(ARGS)
 
 check-full: setup-check all
 	@tests/run --build $(BUILD) --full $(ARGS)
