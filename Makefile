@@ -8,7 +8,7 @@ BUILD ?= build
 SETUP ?= yes
 ARGS  ?=
 
-.PHONY: all run serve check check-vm check-full clean help
+.PHONY: all run serve check check-vm check-full bench clean help
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
 
@@ -19,6 +19,7 @@ help:
 	@echo 'make check        build and run the test suite'
 	@echo 'make check-vm     of these the ones with real LUNs, QEMU, libvirt, systemd; in virtual machines'
 	@echo 'make check-full   the same and the long tests (sanitizers, comparison, repetitions)'
+	@echo 'make bench        measure beside the distribution'\''s helper and the physical floors: 30 minutes'
 	@echo 'make              build only; make clean removes $(BUILD)'
 
 run: setup-build all
@@ -36,6 +37,9 @@ check-vm: setup-check all
 
 check-full: setup-check all
 	@tests/run --build $(BUILD) --full $(ARGS)
+
+bench: setup-check all
+	@bench/run --build $(BUILD) --json $(BUILD)/bench.json --svg $(BUILD)/bench.svg $(ARGS)
 
 clean:
 	rm -rf $(BUILD)

@@ -40,26 +40,35 @@
 #define EVENTS_MAX       64
 #define START_TIMEOUT_MS 20000
 #define UNREAD_WAIT_MS   2000
+#define DEVICES_MAX      256
 
 extern char **environ;
 
 struct config {
-    const char *mode, *socket, *device, *hung_device;
+    const char *mode, *socket, *hung_device;
+    const char *devices[DEVICES_MAX]; /* the first one, but for throughput */
+    unsigned n_devices;
     unsigned clients, threads, idle, hung, newcomers;
     unsigned requests, warmup_requests;
     unsigned warmup_ms, window_ms;
-    unsigned bound_ms; /* a reply that takes longer counts as stalled */
+    unsigned spread_ms; /* between two of the hung commands */
+    unsigned bound_ms;  /* a reply that takes longer counts as stalled */
     bool any_status;
     char **server; /* command line for start */
 };
 
-static int open_device(const char *path)
+static int open_path(const char *path)
 {
     int fd = open(path, O_RDWR | O_CLOEXEC);
 
     if (fd < 0)
         err(1, "%s", path);
     return fd;
+}
+
+static int open_device(const struct config *config)
+{
+    return open_path(config->devices[0]);
 }
 
 static void check(int result, const char *what)
@@ -94,7 +103,7 @@ static void detach_many(struct client *clients, unsigned count)
 
 static void run_latency(const struct config *config)
 {
-    int device = open_device(config->device);
+    int device = open_device(config);
     struct client *idle = attach_many(config, config->idle);
     struct client client;
     struct samples latency = {0};
@@ -123,10 +132,19 @@ struct lane {
     struct client *clients;
     unsigned count;
     uint64_t from_ns, until_ns; /* replies within count */
-    int device;
+    const int *devices;         /* client i of all has device i modulo their number */
+    unsigned first;             /* number of this lane's first client */
     struct samples latency;
     size_t stalled;
+    size_t served; /* replies in all, within the window or not */
 };
+
+static int lane_device(const struct lane *lane, const struct client *client)
+{
+    unsigned number = lane->first + (unsigned)(client - lane->clients);
+
+    return lane->devices[number % lane->config->n_devices];
+}
 
 static void *run_lane(void *argument)
 {
@@ -140,7 +158,7 @@ static void *run_lane(void *argument)
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = &lane->clients[i]};
         if (epoll_ctl(epoll, EPOLL_CTL_ADD, lane->clients[i].fd, &event) < 0)
             err(1, "epoll_ctl");
-        check(client_send(&lane->clients[i], lane->device), "send");
+        check(client_send(&lane->clients[i], lane_device(lane, &lane->clients[i])), "send");
     }
     /* After the window every client still takes its last reply: closing on it would be noise. */
     while (pending) {
@@ -157,11 +175,12 @@ static void *run_lane(void *argument)
             if (result == 0)
                 continue;
             uint64_t now = client_now_ns();
+            lane->served++;
             lane->stalled += now - client->sent_ns > lane->config->bound_ms * NS_PER_MS;
             if (now >= lane->from_ns && now < lane->until_ns)
                 samples_add(&lane->latency, now - client->sent_ns);
             if (now < lane->until_ns)
-                check(client_send(client, lane->device), "send");
+                check(client_send(client, lane_device(lane, client)), "send");
             else
                 pending--;
         }
@@ -173,22 +192,25 @@ static void *run_lane(void *argument)
 
 static void run_throughput(const struct config *config)
 {
-    int device = open_device(config->device);
+    int devices[DEVICES_MAX];
     struct client *clients = attach_many(config, config->clients);
     struct lane *lanes = calloc(config->threads, sizeof *lanes);
     struct samples latency = {0};
-    size_t stalled = 0;
+    size_t stalled = 0, served = 0;
     unsigned taken = 0;
 
     if (!lanes)
         err(1, "lanes");
+    for (unsigned i = 0; i < config->n_devices; i++)
+        devices[i] = open_path(config->devices[i]);
     uint64_t from_ns = client_now_ns() + config->warmup_ms * NS_PER_MS;
     for (unsigned i = 0; i < config->threads; i++) {
         unsigned share = (config->clients - taken) / (config->threads - i);
         lanes[i] = (struct lane){.config = config,
                                  .clients = clients + taken,
                                  .count = share,
-                                 .device = device,
+                                 .devices = devices,
+                                 .first = taken,
                                  .from_ns = from_ns,
                                  .until_ns = from_ns + config->window_ms * NS_PER_MS};
         taken += share;
@@ -199,15 +221,17 @@ static void run_throughput(const struct config *config)
         samples_merge(&latency, &lanes[i].latency);
         samples_free(&lanes[i].latency);
         stalled += lanes[i].stalled;
+        served += lanes[i].served;
     }
-    printf("{\"requests\": %zu, \"requests_per_s\": %.1f, \"stalled\": %zu, ", latency.count,
-           (double)latency.count * 1000 / config->window_ms, stalled);
+    printf("{\"requests\": %zu, \"served\": %zu, \"requests_per_s\": %.1f, \"stalled\": %zu, ",
+           latency.count, served, (double)latency.count * 1000 / config->window_ms, stalled);
     samples_print(&latency, "latency_ns");
     printf("}\n");
     samples_free(&latency);
     free(lanes);
     detach_many(clients, config->clients);
-    close(device);
+    for (unsigned i = 0; i < config->n_devices; i++)
+        close(devices[i]);
 }
 
 /* How many of the clients have a request that the server has not taken from its socket yet. */
@@ -239,16 +263,19 @@ static bool measure_bounded(const struct config *config, struct client *client, 
 
 static void run_hung(const struct config *config)
 {
-    int device = open_device(config->device);
-    int hung_device = open_device(config->hung_device);
+    int device = open_device(config);
+    int hung_device = open_path(config->hung_device);
     struct client healthy, newcomer;
     struct samples latency = {0}, first = {0};
     unsigned absent = 0, ended = 0, unread = 0;
 
     attach(config, &healthy);
     struct client *hung = attach_many(config, config->hung);
-    for (unsigned i = 0; i < config->hung; i++)
+    for (unsigned i = 0; i < config->hung; i++) {
         check(client_send(&hung[i], hung_device), "send");
+        if (config->spread_ms)
+            poll(NULL, 0, (int)config->spread_ms);
+    }
     /* A server may leave requests above its limits unread, so this wait has an end. */
     uint64_t start = client_now_ns();
     do {
@@ -299,7 +326,7 @@ static void run_idle(const struct config *config)
     char byte;
 
     if (config->requests) {
-        int device = open_device(config->device);
+        int device = open_device(config);
         for (unsigned i = 0; i < config->clients; i++)
             check(client_command(&clients[i], device, config->any_status, -1), "command");
         close(device);
@@ -334,7 +361,7 @@ static void run_start(const struct config *config)
     struct client client;
     pid_t server;
     int result, inotify = inotify_init1(IN_CLOEXEC);
-    int device = open_device(config->device);
+    int device = open_device(config);
 
     snprintf(path, sizeof path, "%s", config->socket);
     if (inotify < 0 || inotify_add_watch(inotify, dirname(path), IN_CREATE | IN_MOVED_TO) < 0)
@@ -381,6 +408,7 @@ static const struct option options[] = {{"socket", required_argument, NULL, 's'}
                                         NUMBER_OPTION("warmup-requests", warmup_requests),
                                         NUMBER_OPTION("warmup-ms", warmup_ms),
                                         NUMBER_OPTION("window-ms", window_ms),
+                                        NUMBER_OPTION("spread-ms", spread_ms),
                                         NUMBER_OPTION("bound-ms", bound_ms),
                                         {0}};
 
@@ -394,6 +422,13 @@ static unsigned parse_number(const char *text)
     return (unsigned)value;
 }
 
+static void add_device(struct config *config, const char *path)
+{
+    if (config->n_devices == DEVICES_MAX)
+        errx(2, "more than %d devices", DEVICES_MAX);
+    config->devices[config->n_devices++] = path;
+}
+
 static void parse(int argc, char **argv, struct config *config)
 {
     int option;
@@ -403,7 +438,7 @@ static void parse(int argc, char **argv, struct config *config)
         if (option == 's')
             config->socket = optarg;
         else if (option == 'd')
-            config->device = optarg;
+            add_device(config, optarg);
         else if (option == 'D')
             config->hung_device = optarg;
         else if (option == 'a')
@@ -413,6 +448,8 @@ static void parse(int argc, char **argv, struct config *config)
         else
             exit(2);
     }
+    if (config->n_devices == 0)
+        add_device(config, "/dev/null");
     config->server = argv + optind;
 }
 
@@ -426,8 +463,7 @@ static const struct {
 
 int main(int argc, char **argv)
 {
-    struct config config = {.device = "/dev/null",
-                            .clients = 1,
+    struct config config = {.clients = 1,
                             .threads = 1,
                             .warmup_requests = 100,
                             .warmup_ms = 500,

@@ -12,24 +12,25 @@ import tempfile
 import time
 from typing import Dict, Iterator, List, Optional, Tuple
 
+from rows import CLIENT_STEPS, DELAY_STEPS_MS, HUNG_STEPS, IDLE_STEPS
 from servers import Server, running
 from support import loop
-from support.standin import Control
+from support.standin import EVERY_LOOP, Control
 
 Figures = Dict[str, float]
 Commands = Dict[str, List[str]]
 
 MANY = 1000
-SOME = 64
-HUNG = 200
+BURST = 256
 STARTS_PER_ROUND = 3
 LATENCY_SLICES = 5
 LATENCY_REQUESTS = 4000
 LATENCY_WARMUP = 200
 WINDOW_MS = 2000
-SLOW_DEVICE_SECONDS = 0.010
+HUNG_SPREAD_MS = 10  # between two hung commands, when they do not come at once
+SCALES = {"small": (10, 100), "large": (100, 1000)}  # devices, clients
 BOUND_MS = 1000  # a healthy client's reply that takes longer counts as stalled
-AFTER_BURST_SECONDS = 15
+AFTER_BURST_SECONDS = 60
 TRACED_REQUESTS = 2000
 COUNTED_REQUESTS = (500, 1500)
 LOAD_SECONDS = 300
@@ -52,13 +53,16 @@ class Bench:
         self._control = Control(directory, standin)
         self._environment = self._control.environment()
         try:
-            self._loops = [loop.Loop(directory) for _ in range(3)]
+            self._loops = [loop.Loop(directory) for _ in range(len(DELAY_STEPS_MS) + 1)]
         except loop.Unavailable as reason:
             raise Unavailable(str(reason)) from reason
-        self.quick, self.slow, self.hung = (device.path for device in self._loops)
-        for device, delay in zip(self._loops, (0.0, SLOW_DEVICE_SECONDS, 0.0)):
-            self._control.device(device.rdev).answer(ONE_KEY, delay=delay)
-        self._control.device(self._loops[2].rdev).hold()
+        self._directory = directory
+        for device, delay_ms in zip(self._loops, (*DELAY_STEPS_MS, 0)):
+            self._control.device(device.rdev).answer(ONE_KEY, delay=delay_ms / 1000)
+        self._devices = {delay_ms: device.path
+                         for device, delay_ms in zip(self._loops, DELAY_STEPS_MS)}
+        self.quick, self.hung = self._devices[0], self._loops[-1].path
+        self._control.device(self._loops[-1].rdev).hold()
         self._cpu = max(os.sched_getaffinity(0))
 
     def _run(self, mode: str, options: List[str], cpu: Optional[int] = None) -> Figures:
@@ -103,15 +107,20 @@ class Bench:
         with running(command, {}) as server:
             private, resident = server.settled_memory()
             _, serving = server.memory([server.pid])
+            proportional = server.proportional_kb()
             one = self._idle(server, 1, requests=1)
             served, _ = server.settled_memory()
-            many = self._idle(server, MANY)
-            crowded, _ = server.settled_memory()
-            for clients in (many, one):
-                clients.communicate()
-        return {"idle_private_kb": private, "idle_rss_kb": resident,
-                "idle_serving_rss_kb": serving, "served_private_kb": served,
-                "connection_private_kb": (crowded - served) / MANY}
+            figures = {"idle_private_kb": private, "idle_pss_kb": proportional,
+                       "idle_rss_kb": resident, "idle_serving_rss_kb": serving,
+                       "served_private_kb": served}
+            for clients in IDLE_STEPS:
+                crowd = self._idle(server, clients)
+                crowded, _ = server.settled_memory()
+                figures[f"connection_{clients}_private_kb"] = (crowded - served) / clients
+                crowd.communicate()
+                served, _ = server.settled_memory()
+            one.communicate()
+        return figures
 
     @contextlib.contextmanager
     def _all_running(self, commands: Commands, cpu: Optional[int]) -> Iterator[Dict[str, Server]]:
@@ -119,80 +128,118 @@ class Bench:
             yield {name: stack.enter_context(running(command, self._environment, cpu))
                    for name, command in commands.items()}
 
-    def _latency_slice(self, server: Server) -> Tuple[Figures, float]:
+    def _latency_slice(self, server: Server) -> Figures:
         """Client and server on one CPU: the work of both, and no luck with idle CPUs. Also the
         server's own part of it, in microseconds of processor time for each request."""
-        before = server.cpu_ns()
+        used, switches = server.cpu_ns(), server.switches()
         got = self._run("latency", ["--socket", server.socket, "--device", self.quick,
                                     "--requests", str(LATENCY_REQUESTS),
                                     "--warmup-requests", str(LATENCY_WARMUP)], self._cpu)
-        used = server.cpu_ns() - before
-        return got, used / (LATENCY_REQUESTS + LATENCY_WARMUP) / 1000
+        requests = LATENCY_REQUESTS + LATENCY_WARMUP
+        return {"cpu_us": (server.cpu_ns() - used) / requests / 1000,
+                "switches": (server.switches() - switches) / requests,
+                **{f"{rank}_us": got[f"latency_ns_{rank}"] / 1000 for rank in ("p50", "p99", "p999")}}
 
     def latency(self, commands: Commands) -> Dict[str, List[Figures]]:
         """All servers run all the time and take turns by the tenth of a second, so that they see
         the same machine."""
-        results: Dict[str, List[Figures]] = {name: [] for name in commands}
-        with self._all_running(commands, self._cpu) as servers, contextlib.ExitStack() as stack:
-            for _ in range(LATENCY_SLICES):
-                for name, server in servers.items():
-                    got, used = self._latency_slice(server)
-                    results[name].append({"latency_p50_us": got["latency_ns_p50"] / 1000,
-                                          "latency_p99_us": got["latency_ns_p99"] / 1000,
-                                          "cpu_us": used})
-            for server in servers.values():
-                stack.callback(self._idle(server, MANY).communicate)
-            for turn in range(LATENCY_SLICES):
-                for name, server in servers.items():
-                    got, _ = self._latency_slice(server)
-                    results[name][turn]["among_idle_p50_us"] = got["latency_ns_p50"] / 1000
-                    results[name][turn]["among_idle_p99_us"] = got["latency_ns_p99"] / 1000
+        results: Dict[str, List[Figures]] = {name: [{} for _ in range(LATENCY_SLICES)]
+                                             for name in commands}
+        with self._all_running(commands, self._cpu) as servers:
+            self._latency_turns(servers, results, "latency",
+                                {"cpu_us": "cpu_us", "switches": "switches"})
+            present = 0
+            with contextlib.ExitStack() as crowd:
+                for idle in IDLE_STEPS:
+                    for server in servers.values():
+                        crowd.callback(self._idle(server, idle - present).communicate)
+                    present = idle
+                    self._latency_turns(servers, results, f"among_{idle}", {})
         return results
 
-    def _throughput(self, server: Server, device: str, clients: int) -> Figures:
+    def _latency_turns(self, servers: Dict[str, Server], results: Dict[str, List[Figures]],
+                       prefix: str, others: Dict[str, str]) -> None:
+        names = {**{f"{rank}_us": f"{prefix}_{rank}_us" for rank in ("p50", "p99", "p999")},
+                 **others}
+        for turn in range(LATENCY_SLICES):
+            for name, server in servers.items():
+                got = self._latency_slice(server)
+                results[name][turn].update({new: got[old] for old, new in names.items()})
+
+    def _throughput(self, server: Server, devices: List[str], clients: int) -> Figures:
         return self._run("throughput", [
-            "--socket", server.socket, "--device", device, "--clients", str(clients),
+            "--socket", server.socket, "--clients", str(clients),
             "--threads", str(min(clients, len(os.sched_getaffinity(0)))),
-            "--window-ms", str(WINDOW_MS), "--bound-ms", str(BOUND_MS)])
+            "--window-ms", str(WINDOW_MS), "--bound-ms", str(BOUND_MS),
+            *(word for device in devices for word in ("--device", device))])
 
     def throughput(self, command: List[str]) -> Figures:
-        with running(command, self._environment) as server:
-            some = self._throughput(server, self.quick, SOME)
-        with running(command, self._environment) as server:
-            many = self._throughput(server, self.slow, MANY)
-        return {"quick_requests_per_s": some["requests_per_s"],
-                "quick_p99_us": some["latency_ns_p99"] / 1000,
-                "slow_requests_per_s": many["requests_per_s"],
-                "slow_p99_us": many["latency_ns_p99"] / 1000,
-                "throughput_stalled": some["stalled"] + many["stalled"]}
+        figures: Figures = {"load_stalled": 0}
+        for delay_ms, device in self._devices.items():
+            for clients in CLIENT_STEPS:
+                with running(command, self._environment) as server:
+                    got = self._throughput(server, [device], clients)
+                figures[f"load_{clients}_{delay_ms}ms_per_s"] = got["requests_per_s"]
+                figures["load_stalled"] += got["stalled"]
+        return figures
 
     def hang(self, command: List[str]) -> Figures:
+        figures: Figures = {}
+        for way, spread_ms in (("at", 0), ("spread", HUNG_SPREAD_MS)):
+            for hung in HUNG_STEPS:
+                figures.update(self._hang(command, hung, spread_ms, f"hung_{hung}_{way}"))
+        return figures
+
+    def _hang(self, command: List[str], hung: int, spread_ms: int, name: str) -> Figures:
         with running(command, self._environment) as server:
             got = self._run("hung", ["--socket", server.socket, "--device", self.quick,
-                                     "--hung-device", self.hung, "--hung", str(HUNG),
+                                     "--hung-device", self.hung, "--hung", str(hung),
+                                     "--spread-ms", str(spread_ms),
                                      "--requests", "1000", "--newcomers", "50",
                                      "--bound-ms", str(BOUND_MS)])
-        figures = {"hung_stalled": got["stalled"], "hung_ended": got["hung_ended"],
-                   "hung_unread": got["hung_unread"]}
+        figures = {f"{name}_stalled": got["stalled"], f"{name}_unread": got["hung_unread"],
+                   f"{name}_ended": got["hung_ended"]}
         if not got["stalled"]:
-            figures["hung_p99_us"] = got["latency_ns_p99"] / 1000
-            figures["hung_newcomer_p99_us"] = got["newcomer_ns_p99"] / 1000
+            figures[f"{name}_p99_us"] = got["latency_ns_p99"] / 1000
+            if hung == HUNG_STEPS[-1] and not spread_ms:
+                figures["hung_newcomer_p99_us"] = got["newcomer_ns_p99"] / 1000
         return figures
 
     def burst(self, commands: Commands) -> Dict[str, List[Figures]]:
         """Of all servers at once, as most of it is waiting."""
         results: Dict[str, List[Figures]] = {}
+        slow = self._devices[max(self._devices)]
         with self._all_running(commands, None) as servers:
             for name, server in servers.items():
-                self._throughput(server, self.quick, 1)
+                self._throughput(server, [self.quick], 1)
                 before, _ = server.settled_memory()
-                self._throughput(server, self.slow, MANY)
+                self._throughput(server, [slow], BURST)
                 results[name] = [{"before": before, "burst_peak_kb": server.memory()[0] - before}]
             time.sleep(AFTER_BURST_SECONDS)
             for name, server in servers.items():
                 figures = results[name][0]
                 figures["burst_kept_kb"] = server.memory()[0] - figures.pop("before")
         return results
+
+    def scale(self, command: List[str]) -> Figures:
+        """Processor time of a request with few devices and connections, and with ten times both."""
+        figures: Figures = {}
+        many = max(devices for devices, _ in SCALES.values())
+        self._control.device(EVERY_LOOP).answer(ONE_KEY)
+        with contextlib.ExitStack() as stack:
+            try:
+                loops = [loop.Loop(self._directory) for _ in range(many)]
+            except loop.Unavailable as reason:
+                raise Unavailable(str(reason)) from reason
+            for one in loops:
+                stack.callback(one.close)
+            for size, (devices, clients) in SCALES.items():
+                with running(command, self._environment) as server:
+                    before = server.cpu_ns()
+                    got = self._throughput(server, [one.path for one in loops[:devices]], clients)
+                    figures[f"scale_{size}_cpu_us"] = (server.cpu_ns() - before) / got["served"] / 1000
+        figures["scale_slope"] = figures["scale_large_cpu_us"] / figures["scale_small_cpu_us"]
+        return figures
 
     def system_calls(self, command: List[str]) -> Tuple[Figures, Dict[str, float]]:
         """Figures, and the calls of a request by name."""

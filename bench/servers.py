@@ -92,6 +92,24 @@ class Server:
                         resident += int(value.split()[0])
         return private, resident
 
+    def proportional_kb(self) -> int:
+        """Proportional set size of all processes."""
+        total = 0
+        for pid in self.processes():
+            with open(f"/proc/{pid}/smaps_rollup", encoding="utf-8") as rollup:
+                total += sum(int(line.split()[1]) for line in rollup if line.startswith("Pss:"))
+        return total
+
+    def switches(self) -> int:
+        """Context switches of the serving process's threads that live."""
+        total = 0
+        for task in os.listdir(f"/proc/{self.pid}/task"):
+            with contextlib.suppress(OSError):
+                with open(f"/proc/{self.pid}/task/{task}/status", encoding="utf-8") as status:
+                    total += sum(int(line.split()[1]) for line in status
+                                 if "voluntary_ctxt_switches" in line)
+        return total
+
     def cpu_ns(self) -> int:
         """Processor time of the serving process, threads that have ended included."""
         # What clock_getcpuclockid(3) computes, CPUCLOCK_SCHED being 2.
