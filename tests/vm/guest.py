@@ -11,6 +11,7 @@ kernel's console). Lines that begin with CONTROL are between us and the host:
 The child says the same to us before each test. If then nothing comes in time, we show where every
 process is stuck, and give up; if we do not manage even that, the host ends the virtual machine.
 """
+import contextlib
 import ctypes
 import fcntl
 import importlib
@@ -165,10 +166,13 @@ def kernel_log(most: int = 60) -> List[str]:
 def stuck() -> Iterable[str]:
     """Where every process of user space is."""
     for name in sorted(filter(str.isdigit, os.listdir("/proc")), key=int):
+        threads = []
         command = read_text(f"/proc/{name}/cmdline").strip()
         if not command or int(name) == os.getpid():
             continue
-        for thread in os.listdir(f"/proc/{name}/task"):
+        with contextlib.suppress(FileNotFoundError):  # it has just ended
+            threads = os.listdir(f"/proc/{name}/task")
+        for thread in threads:
             directory = f"/proc/{name}/task/{thread}"
             stack = [line.split()[-1].partition("+")[0]
                      for line in read_text(f"{directory}/stack").splitlines() if line]
