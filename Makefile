@@ -7,8 +7,9 @@
 BUILD ?= build
 SETUP ?= yes
 ARGS  ?=
+TIME  ?= 10
 
-.PHONY: all run serve check check-vm check-full bench clean help
+.PHONY: all run serve check check-vm check-full bench fuzz fuzz-coverage clean help
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
 
@@ -20,6 +21,8 @@ help:
 	@echo 'make check-vm     of these the ones with real LUNs, QEMU, libvirt, systemd; in virtual machines'
 	@echo 'make check-full   the same and the long tests (sanitizers, comparison, repetitions)'
 	@echo 'make bench        measure beside the distribution'\''s helper and the physical floors: 30 minutes'
+	@echo 'make fuzz TIME=SECONDS     let each fuzz target search for so long for an input that breaks it'
+	@echo 'make fuzz-coverage         how much of each room the corpora of make check reach'
 	@echo 'make              build only; make clean removes $(BUILD)'
 
 run: setup-build all
@@ -41,11 +44,17 @@ check-full: setup-check all
 bench: setup-check all
 	@bench/run --build $(BUILD) --json $(BUILD)/bench.json --svg $(BUILD)/bench.svg $(ARGS)
 
+fuzz: setup-fuzz
+	@tests/fuzz/run --build $(BUILD) --time $(TIME) $(ARGS)
+
+fuzz-coverage: setup-check
+	@tests/fuzz/run --build $(BUILD) --coverage
+
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: setup-build setup-check
-setup-build setup-check: setup-%:
+.PHONY: setup-build setup-check setup-fuzz
+setup-build setup-check setup-fuzz: setup-%:
 	@[ '$(SETUP)' = no ] || tools/setup $* $(BUILD)
 
 $(BUILD)/build.ninja: | setup-build
