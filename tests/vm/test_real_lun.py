@@ -9,12 +9,12 @@ LIO's own tables in configfs, and above all who can still write.
 import contextlib
 import errno
 import os
-import stat
 import struct
 from typing import Callable, Dict, Iterator, List, NamedTuple, Optional
 
 import guest
 import lab
+from host import FullStatus, Host, full_status
 from support import client, procfs, scsi, tap
 from support.client import Connection, Reply
 from support.process import Helper
@@ -75,37 +75,6 @@ class Lab:
     def close(self) -> None:
         for helper in self.helpers.values():
             helper.close()
-
-
-class Host:
-    """One host's view of the disk: commands through a helper, data past it."""
-
-    def __init__(self, connection: Connection, path: str, flags: int = os.O_RDWR):
-        self.connection = connection
-        if stat.S_ISBLK(os.stat(path).st_mode):
-            flags |= os.O_DIRECT
-        self.fd = os.open(path, flags | os.O_CLOEXEC)
-
-    def close(self) -> None:
-        os.close(self.fd)
-        self.connection.close()
-
-    def ask(self, action: int, allocation: int = scsi.DATA_MAX) -> Reply:
-        return self.connection.command(scsi.pr_in(allocation, action), self.fd)
-
-    def tell(self, action: int, scope_type: int = 0, key: int = 0, action_key: int = 0,
-             flags: int = 0) -> Reply:
-        return self.tell_raw(action, scope_type, scsi.parameters(key, action_key, flags))
-
-    def tell_raw(self, action: int, scope_type: int, parameters: bytes) -> Reply:
-        return self.connection.command(scsi.pr_out(len(parameters), action, scope_type), self.fd,
-                                       parameters)
-
-    def write(self, byte: int = 0x5A) -> Optional[int]:
-        return lab.transfer(self.fd, byte)
-
-    def read(self) -> Optional[int]:
-        return lab.transfer(self.fd)
 
 
 class Context(tap.Context):
@@ -443,15 +412,8 @@ def read_meaning(t: Context, user: str) -> None:
                                                             WRITE_EXCLUSIVE)), "reservation")
     status = b.ask(scsi.READ_FULL_STATUS).payload
     t.equal(struct.unpack(">II", status[:8]), (t.disk.generation(), len(status) - 8), "its header")
-    found = []
-    at = 8
-    while at < len(status):
-        key, holds, scope_type, _, size = struct.unpack(">Q4xBB4xHI", status[at:at + 24])
-        name = status[at + 24 + 4:at + 24 + size].rstrip(b"\0").decode().partition(",i,")[0]
-        found.append((name, key, holds & 1, scope_type if holds & 1 else 0))
-        at += 24 + size
-    t.equal(sorted(found), [(t.names[0], KEY_A, 1, WRITE_EXCLUSIVE), (t.names[1], KEY_B, 0, 0)],
-            "full status")
+    t.equal(full_status(status), [FullStatus(t.names[0], KEY_A, True, WRITE_EXCLUSIVE),
+                                  FullStatus(t.names[1], KEY_B, False, 0)], "full status")
 
 
 @cases(*EACH_USER)
