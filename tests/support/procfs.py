@@ -95,6 +95,15 @@ def state(pid: int) -> str:
         return "X"
 
 
+def command(pid: int) -> str:
+    """Its name, without arguments; empty if there is no such process."""
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            return file.read().rstrip("\n")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def children(pid: int) -> List[int]:
     found = []
     for name in os.listdir("/proc"):

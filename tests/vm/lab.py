@@ -223,8 +223,9 @@ class Backstore:
 class Initiator:
     """One I_T nexus of a LUN, with its block device and its SCSI generic device."""
 
-    def __init__(self, name: str, device: str, group: int = 1):
-        self.name, self.group = name, group
+    def __init__(self, name: str, device: str, group: int = 1, portal: str = ""):
+        #: portal: the IP address through which it reaches its target
+        self.name, self.group, self.portal = name, group, portal
         self._fd = -1
         #: The SCSI device below /sys
         self.device = os.path.realpath(device)
@@ -284,6 +285,16 @@ class Initiator:
     def online(self) -> None:
         write(f"{self.device}/state", "running\n")
 
+    def unplug(self) -> None:
+        """Commands get no answer from now on, and nobody is told why. After more than five seconds
+        the kernel begins to ask whether the target still lives, after ten it gives up the
+        session, and nobody here would log in again."""
+        run("busybox", "ip", "route", "add", "blackhole", self.portal, "table", "local")
+
+    def plug(self) -> None:
+        """Commands under way are sent again by TCP, and go on."""
+        run("busybox", "ip", "route", "delete", "blackhole", self.portal, "table", "local")
+
     def delete(self) -> None:
         """Take the device away from under whoever uses it, as a pulled cable or an admin would."""
         write(f"{self.device}/delete", 1)
@@ -295,10 +306,11 @@ class Iscsi:
     portal group. Each group is a target port."""
 
     def __init__(self, backstore: Backstore, initiators: int = 2, groups: int = 1,
-                 acls: bool = False):
-        """acls: the target knows its initiators, as it must for ALL_TG_PT."""
+                 acls: bool = False, network: int = 1):
+        """acls: the target knows its initiators, as it must for ALL_TG_PT. network: of a number of
+        its own an initiator can be unplugged without touching another target's."""
         load("iscsi_target_mod", "iscsi_tcp", "sd_mod", "sg")
-        self.acls = acls
+        self.acls, self.network = acls, network
         self.name = f"{PREFIX}:{backstore.name}"
         self.fabric = f"{TARGET}/iscsi/{self.name}"
         self.groups = range(1, groups + 1)
@@ -323,29 +335,35 @@ class Iscsi:
         started = []
         for number in range(self._logins, self._logins + count):
             for tag in self.groups:
-                name, address = f"{PREFIX}:node{number}", f"127.0.{tag - 1}.{number + 1}"
-                group = f"{self.fabric}/tpgt_{tag}"
-                os.mkdir(f"{group}/np/{address}:{PORT}")
+                name = f"{PREFIX}:node{number}"
+                address = f"127.{self.network}.{tag - 1}.{number + 1}"
+                os.mkdir(f"{self.fabric}/tpgt_{tag}/np/{address}:{PORT}")
                 if self.acls:
-                    os.makedirs(f"{group}/acls/{name}/lun_0")
-                    os.symlink(f"{group}/lun/lun_0", f"{group}/acls/{name}/lun_0/disk")
-                started.append((name, tag, start("iscsistart", "-i", name, "-t", self.name,
-                                                 "-g", str(tag), "-a", address)))
+                    self.allow(name, tag)
+                started.append((name, tag, address, start("iscsistart", "-i", name, "-t",
+                                                          self.name, "-g", str(tag), "-a",
+                                                          address)))
         self._logins += count
-        for _, _, process in started:
+        for _, _, _, process in started:
             finish(process)
-        return [self._find(name, tag) for name, tag, _ in started]
+        return [self._find(name, tag, address) for name, tag, address, _ in started]
 
-    def _find(self, name: str, tag: int) -> Initiator:
-        return Initiator(name, str(wait_for(
-            f"a device of {name}", lambda: next(self._devices(name, tag), None))), tag)
+    def allow(self, name: str, tag: int = 1) -> None:
+        """The target knows an initiator of this name, which need not exist."""
+        group = f"{self.fabric}/tpgt_{tag}"
+        os.makedirs(f"{group}/acls/{name}/lun_0")
+        os.symlink(f"{group}/lun/lun_0", f"{group}/acls/{name}/lun_0/disk")
+
+    def _find(self, name: str, tag: int, address: str) -> Initiator:
+        device = wait_for(f"a device of {name}", lambda: next(self._devices(name, tag), None))
+        return Initiator(name, str(device), tag, address)
 
     def rescan(self, gone: Initiator) -> Initiator:
         """The device of an initiator whose device was deleted: the LUN comes back, under a new
         name perhaps."""
         host = re.search(r"/(host\d+)/", gone.device)
         write(f"/sys/class/scsi_host/{host.group(1)}/scan", "- - -")
-        found = self._find(gone.name, gone.group)
+        found = self._find(gone.name, gone.group, gone.portal)
         self.initiators = [found if one is gone else one for one in self.initiators]
         return found
 
@@ -375,11 +393,12 @@ class Loopback:
         load("tcm_loop", "sd_mod", "sg")
         fabric = f"{TARGET}/loopback/naa.600140500000{number:04x}/tpgt_1"
         os.makedirs(fabric)
-        write(f"{fabric}/nexus", f"naa.600140510000{number:04x}")
+        name = f"naa.600140510000{number:04x}"
+        write(f"{fabric}/nexus", name)
         os.makedirs(f"{fabric}/lun/lun_0")
         os.symlink(backstore.path, f"{fabric}/lun/lun_0/disk")
         address = read(f"{fabric}/address")  # host, channel, target
-        self.initiator = Initiator("", f"/sys/class/scsi_device/{address}:0/device")
+        self.initiator = Initiator(name, f"/sys/class/scsi_device/{address}:0/device")
 
 
 def scsi_debug(**parameters: object) -> Initiator:

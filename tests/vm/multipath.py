@@ -108,6 +108,18 @@ class Multipath:
         return list(lab.wait_for(f"{name} with {active} active and {failed} failed paths, "
                                  f"not {self.paths(name)}", look, 30))
 
+    def key(self, name: str) -> int:
+        """By which key a path that appears is to be registered; 0 for none."""
+        answer = self.ask(f"getprkey map {name}").strip()
+        return 0 if answer == "none" else int(answer.partition(":")[0], 16)
+
+    def registered(self, name: str) -> bool:
+        """Whether a path that appears is to be registered at all (prstatus)."""
+        answer = self.ask(f"getprstatus map {name}").strip()
+        if answer not in ("0", "1", "unset", "set"):
+            raise AssertionError(f"getprstatus: {answer!r}")
+        return answer in ("1", "set")
+
     def log(self) -> List[str]:
         return [f"{name}: {line}" for name, program in self.programs.items()
                 for line in program.log().splitlines()[-15:]]

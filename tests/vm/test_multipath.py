@@ -12,45 +12,20 @@ from typing import Callable, Iterator, Optional
 import guest
 import lab
 import multipath
+from maps import KEY, MAP, NODE, OTHER_KEY, WRITE_EXCLUSIVE_REGISTRANTS, Devices
 from support import scsi, tap
 from support.tap import limit, test
 
 PACKAGES = ["multipath"]
 
-MAP = "mpatha"
-NODE = f"/dev/mapper/{MAP}"
-KEY, OTHER_KEY = 0x123ABC, 0xDEF456
-WRITE_EXCLUSIVE_REGISTRANTS = 5
-
-
-class Lab:
-    """Made once: one disk, its map, and another host's view of it."""
-
-    def __init__(self) -> None:
-        self.daemons = multipath.Multipath()
-        self.disk = lab.Backstore("shared")
-        self.target = lab.Iscsi(self.disk, 3)
-        self.other = lab.Loopback(self.disk).initiator
-        self.daemons.wait_paths(MAP, 3)
-        lab.wait_for(NODE, lambda: os.path.exists(NODE))
-
 
 class Context(tap.Context):
-    def __init__(self, shared: Lab, name: str):
+    def __init__(self, shared: Devices, name: str):
         super().__init__()
         guest.mark_kernel_log(name)
         self.daemons, self.disk, self.target = shared.daemons, shared.disk, shared.target
         self.other = shared.other
-        self.daemons.wait_paths(MAP, 3)
-        self.other.drain()
-        # A host like any other: it may clear what an earlier test has left.
-        lab.pr_out(self.other.fd, scsi.REGISTER_AND_IGNORE, action_key=OTHER_KEY)
-        lab.pr_out(self.other.fd, scsi.CLEAR, key=OTHER_KEY)
-        with contextlib.suppress(OSError):
-            self.daemons.ask(f"unsetprstatus map {MAP}")
-            self.daemons.ask(f"unsetprkey map {MAP}")
-        for initiator in self.target.initiators:
-            initiator.drain()
+        shared.reset()
 
     def keys(self) -> list:
         return sorted(one.key for one in self.disk.registrations())
@@ -68,7 +43,7 @@ class Context(tap.Context):
 
 @contextlib.contextmanager
 def open_lab(_settings: dict) -> Iterator[Callable[[tap.Test], Context]]:
-    shared = Lab()
+    shared = Devices()
     try:
         yield lambda one: Context(shared, one.full_name)
     finally:
@@ -125,10 +100,11 @@ def path_fails_and_returns(t: Context) -> None:
 @limit(60)
 def path_goes_and_comes(t: Context) -> None:
     """A path that is new to the map gets the map's key."""
-    register(t)
     path = t.target.initiators[0]
     path.delete()
     t.daemons.wait_paths(MAP, 2)
+    multipath.persist(NODE, "--out", "--register-ignore", f"--param-sark={KEY:x}")
+    t.equal(t.keys(), [KEY] * 2, "keys in configfs without the path")
     path = t.target.rescan(path)
     t.check(path.block in [one.device for one in t.daemons.wait_paths(MAP, 3)], "it is back")
     lab.wait_for("three keys in configfs", lambda: t.keys() == [KEY] * 3)
