@@ -104,12 +104,13 @@ def command(pid: int) -> str:
         return ""
 
 
-def children(pid: int) -> List[int]:
+def children(pid: int, zombies: bool = False) -> List[int]:
+    """zombies: also those that have ended and whose end it has not looked at."""
     found = []
     for name in os.listdir("/proc"):
         if name.isdigit():
             try:
-                if parent(int(name)) == pid and state(int(name)) != "Z":
+                if parent(int(name)) == pid and (zombies or state(int(name)) != "Z"):
                     found.append(int(name))
             except (FileNotFoundError, ProcessLookupError):
                 pass

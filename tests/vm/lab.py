@@ -286,9 +286,8 @@ class Initiator:
         write(f"{self.device}/state", "running\n")
 
     def unplug(self) -> None:
-        """Commands get no answer from now on, and nobody is told why. After more than five seconds
-        the kernel begins to ask whether the target still lives, after ten it gives up the
-        session, and nobody here would log in again."""
+        """Commands get no answer from now on, and nobody is told why. After half a minute they time
+        out, and nobody here would repair a session that the kernel then gives up."""
         run("busybox", "ip", "route", "add", "blackhole", self.portal, "table", "local")
 
     def plug(self) -> None:
@@ -340,19 +339,21 @@ class Iscsi:
                 os.mkdir(f"{self.fabric}/tpgt_{tag}/np/{address}:{PORT}")
                 if self.acls:
                     self.allow(name, tag)
-                started.append((name, tag, address, start("iscsistart", "-i", name, "-t",
-                                                          self.name, "-g", str(tag), "-a",
-                                                          address)))
+                # No session is to be given up because its target is slow, or unplugged.
+                started.append((name, tag, address, start(
+                    "iscsistart", "-i", name, "-t", self.name, "-g", str(tag), "-a", address,
+                    "-P", "node.conn[0].timeo.noop_out_interval=0")))
         self._logins += count
         for _, _, _, process in started:
             finish(process)
         return [self._find(name, tag, address) for name, tag, address, _ in started]
 
     def allow(self, name: str, tag: int = 1) -> None:
-        """The target knows an initiator of this name, which need not exist."""
+        """The target knows an initiator of this name, which need not exist, from now on."""
         group = f"{self.fabric}/tpgt_{tag}"
-        os.makedirs(f"{group}/acls/{name}/lun_0")
-        os.symlink(f"{group}/lun/lun_0", f"{group}/acls/{name}/lun_0/disk")
+        if not os.path.isdir(f"{group}/acls/{name}"):
+            os.makedirs(f"{group}/acls/{name}/lun_0")
+            os.symlink(f"{group}/lun/lun_0", f"{group}/acls/{name}/lun_0/disk")
 
     def _find(self, name: str, tag: int, address: str) -> Initiator:
         device = wait_for(f"a device of {name}", lambda: next(self._devices(name, tag), None))
@@ -452,7 +453,8 @@ def add_map(name: str, uuid: str, *lines: str) -> str:
 
 
 def remove_map(name: str) -> None:
-    run("dmsetup", "remove", "--noudevsync", name)
+    # Whoever heard of it by an event may still be looking at it.
+    run("dmsetup", "remove", "--noudevsync", "--retry", name)
 
 
 # -- ordinary reads and writes, past the page cache

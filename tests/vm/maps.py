@@ -31,6 +31,7 @@ INVALID_OPCODE = client.check_condition(5, 0x20, 0)
 INVALID_CDB_FIELD = client.check_condition(5, 0x24, 0)
 INVALID_PARAMETER = client.check_condition(5, 0x26, 0)
 PARAMETER_LENGTH = client.check_condition(5, 0x1A, 0)
+NO_RESPONSE = client.check_condition(0xB, 5, 0)
 NO_COMMUNICATION = client.check_condition(0xB, 8, 0)
 TIME_OUT = client.check_condition(0xB, 8, 1)
 
@@ -60,12 +61,15 @@ class Devices:
         """All paths are there; no registration, no reservation, no unit attention."""
         self.daemons.wait_paths(MAP, PATHS)
         self.drain()
-        # The other host may, as any host: so it clears what an earlier test has left.
-        lab.pr_out(self.other.fd, scsi.REGISTER_AND_IGNORE, action_key=OTHER_KEY)
-        lab.pr_out(self.other.fd, scsi.CLEAR, key=OTHER_KEY)
+        self.clear()
         self.daemons.ask(f"unsetprstatus map {MAP}")
         self.daemons.ask(f"unsetprkey map {MAP}")
         self.drain()
+
+    def clear(self) -> None:
+        """No registration. The other host may do that, as any host."""
+        lab.pr_out(self.other.fd, scsi.REGISTER_AND_IGNORE, action_key=OTHER_KEY)
+        lab.pr_out(self.other.fd, scsi.CLEAR, key=OTHER_KEY)
 
     def close(self) -> None:
         self.daemons.close()
@@ -112,6 +116,7 @@ class Lab(Devices):
         self._started += 1
         directory = f"/run/helper{self._started}"
         os.mkdir(directory)
+        os.chmod(directory, 0o777)  # before_exec may change the user
         return Helper(self._program, directory, [*self.options, *USERS[user], *options],
                       before_exec=before_exec)
 
@@ -155,6 +160,9 @@ class Context(tap.Context):
         self.cleanup.callback(host.close)
         return host
 
+    def drain(self) -> None:
+        self.lab.drain()
+
     def log(self) -> str:
         parts = []
         for name, helper in [*self.lab.helpers.items(),
@@ -162,6 +170,20 @@ class Context(tap.Context):
             parts += [f"helper of {name}: {line}" for line in helper.log().splitlines()[-12:]]
         return "\n".join([*parts, *self.daemons.log(),
                           *(f"kernel: {line}" for line in guest.kernel_log(20))])
+
+    # -- paths
+
+    def fail(self, *paths: lab.Initiator) -> None:
+        """These paths are offline, and the map knows."""
+        for path in paths:
+            self.cleanup.callback(path.online)
+            path.offline()
+        self.daemons.wait_paths(MAP, PATHS - len(paths), len(paths))
+
+    def restore(self, *paths: lab.Initiator) -> None:
+        for path in paths:
+            path.online()
+        self.daemons.wait_paths(MAP, PATHS)
 
     # -- the other host
 

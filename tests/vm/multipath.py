@@ -8,9 +8,11 @@ import contextlib
 import json
 import os
 import re
+import signal
 import socket
 import struct
-from typing import Dict, List, NamedTuple
+import subprocess
+from typing import Dict, Iterator, List, NamedTuple
 
 import lab
 from support.process import Program
@@ -29,7 +31,7 @@ defaults {
     find_multipaths no
     polling_interval 1
     max_polling_interval 1
-    reservation_key %s
+    %s
 }
 overrides {
     no_path_retry %s
@@ -58,18 +60,47 @@ class Multipath:
             if not NEEDED_RULES.match(name):
                 os.unlink(os.path.join(RULES, name))
         os.makedirs("/etc/multipath", exist_ok=True)
-        lab.write("/etc/multipath.conf", CONFIGURATION % (reservation_key, no_path_retry))
+        self.no_path_retry = no_path_retry
+        self.configure(reservation_key)
         # Loaded beforehand, so that no event has to wait for a module.
         lab.load("dm_multipath", "dm_service_time", "sd_mod", "sg")
         self.programs: Dict[str, Program] = {}
-        for name, command in [("udevd", [UDEVD]), ("multipathd", ["multipathd", "-d", "-s"])]:
-            directory = f"/run/{name}-log"
-            os.mkdir(directory)
-            self.programs[name] = Program(command, directory)
-            if name == "udevd":
-                self.programs[name].wait_until("listening",
+        self._start("udevd", UDEVD).wait_until("listening",
                                                lambda: os.path.exists("/run/udev/control"))
-        self.programs["multipathd"].wait_until("answering", self._answers)
+        self.start()
+
+    def configure(self, reservation_key: str) -> None:
+        """Write multipath.conf; "" for no reservation_key. multipathd does not read it again."""
+        key = f"reservation_key {reservation_key}" if reservation_key else ""
+        lab.write("/etc/multipath.conf", CONFIGURATION % (key, self.no_path_retry))
+
+    def _start(self, name: str, *command: str) -> Program:
+        directory = f"/run/{name}-log"
+        os.makedirs(directory, exist_ok=True)
+        self.programs[name] = Program(command, directory)
+        return self.programs[name]
+
+    def start(self) -> None:
+        """multipathd; maps that are there it takes over."""
+        self._start("multipathd", "multipathd", "-d", "-s").wait_until("answering", self._answers)
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """There is no multipathd. Maps stay as they are."""
+        self.programs["multipathd"].stop()
+        try:
+            yield
+        finally:
+            self.start()
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """multipathd answers nobody, and does nothing for its maps."""
+        self.programs["multipathd"].signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.programs["multipathd"].signal(signal.SIGCONT)
 
     def _answers(self) -> bool:
         with contextlib.suppress(OSError):
@@ -132,3 +163,10 @@ class Multipath:
 def persist(device: str, *options: str) -> str:
     """mpathpersist(8), which prints what it did."""
     return lab.run("mpathpersist", *options, device)
+
+
+def persist_status(device: str, *options: str) -> int:
+    """The same, but its exit status, which may say that the command failed."""
+    return subprocess.run(["mpathpersist", *options, device], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                          check=False).returncode

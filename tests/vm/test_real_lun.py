@@ -8,6 +8,7 @@ LIO's own tables in configfs, and above all who can still write.
 """
 import contextlib
 import errno
+import glob
 import os
 import struct
 from typing import Callable, Dict, Iterator, List, NamedTuple, Optional
@@ -56,11 +57,11 @@ class Lab:
             helper.wait_ready()
         self.reset()
 
-    def start(self, user: str) -> Helper:
+    def start(self, user: str, *options: str) -> Helper:
         self._started += 1
         directory = f"/run/helper{self._started}"
         os.mkdir(directory)
-        return Helper(self._program, directory, USERS[user])
+        return Helper(self._program, directory, [*USERS[user], *options])
 
     def reset(self) -> None:
         """No registration, no reservation, no unit attention."""
@@ -91,9 +92,9 @@ class Context(tap.Context):
         for user, helper in self.lab.helpers.items():
             self.check(helper.running, f"the helper of {user} died")
 
-    def start(self, user: str) -> Helper:
+    def start(self, user: str, *options: str) -> Helper:
         """A helper for this test alone, with an empty log."""
-        helper = self.lab.start(user)
+        helper = self.lab.start(user, *options)
         self.cleanup.callback(helper.close)
         return helper.wait_ready()
 
@@ -160,6 +161,18 @@ def sandboxed(t: Context, user: str) -> None:
         t.equal((thread.inheritable, thread.bounding, thread.ambient), (0, 0, 0),
                 "further capabilities")
         t.equal((thread.no_new_privs, thread.seccomp), (1, 2), "no_new_privs and seccomp mode")
+
+
+@cases(*EACH_USER)
+def no_device_mapper(t: Context, user: str) -> None:
+    """All tests down to those that need it run without the kernel's device-mapper, and without
+    libmpathpersist; a helper starts and serves, and says nothing of what it does not miss."""
+    t.check(not os.path.exists("/sys/module/dm_mod"), "device-mapper is loaded")
+    helper = t.start(user)
+    a = t.open(user, t.lab.target.initiators[0].path, helper=helper)
+    t.replied(a.tell(scsi.REGISTER, action_key=KEY_A), GOOD, "a registers")
+    t.registered(a=KEY_A)
+    t.equal(helper.log(), "", "log")
 
 
 # -- reservations
@@ -498,6 +511,26 @@ def mapped(t: Context, uuid: str) -> None:
     path = lab.add_map("top", uuid, f"0 2048 linear {disk} 2048")
     t.cleanup.callback(lab.remove_map, "top")
     refused_on_top(t, path, "device-mapper .*refused: ")
+
+
+@cases(*EACH_USER)
+@ours("it knows no multipath at all")
+def multipath_without_library(t: Context, user: str) -> None:
+    """What claims to be a multipath map, where there is no libmpathpersist."""
+    t.check(not glob.glob("/lib/**/libmpathpersist.so*", recursive=True), "it is here")
+    disk = t.lab.target.initiators[0].path
+    path = lab.add_map("top", "mpath-3600140500000000000000000000000001",
+                       f"0 2048 linear {disk} 2048")
+    t.cleanup.callback(lab.remove_map, "top")
+    generation = t.disk.generation()
+    helper = t.start(user, "--mpath-worker=/payload/bin/qemu-pr-mpath")
+    host = t.open(user, path, helper=helper)
+    for action in (scsi.REGISTER, scsi.CLEAR, scsi.RELEASE):
+        t.replied(host.tell(action, action_key=KEY_A), INVALID_OPCODE, f"service action {action}")
+    helper.wait_log(r"libmpathpersist\.so\.0")
+    t.equal(t.disk.generation(), generation, "generation")
+    for action in range(4):
+        t.replied(host.ask(action), lab.pr_in(host.fd, action).reply(), f"reads {action}")
 
 
 @test
