@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Which command it is, and how an answer is put together. */
+/* How an answer is put together. */
 #include "mpath/command.h"
 
 #include <stdarg.h>
@@ -30,21 +30,4 @@ void command_answer_sense(struct command *command, struct spc_sense code)
 void command_answer_status(struct command *command, uint8_t status)
 {
     reply_status(&command->answer.reply, status, 0);
-}
-
-void command_execute(struct command *command)
-{
-    switch (command->request.opcode) {
-    case SPC_PERSISTENT_RESERVE_IN:
-        command_read(command);
-        return;
-    case SPC_PERSISTENT_RESERVE_OUT:
-        command_out(command);
-        return;
-    case WIRE_CLEANUP:
-        command_cleanup(command);
-        return;
-    default:
-        command_answer_sense(command, SPC_INVALID_OPERATION_CODE);
-    }
 }

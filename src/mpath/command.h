@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * One command, in the child that executes it, and what becomes of it. The parts below each have a
- * file of their own: read.c, out.c, release.c, preempt.c, confirm.c.
+ * file of their own: execute.c, read.c, out.c, release.c, preempt.c, confirm.c.
  *
  * Thread rule: a child has one thread until the library starts its own, which see none of this.
  */
