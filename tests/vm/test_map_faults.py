@@ -213,7 +213,7 @@ def worker_killed_busy(t: Context, user: str) -> None:
     with under_way(t, helper) as (a, _):
         os.kill(worker, signal.SIGKILL)
         t.replied(a.connection.receive_reply(), NO_COMMUNICATION, "the command under way")
-        helper.wait_log("worker")
+        helper.wait_log("the multipath worker ended before it answered: outcome unknown")
         t.equal(reader.ask(scsi.READ_KEYS).status, scsi.GOOD, "another client")
     new_worker(t, helper, worker)
 
@@ -230,7 +230,7 @@ def child_killed(t: Context, user: str) -> None:
     with under_way(t, helper) as (a, child):
         os.kill(child, signal.SIGKILL)
         t.replied(a.connection.receive_reply(), NO_COMMUNICATION, "the command under way")
-        helper.wait_log(r"killed|signal|died|ended")
+        helper.wait_log(r"killed by signal 9 .*outcome unknown")
         t.equal(reader.ask(scsi.READ_KEYS).status, scsi.GOOD, "another client")
     t.replied(a.tell(scsi.REGISTER_AND_IGNORE, action_key=NEW_KEY), GOOD, "the same client")
     t.registered(NEW_KEY)
@@ -264,7 +264,7 @@ def multipathd_without_an_answer(t: Context) -> None:
     a = t.open(helper)
     with t.daemons.paused():
         t.replied(a.tell(scsi.REGISTER, action_key=KEY), TIME_OUT, "registers")
-        helper.wait_log("outcome.*unknown")
+        helper.wait_log("REGISTER did not end within 3 s, outcome unknown")
         reads_go_on(t, helper)
     register(t, a)
     t.followed(KEY)

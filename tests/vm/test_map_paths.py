@@ -199,7 +199,7 @@ def release_without_the_holding_path(t: PathContext, user: str) -> None:
     before = t.state()
     t.replied(a.tell(scsi.RELEASE, KIND, KEY), NO_COMMUNICATION, "releases")
     t.equal(t.state(), before, "state")
-    helper.wait_log(rf"\b{path.block}\b")
+    helper.wait_log(rf"still stands, because the path that holds it .*\b{path.block}\b")
     t.restore(path)
     t.drain()
     t.replied(a.tell(scsi.RELEASE, KIND, KEY), GOOD, "releases by all paths")
@@ -268,7 +268,7 @@ def no_answer(t: PathContext, action: int) -> None:
         t.replied(a.tell(action, KIND, KEY, new_key), TIME_OUT, "the deadline")
         taken = time.monotonic() - started
         t.check(DEADLINE <= taken < DEADLINE + scaled(2), f"after {taken:.2f} s")
-        helper.wait_log("outcome.*unknown")
+        helper.wait_log(f"did not end within {DEADLINE} s, outcome unknown")
         t.replied(b.tell(scsi.RESERVE, KIND, KEY), BUSY, "another client, meanwhile")
         bystanders.undisturbed("a map hangs")
         t.not_suspended()
