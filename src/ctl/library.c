@@ -18,8 +18,6 @@
 
 #define LIBRARY_ANSWER_MS 10000
 
-extern char **environ;
-
 static const struct {
     unsigned first, last;
     const char *fault;

@@ -254,7 +254,7 @@ static void worker_receive(struct worker *worker)
 
     while ((n = fdio_receive(worker->channel, bytes, sizeof(bytes), MSG_DONTWAIT, &message)) > 0)
         worker_take(worker, bytes, (size_t)n, &message);
-    if (n == 0 || n != -EAGAIN)
+    if (n != -EAGAIN) /* the end, or an error that will not go away */
         worker->channel = -1;
 }
 
