@@ -470,8 +470,13 @@ def restarted(t: Context) -> None:
     answer = domain.tell(scsi.RESERVE, WRITE_EXCLUSIVE, KEY)
     t.check(str(answer) == "GOOD" or answer.sense_code in (HELPER_LOST, HELPER_UNREACHABLE),
             f"RESERVE without a helper: {answer}")
-    lab.wait_for("another helper", lambda: procfs.state(domain.helper()) not in "XZ"
-                 and domain.helper() != killed_one, 20)
+
+    def another() -> bool:
+        with contextlib.suppress(FileNotFoundError, ValueError):  # there, but not written yet
+            return domain.helper() != killed_one and procfs.state(domain.helper()) not in "XZ"
+        return False
+
+    lab.wait_for("another helper", another, 20)
     lab.wait_for("QEMU connected to it", domain.connected, 20)
     t.equal(str(domain.tell(scsi.RESERVE, WRITE_EXCLUSIVE, KEY)), "GOOD", "RESERVE")
     domain.destroy()
