@@ -72,7 +72,7 @@ static enum options_verdict parse(struct options *options, const char *line)
     return verdict;
 }
 
-static void say(char **text, bool changed, const char *format, const char *value, long number)
+static void say(char **text, bool changed, const char *format, const char *value, long long number)
 {
     if (!changed)
         return;
@@ -92,25 +92,25 @@ static const char *describe(const struct options *options)
     say(&text, options->socket_path, "socket=%s", options->socket_path, 0);
     say(&text, options->pidfile, "pidfile=%s", options->pidfile, 0);
     say(&text, options->daemon, "%s", "daemon", 0);
-    say(&text, options->level != LOG_LEVEL_CLIENTS, "level=%ld", NULL, options->level);
+    say(&text, options->level != LOG_LEVEL_CLIENTS, "level=%lld", NULL, options->level);
     say(&text, options->syslog, "%s", "syslog", 0);
     say(&text, !options->sandbox, "%s", "no-sandbox", 0);
-    say(&text, options->audit != (options->level != LOG_LEVEL_QUIET), "audit=%ld", NULL,
+    say(&text, options->audit != (options->level != LOG_LEVEL_QUIET), "audit=%lld", NULL,
         options->audit);
     say(&text, options->exclusive, "%s", "exclusive", 0);
     say(&text, options->status_path, "status=%s", options->status_path, 0);
-    say(&text, options->status_mode != 0600, "status-mode=%lo", NULL, options->status_mode);
-    say(&text, options->status_gid != (gid_t)-1, "status-gid=%ld", NULL, options->status_gid);
-    say(&text, options->uid != (uid_t)-1, "uid=%ld", NULL, options->uid);
-    say(&text, options->gid != (gid_t)-1, "gid=%ld", NULL, options->gid);
-    say(&text, options->socket_mode != (mode_t)-1, "mode=%lo", NULL, options->socket_mode);
-    say(&text, options->socket_uid != (uid_t)-1, "socket-uid=%ld", NULL, options->socket_uid);
-    say(&text, options->socket_gid != (gid_t)-1, "socket-gid=%ld", NULL, options->socket_gid);
-    say(&text, options->io_timeout_s != 30, "io=%ld", NULL, options->io_timeout_s);
-    say(&text, options->client_timeout_s != 30, "client=%ld", NULL, options->client_timeout_s);
-    say(&text, options->stop_timeout_s != 3, "stop=%ld", NULL, options->stop_timeout_s);
-    say(&text, options->max_clients != 0, "clients=%ld", NULL, options->max_clients);
-    say(&text, options->max_threads != 0, "threads=%ld", NULL, options->max_threads);
+    say(&text, options->status_mode != 0600, "status-mode=%llo", NULL, options->status_mode);
+    say(&text, options->status_gid != (gid_t)-1, "status-gid=%lld", NULL, options->status_gid);
+    say(&text, options->uid != (uid_t)-1, "uid=%lld", NULL, options->uid);
+    say(&text, options->gid != (gid_t)-1, "gid=%lld", NULL, options->gid);
+    say(&text, options->socket_mode != (mode_t)-1, "mode=%llo", NULL, options->socket_mode);
+    say(&text, options->socket_uid != (uid_t)-1, "socket-uid=%lld", NULL, options->socket_uid);
+    say(&text, options->socket_gid != (gid_t)-1, "socket-gid=%lld", NULL, options->socket_gid);
+    say(&text, options->io_timeout_s != 30, "io=%lld", NULL, options->io_timeout_s);
+    say(&text, options->client_timeout_s != 30, "client=%lld", NULL, options->client_timeout_s);
+    say(&text, options->stop_timeout_s != 3, "stop=%lld", NULL, options->stop_timeout_s);
+    say(&text, options->max_clients != 0, "clients=%lld", NULL, options->max_clients);
+    say(&text, options->max_threads != 0, "threads=%lld", NULL, options->max_threads);
     if (text > description)
         text--;
     *text = '\0';
