@@ -93,7 +93,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (null_fd < 0) { /* --help, --version, and what getopt says */
         null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
-        stdout = fdopen(null_fd, "w");
+        stdout = stderr = fdopen(null_fd, "w");
         fuzz_check(stdout);
     }
     files_set((const uint8_t *)(file ? file + 2 : ""),

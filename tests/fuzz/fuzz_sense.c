@@ -10,6 +10,14 @@ static bool same(struct spc_sense a, struct spc_sense b)
     return a.key == b.key && a.asc == b.asc && a.ascq == b.ascq;
 }
 
+/* A code that lies behind the end, of the buffer or the one that the data gives, is 0. */
+static uint8_t expect_byte(const uint8_t *sense, size_t size, size_t at)
+{
+    if ((sense[0] & 0x7f) < 0x72 && size > 7 && at >= 8u + sense[7])
+        return 0;
+    return at < size ? sense[at] : 0;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct reader input = reader_over(data, size);
@@ -30,6 +38,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fuzz_check(public_code.key == code.key && public_code.asc == code.asc &&
                    public_code.ascq == code.ascq);
         fuzz_check(sense_key_name(code.key));
+        fuzz_check(code.asc == expect_byte(sense, sense_size, sense[0] & 2 ? 2 : 12) &&
+                   code.ascq == expect_byte(sense, sense_size, sense[0] & 2 ? 3 : 13));
 
         length = sense_describe(text, sizeof(text), code);
         fuzz_check(length < sizeof(text) && fuzz_printable(text, length));

@@ -65,11 +65,14 @@ def seeds() -> Dict[str, List[bytes]]:
     request = b"\0\0q\1" + struct.pack(">II", 60000, 30000) + cdb(0x5f, 0, 0, 24) + prout(0, 1)
     reply = b"\0\0p\1" + struct.pack(">II", 2, 24) + bytes(96) + b"path lost\n".ljust(512, b"\0")
     found["worker"] = [bytes([kind, off]) + message
-                       for kind, message in enumerate((hello, request, reply)) for off in (0, 1, 255)]
+                       for kind, message in enumerate((hello, request, reply))
+                     for off in (0, 1, 255)]
 
     found["prout"] = [bytes([action, 40]) + prout(action, flags) for action in range(9)
                       for flags in (0, 1, 4)]
     found["prout"] += [bytes([0, 200]) + prout(0, 8, b"".join(IDS)), bytes([0, 9]) + prout(0, 8)]
+    found["prout"] += [bytes([0, 9]) + prout(0, 8)[:-4] + struct.pack(">I", 24),
+                       bytes([7, 9]) + prout(7, 0, FC)[:-1]]
     found["prout"] += [bytes([7, 60]) + prout(7, 3, port) for port in IDS]
 
     texts = [b"fc:21000024ff3a5b6c", b"sas:5000c500a1b2c3d4", b"raw:0102", b"srp:" + b"0f" * 16,
@@ -88,23 +91,25 @@ def seeds() -> Dict[str, List[bytes]]:
     found["prin"] += [bytes([3, 99]) + full, bytes([3, 99]) + full[:60]]
 
     fixed = bytes.fromhex("70000600000000 0a 00000000 2a03 0000 0000")
+    short = bytes.fromhex("70000500000000 02 00000000 2403 0000")
     found["sense"] = [bytes([room]) + sense for room in (0, 10, 96)
-                      for sense in (fixed, fixed[:3], fixed[:13], bytes.fromhex("7205240000000000"),
+                      for sense in (fixed, short, fixed[:3], fixed[:13], bytes.fromhex("7205240000000000"),
                                     b"\x71\0\x0b", b"\x73\x0f", bytes(18), b"\x7f" * 8, b"")]
 
     found["sg_reply"] = [bytes([opcode]) + struct.pack(">HBBHHiB", 24, error, status, host, driver,
                                                        residual, 18) + fixed
                          for opcode in (0, 1) for error in (0, 5, 22, 52)
                          for status, host, driver, residual in
-                         ((0, 0, 0, 8), (2, 0, 8, -1), (0x18, 0, 0, 99), (2, 16, 8, 0),
-                          (0, 17, 0, 0), (0, 0, 6, 0), (0, 3, 0, 0))]
+                         ((0, 0, 0, 8), (0, 0, 7, 0), (2, 0, 8, -1), (0x18, 0, 0, 99),
+                          (2, 16, 8, 0), (0, 17, 0, 0), (0, 0, 6, 0), (0, 3, 0, 0))]
 
     config = b"# a comment\nio-timeout = 20\nlog=syslog\nsocket-user=qemu\nverbose\n"
     found["options"] = [line.replace(b" ", b"\n") + b"\n\n" + config for line in (
         b"--config=@", b"-k /run/s.sock -d -f pid", b"-u qemu -g kvm -vv -q", b"--help", b"-V",
         b"--max-threads=2 --max-clients 9 --socket-mode=660 --socket-group=kvm --sandbox=off",
         b"-T help", b"-T *,events=@,file=x", b"--config @ --log=stderr --stop-timeout=0 --s=/x",
-        b"--mpath-worker=/w --mpath-timeout=60 --client-timeout=1", b"-kx", b"--nonsense", b"-- x")]
+        b"--mpath-worker=/w --mpath-timeout=60 --client-timeout=1", b"-kx", b"--nonsense", b"-- x",
+        b"--config=!", b"--io-timeout=0", b"--max-threads=1", b"--socket-mode=1777")]
 
     found["trace"] = [pattern + b"\n" + spec + b"\n# c\npr_*\n -x \n" for pattern, spec in (
         (b"pr_*", b"*"), (b"-?b", b"-*,file=a,,b"), (b"", b"enable=a,events=@"),
@@ -115,7 +120,8 @@ def seeds() -> Dict[str, List[bytes]]:
 
     states = [b"", saved_lu(0, 0, 0xffff, []), saved_lu(1, 0, 0xffff, [SAS]),
               saved_lu(3, 5, 1, [FC, SAS, ISCSI_PORT]), saved_lu(3, 7, 0xffff, [SRP, SAS]),
-              saved_lu(3, 1, 4, [SAS]), saved_lu(2, 2, 0, [SAS]), b"PRLU\0\2"]
+              saved_lu(3, 1, 4, [SAS]), saved_lu(5, 0, 0xffff, [FC]),
+              saved_lu(1, 0, 0xffff, [SAS, SAS]), saved_lu(2, 2, 0, [SAS]), b"PRLU\0\2"]
     register = lu_command(0, cdb(0x5f, 0, 0, 24), bytes(8) + KEYS[:8] + bytes(8))
     reserve = lu_command(0, cdb(0x5f, 1, 5, 24), KEYS[:8] + bytes(16))
     other = lu_command(2, cdb(0x5f, 6, 0, 24), bytes(8) + KEYS[8:] + bytes([0] * 4 + [1, 0, 0, 0]))
