@@ -70,11 +70,12 @@ class Context(tap.Context):
         self.lab = lab
         self._said: List[str] = []
 
-    def run(self, argv: Sequence[str], status: Optional[int] = 0, **env: str) -> str:
-        """Run it, expect this exit status, return both streams."""
+    def run(self, argv: Sequence[str], status: Optional[int] = 0, patience: float = 30,
+            **env: str) -> str:
+        """Run it for so many seconds at most, expect this exit status, return both streams."""
         done = subprocess.run(argv, env=environment(env), stdin=subprocess.DEVNULL, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
-                              timeout=scaled(30))
+                              timeout=scaled(patience))
         self._said.append(f"{' '.join(argv)}\n{done.stdout}")
         if status is not None:
             self.equal(done.returncode, status, f"exit status of {argv[0]}")
