@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""`meson install`: every file where distributions expect it, and nothing else."""
+import json
+import os
+import re
+
+from support.tap import test
+
+from dist.fixture import read
+
+#: By what they come with: that may have been left out of the build for want of a library.
+ALWAYS = """
+    bin/qemu-pr-helper
+    bin/qemu-pr-simulator
+    include/prhelper.h
+    lib/systemd/system/qemu-pr-helper.service
+    lib/systemd/system/qemu-pr-helper.socket
+    LIBDIR/libprhelper.so
+    LIBDIR/libprhelper.so.0
+    LIBDIR/libprhelper.so.VERSION
+    LIBDIR/pkgconfig/libprhelper.pc
+    share/qemu-pr-helper/status.schema.json
+    share/qemu-pr-helper/systemd/no-multipath.conf
+"""
+WITH_CTL = """
+    bin/qemu-pr-ctl
+    share/bash-completion/completions/qemu-pr-ctl
+"""
+WITH_MPATH = """
+    libexec/qemu-pr-mpath
+"""
+WITH_PAGES = """
+    share/man/man1/qemu-pr-simulator.1
+    share/man/man3/libprhelper.3
+    share/man/man3/prhelper.3
+    share/man/man8/qemu-pr-helper.8
+"""
+WITH_PAGES_AND_CTL = """
+    share/man/man1/qemu-pr-ctl.1
+"""
+
+
+def build_option(t, name):
+    options = json.loads(t.run(["meson", "introspect", "--buildoptions", t.lab.build]))
+    return next(one["value"] for one in options if one["name"] == name)
+
+
+def installed_files(root):
+    return {os.path.relpath(os.path.join(directory, name), root)
+            for directory, _, names in os.walk(root) for name in names}
+
+
+def expected(t):
+    def built(name):
+        return os.path.exists(os.path.join(t.lab.build, name))
+    pages = built("man/qemu-pr-helper.8")
+    text = ALWAYS + WITH_CTL * built("qemu-pr-ctl") + WITH_MPATH * built("qemu-pr-mpath")
+    text += WITH_PAGES * pages + WITH_PAGES_AND_CTL * (pages and built("qemu-pr-ctl"))
+    version = re.search(r"^  version: '([0-9.]+)'", read("meson.build"), re.MULTILINE).group(1)
+    prefix = build_option(t, "prefix").lstrip("/")
+    return {os.path.join(prefix, path.replace("LIBDIR", build_option(t, "libdir"))
+                         .replace("VERSION", version)) for path in text.split()}
+
+
+@test
+def files(t):
+    t.equal(sorted(installed_files(t.lab.root()) ^ expected(t)), [],
+            "files that are missing or not expected")
+
+
+@test
+def programs_can_be_executed_and_nothing_else(t):
+    """Libraries may be, it is a matter of taste of distributions."""
+    root = t.lab.root()
+    executable = {os.path.relpath(os.path.join(directory, name), root)
+                  for directory, _, names in os.walk(root) for name in names
+                  if os.access(os.path.join(directory, name), os.X_OK)
+                  and os.stat(os.path.join(directory, name)).st_mode & 0o111}
+    programs = {path for path in expected(t) if "/bin/" in path or "/libexec/" in path}
+    libraries = {path for path in executable if ".so" in path}
+    t.equal(sorted((executable - libraries) ^ programs), [], "executable or no program")
+
+
+@test
+def unit_starts_what_is_installed(t):
+    unit = t.lab.find("qemu-pr-helper.service")
+    with open(unit, encoding="utf-8") as file:
+        started = re.search(r"^ExecStart=(\S+)", file.read(), re.MULTILINE).group(1)
+    t.check(os.path.exists(t.lab.root() + started), f"{started} is installed")

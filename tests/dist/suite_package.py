@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The Debian packages: built in a copy of the tracked files, judged by lintian."""
+import glob
+import os
+import re
+
+from support.tap import limit, test
+
+from dist.fixture import TOP, read
+from dist.suite_install import expected
+
+PACKAGES = ("libprhelper-dev", "libprhelper0", "qemu-pr-ctl", "qemu-pr-helper",
+            "qemu-pr-simulator")
+#: Built once for all tests.
+built = {}
+
+
+def directory(t):
+    if not built:
+        for tool, package in (("dpkg-buildpackage", "dpkg-dev"), ("dh", "debhelper"),
+                              ("fakeroot", "fakeroot")):
+            t.tool(tool, package)
+        path = t.lab.make_directory()
+        t.run([os.path.join(TOP, "tests", "dist", "package"), path], patience=500)
+        built["path"] = path
+    return built["path"]
+
+
+def archive(t, package):
+    path, = glob.glob(os.path.join(directory(t), f"{package}_[0-9]*.deb"))
+    return path
+
+
+@limit(540)
+@test
+def all_are_built(t):
+    names = {os.path.basename(path).split("_")[0]
+             for path in glob.glob(os.path.join(directory(t), "*.deb"))}
+    wanted = set(re.findall(r"^Package: (\S+)$", read("debian/control"), re.MULTILINE))
+    t.equal(wanted, set(PACKAGES), "packages in debian/control")
+    t.equal({name for name in names if not name.endswith("-dbgsym")}, wanted, "packages")
+
+
+@test
+def each_file_is_in_one_package(t):
+    """All that meson installs, pages compressed, units where this release has them."""
+    contents = [line.split()[5].lstrip("./") for package in PACKAGES
+                for line in t.run(["dpkg-deb", "--contents", archive(t, package)]).splitlines()
+                if not line.startswith("d") and "/usr/share/doc/" not in line]
+    plain = [re.sub(r"^lib/systemd", "usr/lib/systemd", re.sub(r"(/man\d/.*)\.gz$", r"\1", path))
+             for path in contents]
+    links = {path for path in plain if path not in expected(t)}
+    t.equal(sorted(expected(t) - set(plain)), [], "in no package")
+    t.equal(sorted(links), [], "installed by the package alone")
+    t.equal(len(plain), len(set(plain)), "files in two packages")
+
+
+@limit(120)
+@test
+def lintian_finds_no_error(t):
+    changes, = glob.glob(os.path.join(directory(t), "*.changes"))
+    # Root is who runs it in a container.
+    t.run([t.tool("lintian", "lintian"), "--allow-root", "--fail-on=error", changes],
+          patience=100)
