@@ -33,6 +33,7 @@ WITH_PAGES = """
     share/man/man1/qemu-pr-simulator.1
     share/man/man3/libprhelper.3
     share/man/man3/prhelper.3
+    share/man/man7/qemu-pr-helper-protocol.7
     share/man/man8/qemu-pr-helper.8
 """
 WITH_PAGES_AND_CTL = """

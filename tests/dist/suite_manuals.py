@@ -53,3 +53,20 @@ def pages_are_installed(t):
     pages = {path[len("man/"):-len(".rst")] for path in t.lab.tracked("man/*.rst")}
     named = set(re.findall(r"'([a-z-]+\.\d)'", read("man/meson.build")))
     t.equal(sorted(pages ^ (named - {"prhelper.3"})), [], "pages")
+
+@test
+def protocol_page_has_the_numbers(t):
+    """Sizes, operation codes and features as in wire.h."""
+    page, header = read("man/qemu-pr-helper-protocol.7.rst"), read("src/proto/wire.h")
+    numbers = dict(re.findall(r"^#define WIRE_(\w+) +((?:0x)?[0-9a-f]+)u?\b", header,
+                              re.MULTILINE))
+    t.equal(sorted(numbers), ["CDB_SIZE", "CLEANUP", "DATA_MAX", "FEATURES_SIZE",
+                              "FEATURE_CLEANUP", "REPLY_SIZE"], "constants of wire.h")
+    for size in ("FEATURES_SIZE", "CDB_SIZE"):
+        t.matches(rf" {numbers[size]} bytes ", page, size)
+    reply = re.search(r"^REPLIES\n=+\n\n::\n\n(.*?)\n\n", page, re.MULTILINE | re.DOTALL).group(1)
+    t.equal(sum(map(int, re.findall(r" (\d+) bytes ", reply))), int(numbers["REPLY_SIZE"]),
+            "bytes of a reply before its data")
+    t.matches(rf"Lengths are {numbers['DATA_MAX']} at most", page, "DATA_MAX")
+    t.matches(rf"^{int(numbers['CLEANUP'], 0):X}h, CLEANUP$", page, "CLEANUP")
+    t.matches(rf"^{numbers['FEATURE_CLEANUP']}$\n    CLEANUP", page, "feature")
