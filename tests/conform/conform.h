@@ -125,7 +125,6 @@ struct comparison {
         *unit_state; /* READ FULL STATUS afterwards, see same_state */
     bool same_answer;
     bool same_state; /* true, or the target has executed a PERSISTENT RESERVE OUT and they differ */
-    bool moved_back; /* a reservation has come back to one who had moved it away */
     bool registered_by_name; /* what LIO has in mind of the nexus's name: see access_by_name() */
 };
 

@@ -437,18 +437,6 @@ static bool by_name(const struct comparison *c)
     return attention_by_name(c) || access_by_name(c) || excluded_by_name(c);
 }
 
-/* LIO writes the type into the wrong scope. */
-static bool scope_of_moved(const struct comparison *c)
-{
-    if (!c->moved_back)
-        return false;
-    if (is_out(c) && action(c) == SPC_PROUT_RELEASE)
-        return is_holder(c) && is(c->target, SPC_STATUS_RESERVATION_CONFLICT) &&
-               is(c->unit, SPC_STATUS_GOOD);
-    return says(c->target, SPC_RESERVATIONS_RELEASED) &&
-           c->unit->sense.key != SPC_SENSE_UNIT_ATTENTION;
-}
-
 /* -- PERSISTENT RESERVE IN */
 
 static bool clear_aptpl(const struct comparison *c)
@@ -510,8 +498,6 @@ const struct departure departures[] = {
      "RESERVE, RELEASE, CLEAR, REGISTER AND MOVE without a registration end with 2/08/00",
      unregistered, false},
     {"SPC-4 5.13.5, APTPL", "CLEAR deactivates persistence", clear_aptpl, false},
-    {"SPC-4 5.13.8, Registering and moving",
-     "who moved a reservation away and gets it back has another scope", scope_of_moved, false},
     {"SPC-4 5.13.11.2, Releasing",
      "RELEASE with another scope or type than the reservation's: a conflict, not 5/26/04",
      release_type, false},

@@ -47,7 +47,7 @@ static struct lu unit, before;
 static struct answer target_answer, unit_answer, target_state, unit_state;
 static struct step steps[SEQUENCE_MAX]; /* since the last reset */
 static size_t n_steps;
-static bool moved[NEXUS_MAX], moved_back, by_name[NEXUS_MAX]; /* see struct comparison */
+static bool by_name[NEXUS_MAX]; /* see struct comparison */
 static const struct mutation *mutation;
 static unsigned long departed[64], good[32], total[32], resets;
 
@@ -118,9 +118,7 @@ static void reset(void)
     }
     add_namesakes();
     unit.generation = generation;
-    memset(moved, 0, sizeof(moved));
     memset(by_name, 0, sizeof(by_name));
-    moved_back = false;
     n_steps = 0;
     resets++;
 }
@@ -191,7 +189,7 @@ static int change(const struct transportid *id, uint16_t target_port)
 }
 
 /* What LIO has in mind after a command that both executed. */
-static void follow(const struct step *step)
+static void follow(void)
 {
     for (unsigned i = 0; i < nexuses.count; i++) {
         const struct nexus *nexus = &nexuses.nexus[i];
@@ -202,13 +200,7 @@ static void follow(const struct step *step)
             by_name[i] = true;
         if (own < 0 || other < 0)
             by_name[i] = false;
-        if ((step->cdb[1] & 0x1f) == SPC_PROUT_REGISTER_AND_MOVE &&
-            find_registration(&unit, &nexus->initiator, nexus->target_port) ==
-                &unit.registration[unit.holder])
-            moved_back |= moved[i];
     }
-    if ((step->cdb[1] & 0x1f) == SPC_PROUT_REGISTER_AND_MOVE)
-        moved[step->nexus] = true;
 }
 
 /*
@@ -242,7 +234,6 @@ static enum outcome execute(const struct step *step)
         .target_state = &target_state,
         .unit_state = &unit_state,
         .same_state = true,
-        .moved_back = moved_back,
         .registered_by_name = by_name[step->nexus],
     };
     bool is_out = step->cdb[0] == SPC_PERSISTENT_RESERVE_OUT;
@@ -271,7 +262,7 @@ static enum outcome execute(const struct step *step)
         if (unit_answer.sense.key == SPC_SENSE_UNIT_ATTENTION)
             forget_attentions(step->nexus);
         if (is_out && unit_good)
-            follow(step);
+            follow();
         return OUTCOME_SAME;
     }
     departure = departure_find(&comparison);
@@ -280,7 +271,7 @@ static enum outcome execute(const struct step *step)
     departed[departure]++;
     if (departures[departure].generation) {
         unit.generation = load_be32(target_state.data);
-        follow(step);
+        follow();
         return same_state(step->nexus) ? OUTCOME_DEPARTURE : OUTCOME_DIFFERENT;
     }
     /* A unit attention that only one of them reported waits on the other side. */
