@@ -42,8 +42,9 @@ WITH_PAGES_AND_CTL = """
 
 
 def build_option(t, name):
-    options = json.loads(t.run(["meson", "introspect", "--buildoptions", t.lab.build]))
-    return next(one["value"] for one in options if one["name"] == name)
+    path = os.path.join(t.lab.build, "meson-info", "intro-buildoptions.json")
+    with open(path, encoding="utf-8") as file:
+        return next(one["value"] for one in json.load(file) if one["name"] == name)
 
 
 def installed_files(root):
