@@ -2,6 +2,7 @@
 """What programs can check of texts: shell scripts, spelling, links."""
 import os
 import re
+import subprocess
 
 from support.tap import test
 
@@ -73,3 +74,42 @@ def pages_can_be_found(t):
     """Each page for users is linked from README."""
     pages = t.lab.tracked("docs/*.md")
     t.equal([page for page in pages if f"({page})" not in read("README.md")], [], "not in README")
+
+
+# -- commands in the pages
+
+
+def commands(page):
+    """Lines of code blocks that call one of our programs, as (program, words behind it)."""
+    text = re.sub(r"\\\n\s*", " ", read(page))
+    blocks = re.findall(r"(?m)^(?:    |\t)+(\S.*)$", text)
+    blocks += "\n".join(re.findall(r"(?ms)^ *```\w*\n(.*?)^ *```", text)).splitlines()
+    for line in blocks:
+        line = line.partition("#")[0]
+        found = re.match(r"(?:\$ |sudo |build/)*(qemu-pr-(?:helper|ctl))((?: .*)?)$", line.strip())
+        if found:
+            yield found.group(1), found.group(2).split("  ")[0].split()
+
+
+@test
+def commands_in_pages_exist(t):
+    """Each with options that it has."""
+    seen, wrong = 0, []
+    for page in t.lab.tracked("*.md"):
+        for name, words in commands(page):
+            seen += 1
+            program, command = [t.lab.program(name)], []
+            if name == "qemu-pr-ctl":
+                command = words[:1]
+                if not command or command[0].startswith("-"):
+                    wrong.append((page, name, words, "no command comes first"))
+                    continue
+            done = subprocess.run([*program, *command, "--help"], text=True, check=False,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            options = [word.partition("=")[0] for word in words if re.match(r"--?[A-Za-z]", word)]
+            missing = [one for one in options
+                       if not re.search(rf"(?m)(^| ){re.escape(one)}\b", done.stdout)]
+            if done.returncode or missing:
+                wrong.append((page, name, words, missing))
+    t.check(seen >= 10, f"only {seen} commands in all pages")
+    t.equal(wrong, [], "commands that there are not")
