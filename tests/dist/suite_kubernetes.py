@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 
-from support.process import environment
+from support.process import Helper, environment
 from support.tap import Skip, cases, test
 
 from dist.fixture import read
@@ -12,6 +12,7 @@ from dist.fixture import read
 DAEMONSET = "dist/kubernetes/daemonset.yaml"
 PATCH = "dist/kubernetes/multipath-patch.yaml"
 CONTAINERFILE = "dist/kubernetes/Containerfile"
+SOCKETS = "/var/run/qemu-pr-helper"
 #: The distribution's, for which there is a package; another Python has none.
 PYTHON = "/usr/bin/python3"
 TO_JSON = "import json, sys, yaml; json.dump(list(yaml.safe_load_all(sys.stdin)), sys.stdout)"
@@ -84,29 +85,48 @@ def mounted(t, path):
     t.check(any(path.startswith(mount + "/") for mount in mounts), f"{path} is on no volume")
 
 
+def started(t):
+    """The helper with the manifest's arguments, its sockets in a directory of ours."""
+    if os.geteuid() != 0:
+        raise Skip("only root can give the socket to another group")
+    directory = t.lab.make_directory()
+    arguments = [one.replace(SOCKETS, directory) for one in container(load(DAEMONSET))["args"]]
+    paths = dict(one.split("=", 1) for one in arguments)
+    options = [one for one in arguments if not one.startswith("--socket=")]
+    t.equal(len(options), len(arguments) - 1, "arguments beside the socket")
+    helper = Helper(t.lab.program("qemu-pr-helper"), directory, options, paths["--socket"])
+    t.cleanup.callback(helper.close)
+    return directory, helper.wait_ready()
+
+
 @test
-def helper_takes_its_arguments(t):
-    """--version comes last: an error before it would win."""
-    arguments = container(load(DAEMONSET))["args"]
-    for argument in arguments:
+def arguments_are_on_the_volume(t):
+    for argument in container(load(DAEMONSET))["args"]:
         name, _, value = argument.partition("=")
-        if name.endswith("socket"):
-            mounted(t, value)
-    t.run([t.lab.program("qemu-pr-helper"), *arguments, "--version"])
+        t.check(not name.endswith("socket") or value.startswith(SOCKETS + "/"), argument)
+    volume, = pod(load(DAEMONSET))["volumes"]
+    t.equal(volume["hostPath"]["path"], SOCKETS, "volume")
+
+
+@test
+def helper_serves_with_its_arguments(t):
+    """And QEMU, in the group that KubeVirt runs it in, may connect."""
+    _, helper = started(t)
+    status = os.stat(helper.socket_path)
+    t.equal((oct(status.st_mode & 0o777), status.st_gid), ("0o660", 107), "mode and group")
 
 
 @cases("startupProbe", "livenessProbe")
-def probe_is_a_command(t, probe):
+def probe_succeeds_while_it_lives(t, probe):
     command = container(load(DAEMONSET))[probe]["exec"]["command"]
     t.equal(command[0], "qemu-pr-ctl", "program")
-    sockets = {one.split("=", 1)[0]: one.split("=", 1)[1] for one in command if "=" in one}
-    given = dict(one.split("=", 1) for one in container(load(DAEMONSET))["args"])
-    t.equal(sockets["--status-socket"], given["--status-socket"], "socket that it asks")
-    # There is no such socket here, so it fails; but not because it did not understand.
-    elsewhere = [one.replace("/var/run/", os.path.join(t.lab.make_directory(), "")) for one in
-                 command[1:]]
-    output = t.run([t.lab.program("qemu-pr-ctl"), *elsewhere], status=None)
-    t.check("No such file" in output, f"it says {output!r}")
+    directory, helper = started(t)
+    words = [t.lab.program("qemu-pr-ctl"),
+             *(one.replace(SOCKETS, directory) for one in command[1:])]
+    t.run(words)
+    helper.close()
+    output = t.run(words, status=None)
+    t.check("No such file" in output, f"without the helper it says {output!r}")
 
 
 @test
