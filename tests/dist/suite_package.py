@@ -17,8 +17,7 @@ built = {}
 
 def directory(t):
     if not built:
-        for tool, package in (("dpkg-buildpackage", "dpkg-dev"), ("dh", "debhelper"),
-                              ("fakeroot", "fakeroot")):
+        for tool, package in (("dpkg-buildpackage", "dpkg-dev"), ("dh", "debhelper")):
             t.tool(tool, package)
         path = t.lab.make_directory()
         t.run([os.path.join(TOP, "tests", "dist", "package"), path], patience=500)
