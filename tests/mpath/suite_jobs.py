@@ -61,6 +61,7 @@ def deadline(t: Context) -> None:
                "outcome unknown")
     taken = time.monotonic() - started
     t.check(0.5 <= taken < 0.5 + scaled(2), f"answered after {taken:.2f} s")
+    s.wait_children(0)  # until it has been reaped the map is locked
     t.answered(s.simple().reply(), GOOD)
 
 
