@@ -35,7 +35,7 @@ check: setup-check all
 	@tests/run --build $(BUILD) $(ARGS)
 
 check-vm: setup-check all
-	@echo 'Virtual machines under emulation: some 12 minutes on 2 quiet cores, the first time 3 more.'
+	@echo 'Virtual machines under emulation: some 15 minutes on 2 quiet cores, the first time 3 more.'
 	@tests/run --build $(BUILD) vm/ $(ARGS)
 
 check-full: setup-check all
