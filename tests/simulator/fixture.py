@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What these tests are given: simulators, LUNs, and hosts that send commands to them."""
+import contextlib
 import os
 import shutil
 import struct
@@ -35,8 +36,10 @@ class Lab:
         self.directory = tempfile.mkdtemp(prefix="prs-")
         os.chmod(self.directory, 0o711)
         self._count = 0
+        self.resources = contextlib.ExitStack()  # of no single test
 
     def close(self) -> None:
+        self.resources.close()
         shutil.rmtree(self.directory)
 
     def make_directory(self) -> str:

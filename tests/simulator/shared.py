@@ -72,7 +72,9 @@ class ProtocolContext(Context):
 
     def _start(self, path: str) -> None:
         open(path, "wb").close()
-        self._shared[:] = [Simulator(self.lab.binary, self.directory(), ["host"]).wait_ready()]
+        simulator = Simulator(self.lab.binary, self.directory(), ["host"])
+        self.lab.resources.callback(simulator.close)
+        self._shared[:] = [simulator.wait_ready()]
         with Connection(self._shared[0].sockets["host"]) as connection:
             lun = self.disk.open()
             self.equal(Host(connection, lun).register(KEY), GOOD, "REGISTER")
