@@ -22,12 +22,14 @@
 #include "base/fdio.h"
 #include "mpath/host.h"
 
-#define MULTIPATHD_TIMEOUT_S 10 /* for each step; it answers at once unless it reconfigures */
+/* For each step. It answers at once unless it reconfigures. */
+#define MULTIPATHD_TIMEOUT_S 10
+#define MULTIPATHD_NEWS_S    1 /* where nothing hangs on what it says */
 
 /* Returns an fd or a negative errno. */
-static int multipathd_connect(const char *name)
+static int multipathd_connect(const char *name, unsigned timeout_s)
 {
-    const struct timeval timeout = {.tv_sec = MULTIPATHD_TIMEOUT_S};
+    const struct timeval timeout = {.tv_sec = timeout_s};
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     size_t length = strlen(name);
     CLEANUP_CLOSE int fd = -1;
@@ -50,7 +52,7 @@ static int multipathd_connect(const char *name)
 }
 
 /* The first that answers, of those that the library would try. */
-static int multipathd_find(char ret_tried[MULTIPATHD_REPLY_SIZE])
+static int multipathd_find(unsigned timeout_s, char ret_tried[MULTIPATHD_REPLY_SIZE])
 {
     const char *wanted = getenv("MULTIPATH_SOCKET_NAME");
     size_t used = 0;
@@ -59,7 +61,7 @@ static int multipathd_find(char ret_tried[MULTIPATHD_REPLY_SIZE])
     for (size_t i = 0; i < (wanted ? 1 : HOST_MULTIPATHD_SOCKETS); i++) {
         const char *name = wanted ? wanted : host_multipathd[i];
 
-        r = multipathd_connect(name);
+        r = multipathd_connect(name, timeout_s);
         if (r >= 0)
             return r;
         used += (size_t)snprintf(ret_tried + used, MULTIPATHD_REPLY_SIZE - used, "%s%s: %s",
@@ -92,10 +94,11 @@ static int multipathd_talk(int fd, const char *request, char ret_reply[MULTIPATH
     return 0;
 }
 
-int multipathd_ask(const char *command, const char *map, char ret_reply[MULTIPATHD_REPLY_SIZE])
+static int multipathd_converse(unsigned timeout_s, const char *command, const char *map,
+                               char ret_reply[MULTIPATHD_REPLY_SIZE])
 {
     char request[128];
-    CLEANUP_CLOSE int fd = multipathd_find(ret_reply);
+    CLEANUP_CLOSE int fd = multipathd_find(timeout_s, ret_reply);
     int r;
 
     if (fd < 0)
@@ -106,4 +109,16 @@ int multipathd_ask(const char *command, const char *map, char ret_reply[MULTIPAT
         snprintf(ret_reply, MULTIPATHD_REPLY_SIZE, "%s: no answer: %s", request,
                  strerror(r == -EAGAIN ? ETIMEDOUT : -r));
     return r;
+}
+
+int multipathd_ask(const char *command, const char *map, char ret_reply[MULTIPATHD_REPLY_SIZE])
+{
+    return multipathd_converse(MULTIPATHD_TIMEOUT_S, command, map, ret_reply);
+}
+
+void multipathd_tell(const char *command, const char *map)
+{
+    char said[MULTIPATHD_REPLY_SIZE];
+
+    (void)multipathd_converse(MULTIPATHD_NEWS_S, command, map, said);
 }

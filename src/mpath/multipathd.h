@@ -14,4 +14,7 @@
  */
 int multipathd_ask(const char *command, const char *map, char ret_reply[MULTIPATHD_REPLY_SIZE]);
 
+/* The same where no answer is needed: it is waited for as briefly as makes no difference. */
+void multipathd_tell(const char *command, const char *map);
+
 #endif

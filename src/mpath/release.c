@@ -113,7 +113,6 @@ void command_release(struct command *command, const struct prout *prout)
     static struct path_answer answers[MAP_PATHS_MAX];
     static struct map_paths paths;
     struct prin_reservation before, after;
-    char said[MULTIPATHD_REPLY_SIZE];
     struct reply reply;
     bool known;
     int usable = map_open_paths(&command->map, &paths);
@@ -142,7 +141,7 @@ void command_release(struct command *command, const struct prout *prout)
     case RELEASE_ANSWERED:
         /* From 0.13 on multipathd remembers who holds; older ones do not know the command. */
         if (command->answer.reply.status == SPC_STATUS_GOOD)
-            multipathd_ask("unsetprhold", command->map.kernel_name, said);
+            multipathd_tell("unsetprhold", command->map.kernel_name);
         return;
     case RELEASE_LEFT:
         release_explain(command, &paths, answers, prout);
