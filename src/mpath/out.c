@@ -14,6 +14,7 @@
 #include "mpath/list.h"
 #include "mpath/multipathd.h"
 #include "mpath/output.h"
+#include "mpath/paths.h"
 #include "mpath/result.h"
 #include "sg/issue.h"
 #include "sg/reply.h"
@@ -96,6 +97,32 @@ static bool out_is_register(const struct command *command)
            command->cdb.service_action == SPC_PROUT_REGISTER_AND_IGNORE_EXISTING_KEY;
 }
 
+/*
+ * The library compares the client's key with multipathd's, and tells the device nothing if they
+ * differ. Is it one to which any device would say RESERVATION CONFLICT (SPC-4 5.13.4)? That is
+ * certain if nobody has registered it; of a key that somebody has, or where none is needed, it is
+ * not, and the fault may be the configuration's.
+ */
+static bool out_is_foreign_key(const struct command *command, const struct prout *prout)
+{
+    static struct map_paths paths;
+    enum prin_result result;
+    struct prin_list list;
+    uint64_t key;
+
+    if (command->cdb.service_action == SPC_PROUT_REGISTER_AND_IGNORE_EXISTING_KEY ||
+        (command->cdb.service_action == SPC_PROUT_REGISTER && prout->key == 0))
+        return false;
+    if (map_open_paths(&command->map, &paths) <= 0 ||
+        !paths_read_keys(&paths, command->io_timeout_ms, &list))
+        return false;
+    while ((result = prin_key_next(&list, &key)) == PRIN_OK) {
+        if (key == prout->key)
+            return false;
+    }
+    return result == PRIN_END;
+}
+
 static void out_explain(struct command *command, const struct prout *prout, int code)
 {
     uint64_t key = out_is_register(command) ? prout->sa_key : prout->key;
@@ -111,6 +138,8 @@ static void out_explain(struct command *command, const struct prout *prout, int 
     case RESULT_KEY:
         if (!out_explain_key(command, key))
             out_explain_failure(command, code);
+        if (out_is_foreign_key(command, prout))
+            command_answer_status(command, SPC_STATUS_RESERVATION_CONFLICT);
         return;
     case RESULT_NO_OUTCOME:
         out_explain_failure(command, code);

@@ -80,16 +80,26 @@ bool paths_read_reservation(const struct map_paths *paths, unsigned timeout_ms,
     return false;
 }
 
-bool paths_read_full_status(const struct map_paths *paths, unsigned timeout_ms,
-                            struct prin_list *ret)
+static bool paths_read_list(const struct map_paths *paths, uint8_t service_action,
+                            unsigned timeout_ms, struct prin_list *ret)
 {
     static uint8_t data[PATHS_ANSWER_MAX];
     struct reply reply;
-    size_t size = paths_ask(paths, SPC_PRIN_READ_FULL_STATUS, data, sizeof(data), timeout_ms,
-                            &reply);
+    size_t size = paths_ask(paths, service_action, data, sizeof(data), timeout_ms, &reply);
 
     return reply.status == SPC_STATUS_GOOD && prin_list_decode(data, size, ret) == PRIN_OK &&
            !ret->cut;
+}
+
+bool paths_read_full_status(const struct map_paths *paths, unsigned timeout_ms,
+                            struct prin_list *ret)
+{
+    return paths_read_list(paths, SPC_PRIN_READ_FULL_STATUS, timeout_ms, ret);
+}
+
+bool paths_read_keys(const struct map_paths *paths, unsigned timeout_ms, struct prin_list *ret)
+{
+    return paths_read_list(paths, SPC_PRIN_READ_KEYS, timeout_ms, ret);
 }
 
 bool paths_read_capabilities(const struct map_paths *paths, unsigned timeout_ms,

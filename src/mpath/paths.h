@@ -44,6 +44,9 @@ bool paths_read_reservation(const struct map_paths *paths, unsigned timeout_ms,
 bool paths_read_full_status(const struct map_paths *paths, unsigned timeout_ms,
                             struct prin_list *ret);
 
+/* READ KEYS, as READ FULL STATUS; they share the buffer. */
+bool paths_read_keys(const struct map_paths *paths, unsigned timeout_ms, struct prin_list *ret);
+
 /* REPORT CAPABILITIES. */
 bool paths_read_capabilities(const struct map_paths *paths, unsigned timeout_ms,
                              struct prin_capabilities *ret);

@@ -13,9 +13,9 @@ from typing import Callable, Iterator, List
 
 import lab
 from host import Host
-from maps import (BUSY, EACH_USER, GOOD, INVALID_OPCODE, INVALID_PARAMETER, KEY, NEW_KEY,
-                  NO_COMMUNICATION, NOBODY, TIME_OUT, WRITE_EXCLUSIVE_REGISTRANTS, Context, Lab,
-                  busy_children, find_worker)
+from maps import (BUSY, CONFLICT, EACH_USER, GOOD, INVALID_OPCODE, INVALID_PARAMETER, KEY, NEW_KEY,
+                  NO_COMMUNICATION, NOBODY, OTHER_KEY, TIME_OUT, WRITE_EXCLUSIVE_REGISTRANTS,
+                  Context, Lab, busy_children, find_worker)
 from support import procfs, scaled, scsi, tap
 from support.client import Reply
 from support.process import Helper
@@ -300,8 +300,8 @@ def no_reservation_key(t: Context, user: str) -> None:
     t.registered(KEY if reply == GOOD else 0)
     helper.wait_log(KEY_ADVICE)
     before = t.state()
-    t.replied(a.tell(scsi.REGISTER, key=KEY, action_key=NEW_KEY), INVALID_PARAMETER,
-              "changes its key")
+    t.replied(a.tell(scsi.REGISTER, key=KEY, action_key=NEW_KEY),
+              INVALID_PARAMETER if reply == GOOD else CONFLICT, "changes its key")
     t.equal(t.state(), before, "state")
     reads_go_on(t, helper)
     t.daemons.configure("file")
@@ -324,14 +324,23 @@ def another_reservation_key(t: Context, user: str) -> None:
     t.registered(KEY)
 
 
-@test
+@cases(*((label, action) for label, action in
+         [("register", scsi.REGISTER), ("reserve", scsi.RESERVE), ("clear", scsi.CLEAR),
+          ("preempt", scsi.PREEMPT), ("preempt and abort", scsi.PREEMPT_AND_ABORT)]))
 @limit(60)
-def key_mismatch(t: Context) -> None:
-    """The key that multipathd knows is none of the two that the command names."""
+def key_mismatch(t: Context, action: int) -> None:
+    """The key that multipathd knows is none of the two that the command names. The library sends
+    nothing to the device; what the device would have said is known if nobody has that key."""
     helper = t.start("nobody")
     a = t.open(helper)
     register(t, a)
     before = t.state()
-    t.replied(a.tell(scsi.PREEMPT, KIND, NEW_KEY, NEW_KEY + 1), INVALID_PARAMETER, "preempts")
+    t.replied(a.tell(action, KIND, NEW_KEY, NEW_KEY + 1), CONFLICT, "a key that nobody has")
     t.equal(t.state(), before, "state")
     helper.wait_log(KEY_ADVICE)
+    t.other_registers()
+    t.drain()
+    before = t.state()
+    t.replied(a.tell(action, KIND, OTHER_KEY, NEW_KEY + 1), INVALID_PARAMETER,
+              "a key that somebody else has")
+    t.equal(t.state(), before, "state")
