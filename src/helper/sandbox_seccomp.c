@@ -146,6 +146,10 @@ static int sandbox_load(void)
                               sizeof(sandbox_fatal) / sizeof(sandbox_fatal[0]));
     if (r == 0)
         r = sandbox_add_conditional(filter);
+    /* The kernel remembers which calls need no look at their arguments. Of those that do, each
+     * request makes this one: let it not be found behind all others. */
+    if (r == 0)
+        r = seccomp_syscall_priority(filter, SCMP_SYS(ioctl), UINT8_MAX);
     if (r == 0)
         r = seccomp_load(filter);
     if (filter)
