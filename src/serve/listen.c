@@ -42,12 +42,11 @@ static int fail(int error, char *ret_error, size_t error_size, const char *what,
     return -error;
 }
 
-int listen_identify(const char *path, struct listen_inode *ret_inode)
+static int listen_identify_in(int dir, const char *path, struct listen_inode *ret_inode)
 {
     struct statx status;
 
-    if (statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_INO | STATX_BTIME,
-              &status))
+    if (statx(dir, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_INO | STATX_BTIME, &status))
         return -errno;
     *ret_inode = (struct listen_inode){
         .device = makedev(status.stx_dev_major, status.stx_dev_minor),
@@ -57,6 +56,11 @@ int listen_identify(const char *path, struct listen_inode *ret_inode)
         ret_inode->born = (struct timespec){.tv_sec = status.stx_btime.tv_sec,
                                             .tv_nsec = status.stx_btime.tv_nsec};
     return 0;
+}
+
+int listen_identify(const char *path, struct listen_inode *ret_inode)
+{
+    return listen_identify_in(AT_FDCWD, path, ret_inode);
 }
 
 bool listen_same_inode(const struct listen_inode *a, const struct listen_inode *b)
@@ -208,16 +212,19 @@ static int listen_open_in(const struct listen_options *options, int dir, const c
     r = listen_set_up(options, dir, temporary, ret_error, error_size);
     if (r == 0 && listen(sock, LISTEN_BACKLOG) < 0)
         r = fail(errno, ret_error, error_size, "cannot listen on", options->path);
+    /* Before it has its final name: what lies there later may be somebody else's. */
+    if (r == 0) {
+        r = listen_identify_in(dir, temporary, ret_inode);
+        if (r < 0)
+            fail(-r, ret_error, error_size, "cannot look at", options->path);
+    }
     for (int i = 0; r == 0 && i < LISTEN_ATTEMPTS; i++) {
         r = listen_clear(dir, options->path, ret_error, error_size);
         if (r < 0)
             break;
         r = listen_publish(dir, temporary, name);
-        if (r == 0) {
-            r = listen_identify(options->path, ret_inode);
-            if (r == 0)
-                return steal_fd(&sock);
-        }
+        if (r == 0)
+            return steal_fd(&sock);
         if (r == -EEXIST && i + 1 < LISTEN_ATTEMPTS)
             r = 0;
         else
