@@ -11,7 +11,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 MANUAL = os.path.join(TOP, "man", "qemu-pr-ctl.1.rst")
 COMPLETION = os.path.join(TOP, "dist", "completion", "qemu-pr-ctl")
 STATUS = os.path.join(TOP, "src", "ctl", "status.h")
-DOCTOR = os.path.join(TOP, "src", "ctl", "cmd_doctor.c")
+DOCTOR = os.path.join(TOP, "src", "doctor", "cmd_doctor.c")
 TROUBLESHOOTING = os.path.join(TOP, "docs", "troubleshooting.md")
 
 COMMANDS = ("keys", "reservation", "capabilities", "full-status", "register", "register-ignore",

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Which key multipathd has for a map. */
-#ifndef CTL_MULTIPATH_CONF_H
-#define CTL_MULTIPATH_CONF_H
+#ifndef DOCTOR_MULTIPATH_CONF_H
+#define DOCTOR_MULTIPATH_CONF_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
-#include "ctl/doctor.h"
+#include "doctor/multipathd.h"
+
+/* Where a map's key comes from, as multipathd has it. */
+enum key_source { KEY_UNKNOWN, KEY_NONE, KEY_FILE, KEY_FIXED };
 
 /*
  * From multipathd's answer to "show config local": the reservation_key for the map with this kernel

@@ -3,7 +3,7 @@
  * Where a disk is in the tree of devices names its host and, for iSCSI, its session; the kernel's
  * transport classes say more of those.
  */
-#include "ctl/initiator.h"
+#include "doctor/initiator.h"
 
 #include <limits.h>
 #include <stdio.h>

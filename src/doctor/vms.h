@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Virtual machines of this host that have a device open, by /proc. */
-#ifndef CTL_VMS_H
-#define CTL_VMS_H
+#ifndef DOCTOR_VMS_H
+#define DOCTOR_VMS_H
 
 #include <stdbool.h>
 #include <sys/stat.h>

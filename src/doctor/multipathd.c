@@ -3,7 +3,7 @@
  * A message is a size_t in the machine's own byte order, then so many bytes of text with the NUL
  * that ends it; the answer is the same. A connection for each question: there are few.
  */
-#include "ctl/multipathd.h"
+#include "doctor/multipathd.h"
 
 #include <errno.h>
 #include <stddef.h>

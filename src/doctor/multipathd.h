@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Questions to multipathd(8), by its socket. */
-#ifndef CTL_MULTIPATHD_H
-#define CTL_MULTIPATHD_H
+#ifndef DOCTOR_MULTIPATHD_H
+#define DOCTOR_MULTIPATHD_H
 
 /* Where it may listen: newer versions (0.12) at both. */
 enum multipathd_socket { MULTIPATHD_ABSTRACT, MULTIPATHD_FILE, MULTIPATHD_SOCKETS };

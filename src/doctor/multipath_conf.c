@@ -4,7 +4,7 @@
  * quotes, and `}` on lines of their own. Asking it instead of reading the file tells what is in
  * effect, of all the files that there may be.
  */
-#include "ctl/multipath_conf.h"
+#include "doctor/multipath_conf.h"
 
 #include <inttypes.h>
 #include <stdio.h>

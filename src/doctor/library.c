@@ -4,7 +4,7 @@
  * nothing. The faults are those that matter to persistent reservations; the helper steers around
  * them, mpathpersist(8) and other programs that use the library do not.
  */
-#include "ctl/library.h"
+#include "doctor/library.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "ctl/advice.h"
-#include "ctl/doctor.h"
+#include "doctor/doctor.h"
 
 /* A device that hangs is a finding. The helper's own limit for it is 30 s by default. */
 #define DOCTOR_WAIT_MS 35000

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Which version of multipath-tools is installed, and what is known to be wrong with it. */
-#ifndef CTL_LIBRARY_H
-#define CTL_LIBRARY_H
+#ifndef DOCTOR_LIBRARY_H
+#define DOCTOR_LIBRARY_H
 
 #include <stddef.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* The initiator ports of this host: the names under which its paths are registered. */
-#ifndef CTL_INITIATOR_H
-#define CTL_INITIATOR_H
+#ifndef DOCTOR_INITIATOR_H
+#define DOCTOR_INITIATOR_H
 
 #include <prhelper.h>
 #include <stdbool.h>

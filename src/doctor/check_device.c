@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #include "ctl/advice.h"
-#include "ctl/doctor.h"
 #include "ctl/sysfs.h"
+#include "doctor/doctor.h"
 
 /* The devices that a map lies on, or with "holders" those that lie on a device: "sda, sdb". */
 static void list_neighbours(const char *block, const char *which, char *text, size_t size)

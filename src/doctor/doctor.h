@@ -3,8 +3,8 @@
  * The doctor's checks. Each is a function in a table (cmd_doctor.c), looks at one thing, changes
  * nothing, and leaves one finding; what it has learnt is in struct doctor for those that follow.
  */
-#ifndef CTL_DOCTOR_H
-#define CTL_DOCTOR_H
+#ifndef DOCTOR_DOCTOR_H
+#define DOCTOR_DOCTOR_H
 
 #include <prhelper.h>
 #include <stdbool.h>
@@ -12,9 +12,10 @@
 #include <sys/stat.h>
 
 #include "ctl/device.h"
-#include "ctl/multipathd.h"
 #include "ctl/session.h"
-#include "ctl/vms.h"
+#include "doctor/multipath_conf.h"
+#include "doctor/multipathd.h"
+#include "doctor/vms.h"
 
 enum verdict {
     VERDICT_NONE, /* does not apply here: nothing is printed */
@@ -31,9 +32,6 @@ struct finding {
 };
 
 #define DOCTOR_PATHS_MAX 32
-
-/* Where a map's key comes from, as multipathd has it. */
-enum key_source { KEY_UNKNOWN, KEY_NONE, KEY_FILE, KEY_FIXED };
 
 struct doctor {
     const struct options *options;
@@ -72,19 +70,19 @@ __attribute__((format(printf, 2, 3))) void finding_remedy(struct finding *findin
 
 typedef void doctor_check(struct doctor *doctor, struct finding *finding);
 
-/* doctor_helper.c */
+/* check_helper.c */
 doctor_check doctor_helper, doctor_socket, doctor_protocol;
 
-/* doctor_device.c: what is named, and may it be written to */
+/* check_device.c: what is named, and may it be written to */
 doctor_check doctor_device, doctor_writable;
 
-/* doctor_reservations.c: what the device says */
+/* check_reservations.c: what the device says */
 doctor_check doctor_keys, doctor_types, doctor_power_loss, doctor_registrations;
 
-/* doctor_multipath.c */
+/* check_multipath.c */
 doctor_check doctor_map, doctor_multipathd, doctor_paths, doctor_reservation_key, doctor_library;
 
-/* doctor_vms.c: who else uses it, and how */
+/* check_vms.c: who else uses it, and how */
 doctor_check doctor_nexus, doctor_access, doctor_error_policy;
 
 #endif

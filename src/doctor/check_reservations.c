@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "ctl/command.h"
-#include "ctl/doctor.h"
-#include "ctl/initiator.h"
+#include "doctor/doctor.h"
+#include "doctor/initiator.h"
 
 #define WINDOWS_TYPE PRHELPER_WRITE_EXCLUSIVE_REGISTRANTS_ONLY
 

@@ -12,11 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ctl/doctor.h"
 #include "ctl/document.h"
-#include "ctl/library.h"
-#include "ctl/multipath_conf.h"
 #include "ctl/sysfs.h"
+#include "doctor/doctor.h"
+#include "doctor/library.h"
+#include "doctor/multipath_conf.h"
 
 static bool is_map(const struct doctor *doctor)
 {

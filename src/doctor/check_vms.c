@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "ctl/doctor.h"
 #include "ctl/document.h"
 #include "ctl/stale.h"
+#include "doctor/doctor.h"
 
 /* "a (pid 12), b (pid 13)", of those for whom `which` is true or NULL. */
 static unsigned list_vms(const struct vms *vms, bool (*which)(const struct vm *vm), char *text,

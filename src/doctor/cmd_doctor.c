@@ -9,9 +9,9 @@
 #include <string.h>
 
 #include "ctl/command.h"
-#include "ctl/doctor.h"
 #include "ctl/escape.h"
 #include "ctl/output.h"
+#include "doctor/doctor.h"
 
 static const struct check {
     const char *name;

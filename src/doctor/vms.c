@@ -3,7 +3,7 @@
  * /proc/PID/cmdline says what is a QEMU, and /proc/PID/fd what it has open. Only what is below /dev
  * is looked at closer: a file on a server that is gone would keep us waiting.
  */
-#include "ctl/vms.h"
+#include "doctor/vms.h"
 
 #include <dirent.h>
 #include <errno.h>
