@@ -2,6 +2,11 @@
 /*
  * A message is a size_t in the machine's own byte order, then so many bytes of text with the NUL
  * that ends it; the answer is the same. A connection for each question: there are few.
+ *
+ * src/mpath has a client of its own. What that one wants is any multipathd that answers, one line,
+ * in a fixed buffer and in a time that its command allows. The doctor asks each socket by itself,
+ * since which of them answers is what it is after, and for a configuration of any size; and
+ * qemu-pr-ctl has nothing of the house but libprhelper.
  */
 #include "doctor/multipathd.h"
 

@@ -6,6 +6,8 @@
  * explain.
  *
  * Both ways the same: a size_t as this machine has it, of the string with its NUL, and the string.
+ *
+ * The doctor has a client of its own, for other questions: see doctor/multipathd.c.
  */
 #include "mpath/multipathd.h"
 
