@@ -113,36 +113,63 @@ static void print_head(struct json_object *document, FILE *file)
     }
 }
 
-static void print_shared(struct json_object *device, const char *name, FILE *file)
+/* Another one of a list in words; what does not fit is cut. */
+static void add_to_list(char list[TEXT_MAX], const char *text)
+{
+    size_t used = strlen(list);
+
+    snprintf(list + used, TEXT_MAX - used, "%s%s", used > 0 ? ", " : "", text);
+}
+
+static bool is_one_nexus(struct json_object *a, struct json_object *b)
+{
+    const char *nexus = document_text(a, "nexus"), *other = document_text(b, "nexus");
+
+    return a == b || (nexus && other && strcmp(nexus, other) == 0);
+}
+
+/*
+ * A disk and its SCSI generic device are two devices and one nexus, which is told of once, at the
+ * first of them. Returns how many lines.
+ */
+static unsigned print_shared(struct json_object *document, struct json_object *device, FILE *file)
 {
     struct json_object *shared = document_object(device, "same_nexus");
-    char line[TEXT_MAX] = "", escaped[TEXT_MAX];
-    size_t used = 0;
+    char names[TEXT_MAX] = "", vms[TEXT_MAX] = "", escaped[TEXT_MAX], raw[TABLE_CELL_MAX];
 
-    for (size_t i = 0; i < document_count(shared, "vms") && used < sizeof(line); i++) {
+    if (!shared)
+        return 0;
+    for (size_t i = 0; i < document_count(document, "devices"); i++) {
+        struct json_object *one = document_item(document, "devices", i);
+
+        if (!is_one_nexus(one, device))
+            continue;
+        if (!*names && one != device)
+            return 0;
+        describe_device(one, raw, sizeof(raw));
+        add_to_list(names, raw);
+    }
+    for (size_t i = 0; i < document_count(shared, "vms"); i++) {
         const char *vm = json_object_get_string(document_item(shared, "vms", i));
 
-        used += (size_t)snprintf(line + used, sizeof(line) - used, "%s%s", i > 0 ? ", " : "",
-                                 vm ? vm : "unknown");
+        add_to_list(vms, vm ? vm : "unknown");
     }
-    escape_text(escaped, sizeof(escaped), line);
-    fprintf(file,
-            "SAME NEXUS  %s: %s are one host to the disk, reservations cannot keep them apart\n",
-            name, escaped);
+    escape_text(escaped, sizeof(escaped), names);
+    fprintf(file, "SAME NEXUS  %s: ", escaped);
+    escape_text(escaped, sizeof(escaped), vms);
+    fprintf(file, "%s are one host to the disk, reservations cannot keep them apart\n", escaped);
+    return 1;
 }
 
 /* Returns how many lines. */
-static unsigned print_alarms_of(struct json_object *device, FILE *file)
+static unsigned print_alarms_of(struct json_object *document, struct json_object *device,
+                                FILE *file)
 {
     char raw[TABLE_CELL_MAX], name[TEXT_MAX], vm[TEXT_MAX], old[AGE_MAX];
-    unsigned lines = 0;
+    unsigned lines = print_shared(document, device, file);
 
     describe_device(device, raw, sizeof(raw));
     escape_text(name, sizeof(name), raw);
-    if (document_object(device, "same_nexus")) {
-        print_shared(device, name, file);
-        lines++;
-    }
     for (size_t i = 0; i < document_count(device, "in_flight"); i++) {
         struct json_object *command = document_item(device, "in_flight", i);
 
@@ -174,7 +201,7 @@ static void print_alarms(struct json_object *document, FILE *file)
 
     fprintf(file, "\n");
     for (size_t i = 0; i < count; i++)
-        lines += print_alarms_of(document_item(document, "devices", i), file);
+        lines += print_alarms_of(document, document_item(document, "devices", i), file);
     if (lines > 0)
         fprintf(file, "\n");
 }

@@ -103,6 +103,20 @@ def same_nexus(t):
 
 
 @test
+def same_nexus_by_two_nodes(t):
+    """A disk and its SCSI generic device: one nexus, one alarm."""
+    document = example()
+    disk = document["devices"][1]
+    generic = dict(disk, device="21:1", name="sg1", kind="generic", keys=[])
+    other = dict(disk, device="8:64", name="sde", nexus=None)
+    document["devices"] += [generic, other, dict(other, device="8:80", name="sdf")]
+    told = [one for one in status(t, document).splitlines() if one.startswith("SAME NEXUS")]
+    t.equal([one.split(": node")[0] for one in told],
+            ["SAME NEXUS  8:16 sdb, 21:1 sg1", "SAME NEXUS  8:64 sde", "SAME NEXUS  8:80 sdf"],
+            "alarms; without a nexus each device is one")
+
+
+@test
 def nothing_yet(t):
     document = example()
     document.update(connections=[], devices=[])
