@@ -78,7 +78,7 @@ struct ledger_device {
     struct ledger_error error;
     struct ledger_key keys[LEDGER_KEYS_MAX]; /* the oldest first */
     unsigned n_keys, n_keys_left_out;
-    int64_t alarm_since_us; /* 0: there is none */
+    int64_t alarm_since_us; /* 0: it has not brought any about */
 };
 
 enum ledger_kind { LEDGER_PRIN, LEDGER_PROUT, LEDGER_CLEANUP };
@@ -119,6 +119,7 @@ struct ledger_copy {
     struct ledger_device device; /* its pointers to other records and commands mean nothing */
     bool connected[LEDGER_KEYS_MAX];
     unsigned n_shared; /* those who are registered by the nexus, if that is cause for alarm */
+    int64_t shared_since_us;
     struct peer *shared[LEDGER_KEYS_MAX]; /* references */
     unsigned n_listed;
     struct {

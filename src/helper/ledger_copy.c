@@ -13,7 +13,7 @@ static void ledger_copy_device(struct ledger *ledger, const struct ledger_device
                                struct ledger_copy *copy)
 {
     copy->device = *device;
-    copy->n_shared = ledger_keys_shared(ledger, device, copy->shared);
+    copy->n_shared = ledger_keys_shared(ledger, device, copy->shared, &copy->shared_since_us);
     if (device->error.peer)
         peer_ref(device->error.peer);
     for (unsigned i = 0; i < device->n_keys; i++) {

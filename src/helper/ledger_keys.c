@@ -117,18 +117,25 @@ static struct peer *ledger_find_other_vm(struct ledger *ledger, const struct led
 }
 
 unsigned ledger_keys_shared(struct ledger *ledger, const struct ledger_device *device,
-                            struct peer *ret_peers[LEDGER_KEYS_MAX])
+                            struct peer *ret_peers[LEDGER_KEYS_MAX], int64_t *ret_since_us)
 {
+    int64_t alarmed_us = 0, registered_us = 0;
     const struct peer *there = NULL;
     bool shared = false;
     unsigned n = 0;
 
     for (const struct ledger_device *one = ledger->first; one; one = one->next) {
-        for (unsigned i = 0; ledger_is_same_nexus(one, device) && i < one->n_keys; i++) {
+        if (!ledger_is_same_nexus(one, device))
+            continue;
+        if (one->alarm_since_us > alarmed_us)
+            alarmed_us = one->alarm_since_us;
+        for (unsigned i = 0; i < one->n_keys; i++) {
             struct peer *peer = one->keys[i].peer;
 
             if (!peer->vm)
                 continue;
+            if (one->keys[i].since_us > registered_us)
+                registered_us = one->keys[i].since_us;
             if (n < LEDGER_KEYS_MAX)
                 ret_peers[n++] = peer;
             if (!peers_is_connected(ledger->peers, peer))
@@ -139,6 +146,8 @@ unsigned ledger_keys_shared(struct ledger *ledger, const struct ledger_device *d
     }
     for (unsigned i = 0; shared && i < n; i++)
         peer_ref(ret_peers[i]);
+    /* No alarm, if the first one was not there while the second one registered. */
+    *ret_since_us = alarmed_us ? alarmed_us : registered_us;
     return shared ? n : 0;
 }
 

@@ -26,10 +26,11 @@ bool ledger_keys_any_connected(struct ledger *ledger, const struct ledger_device
 
 /*
  * If at least two machines that are there are registered by the device's nexus: all that are, also
- * those that have vanished, with references. Returns how many, else 0.
+ * those that have vanished, with references; and since when, which is the time of the last alarm or
+ * registration. Returns how many, else 0.
  */
 unsigned ledger_keys_shared(struct ledger *ledger, const struct ledger_device *device,
-                            struct peer *ret_peers[LEDGER_KEYS_MAX]);
+                            struct peer *ret_peers[LEDGER_KEYS_MAX], int64_t *ret_since_us);
 
 void ledger_keys_clear(struct ledger_device *device);
 

@@ -182,7 +182,7 @@ static void report_same_nexus(const struct ledger_copy *copy, int64_t now, struc
     for (unsigned i = 0; i < copy->n_shared; i++)
         json_text(json, NULL, copy->shared[i]->vm);
     json_close(json, ']');
-    json_seconds(json, "age_s", now - copy->device.alarm_since_us);
+    json_seconds(json, "age_s", now - copy->shared_since_us);
     json_close(json, '}');
 }
 

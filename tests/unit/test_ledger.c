@@ -13,6 +13,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "helper/ledger.h"
 #include "logged.h"
 #include "scratch.h"
@@ -268,6 +269,50 @@ static void test_alarm(void **state)
     expect("8:32 b:b1");
 }
 
+/* Every device that there is a record of is shared by the two, and that since then. */
+static void expect_shared_since(int64_t from, int64_t to, unsigned n_devices)
+{
+    struct ledger_copy *copies;
+    unsigned n = ledger_copy(&ledger, &copies);
+
+    assert_int_equal(n, n_devices);
+    for (unsigned i = 0; i < n; i++) {
+        assert_int_equal(copies[i].n_shared, 2);
+        assert_in_range(copies[i].shared_since_us, from, to);
+    }
+    ledger_free_copies(copies, n);
+}
+
+/* A device of the nexus that comes into use later has the same alarm, as old as it is. */
+static void test_alarm_of_a_later_device(void **state)
+{
+    int64_t before = clock_now_us(), after;
+    struct deed reading = {0};
+
+    (void)state;
+    do_register(vm_a, SDB, 0xa1);
+    do_register(vm_b, SDB, 0xb1);
+    after = clock_now_us();
+    begin_reading(&reading, SG1);
+    expect_shared_since(before, after, 2);
+    end_reading(&reading, 0);
+}
+
+/* Who was not there when the other one registered, and comes back. */
+static void test_shared_without_an_alarm(void **state)
+{
+    int64_t before;
+
+    (void)state;
+    do_register(vm_a, SDB, 0xa1);
+    peers_disconnect(&peers, vm_a);
+    before = clock_now_us();
+    do_register(vm_b, SDB, 0xb1);
+    assert_int_equal(alarms(), 0);
+    vm_a = make_peer("a");
+    expect_shared_since(before, clock_now_us(), 1);
+}
+
 static void test_alarm_ends_with_a_client(void **state)
 {
     (void)state;
@@ -405,6 +450,8 @@ int main(void)
         ledger_test(test_registering),
         ledger_test(test_failing),
         ledger_test(test_alarm),
+        ledger_test(test_alarm_of_a_later_device),
+        ledger_test(test_shared_without_an_alarm),
         ledger_test(test_alarm_ends_with_a_client),
         ledger_test(test_without_nexus),
         ledger_test(test_clear_and_preempt),
