@@ -19,7 +19,7 @@ import re
 import struct
 import subprocess
 import time
-from typing import Callable, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from support import client, scaled, scsi
 
@@ -400,6 +400,17 @@ class Loopback:
         os.symlink(backstore.path, f"{fabric}/lun/lun_0/disk")
         address = read(f"{fabric}/address")  # host, channel, target
         self.initiator = Initiator(name, f"/sys/class/scsi_device/{address}:0/device")
+
+
+def reset(initiators: Sequence[Initiator]) -> None:
+    """No registration, no reservation, no unit attention at the LUN behind all of these."""
+    for initiator in initiators:
+        initiator.drain()
+    with contextlib.closing(initiators[0]) as first:
+        pr_out(first.fd, scsi.REGISTER_AND_IGNORE, action_key=1)
+        pr_out(first.fd, scsi.CLEAR, key=1)
+    for initiator in initiators:
+        initiator.drain()
 
 
 def scsi_debug(**parameters: object) -> Initiator:

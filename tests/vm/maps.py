@@ -12,7 +12,7 @@ import lab
 import multipath
 from host import Host
 from support import client, procfs, scsi, tap
-from support.client import Connection, Reply
+from support.client import Reply
 from support.process import Helper
 
 MAP = "mpatha"
@@ -20,13 +20,7 @@ NODE = f"/dev/mapper/{MAP}"
 PATHS = 3
 KEY, NEW_KEY, OTHER_KEY = 0x123ABC, 0xA1A2A3A4A5A6A7A8, 0xDEF456
 
-#: Reservation types; SPC-4 table 68
-(WRITE_EXCLUSIVE, EXCLUSIVE_ACCESS, WRITE_EXCLUSIVE_REGISTRANTS, EXCLUSIVE_ACCESS_REGISTRANTS,
- WRITE_EXCLUSIVE_ALL, EXCLUSIVE_ACCESS_ALL) = 1, 3, 5, 6, 7, 8
-
-GOOD = client.reply()
 BUSY = client.reply(scsi.BUSY)
-CONFLICT = client.reply(scsi.RESERVATION_CONFLICT)
 INVALID_OPCODE = client.check_condition(5, 0x20, 0)
 INVALID_CDB_FIELD = client.check_condition(5, 0x24, 0)
 INVALID_PARAMETER = client.check_condition(5, 0x26, 0)
@@ -156,7 +150,7 @@ class Context(tap.Context):
         helper = user_or_helper
         if not isinstance(helper, Helper):
             helper = self.lab.helpers[str(helper)]
-        host = Host(Connection(helper.socket_path, timeout=timeout), path, flags)
+        host = Host(helper.socket_path, path, flags, timeout=timeout)
         self.cleanup.callback(host.close)
         return host
 

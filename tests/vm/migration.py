@@ -9,9 +9,9 @@ ends with CLEANUP, by which a helper forgets what is kept beside the disk.
 import os
 from typing import List, Optional, Sequence
 
-import hosts
+import context
 import lab
-from hosts import Host, Reservation
+from host import Host, Reservation
 from support import scsi
 from support.process import Helper
 
@@ -29,7 +29,7 @@ def start_helpers(program: str, options: Sequence[str] = ()) -> List[Helper]:
     return started
 
 
-class Context(hosts.Context):
+class Context(context.Context):
     def __init__(self, helpers: List[Helper], name: str):
         super().__init__(name)
         self.helpers = helpers
@@ -47,7 +47,7 @@ class Context(hosts.Context):
         return self._host("the destination", self.helpers[1], lun)
 
     def _host(self, name: str, helper: Helper, lun: str) -> Host:
-        host = Host(name, helper.socket_path, lun)
+        host = Host(helper.socket_path, lun, name=name)
         self.cleanup.callback(host.close)
         return host
 

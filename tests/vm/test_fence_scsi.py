@@ -12,7 +12,7 @@ import subprocess
 from typing import Callable, Iterator, List
 
 import container
-import hosts
+import context
 import lab
 from support import scsi
 from support.process import Helper
@@ -43,13 +43,13 @@ class Lab:
             os.chown(f"/run/node{number}", USER, USER)
 
 
-class Context(hosts.Context):
+class Context(context.Context):
     def __init__(self, shared: Lab, name: str):
         super().__init__(name)
         self.lab, self.disk = shared, shared.disk
         self.programs["helper"] = shared.helper
         self.said: List[str] = []
-        hosts.reset(shared.initiators)
+        lab.reset(shared.initiators)
         for number in range(2):
             for file in os.listdir(f"/run/node{number}"):
                 os.unlink(f"/run/node{number}/{file}")
@@ -73,7 +73,7 @@ class Context(hosts.Context):
             stderr=subprocess.STDOUT, text=True, check=False,
             preexec_fn=container.enter(container.CLONE_NEWNS, become_user))
         self.said.append(f"node {node}: {' '.join(command)}: {result.returncode}")
-        self.said += [f"    {line}" for line in result.stdout.splitlines()[-hosts.LOG_LINES:]]
+        self.said += [f"    {line}" for line in result.stdout.splitlines()[-context.LOG_LINES:]]
         return result
 
     def fence(self, node: int, action: str, key: str) -> int:

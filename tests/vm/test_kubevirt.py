@@ -13,9 +13,9 @@ import signal
 from typing import Callable, Iterator, List
 
 import container
-import hosts
+import context
 import lab
-from hosts import WRITE_EXCLUSIVE_REGISTRANTS, Host
+from host import WRITE_EXCLUSIVE_REGISTRANTS, Host
 from support import procfs, scsi
 from support.inotify import Watch
 from support.process import Helper, serving
@@ -63,11 +63,11 @@ def enter_image() -> None:
     os.chdir("/")
 
 
-class Context(hosts.Context):
+class Context(context.Context):
     def __init__(self, shared: Lab, name: str):
         super().__init__(name)
         self.lab, self.disk = shared, shared.disk
-        hosts.reset(shared.initiators)
+        lab.reset(shared.initiators)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(SOCKET)
         self.watch = Watch(NODE_DIRECTORY)
@@ -136,7 +136,7 @@ class Pod:
         try:
             # The intermediate process closes all but the standard fds.
             container.enter(container.CLONE_NEWNS | container.CLONE_NEWPID)()
-            host = Host(self.name, SOCKET, t.lab.initiators[number].path, user=QEMU_USER)
+            host = Host(SOCKET, t.lab.initiators[number].path, name=self.name, user=QEMU_USER)
             result = {"good": run(host)}
         except BaseException as error:  # pylint: disable=broad-except
             result = {"bad": f"{type(error).__name__}: {error}"}
@@ -165,7 +165,7 @@ def appears_and_goes(t: Context) -> None:
     helper = t.start()
     t.appeared()
     # KubeVirt does not try twice.
-    host = Host("node", SOCKET, t.lab.initiators[0].path)
+    host = Host(SOCKET, t.lab.initiators[0].path)
     t.cleanup.callback(host.close)
     t.good(host.tell(scsi.REGISTER, action_key=key_of(0)), "REGISTER")
     found = os.stat(SOCKET)
@@ -216,7 +216,7 @@ def machines(t: Context) -> None:
 def restarted(t: Context) -> None:
     """The container is replaced: clients of the old one are let go, the watcher sees both."""
     first = t.started()
-    host = Host("node", SOCKET, t.lab.initiators[0].path)
+    host = Host(SOCKET, t.lab.initiators[0].path)
     t.cleanup.callback(host.close)
     t.good(host.tell(scsi.REGISTER, action_key=key_of(0)), "REGISTER")
     first.signal(signal.SIGKILL)  # with it process 1 and, since that ends a namespace, all others
@@ -240,7 +240,7 @@ def restarted(t: Context) -> None:
 def log(t: Context) -> None:
     """There is no journal and no syslog: standard error is the container's log."""
     helper = t.started()
-    host = Host("node", SOCKET, "/dev/null")
+    host = Host(SOCKET, "/dev/null")
     t.cleanup.callback(host.close)
     t.equal(host.ask(scsi.READ_KEYS).status, scsi.CHECK_CONDITION, "status for /dev/null")
     helper.wait_log(r"^qemu-pr-helper: .*refused")

@@ -17,10 +17,10 @@ import subprocess
 from typing import Callable, Iterator, List, Optional, Sequence
 
 import container
-import hosts
+import context
 import lab
 import qtest
-from hosts import WRITE_EXCLUSIVE, Host
+from host import WRITE_EXCLUSIVE, Host
 from support import procfs, scsi
 from support.process import Helper, Program, serving
 from support.tap import cases, limit, ours, test
@@ -104,7 +104,8 @@ class Libvirt:
         return result.stdout.strip()
 
     def log(self, domains: Sequence[str]) -> List[str]:
-        lines = [f"libvirtd: {line}" for line in self.daemon.log().splitlines()[-hosts.LOG_LINES:]]
+        lines = [f"libvirtd: {line}"
+                 for line in self.daemon.log().splitlines()[-context.LOG_LINES:]]
         for name in domains:
             with open(f"/var/log/libvirt/qemu/{name}.log", encoding="utf-8",
                       errors="replace") as file:
@@ -131,12 +132,12 @@ class Lab:
             self._libvirt.daemon.close()
 
 
-class Context(hosts.Context):
+class Context(context.Context):
     def __init__(self, shared: Lab, name: str):
         super().__init__(name)
         self.lab, self.disk = shared, shared.disk
         self.device = shared.initiators[0].path
-        hosts.reset(shared.initiators)
+        lab.reset(shared.initiators)
         shared.number += 1
         self.journal: Optional[socket.socket] = None
         self.domains: List[str] = []
@@ -147,7 +148,7 @@ class Context(hosts.Context):
         return "\n".join([super().log(), *self.lab.libvirt().log(self.domains)])
 
     def host(self, socket_path: str, number: int = 0) -> Host:
-        host = Host("ab"[number], socket_path, self.lab.initiators[number].path)
+        host = Host(socket_path, self.lab.initiators[number].path)
         self.cleanup.callback(host.close)
         return host
 

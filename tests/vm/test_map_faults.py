@@ -12,10 +12,9 @@ import struct
 from typing import Callable, Iterator, List
 
 import lab
-from host import Host
-from maps import (BUSY, CONFLICT, EACH_USER, GOOD, INVALID_OPCODE, INVALID_PARAMETER, KEY, NEW_KEY,
-                  NO_COMMUNICATION, NOBODY, OTHER_KEY, TIME_OUT, WRITE_EXCLUSIVE_REGISTRANTS,
-                  Context, Lab, busy_children, find_worker)
+from host import CONFLICT, GOOD, WRITE_EXCLUSIVE_REGISTRANTS, Host
+from maps import (BUSY, EACH_USER, INVALID_OPCODE, INVALID_PARAMETER, KEY, NEW_KEY, NOBODY,
+                  NO_COMMUNICATION, OTHER_KEY, TIME_OUT, Context, Lab, busy_children, find_worker)
 from support import procfs, scaled, scsi, tap
 from support.client import Reply
 from support.process import Helper

@@ -11,10 +11,9 @@ import threading
 from typing import Callable, Dict, Iterator, List, NamedTuple
 
 import lab
-from host import Host
-from maps import GOOD, KEY, NEW_KEY, NODE, OTHER_KEY, Context, Lab, find_worker
+from host import GOOD, Host
+from maps import KEY, NEW_KEY, NODE, OTHER_KEY, Context, Lab, find_worker
 from support import procfs, scsi, tap
-from support.client import Connection
 from support.process import Helper
 from support.tap import cases, limit
 
@@ -110,7 +109,7 @@ def load(t: Context, helper: Helper, count: int, seed: int) -> None:
     with contextlib.ExitStack() as stack:
         def connect(flags: int) -> Host:
             return stack.enter_context(contextlib.closing(
-                Host(Connection(helper.socket_path, timeout=60), NODE, flags)))
+                Host(helper.socket_path, NODE, flags, timeout=60)))
         threads = [threading.Thread(target=client, args=[number, connect(os.O_RDWR),
                                                          connect(os.O_RDONLY)])
                    for number in range(CLIENTS)]
@@ -134,7 +133,7 @@ def settle(helper: Helper, idle: Dict[str, Use]) -> None:
 @limit(900)
 def nothing_left(t: Context, user: str) -> None:
     helper = t.start(user)
-    with contextlib.closing(Host(Connection(helper.socket_path), NODE)) as a:
+    with contextlib.closing(Host(helper.socket_path, NODE)) as a:
         t.replied(a.tell(scsi.REGISTER_AND_IGNORE, action_key=KEY), GOOD, "registers")
         a.connection.end()
         t.equal(a.connection.receive_rest(), b"", "the end: this client is forgotten")

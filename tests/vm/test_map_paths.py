@@ -11,9 +11,9 @@ import time
 from typing import Callable, Iterator
 
 import lab
-from host import Host, full_status
-from maps import (BUSY, EACH_USER, GOOD, KEY, MAP, NEW_KEY, NO_COMMUNICATION, NO_RESPONSE,
-                  OTHER_KEY, PATHS, TIME_OUT, WRITE_EXCLUSIVE_REGISTRANTS, Context, Lab)
+from host import GOOD, WRITE_EXCLUSIVE_REGISTRANTS, Host, full_status
+from maps import (BUSY, EACH_USER, KEY, MAP, NEW_KEY, NO_COMMUNICATION, NO_RESPONSE, OTHER_KEY,
+                  PATHS, TIME_OUT, Context, Lab)
 from support import scaled, scsi, tap
 from support.process import Helper
 from support.tap import cases, limit

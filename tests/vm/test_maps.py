@@ -13,17 +13,16 @@ from typing import Callable, Iterator, List, Optional
 
 import lab
 import multipath
-from host import FullStatus, Host, full_status
-from maps import (CONFLICT, EACH_USER, GOOD, INVALID_CDB_FIELD, INVALID_OPCODE, INVALID_PARAMETER,
-                  KEY, NEW_KEY, NODE, OTHER_KEY, PARAMETER_LENGTH, PATHS, USERS,
-                  WRITE_EXCLUSIVE_REGISTRANTS, Context, Lab)
+from host import (APTPL, CONFLICT, GOOD, SPEC_I_PT, WRITE_EXCLUSIVE_REGISTRANTS, FullStatus, Host,
+                  full_status)
+from maps import (EACH_USER, INVALID_CDB_FIELD, INVALID_OPCODE, INVALID_PARAMETER, KEY, NEW_KEY,
+                  NODE, OTHER_KEY, PARAMETER_LENGTH, PATHS, USERS, Context, Lab)
 from support import scsi, tap
 from support.tap import cases, limit, test
 
 PACKAGES = ["multipath"]
 
 KIND = WRITE_EXCLUSIVE_REGISTRANTS
-APTPL, SPEC_I_PT = 0x01, 0x08
 #: What mpathpersist(8) calls the service actions.
 PERSIST = {scsi.REGISTER: "--register", scsi.RESERVE: "--reserve", scsi.RELEASE: "--release",
            scsi.CLEAR: "--clear", scsi.PREEMPT: "--preempt",

@@ -5,10 +5,9 @@ migration.py.
 import contextlib
 from typing import Callable, Iterator, List
 
-import hosts
 import lab
 import migration
-from hosts import Host, Reservation
+from host import GOOD, Host, Reservation
 from migration import KEY, OTHER_KEY, can_write, drain, migrate
 from support import scsi
 from support.tap import cases, limit, test
@@ -42,11 +41,11 @@ class Context(migration.Context):
     def __init__(self, shared: Lab, name: str):
         super().__init__(shared.helpers, name)
         self.lab, self.hosts = shared, shared.hosts
-        hosts.reset(self.hosts)
+        lab.reset(self.hosts)
 
     def use_crowd(self) -> None:
         self.hosts = self.lab.crowd()
-        hosts.reset(self.hosts)
+        lab.reset(self.hosts)
 
     def source_and_destination(self) -> List[Host]:
         return [self.source(self.hosts[0].path), self.destination(self.hosts[1].path)]
@@ -88,7 +87,7 @@ def holder(t: Context, kind: int) -> None:
         drain(*t.hosts[:3])
         t.equal(sorted(destination.keys()[1]), [OTHER_KEY, KEY], "keys")
         t.equal(destination.reservation(), state.reservation, "reservation afterwards")
-        t.equal(destination.tell(scsi.RESERVE, kind, KEY), hosts.GOOD,
+        t.equal(destination.tell(scsi.RESERVE, kind, KEY), GOOD,
                 "RESERVE of the destination, which holds it already")
         t.conflict(source.tell(scsi.RESERVE, kind, KEY), "RESERVE of the source, which has left")
         t.equal((can_write(t.hosts[destination is there].path),

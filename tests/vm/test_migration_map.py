@@ -6,11 +6,10 @@ import contextlib
 import os
 from typing import Callable, Iterator, List
 
-import hosts
 import lab
 import migration
 import multipath
-from hosts import Host, Reservation
+from host import Host, Reservation
 from migration import KEY, can_write, drain, migrate
 from support import client, scsi
 from support.tap import Skip, limit, ours, test
@@ -45,7 +44,7 @@ class Context(migration.Context):
         super().__init__(shared.helpers, name)
         self.lab, self.disk, self.daemons = shared, shared.disk, shared.daemons
         # By the host outside: it may clear what an earlier test has left.
-        hosts.reset([shared.outside, *shared.paths])
+        lab.reset([shared.outside, *shared.paths])
         for command in (f"unsetprstatus map {MAP}", f"unsetprkey map {MAP}"):
             self.daemons.ask(command)
 

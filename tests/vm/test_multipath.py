@@ -12,7 +12,8 @@ from typing import Callable, Iterator, Optional
 import guest
 import lab
 import multipath
-from maps import KEY, MAP, NODE, OTHER_KEY, WRITE_EXCLUSIVE_REGISTRANTS, Devices
+from host import WRITE_EXCLUSIVE_REGISTRANTS
+from maps import KEY, MAP, NODE, OTHER_KEY, Devices
 from support import scsi, tap
 from support.tap import limit, test
 

@@ -16,26 +16,20 @@ from typing import Callable, Dict, Iterator, List, NamedTuple, Optional
 
 import guest
 import lab
-from host import FullStatus, Host, full_status
+from host import (APTPL, CONFLICT, EXCLUSIVE_ACCESS, EXCLUSIVE_ACCESS_ALL,
+                  EXCLUSIVE_ACCESS_REGISTRANTS, GOOD, REGISTRATIONS_PREEMPTED,
+                  RESERVATIONS_PREEMPTED, RESERVATIONS_RELEASED, SPEC_I_PT, WRITE_EXCLUSIVE,
+                  WRITE_EXCLUSIVE_ALL, WRITE_EXCLUSIVE_REGISTRANTS, FullStatus, Host, full_status)
 from support import client, procfs, scsi, tap
-from support.client import Connection, Reply
+from support.client import Reply
 from support.process import Helper
 from support.tap import cases, differs, ours, test
 
-GOOD = client.reply()
-CONFLICT = client.reply(scsi.RESERVATION_CONFLICT)
 INVALID_OPCODE = client.check_condition(5, 0x20, 0)
 HARDWARE_ERROR = client.check_condition(4, 0x44, 0)
 
-#: Reservation types; SPC-4 table 68
-(WRITE_EXCLUSIVE, EXCLUSIVE_ACCESS, WRITE_EXCLUSIVE_REGISTRANTS, EXCLUSIVE_ACCESS_REGISTRANTS,
- WRITE_EXCLUSIVE_ALL, EXCLUSIVE_ACCESS_ALL) = 1, 3, 5, 6, 7, 8
-
 KEY_A, KEY_B, KEY_C = 0xA1A2A3A4A5A6A7A8, 0x00000000000000B1, 0xFFFFFFFFFFFFFFFE
-APTPL, SPEC_I_PT = 0x01, 0x08
 UNIT_ATTENTION = 6
-RESERVATIONS_PREEMPTED, REGISTRATIONS_PREEMPTED = (6, 0x2A, 3), (6, 0x2A, 5)
-RESERVATIONS_RELEASED = (6, 0x2A, 4)
 
 USERS: Dict[str, List[str]] = {"root": [], "nobody": ["-u", "nobody"]}
 NOBODY = 65534
@@ -66,13 +60,7 @@ class Lab:
 
     def reset(self) -> None:
         """No registration, no reservation, no unit attention."""
-        for host in self.target.initiators:
-            host.drain()
-        with contextlib.closing(self.target.initiators[0]) as host:
-            lab.pr_out(host.fd, scsi.REGISTER_AND_IGNORE, action_key=1)
-            lab.pr_out(host.fd, scsi.CLEAR, key=1)
-        for host in self.target.initiators:
-            host.drain()
+        lab.reset(self.target.initiators)
 
     def close(self) -> None:
         for helper in self.helpers.values():
@@ -102,7 +90,7 @@ class Context(tap.Context):
     def open(self, user: str, path: str, flags: int = os.O_RDWR,
              helper: Optional[Helper] = None) -> Host:
         helper = helper or self.lab.helpers[user]
-        host = Host(Connection(helper.socket_path), path, flags)
+        host = Host(helper.socket_path, path, flags)
         self.cleanup.callback(host.close)
         return host
 

@@ -17,11 +17,12 @@ import contextlib
 import os
 from typing import Callable, Dict, Iterator, List, Optional
 
-import hosts
+import context
 import lab
-from hosts import (APTPL, REGISTRATIONS_PREEMPTED, RESERVATIONS_PREEMPTED, RESERVATIONS_RELEASED,
-                   WRITE_EXCLUSIVE_REGISTRANTS, Reservation)
+from host import (APTPL, GOOD, REGISTRATIONS_PREEMPTED, RESERVATIONS_PREEMPTED,
+                  RESERVATIONS_RELEASED, WRITE_EXCLUSIVE_REGISTRANTS, Host, Reservation)
 from support import scsi
+from support.client import Reply
 from support.process import Helper, Program, serving
 from support.tap import Skip, cases, limit
 
@@ -35,28 +36,28 @@ def key_of(node: int, count: int = 0) -> int:
     return (node + 1) << 48 | count << 32 | SIGNATURE
 
 
-class Node(hosts.Host):
+class Node(Host):
     """A node of the cluster: its way to the disk, and what the cluster's disk driver does there."""
 
     def __init__(self, number: int, socket_path: str, lun: str,
                  initiator: Optional[lab.Initiator] = None):
-        super().__init__(f"node {number}", socket_path, lun)
+        super().__init__(socket_path, lun, name=f"node {number}")
         self.number, self.initiator = number, initiator
         self.key = key_of(number)
 
-    def register(self) -> hosts.Reply:
+    def register(self) -> Reply:
         return self.tell(scsi.REGISTER_AND_IGNORE, action_key=self.key, flags=APTPL)
 
-    def reserve(self) -> hosts.Reply:
+    def reserve(self) -> Reply:
         return self.tell(scsi.RESERVE, TYPE, self.key)
 
-    def preempt(self, key: int) -> hosts.Reply:
+    def preempt(self, key: int) -> Reply:
         return self.tell(scsi.PREEMPT, TYPE, self.key, key)
 
     def defend(self) -> bool:
         """Whether the disk is still ours."""
         new = key_of(self.number, (self.key >> 32 & 0xFFFF) + 1)
-        if self.tell(scsi.REGISTER, key=self.key, action_key=new, flags=APTPL) != hosts.GOOD:
+        if self.tell(scsi.REGISTER, key=self.key, action_key=new, flags=APTPL) != GOOD:
             return False
         self.key = new
         return self.reservation() == Reservation(self.key, TYPE)
@@ -81,7 +82,7 @@ class Lio:
         self._program, self._starts = settings["helper"], 0
 
     def start(self, t: "Context") -> None:
-        hosts.reset(self.initiators)
+        lab.reset(self.initiators)
         self.restart(t)
 
     def restart(self, t: "Context") -> None:
@@ -132,7 +133,7 @@ class Simulated:
         return Node(number, f"{directory}/node{number}", f"{directory}/lun")
 
 
-class Context(hosts.Context):
+class Context(context.Context):
     def __init__(self, storages: Dict[str, object], name: str, peer: bool):
         super().__init__(name)
         self.storages, self.peer = storages, peer
