@@ -39,9 +39,13 @@
 
 static void *library_find(void *handle, const char *name)
 {
+#ifdef __GLIBC__ /* other C libraries know no versions of symbols */
     void *symbol = dlvsym(handle, name, LIBRARY_SYMBOLS);
 
-    return symbol ? symbol : dlsym(handle, name);
+    if (symbol)
+        return symbol;
+#endif
+    return dlsym(handle, name);
 }
 
 bool library_open(struct library *ret, char *ret_error, size_t error_size)
