@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* All cells are kept, the head as first row, since the widths are known only at the end. */
-#include "ctl/table.h"
+#include "monitor/table.h"
 
 #include <stdarg.h>
 #include <stdlib.h>

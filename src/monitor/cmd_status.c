@@ -14,7 +14,7 @@
 #include "ctl/command.h"
 #include "ctl/document.h"
 #include "ctl/output.h"
-#include "ctl/status_tables.h"
+#include "monitor/status_tables.h"
 
 #define STATUS_INTERVAL_S 1
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* The tables of `qemu-pr-ctl status`. */
-#ifndef CTL_STATUS_TABLES_H
-#define CTL_STATUS_TABLES_H
+#ifndef MONITOR_STATUS_TABLES_H
+#define MONITOR_STATUS_TABLES_H
 
 #include <json.h>
 #include <stdio.h>

@@ -5,7 +5,7 @@
  * Every text of the document goes through table_set() or escape_text(): names of virtual machines
  * are whatever somebody has typed.
  */
-#include "ctl/status_tables.h"
+#include "monitor/status_tables.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 
 #include "ctl/document.h"
 #include "ctl/escape.h"
-#include "ctl/table.h"
+#include "monitor/table.h"
 
 #define TEXT_MAX 512
 #define AGE_MAX  32

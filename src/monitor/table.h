@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* A table on a terminal: columns as wide as their widest cell. */
-#ifndef CTL_TABLE_H
-#define CTL_TABLE_H
+#ifndef MONITOR_TABLE_H
+#define MONITOR_TABLE_H
 
 #include <stddef.h>
 #include <stdio.h>
