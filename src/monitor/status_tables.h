@@ -9,4 +9,7 @@
 /* A status document, for people. */
 void status_print(struct json_object *document, FILE *file);
 
+/* The part of it that comes first, if there is any: what needs attention. */
+void status_print_alarms(struct json_object *document, FILE *file);
+
 #endif

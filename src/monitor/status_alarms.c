@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * What needs attention, a line each: LUNs shared by one nexus, commands that hang, keys whose owner
+ * has gone.
+ */
+#include <string.h>
+
+#include "ctl/document.h"
+#include "ctl/escape.h"
+#include "monitor/status_tables.h"
+#include "monitor/table.h"
+#include "monitor/words.h"
+
+/* Another one of a list in words; what does not fit is cut. */
+static void add_to_list(char list[WORDS_MAX], const char *text)
+{
+    size_t used = strlen(list);
+
+    snprintf(list + used, WORDS_MAX - used, "%s%s", used > 0 ? ", " : "", text);
+}
+
+static bool is_one_nexus(struct json_object *a, struct json_object *b)
+{
+    const char *nexus = document_text(a, "nexus"), *other = document_text(b, "nexus");
+
+    return a == b || (nexus && other && strcmp(nexus, other) == 0);
+}
+
+/*
+ * A disk and its SCSI generic device are two devices and one nexus, which is told of once, at the
+ * first of them. Returns how many lines.
+ */
+static unsigned print_shared(struct json_object *document, struct json_object *device, FILE *file)
+{
+    struct json_object *shared = document_object(device, "same_nexus");
+    char names[WORDS_MAX] = "", vms[WORDS_MAX] = "", escaped[WORDS_MAX], raw[TABLE_CELL_MAX];
+
+    if (!shared)
+        return 0;
+    for (size_t i = 0; i < document_count(document, "devices"); i++) {
+        struct json_object *one = document_item(document, "devices", i);
+
+        if (!is_one_nexus(one, device))
+            continue;
+        if (!*names && one != device)
+            return 0;
+        words_device(one, raw, sizeof(raw));
+        add_to_list(names, raw);
+    }
+    for (size_t i = 0; i < document_count(shared, "vms"); i++) {
+        const char *vm = json_object_get_string(document_item(shared, "vms", i));
+
+        add_to_list(vms, vm ? vm : "unknown");
+    }
+    escape_text(escaped, sizeof(escaped), names);
+    fprintf(file, "SAME NEXUS  %s: ", escaped);
+    escape_text(escaped, sizeof(escaped), vms);
+    fprintf(file, "%s are one host to the disk, reservations cannot keep them apart\n", escaped);
+    return 1;
+}
+
+/* Returns how many lines. */
+static unsigned print_alarms_of(struct json_object *document, struct json_object *device,
+                                FILE *file)
+{
+    char raw[TABLE_CELL_MAX], name[WORDS_MAX], vm[WORDS_MAX], old[WORDS_AGE_MAX];
+    unsigned lines = print_shared(document, device, file);
+
+    words_device(device, raw, sizeof(raw));
+    escape_text(name, sizeof(name), raw);
+    for (size_t i = 0; i < document_count(device, "in_flight"); i++) {
+        struct json_object *command = document_item(device, "in_flight", i);
+
+        if (!document_flag(command, "hung"))
+            continue;
+        escape_text(vm, sizeof(vm), words_vm(command));
+        fprintf(file, "HUNG        %s: a command of %s has been in flight for %s\n", name, vm,
+                words_age(document_seconds(command, "age_s"), old));
+        lines++;
+    }
+    for (size_t i = 0; i < document_count(device, "keys"); i++) {
+        struct json_object *key = document_item(device, "keys", i);
+
+        if (!document_flag(key, "stale") || document_flag(key, "replaced"))
+            continue;
+        escape_text(vm, sizeof(vm), words_vm(key));
+        escape_text(raw, sizeof(raw), words_or(key, "key", "?"));
+        fprintf(file, "STALE KEY   %s: %s of %s, which is gone; see qemu-pr-ctl cleanup --key\n",
+                name, raw, vm);
+        lines++;
+    }
+    return lines;
+}
+
+void status_print_alarms(struct json_object *document, FILE *file)
+{
+    size_t count = document_count(document, "devices");
+    unsigned lines = 0;
+
+    fprintf(file, "\n");
+    for (size_t i = 0; i < count; i++)
+        lines += print_alarms_of(document, document_item(document, "devices", i), file);
+    if (lines > 0)
+        fprintf(file, "\n");
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* None of these escapes anything: that is for whoever prints. */
+#include "monitor/words.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "ctl/document.h"
+
+const char *words_age(double seconds, char text[WORDS_AGE_MAX])
+{
+    if (seconds < 1)
+        snprintf(text, WORDS_AGE_MAX, "%.0f ms", seconds * 1000);
+    else if (seconds < 120)
+        snprintf(text, WORDS_AGE_MAX, "%.0f s", seconds);
+    else if (seconds < 120 * 60)
+        snprintf(text, WORDS_AGE_MAX, "%.0f min", seconds / 60);
+    else if (seconds < 48 * 3600)
+        snprintf(text, WORDS_AGE_MAX, "%.0f h", seconds / 3600);
+    else
+        snprintf(text, WORDS_AGE_MAX, "%.0f d", seconds < 1e9 ? seconds / 86400 : 99999);
+    return text;
+}
+
+const char *words_latency(int64_t us, char text[WORDS_AGE_MAX])
+{
+    if (us < 1000)
+        snprintf(text, WORDS_AGE_MAX, "%" PRId64 " us", us);
+    else
+        words_age((double)us / 1e6, text);
+    return text;
+}
+
+const char *words_or(struct json_object *object, const char *name, const char *otherwise)
+{
+    const char *text = document_text(object, name);
+
+    return text && *text ? text : otherwise;
+}
+
+const char *words_vm(struct json_object *object)
+{
+    return words_or(object, "vm", "unknown");
+}
+
+void words_device(struct json_object *device, char *text, size_t size)
+{
+    const char *name = words_or(device, "map", words_or(device, "name", ""));
+
+    snprintf(text, size, "%s%s%s", words_or(device, "device", "?"), *name ? " " : "", name);
+}
