@@ -13,9 +13,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/sysmacros.h>
-#include <time.h>
 
 #include "base/log.h"
+#include "base/timestamp.h"
 #include "helper/ledger.h"
 #include "scsi/cdb.h"
 #include "scsi/prout.h"
@@ -124,14 +124,9 @@ static void audit_add_outcome(struct audit_line *line, const struct audit_event 
 
 static void audit_add_time(struct audit_line *line)
 {
-    struct timespec now;
-    char stamp[32] = "";
-    struct tm utc;
+    char text[TIMESTAMP_SIZE];
 
-    clock_gettime(CLOCK_REALTIME, &now);
-    if (gmtime_r(&now.tv_sec, &utc))
-        strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &utc);
-    audit_add(line, " time=%s.%03ldZ", stamp, now.tv_nsec / 1000000);
+    audit_add(line, " time=%s", timestamp_now(text));
 }
 
 size_t audit_format(const struct audit_event *event, char *text, size_t size)

@@ -8,25 +8,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/sysmacros.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/timestamp.h"
 #include "build.h"
 #include "helper/capabilities.h"
 #include "helper/report_devices.h"
-
-static void report_time(struct json *json)
-{
-    struct timespec now;
-    char stamp[32] = "";
-    struct tm utc;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    if (gmtime_r(&now.tv_sec, &utc))
-        strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &utc);
-    json_format(json, "time", "%s.%03ldZ", stamp, now.tv_nsec / 1000000);
-}
 
 static void report_options(const struct options *options, struct json *json)
 {
@@ -174,13 +162,14 @@ void report_write(void *context, struct json *json)
 {
     const struct report *report = context;
     int64_t now = clock_now_us();
+    char time[TIMESTAMP_SIZE];
 
     json_open(json, NULL, '{');
     json_integer(json, "format", 1);
     json_text(json, "program", "qemu-pr-helper");
     json_text(json, "version", BUILD_VERSION);
     json_integer(json, "pid", getpid());
-    report_time(json);
+    json_text(json, "time", timestamp_now(time));
     json_seconds(json, "uptime_s", now - report->started_us);
     json_text(json, "socket", report->socket_path);
     report_options(report->options, json);
