@@ -6,12 +6,12 @@ import re
 import shlex
 import shutil
 import subprocess
-import tempfile
 from typing import List, Optional, Sequence, Set
 
 from simulator.fixture import Simulator
 from support import scaled, tap
 from support.process import environment
+from support.scratch import Scratch
 from support.tap import Skip, cases, test
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -28,21 +28,11 @@ def read(path: str) -> str:
         return file.read()
 
 
-class Lab:
+class Lab(Scratch):
     def __init__(self, build: str):
         self.build = build
-        self.directory = tempfile.mkdtemp(prefix="prl-")
+        super().__init__("prl-")
         self._root: Optional[str] = None
-        self._count = 0
-
-    def close(self) -> None:
-        shutil.rmtree(self.directory)
-
-    def make_directory(self) -> str:
-        self._count += 1
-        path = os.path.join(self.directory, str(self._count))
-        os.mkdir(path)
-        return path
 
     def root(self) -> str:
         """What `meson install` puts into a directory of its own."""

@@ -2,19 +2,18 @@
 """What these tests are given: qemu-pr-ctl, and something for it to talk to."""
 import json
 import os
-import shutil
 import socket
 import stat
 import struct
 import subprocess
 import sys
-import tempfile
 import threading
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from simulator.fixture import Simulator
 from support import loop, scaled, scsi, standin, tap
 from support.process import Helper, adopt_orphans, environment
+from support.scratch import Scratch
 
 (GOOD, INTERNAL, USAGE, DEVICE, HELPER, UNKNOWN, REFUSED, CONFLICT, CHECK, OTHER, DATA,
  TROUBLE) = range(12)
@@ -122,7 +121,7 @@ class Disk:
         self._device.close()
 
 
-class Lab:
+class Lab(Scratch):
     """What a run shares: the programs, a directory, and, made when first wanted, the rest."""
 
     def __init__(self, build: str, helper_arguments: Sequence[str] = ()):
@@ -135,9 +134,7 @@ class Lab:
             if not os.access(needed, os.X_OK):
                 sys.exit(f"{needed} is missing: build first, or name another --build")
         adopt_orphans()
-        self.directory = tempfile.mkdtemp(prefix="prc-")
-        os.chmod(self.directory, 0o711)
-        self._count = 0
+        super().__init__("prc-")
         self._simulator: Optional[Simulator] = None
         self._control: Optional[standin.Control] = None
         self._disk: Union[Disk, str, None] = None
@@ -150,13 +147,7 @@ class Lab:
             self._helper.close()
         if isinstance(self._disk, Disk):
             self._disk.close()
-        shutil.rmtree(self.directory)
-
-    def make_directory(self) -> str:
-        self._count += 1
-        path = os.path.join(self.directory, str(self._count))
-        os.mkdir(path, 0o755)
-        return path
+        super().close()
 
     def simulator(self) -> Simulator:
         """Two hosts, a and b; faults are played as self.faults says."""

@@ -2,16 +2,15 @@
 """What these tests are given: workers, maps that are none, and a multipathd."""
 import contextlib
 import os
-import shutil
 import socket
 import struct
 import sys
-import tempfile
 import threading
 from typing import Dict, List, Optional
 
 from support import procfs, scsi, tap
 from support.process import Program
+from support.scratch import Scratch
 from support.worker import Pending, Reply, Worker
 
 GOOD = (scsi.GOOD, 0, 0, 0)
@@ -52,7 +51,7 @@ def minor(map_name: str) -> int:
     return os.minor(os.stat(MAPS[map_name]).st_rdev)
 
 
-class Lab:
+class Lab(Scratch):
     """What a run shares: programs and a directory."""
 
     def __init__(self, build: str):
@@ -66,18 +65,7 @@ class Lab:
             program = file.read()
         #: No sandbox, no limit on memory, other ends than signals.
         self.sanitized = b"__asan_init" in program or b"__tsan_init" in program
-        self.directory = tempfile.mkdtemp(prefix="prm-")
-        os.chmod(self.directory, 0o711)
-        self._count = 0
-
-    def close(self) -> None:
-        shutil.rmtree(self.directory)
-
-    def make_directory(self) -> str:
-        self._count += 1
-        path = os.path.join(self.directory, str(self._count))
-        os.mkdir(path, 0o755)
-        return path
+        super().__init__("prm-")
 
 
 class Multipathd:

@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What the tests of this suite are given: devices, helpers, connections, exact comparison."""
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from typing import Callable, List, Optional, Sequence, Tuple
 
 from support import loop, procfs, scaled, scsi, standin, tap
 from support.client import Connection, Reply
 from support.process import Helper, Program, adopt_orphans, kill_and_reap
+from support.scratch import Scratch
 
 PEER = "/usr/bin/qemu-pr-helper"
 
@@ -57,7 +56,7 @@ class Disk:
         return self._answers.entered
 
 
-class Lab:
+class Lab(Scratch):
     """What a run shares: a directory, the stand-in, devices, and one helper with no options."""
 
     def __init__(self, build: str, target: str, binary: Optional[str],
@@ -71,13 +70,11 @@ class Lab:
             if not os.access(needed, os.R_OK):
                 sys.exit(f"{needed} is missing: build first, or name another --build or --helper")
         adopt_orphans()
-        self.directory = tempfile.mkdtemp(prefix="prh-")
-        os.chmod(self.directory, 0o711)
+        super().__init__("prh-")
         self.control = standin.Control(self.directory, library)
         self._disks: List[Disk] = []
         self._no_disk: Optional[str] = None
         self._shared: Optional[Helper] = None
-        self._count = 0
 
     def sanitized(self) -> bool:
         """Whether the helper keeps more memory than it asked for, to watch it."""
@@ -97,13 +94,7 @@ class Lab:
             disk.close()
         for pid in procfs.children(os.getpid()):
             kill_and_reap(pid)  # orphans that a failed test has left to us
-        shutil.rmtree(self.directory, ignore_errors=True)
-
-    def make_directory(self) -> str:
-        self._count += 1
-        path = os.path.join(self.directory, str(self._count))
-        os.mkdir(path, 0o755)
-        return path
+        super().close()
 
     def disk(self, number: int) -> Disk:
         """The same devices in every test."""
@@ -305,16 +296,7 @@ class Context(tap.Context):
         return connection
 
     def log(self) -> str:
-        parts = []
-        for program in self.programs:
-            try:
-                lines = program.log().splitlines()[-8:]
-            except FileNotFoundError:
-                continue
-            state = "running" if program.running else f"ended with {program.process.returncode}"
-            parts.append(f"{' '.join(program.argv)}: {state}")
-            parts += ["    " + line for line in lines]
-        return "\n".join(parts)
+        return "\n".join(program.report() for program in self.programs)
 
     # -- exact answers
 

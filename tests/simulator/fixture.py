@@ -2,15 +2,14 @@
 """What these tests are given: simulators, LUNs, and hosts that send commands to them."""
 import contextlib
 import os
-import shutil
 import struct
 import sys
-import tempfile
 from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 from support import procfs, scsi, tap
 from support.client import Connection, Reply, check_condition, reply
 from support.process import Program, serving
+from support.scratch import Scratch
 
 GOOD = reply()
 CONFLICT = reply(scsi.RESERVATION_CONFLICT)
@@ -26,27 +25,19 @@ APTPL = 1
 WRITE_EXCLUSIVE, EXCLUSIVE_ACCESS, REGISTRANTS_ONLY, ALL_REGISTRANTS = 1, 3, 5, 7
 
 
-class Lab:
+class Lab(Scratch):
     """What a run shares: the program and a directory."""
 
     def __init__(self, build: str):
         self.binary = os.path.join(build, "qemu-pr-simulator")
         if not os.access(self.binary, os.X_OK):
             sys.exit(f"{self.binary} is missing: build first, or name another --build")
-        self.directory = tempfile.mkdtemp(prefix="prs-")
-        os.chmod(self.directory, 0o711)
-        self._count = 0
+        super().__init__("prs-")
         self.resources = contextlib.ExitStack()  # of no single test
 
     def close(self) -> None:
         self.resources.close()
-        shutil.rmtree(self.directory)
-
-    def make_directory(self) -> str:
-        self._count += 1
-        path = os.path.join(self.directory, str(self._count))
-        os.mkdir(path, 0o755)
-        return path
+        super().close()
 
 
 class Simulator(Program):
@@ -195,13 +186,4 @@ class Context(tap.Context):
         self.check(procfs.wait_gone(pid, timeout), f"{what} (pid {pid}) is still there")
 
     def log(self) -> str:
-        parts = []
-        for program in self.programs:
-            try:
-                lines = program.log().splitlines()[-8:]
-            except FileNotFoundError:
-                continue
-            state = "running" if program.running else f"ended with {program.process.returncode}"
-            parts.append(f"{' '.join(program.argv)}: {state}")
-            parts += ["    " + line for line in lines]
-        return "\n".join(parts)
+        return "\n".join(program.report() for program in self.programs)

@@ -93,6 +93,15 @@ class Program:
         with open(self.out_path, encoding="utf-8", errors="backslashreplace") as out:
             return out.read()
 
+    def report(self) -> str:
+        """For a failed test: what it is, how it does, and what it said last."""
+        state = "running" if self.running else f"ended with {self.process.returncode}"
+        try:
+            said = self.log().splitlines()[-8:]
+        except FileNotFoundError:
+            said = []  # the test has removed the directory
+        return "\n".join([f"{' '.join(self.argv)}: {state}", *(f"    {line}" for line in said)])
+
     def wait_until(self, what: str, condition: Callable[[], bool], timeout: float = 10.0) -> None:
         """Until condition() holds; an early end of the program is a failure at once."""
         deadline = time.monotonic() + scaled(timeout)
