@@ -5,8 +5,8 @@
 
 #include <prhelper.h>
 
+#include "ctl/exit_status.h"
 #include "ctl/options.h"
-#include "ctl/status.h"
 
 /* Unit attentions that are taken note of before one counts as the answer. */
 #define OUTCOME_ATTENTIONS_MAX 8

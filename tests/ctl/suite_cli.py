@@ -10,7 +10,7 @@ from ctl.fixture import DEVICE, GOOD, INTERNAL, USAGE
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 MANUAL = os.path.join(TOP, "man", "qemu-pr-ctl.1.rst")
 COMPLETION = os.path.join(TOP, "dist", "completion", "qemu-pr-ctl")
-STATUS = os.path.join(TOP, "src", "ctl", "status.h")
+STATUS = os.path.join(TOP, "src", "ctl", "exit_status.h")
 DOCTOR = os.path.join(TOP, "src", "doctor", "cmd_doctor.c")
 TROUBLESHOOTING = os.path.join(TOP, "docs", "troubleshooting.md")
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* The exit status: what scripts rely on. qemu-pr-ctl(1) has the same table. */
-#ifndef CTL_STATUS_H
-#define CTL_STATUS_H
+#ifndef CTL_EXIT_STATUS_H
+#define CTL_EXIT_STATUS_H
 
 enum status {
     STATUS_GOOD = 0,
