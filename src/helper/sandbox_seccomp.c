@@ -138,6 +138,9 @@ static int sandbox_load(void)
 
     if (r == 0)
         r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
+    /* By another architecture's numbers (i386 on x86-64): only the calling thread would end. */
+    if (r == 0)
+        r = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
     if (r == 0)
         r = sandbox_add_names(filter, SCMP_ACT_ALLOW, sandbox_allowed,
                               sizeof(sandbox_allowed) / sizeof(sandbox_allowed[0]));

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * A list of what may be called. It has to do for libmpathpersist and the libraries below it, in
- * versions that do not exist yet, so it is wider than the helper's, and nothing kills: what is not
- * on it fails with ENOSYS, which a library can handle. What it is for: no program is executed, no
- * network is reached, no module, mount or name space made, whatever a device or a file of
- * configuration does to the code in a child; and of the many ioctls that CAP_SYS_ADMIN opens, only
- * those to disks and to the device-mapper are left.
+ * versions that do not exist yet, so it is wider than the helper's, and what is not on it fails
+ * with ENOSYS, which a library can handle; only a call by another architecture's numbers kills.
+ * What it is for: no program is executed, no network is reached, no module, mount or name space
+ * made, whatever a device or a file of configuration does to the code in a child; and of the many
+ * ioctls that CAP_SYS_ADMIN opens, only those to disks and to the device-mapper are left.
  *
  * Found by strace with multipath-tools 0.9.4 (Debian 12), by reading in 0.14.
  */
@@ -128,6 +128,9 @@ int sandbox_enter(char *ret_error, size_t error_size)
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
     int r = filter ? sandbox_fill(filter) : -ENOMEM;
 
+    /* By another architecture's numbers: a child without one of its threads would only hang. */
+    if (r == 0)
+        r = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
     if (r == 0)
         r = seccomp_load(filter);
     if (filter)
