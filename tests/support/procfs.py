@@ -95,6 +95,16 @@ def state(pid: int) -> str:
         return "X"
 
 
+def system_call(tid: int) -> int:
+    """The number of the one that a thread waits in; -1: none, or there is no such thread."""
+    try:
+        with open(f"/proc/{tid}/syscall", encoding="ascii") as file:
+            word = file.read().split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return -1
+    return int(word) if word.isdigit() else -1
+
+
 def command(pid: int) -> str:
     """Its name, without arguments; empty if there is no such process."""
     try:
