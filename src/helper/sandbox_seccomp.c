@@ -26,42 +26,87 @@
 #else
 #define SANDBOX_CLONE_FLAGS 0
 #endif
+#define SANDBOX_THREAD (CLONE_VM | CLONE_THREAD) /* a thread, never a process */
 
 /* clang-format off */
+/*
+ * Each with its caller in the form FILE: FUNCTION: CALL, which a test holds against the source: the
+ * function is there and makes that call of the C library, in which the system call is made. Several
+ * for one place are those of other architectures and C libraries.
+ */
 static const char *const sandbox_allowed[] = {
-    /* serve/pool */
-    "epoll_wait", "epoll_pwait", "epoll_ctl",
-    "futex", "futex_time64",            /* parked threads; the C library's locks */
-    "write",                            /* eventfd; also base/log to standard error */
-    "close",                            /* conns_serve, pool_close; everything */
-    /* serve/thread, and what pthread_create and a thread's end call in the C library */
-    "munmap", "madvise", "brk",
-    "rt_sigaction", "rt_sigprocmask",   /* pthread_create: the first one installs a handler */
-    "rseq", "set_robust_list", "gettid",
-    "exit", "exit_group",
-    /* serve/conn */
-    "recvmsg",
-    "recvfrom", "recv",                 /* keeper_ask */
-    "getsockopt",                       /* serve/peer: who is it? */
-    "sendto", "send",                   /* conns_open, notify_send, base/log to syslog, keeper_ask */
-    "shutdown", "setsockopt",           /* stop; linger */
-    "timerfd_settime", "timerfd_settime64",
-    /* serve/server */
-    "poll", "ppoll", "ppoll_time64",    /* the loop; base/log */
-    "accept4",
-    "read",                             /* signalfd, timerfd; sysfs */
-    "clock_gettime", "clock_gettime64", /* where the vDSO cannot serve it */
-    "restart_syscall",                  /* a call with a time-out after SIGSTOP and SIGCONT */
-    /* helper/backend_mpath */
-    "sendmsg",
-    /* helper/route, helper/device */
-    "fstat", "fstat64", "newfstatat", "fstatat64", "statx",
-    "readlinkat",                       /* device_describe */
-    "fcntl", "fcntl64",                 /* F_GETFL; also pidfile_unlock */
-    "clock_nanosleep", "clock_nanosleep_time64", "nanosleep", /* sg_execute: a suspended map */
-    /* base/log */
-    "getpid",
-    "time",
+    "epoll_wait",              /* serve/pool.c: pool_thread_main: epoll_wait */
+    "epoll_pwait",             /* serve/pool.c: pool_thread_main: epoll_wait */
+    "epoll_ctl",               /* serve/pool.c: pool_arm: epoll_ctl */
+    "close",                   /* serve/pool.c: pool_close: close */
+    "futex",                   /* base/futex.h: futex_wait: syscall */
+    "futex_time64",            /* base/futex.h: futex_wait: syscall */
+    "rt_sigprocmask",          /* serve/thread.c: thread_start: pthread_create */
+    "rseq",                    /* serve/thread.c: thread_start: pthread_create */
+    "set_robust_list",         /* serve/thread.c: thread_start: pthread_create */
+    "exit",                    /* serve/thread.c: thread_start: pthread_create */
+    "munmap",                  /* serve/thread.c: thread_free: munmap */
+    "madvise",                 /* base/memory.h: memory_give_back: malloc_trim */
+    "brk",                     /* base/memory.h: memory_give_back: malloc_trim */
+    "poll",                    /* serve/server.c: server_serve: poll */
+    "ppoll",                   /* serve/server.c: server_serve: poll */
+    "ppoll_time64",            /* serve/server.c: server_serve: poll */
+    "restart_syscall",         /* serve/server.c: server_serve: poll */
+    "accept4",                 /* serve/server.c: server_accept_one: accept4 */
+    "read",                    /* serve/server.c: server_take_signal: read */
+    "write",                   /* base/fdio.c: fdio_write_full: write */
+    "timerfd_settime",         /* serve/conns.c: conns_set_tick: timerfd_settime */
+    "timerfd_settime64",       /* serve/conns.c: conns_set_tick: timerfd_settime */
+    "clock_gettime",           /* base/clock.h: clock_now_ms: clock_gettime */
+    "clock_gettime64",         /* base/clock.h: clock_now_ms: clock_gettime */
+    "recvmsg",                 /* base/fdio.c: fdio_receive: recvmsg */
+    "sendmsg",                 /* base/fdio.c: fdio_send_fds: sendmsg */
+    "recvfrom",                /* helper/backend_mpath.c: mpath_receive: recv */
+    "recv",                    /* helper/backend_mpath.c: mpath_receive: recv */
+    "sendto",                  /* serve/conn.c: conn_send_rest: send */
+    "send",                    /* serve/conn.c: conn_send_rest: send */
+    "setsockopt",              /* helper/backend_mpath.c: mpath_set_timeout: setsockopt */
+    "getsockopt",              /* serve/peer.c: peer_read_label: getsockopt */
+    "shutdown",                /* serve/conn.c: conn_handshake: shutdown */
+    "fstat",                   /* helper/device.c: device_classify: fstat */
+    "fstat64",                 /* helper/device.c: device_classify: fstat */
+    "newfstatat",              /* helper/device.c: device_refine_block: fstatat */
+    "fstatat64",               /* helper/device.c: device_refine_block: fstatat */
+    "statx",                   /* helper/device.c: device_refine_block: fstatat */
+    "readlinkat",              /* helper/device.c: device_read_link: readlinkat */
+    "fcntl",                   /* helper/route.c: route_is_writable: fcntl */
+    "fcntl64",                 /* helper/route.c: route_is_writable: fcntl */
+    "clock_nanosleep",         /* sg/issue.c: sg_try_again: nanosleep */
+    "clock_nanosleep_time64",  /* sg/issue.c: sg_try_again: nanosleep */
+    "nanosleep",               /* sg/issue.c: sg_try_again: nanosleep */
+    "getpid",                  /* base/log.c: log_send_syslog: getpid */
+    "time",                    /* base/log.c: log_send_syslog: time */
+    "exit_group",              /* helper/main.c: finish: _exit */
+};
+
+/*
+ * Those that are allowed with certain arguments only. Of an int the kernel does not look at the upper
+ * half of the register, so neither do we. clone3 hides its flags in memory: ENOSYS makes the C
+ * library use clone.
+ */
+static const struct sandbox_rule {
+    const char *name;
+    struct scmp_arg_cmp condition;
+} sandbox_conditional[] = {
+    /* sg/issue.c: sg_issue: ioctl */
+    {"ioctl", SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, SG_IO)},
+    /* helper/backend_mpath.c: mpath_execute: socketpair */
+    {"socketpair", SCMP_A0(SCMP_CMP_MASKED_EQ, 0xffffffff, AF_UNIX)},
+    /* base/fdio.c: fdio_read_text: openat */
+    {"openat", SCMP_A2(SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY)},
+    /* serve/thread.c: thread_start: pthread_create */
+    {"clone", SCMP_CMP(SANDBOX_CLONE_FLAGS, SCMP_CMP_MASKED_EQ, SANDBOX_THREAD, SANDBOX_THREAD)},
+    /* serve/thread.c: thread_new: mmap */
+    {"mmap", SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)},
+    /* serve/thread.c: thread_new: mmap */
+    {"mmap2", SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)},
+    /* serve/thread.c: thread_new: mprotect */
+    {"mprotect", SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)},
 };
 
 static const char *const sandbox_fatal[] = {
@@ -93,41 +138,21 @@ static int sandbox_add_names(scmp_filter_ctx filter, uint32_t action, const char
     return 0;
 }
 
-/* The calls that are allowed with certain arguments only. */
+/* The same for those with arguments. */
 static int sandbox_add_conditional(scmp_filter_ctx filter)
 {
-    const scmp_datum_t clone_wanted = CLONE_VM | CLONE_THREAD;
-    int r;
+    for (size_t i = 0; i < sizeof(sandbox_conditional) / sizeof(sandbox_conditional[0]); i++) {
+        const struct sandbox_rule *rule = &sandbox_conditional[i];
+        int number = seccomp_syscall_resolve_name(rule->name);
+        int r;
 
-    /* sg_execute. The command is an unsigned int; the upper half of the register is not looked at
-     * by the kernel, so not by us. */
-    r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-                         SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, SG_IO));
-    /* mpath_execute. */
-    if (r == 0)
-        r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1,
-                             SCMP_A0(SCMP_CMP_MASKED_EQ, 0xffffffff, AF_UNIX));
-    /* device_refine_block. */
-    if (r == 0)
-        r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,
-                             SCMP_A2(SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY));
-    /* pthread_create: a thread, never a process. clone3 hides its flags in memory: ENOSYS makes
-     * the C library use clone. */
-    if (r == 0)
-        r = seccomp_rule_add(
-            filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
-            SCMP_CMP(SANDBOX_CLONE_FLAGS, SCMP_CMP_MASKED_EQ, clone_wanted, clone_wanted));
-    /* Stacks, malloc: memory that holds no code. */
-    if (r == 0)
-        r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
-                             SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-    if (r == 0) /* thread_new: the guard page */
-        r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
-                             SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-    if (r == 0 && seccomp_syscall_resolve_name("mmap2") >= 0)
-        r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap2), 1,
-                             SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-    return r;
+        if (number == __NR_SCMP_ERROR)
+            continue;
+        r = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number, 1, &rule->condition);
+        if (r < 0 && r != -EDOM)
+            return r;
+    }
+    return 0;
 }
 
 /* Build the filter and load it into all threads. Returns 0 or a negative errno. */

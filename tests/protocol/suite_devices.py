@@ -221,7 +221,7 @@ def unfit_fds_are_closed(t):
 class Maps:
     """A helper in a mount namespace in which the test decides what /sys/dev/block says."""
 
-    def __init__(self, t, loop_is_device_mapper=False):
+    def __init__(self, t, *options, loop_is_device_mapper=False, **arguments):
         self.sysfs = t.directory()
         self.entry = os.path.join(self.sysfs, f"{os.major(t.disk.rdev)}:{os.minor(t.disk.rdev)}")
         self.devices = os.path.join(t.directory(), "devices")
@@ -231,7 +231,8 @@ class Maps:
             text = text.replace("7 loop", "7 device-mapper")
         with open(self.devices, "w", encoding="ascii") as file:
             file.write(text)
-        self.helper = t.start(wrap=t.namespace(f"mount --bind {self.sysfs} /sys/dev/block",
+        self.helper = t.start(*options, **arguments,
+                              wrap=t.namespace(f"mount --bind {self.sysfs} /sys/dev/block",
                                                f"mount --bind {self.devices} /proc/devices"))
 
     def entry_without_map(self):
