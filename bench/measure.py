@@ -15,7 +15,7 @@ from typing import Dict, Iterator, List, Optional, Tuple
 from rows import CLIENT_STEPS, DELAY_STEPS_MS, HUNG_STEPS, IDLE_STEPS
 from servers import Server, running
 from support import loop
-from support.standin import EVERY_LOOP, Control
+from support.standin import Control
 
 Figures = Dict[str, float]
 Commands = Dict[str, List[str]]
@@ -31,7 +31,7 @@ HUNG_SPREAD_MS = 10  # between two hung commands, when they do not come at once
 SCALES = {"small": (10, 100), "large": (100, 1000)}  # devices, clients
 BOUND_MS = 1000  # a healthy client's reply that takes longer counts as stalled
 AFTER_BURST_SECONDS = 60
-TRACED_REQUESTS = 2000
+TRACED_REQUESTS = (200, 2200)
 COUNTED_REQUESTS = (500, 1500)
 LOAD_SECONDS = 300
 
@@ -50,19 +50,21 @@ class Bench:
         self._directory = directory
         self._load = os.path.join(build, "bench", "bench-load")
         self._standin = standin
-        self._control = Control(directory, standin)
-        self._environment = self._control.environment()
+        control = Control(directory, standin)
+        self._scripted = control.environment()
+        #: A device of 0 ms, by one system call; nothing can be told to it.
+        self._plain = {name: value for name, value in self._scripted.items()
+                       if name != "SGIO_CONTROL"}
         try:
             self._loops = [loop.Loop(directory) for _ in range(len(DELAY_STEPS_MS) + 1)]
         except loop.Unavailable as reason:
             raise Unavailable(str(reason)) from reason
-        self._directory = directory
         for device, delay_ms in zip(self._loops, (*DELAY_STEPS_MS, 0)):
-            self._control.device(device.rdev).answer(ONE_KEY, delay=delay_ms / 1000)
+            control.device(device.rdev).answer(ONE_KEY, delay=delay_ms / 1000)
         self._devices = {delay_ms: device.path
                          for device, delay_ms in zip(self._loops, DELAY_STEPS_MS)}
         self.quick, self.hung = self._devices[0], self._loops[-1].path
-        self._control.device(self._loops[-1].rdev).hold()
+        control.device(self._loops[-1].rdev).hold()
         self._cpu = max(os.sched_getaffinity(0))
 
     def _run(self, mode: str, options: List[str], cpu: Optional[int] = None) -> Figures:
@@ -123,9 +125,10 @@ class Bench:
         return figures
 
     @contextlib.contextmanager
-    def _all_running(self, commands: Commands, cpu: Optional[int]) -> Iterator[Dict[str, Server]]:
+    def _all_running(self, commands: Commands, environment: Dict[str, str],
+                     cpu: Optional[int]) -> Iterator[Dict[str, Server]]:
         with contextlib.ExitStack() as stack:
-            yield {name: stack.enter_context(running(command, self._environment, cpu))
+            yield {name: stack.enter_context(running(command, environment, cpu))
                    for name, command in commands.items()}
 
     def _latency_slice(self, server: Server) -> Figures:
@@ -145,7 +148,7 @@ class Bench:
         the same machine."""
         results: Dict[str, List[Figures]] = {name: [{} for _ in range(LATENCY_SLICES)]
                                              for name in commands}
-        with self._all_running(commands, self._cpu) as servers:
+        with self._all_running(commands, self._plain, self._cpu) as servers:
             self._latency_turns(servers, results, "latency",
                                 {"cpu_us": "cpu_us", "switches": "switches"})
             present = 0
@@ -177,7 +180,7 @@ class Bench:
         figures: Figures = {"load_stalled": 0}
         for delay_ms, device in self._devices.items():
             for clients in CLIENT_STEPS:
-                with running(command, self._environment) as server:
+                with running(command, self._scripted if delay_ms else self._plain) as server:
                     got = self._throughput(server, [device], clients)
                 figures[f"load_{clients}_{delay_ms}ms_per_s"] = got["requests_per_s"]
                 figures["load_stalled"] += got["stalled"]
@@ -191,7 +194,7 @@ class Bench:
         return figures
 
     def _hang(self, command: List[str], hung: int, spread_ms: int, name: str) -> Figures:
-        with running(command, self._environment) as server:
+        with running(command, self._scripted) as server:
             got = self._run("hung", ["--socket", server.socket, "--device", self.quick,
                                      "--hung-device", self.hung, "--hung", str(hung),
                                      "--spread-ms", str(spread_ms),
@@ -209,7 +212,7 @@ class Bench:
         """Of all servers at once, as most of it is waiting."""
         results: Dict[str, List[Figures]] = {}
         slow = self._devices[max(self._devices)]
-        with self._all_running(commands, None) as servers:
+        with self._all_running(commands, self._scripted, None) as servers:
             for name, server in servers.items():
                 self._throughput(server, [self.quick], 1)
                 before, _ = server.settled_memory()
@@ -225,7 +228,6 @@ class Bench:
         """Processor time of a request with few devices and connections, and with ten times both."""
         figures: Figures = {}
         many = max(devices for devices, _ in SCALES.values())
-        self._control.device(EVERY_LOOP).answer(ONE_KEY)
         with contextlib.ExitStack() as stack:
             try:
                 loops = [loop.Loop(self._directory) for _ in range(many)]
@@ -234,7 +236,7 @@ class Bench:
             for one in loops:
                 stack.callback(one.close)
             for size, (devices, clients) in SCALES.items():
-                with running(command, self._environment) as server:
+                with running(command, self._plain) as server:
                     before = server.cpu_ns()
                     got = self._throughput(server, [one.path for one in loops[:devices]], clients)
                     figures[f"scale_{size}_cpu_us"] = (server.cpu_ns() - before) / got["served"] / 1000
@@ -242,35 +244,39 @@ class Bench:
         return figures
 
     def system_calls(self, command: List[str]) -> Tuple[Figures, Dict[str, float]]:
-        """Figures, and the calls of a request by name."""
+        """Figures, and the calls of a request by name: the slope between two counts, so that the
+        beginning and the end of a connection are not in it."""
         strace = find_tool("strace")
-        with running(command, self._environment, self._cpu) as server:
-            summary = server.socket + ".strace"
-            tracer = subprocess.Popen([strace, "-f", "-c", "-U", "name,calls", "-o", summary,
-                                       "-p", str(server.pid)],
-                                      stderr=subprocess.PIPE, text=True)
-            if "attached" not in tracer.stderr.readline():
-                raise Unavailable("strace may not attach here")
-            self._run("latency", ["--socket", server.socket, "--device", self.quick,
-                                  "--warmup-requests", "0", "--requests", str(TRACED_REQUESTS)],
-                      self._cpu)
-            tracer.send_signal(signal.SIGINT)
-            tracer.communicate()
-            with open(summary, encoding="utf-8") as lines:
-                counts = {match[1]: int(match[2]) / TRACED_REQUESTS for match in
-                          (re.match(r"\s*(\w+)\s+(\d+)\s*$", line) for line in lines)
-                          if match and match[1] != "total"}
+        with running(command, self._plain, self._cpu) as server:
+            slopes = slopes_between(*(self._trace(strace, server, requests)
+                                      for requests in TRACED_REQUESTS), TRACED_REQUESTS)
+        often = {name: round(count, 2) for name, count in slopes.items() if abs(count) >= 0.01}
+        # To two places: a server may have timers of its own, and this takes a second.
+        return {"system_calls": round(sum(slopes.values()), 2)}, often
+
+    def _trace(self, strace: str, server: Server, requests: int) -> Dict[str, float]:
+        summary = server.socket + ".strace"
+        tracer = subprocess.Popen([strace, "-f", "-c", "-U", "name,calls", "-o", summary,
+                                   "-p", str(server.pid)], stderr=subprocess.PIPE, text=True)
+        if "attached" not in tracer.stderr.readline():
+            raise Unavailable("strace may not attach here")
+        self._run("latency", ["--socket", server.socket, "--device", self.quick,
+                              "--warmup-requests", "0", "--requests", str(requests)], self._cpu)
+        tracer.send_signal(signal.SIGINT)
+        tracer.communicate()
+        with open(summary, encoding="utf-8") as lines:
+            counts = {match[1]: float(match[2]) for match in
+                      (re.match(r"\s*(\w+)\s+(\d+)\s*$", line) for line in lines)
+                      if match and match[1] != "total"}
         if not counts:
             raise RuntimeError("strace counted nothing")
-        often = {name: round(count, 2) for name, count in counts.items() if count >= 0.01}
-        return {"system_calls": sum(counts.values())}, often
+        return counts
 
     def instructions(self, command: List[str]) -> Tuple[Figures, Dict[str, float]]:
         """Figures, and instructions of a request by function: the slope between two counts."""
         valgrind = find_tool("valgrind")
-        few, many = (self._count(valgrind, command, requests) for requests in COUNTED_REQUESTS)
-        between = COUNTED_REQUESTS[1] - COUNTED_REQUESTS[0]
-        slopes = {name: (count - few.get(name, 0)) / between for name, count in many.items()}
+        slopes = slopes_between(*(self._count(valgrind, command, requests)
+                                  for requests in COUNTED_REQUESTS), COUNTED_REQUESTS)
         return ({"instructions": sum(slopes.values())},
                 {name: round(slope, 1) for name, slope in
                  sorted(slopes.items(), key=lambda item: -item[1]) if slope >= 1})
@@ -279,7 +285,7 @@ class Bench:
         with tempfile.TemporaryDirectory(prefix="bench-", dir=self._directory) as directory:
             server = Server([valgrind, "--tool=callgrind", "--quiet",
                              f"--callgrind-out-file={directory}/out.%p"] + command,
-                            directory, self._environment)
+                            directory, self._plain)
             try:
                 self._run("latency", ["--socket", server.socket, "--device", self.quick,
                                       "--requests", str(requests)])
@@ -294,6 +300,13 @@ def find_tool(name: str) -> str:
     if not path:
         raise Unavailable(f"{name} is not installed")
     return path
+
+
+def slopes_between(few: Dict[str, float], many: Dict[str, float],
+                   requests: Tuple[int, int]) -> Dict[str, float]:
+    """How much each count grows with a request."""
+    return {name: (many.get(name, 0) - few.get(name, 0)) / (requests[1] - requests[0])
+            for name in {**few, **many}}
 
 
 def parse_callgrind(lines, without: str) -> Dict[str, float]:

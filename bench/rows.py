@@ -88,7 +88,6 @@ ROWS = [
     Row("scale_small_cpu_us", "10 devices, 100 clients: processor time for each request (us)"),
     Row("scale_large_cpu_us", "100 devices, 1,000 clients: the same (us)"),
     Row("scale_slope", "  growth of that cost when both grow ten-fold"),
-    Row("system_calls", "system calls for each request, the stand-in's taken for one",
-        (Target(5),)),
+    Row("system_calls", "system calls for each request", (Target(5),)),
     Row("instructions", "instructions for each request, user space"),
 ]

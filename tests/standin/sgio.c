@@ -7,13 +7,15 @@
  *
  * SGIO_CONTROL=FILE names a control block (sgio.h) through which a test scripts each device and
  * reads back what it was sent. It is mapped before main(), so a program may lock itself up later.
- * Without it every command is answered GOOD, with the READ KEYS data of one registered key.
- * SGIO_ANY_FD=1 is for benchmarks: SG_IO is answered on whatever fd it comes, by the first slot of
- * the control block if there is one, without any system call.
+ * To know the device takes an fstat, to record how it was opened an fcntl(F_GETFL).
  *
- * The caller may run under a system call filter, so the path of an SG_IO uses nothing but fstat,
- * fcntl(F_GETFL) and futex (and what a test asks for to try that very filter). fds are not
- * remembered: their numbers are reused at once.
+ * Without SGIO_CONTROL every command is answered GOOD, with the READ KEYS data of one registered
+ * key, and costs what it costs on a disk but for the disk: the one real ioctl. The loop driver
+ * knows no SG_IO and says so by EINVAL. Any other outcome is of another device and stays as it is.
+ *
+ * The caller may run under a system call filter, so the path of an SG_IO uses nothing but these
+ * calls and futex (and what a test asks for to try that very filter). fds are not remembered:
+ * their numbers are reused at once.
  *
  * Built by Meson; by hand: cc -shared -fPIC -o libsgio.so sgio.c
  */
@@ -48,7 +50,6 @@
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 
 static struct sgio_control *control;
-static bool any_fd;
 
 /* PRgeneration 1, additional length 8, the key "standin\0". */
 static const uint8_t one_key[16] = {0, 0, 0, 1, 0, 0, 0, 8, 's', 't', 'a', 'n', 'd', 'i', 'n', 0};
@@ -56,11 +57,9 @@ static const uint8_t one_key[16] = {0, 0, 0, 1, 0, 0, 0, 8, 's', 't', 'a', 'n', 
 __attribute__((constructor)) static void sgio_open(void)
 {
     const char *path = getenv("SGIO_CONTROL");
-    const char *any = getenv("SGIO_ANY_FD");
     void *map;
     int fd;
 
-    any_fd = any && strcmp(any, "1") == 0;
     if (!path)
         return;
     fd = open(path, O_RDWR | O_CLOEXEC);
@@ -95,8 +94,6 @@ static void sgio_delay(uint32_t us)
 
 static struct sgio_device *sgio_find(uint64_t rdev)
 {
-    if (!control)
-        return NULL;
     for (unsigned i = 0; i < SGIO_DEVICES && control->device[i].rdev; i++) {
         struct sgio_device *device = &control->device[i];
         if (device->rdev == rdev || (device->rdev == SGIO_EVERY_LOOP && major(rdev) == LOOP_MAJOR))
@@ -199,8 +196,7 @@ static int sgio_execute(struct sgio_device *device, sg_io_hdr_t *header, uint64_
 
     if (error)
         return error;
-    if (control)
-        sgio_record(header, rdev, access);
+    sgio_record(header, rdev, access);
     if (!device) {
         sgio_answer(NULL, header);
         return 0;
@@ -224,37 +220,57 @@ static int sgio_execute(struct sgio_device *device, sg_io_hdr_t *header, uint64_
     return error;
 }
 
-static int sgio_ioctl(int fd, unsigned long request, void *argument)
+/* Without a control block. Returns an errno, or 0 with what the ioctl returns in *ret_result. */
+static int sgio_plain(int fd, sg_io_hdr_t *header, int *ret_result)
+{
+    int error;
+
+    *ret_result = (int)syscall(SYS_ioctl, fd, SG_IO, header);
+    if (*ret_result == 0)
+        return 0;
+    if (errno != EINVAL)
+        return errno;
+    error = sgio_check(header); /* a real disk may have meant this */
+    if (error)
+        return error;
+    sgio_answer(NULL, header);
+    *ret_result = 0;
+    return 0;
+}
+
+/* With one. The same. */
+static int sgio_scripted(int fd, sg_io_hdr_t *header, int *ret_result)
 {
     struct stat status;
     struct sgio_device *device;
-    int access, error;
+    int access;
+
+    *ret_result = 0;
+    if (fstat(fd, &status) < 0)
+        return errno;
+    access = fcntl(fd, F_GETFL);
+    if (access >= 0 && access & O_PATH)
+        return EBADF; /* it names a file without having it open */
+    device = sgio_find(status.st_rdev);
+    if (S_ISBLK(status.st_mode) && (device || major(status.st_rdev) == LOOP_MAJOR))
+        return sgio_execute(device, header, status.st_rdev, access);
+    __atomic_add_fetch(&control->foreign, 1, __ATOMIC_RELAXED);
+    *ret_result = (int)syscall(SYS_ioctl, fd, SG_IO, header);
+    return *ret_result < 0 ? errno : 0;
+}
+
+static int sgio_ioctl(int fd, unsigned long request, void *argument)
+{
+    int result, error;
 
     if (request != SG_IO)
         return (int)syscall(SYS_ioctl, fd, request, argument);
-    if (any_fd) {
-        device = control && control->device[0].rdev ? &control->device[0] : NULL;
-        error = sgio_execute(device, argument, 0, 0);
-    } else {
-        if (fstat(fd, &status) < 0)
-            return -1;
-        access = fcntl(fd, F_GETFL);
-        device = sgio_find(status.st_rdev);
-        if (access >= 0 && access & O_PATH) {
-            error = EBADF; /* it names a file without having it open */
-        } else if (S_ISBLK(status.st_mode) && (device || major(status.st_rdev) == LOOP_MAJOR)) {
-            error = sgio_execute(device, argument, status.st_rdev, access);
-        } else {
-            if (control)
-                __atomic_add_fetch(&control->foreign, 1, __ATOMIC_RELAXED);
-            return (int)syscall(SYS_ioctl, fd, request, argument);
-        }
-    }
+    error = control ? sgio_scripted(fd, argument, &result) : sgio_plain(fd, argument, &result);
     if (error) {
         errno = error;
         return -1;
     }
-    return 0;
+    return result;
 }
 
 /* The two C libraries disagree about the type of a request. */
