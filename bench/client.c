@@ -69,9 +69,15 @@ int client_handshake(struct client *client)
 
 int client_send(struct client *client, int device_fd)
 {
-    uint8_t cdb[16] = {
+    static const uint8_t cdb[CLIENT_CDB] = {
         [0] = PERSISTENT_RESERVE_IN, [7] = CLIENT_ALLOCATION >> 8, [8] = CLIENT_ALLOCATION & 0xff};
-    struct iovec data = {.iov_base = cdb, .iov_len = sizeof cdb};
+
+    return client_send_cdb(client, device_fd, cdb);
+}
+
+int client_send_cdb(struct client *client, int device_fd, const uint8_t cdb[static CLIENT_CDB])
+{
+    struct iovec data = {.iov_base = (void *)cdb, .iov_len = CLIENT_CDB};
     union {
         struct cmsghdr align;
         char bytes[CMSG_SPACE(sizeof(int))];
@@ -91,7 +97,7 @@ int client_send(struct client *client, int device_fd)
     ssize_t sent = sendmsg(client->fd, &message, MSG_NOSIGNAL);
     if (sent < 0)
         return -errno;
-    return sent == sizeof cdb ? 0 : -EIO;
+    return sent == CLIENT_CDB ? 0 : -EIO;
 }
 
 int client_receive(struct client *client, int flags, bool any_status)

@@ -11,10 +11,11 @@
  * measures must not share code with what is measured.
  */
 
+#define CLIENT_CDB         16 /* on the wire, whatever the command's own length is */
 #define CLIENT_ALLOCATION  512
 #define CLIENT_REPLY_FIXED 104
 
-/* One connection with at most one READ KEYS under way. */
+/* One connection with at most one command under way. */
 struct client {
     int fd;
     size_t have; /* bytes of the reply received so far */
@@ -32,6 +33,9 @@ int client_handshake(struct client *client);
 
 /* Send one READ KEYS with device_fd attached and note the time. Returns 0 or a negative errno. */
 int client_send(struct client *client, int device_fd);
+
+/* The same with another command; a parameter list is for the caller to send. */
+int client_send_cdb(struct client *client, int device_fd, const uint8_t cdb[static CLIENT_CDB]);
 
 /*
  * Read what has come of the reply; flags go to recv(2). Returns 1 when the reply is whole and says

@@ -12,6 +12,7 @@ import tempfile
 import time
 from typing import Dict, Iterator, List, Optional, Tuple
 
+import vm
 from rows import CLIENT_STEPS, DELAY_STEPS_MS, HUNG_STEPS, IDLE_STEPS
 from servers import Server, running
 from support import loop
@@ -46,8 +47,9 @@ class Unavailable(Exception):
 class Bench:
     """The devices, the stand-in and the load generator, shared by all servers."""
 
-    def __init__(self, directory: str, build: str, standin: str):
+    def __init__(self, directory: str, build: str, standin: str, machine: vm.Machine):
         self._directory = directory
+        self._machine = machine
         self._load = os.path.join(build, "bench", "bench-load")
         self._standin = standin
         control = Control(directory, standin)
@@ -242,6 +244,12 @@ class Bench:
                     figures[f"scale_{size}_cpu_us"] = (server.cpu_ns() - before) / got["served"] / 1000
         figures["scale_slope"] = figures["scale_large_cpu_us"] / figures["scale_small_cpu_us"]
         return figures
+
+    def real_devices(self, _commands: Commands) -> Dict[str, List[Figures]]:
+        try:
+            return self._machine.measure()
+        except vm.Unavailable as reason:
+            raise Unavailable(str(reason)) from reason
 
     def system_calls(self, command: List[str]) -> Tuple[Figures, Dict[str, float]]:
         """Figures, and the calls of a request by name: the slope between two counts, so that the

@@ -8,6 +8,10 @@ CLIENT_STEPS = (1, 8, 64, 256, 1000)
 DELAY_STEPS_MS = (0, 1, 10)
 HUNG_STEPS = (1, 16, 64, 200)
 
+#: Who is in the columns of which table, and over whom ratios are given.
+SERVERS = ("helper", "peer", "floor", "ideal")
+VM_SERVERS = ("helper", "peer", "ideal", "direct", "tool")
+
 
 class Target(NamedTuple):
     """A bound for the helper's figure: for its ratio to `over`, which is another server or, after a
@@ -90,4 +94,16 @@ ROWS = [
     Row("scale_slope", "  growth of that cost when both grow ten-fold"),
     Row("system_calls", "system calls for each request", (Target(5),)),
     Row("instructions", "instructions for each request, user space"),
+]
+
+#: In a virtual machine, of real devices.
+VM_ROWS = [
+    Row("lun_read_p50_us", "LUN: READ KEYS, median (us)"),
+    Row("lun_read_p99_us", "  99th percentile (us)"),
+    Row("map_read_p50_us", "map of three paths: READ KEYS, median (us)"),
+    Row("map_read_p99_us", "  99th percentile (us)"),
+    Row("map_cycle_us", "map: register, reserve, release, unregister (us)", (Target(1.1, "tool"),)),
+    *(Row(f"map_{action}_us", f"  of that {title} (us)") for action, title in (
+        ("register", "REGISTER AND IGNORE"), ("reserve", "RESERVE"), ("release", "RELEASE"),
+        ("unregister", "REGISTER, by which it unregisters"))),
 ]
