@@ -38,7 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static inline uint8_t *fuzz_rest(struct reader *input, bool text, size_t *ret_size)
 {
     size_t size = reader_left(input);
-    uint8_t *copy = malloc(size + text + (size + text == 0));
+    uint8_t *copy = calloc(1, size + text + (size + text == 0));
 
     fuzz_check(copy);
     memcpy(copy, reader_take(input, size), size);

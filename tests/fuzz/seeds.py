@@ -118,6 +118,26 @@ def seeds() -> Dict[str, List[bytes]]:
     found["fault"] = [b"/tmp/lun hang", b"/l latency 250 # c", b"l\tstatus 0x28", b"l sense 4/44/0",
                       b"l sense 10/1/1", b"# c", b"  \r", b"l latency 99999999", b"l status 123"]
 
+    found["multipathd"] = [struct.pack("<Q", size) + said for size, said in (
+        (11, b"0x1122:ok\n\0"), (1, b"\0"), (0, b""), (256, b"x" * 256), (257, b"x" * 257),
+        (9, b"short"), (2 ** 64 - 8, b"a"))] + [b"", b"\1\0\0"]
+
+    defaults = b'defaults {\n\tverbosity 2\n\treservation_key %s\n}\n'
+    own = b'multipaths {\n\tmultipath {\n\t\twwid "%s"\n\t\treservation_key "0x1:aptpl"\n\t}\n}\n'
+    found["multipath_conf"] = [bytes([line]) + b"mpath-3600a\n" + text
+                               for line in (0, 3) for text in
+                               (defaults % b'"file"', defaults % b"0x123abc", own % b"3600a",
+                                defaults % b"file" + own % b"3600b", b"}\n}\n" + own, b"fail\n\n",
+                                struct.pack("<Q", 7) + b"0x5:aptpl\n\0")]
+
+    found["list"] = [bytes([action]) + prout(action, flags) for action in range(9)
+                     for flags in (0, 5)]
+    found["list"] += [bytes([0]) + prout(0, 8, ids) for ids in
+                      (FC + SAS + ISCSI_DEVICE + ISCSI_PORT, SRP, UNKNOWN, SAS * 32, SAS * 33, b"")]
+
+    found["json"] = [b"win-node-1\0", b'a"b\\c\x07\x7f\0/', "déjà €\U0001d11e".encode(),
+                     b"\xc0\x80\0\xed\xa0\x80\0\xf4\x90\x80\x80", b"\xe2\x82\0\xff", b""]
+
     states = [b"", saved_lu(0, 0, 0xffff, []), saved_lu(1, 0, 0xffff, [SAS]),
               saved_lu(3, 5, 1, [FC, SAS, ISCSI_PORT]), saved_lu(3, 7, 0xffff, [SRP, SAS]),
               saved_lu(3, 1, 4, [SAS]), saved_lu(5, 0, 0xffff, [FC]),
