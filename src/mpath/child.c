@@ -91,18 +91,27 @@ static void child_execute(const struct worker_request *request, const struct map
     child_answer(CHILD_REPLY, &command.answer, command.request.data);
 }
 
-pid_t child_start(const struct worker_request *request, const struct map *map, int device,
-                  int reply, int output)
+/* Returns 0 in a child that has begun, elsewhere its pid or a negative errno. */
+static pid_t child_fork(void)
 {
     const pid_t worker = getpid();
     pid_t pid = fork();
 
     if (pid < 0)
         return -errno;
-    if (pid > 0)
-        return pid;
+    if (pid == 0 && !child_begin(worker))
+        _exit(EXIT_FAILURE);
+    return pid;
+}
 
-    if (!child_begin(worker) || output_use(output) < 0 || !child_keep_fds(device, reply))
+pid_t child_start(const struct worker_request *request, const struct map *map, int device,
+                  int reply, int output)
+{
+    pid_t pid = child_fork();
+
+    if (pid != 0)
+        return pid;
+    if (output_use(output) < 0 || !child_keep_fds(device, reply))
         _exit(EXIT_FAILURE);
     child_execute(request, map);
     /* No exit(): what the library has registered with atexit() is not worth waiting for. */
@@ -111,13 +120,9 @@ pid_t child_start(const struct worker_request *request, const struct map *map, i
 
 pid_t child_start_resume(int control, const struct map *map)
 {
-    const pid_t worker = getpid();
-    pid_t pid = fork();
+    pid_t pid = child_fork();
 
-    if (pid < 0)
-        return -errno;
-    if (pid > 0)
+    if (pid != 0)
         return pid;
-    _exit(child_begin(worker) && dm_resume(control, map->number) == 0 ? CHILD_ANSWERED
-                                                                      : EXIT_FAILURE);
+    _exit(dm_resume(control, map->number) == 0 ? CHILD_ANSWERED : EXIT_FAILURE);
 }
