@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What a test is given that runs programs around the helper: their logs, and checks of what hosts
-are answered."""
-from typing import Dict, Tuple
+"""What tests are given: the programs that they run and their logs, and checks of what hosts are
+answered."""
+import contextlib
+from typing import Any, Callable, ContextManager, Dict, Iterator, Tuple
 
 import guest
 from host import CONFLICT, GOOD
@@ -45,3 +46,14 @@ class Context(tap.Context):
 
     def attention(self, got: Reply, wanted: Tuple[int, int, int], what: str) -> None:
         self.replied(got, client.check_condition(*wanted), what)
+
+
+def opener(make: Callable[[dict], Any], give: Callable[[Any, str], tap.Context]
+           ) -> Callable[[dict], ContextManager[Callable[[tap.Test], tap.Context]]]:
+    """A test file's open_lab(): what its tests share, made once of the settings and closed at the
+    end, and for each test a context of that and of the test's name."""
+    @contextlib.contextmanager
+    def open_lab(settings: dict) -> Iterator[Callable[[tap.Test], tap.Context]]:
+        with contextlib.closing(make(settings)) as shared:
+            yield lambda one: give(shared, one.full_name)
+    return open_lab

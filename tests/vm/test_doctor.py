@@ -11,8 +11,9 @@ import pwd
 import re
 import subprocess
 import sys
-from typing import Callable, Dict, Iterator, List, NamedTuple, Optional
+from typing import Dict, List, NamedTuple, Optional
 
+import context
 import guest
 import lab
 import multipath
@@ -163,13 +164,7 @@ class Context(tap.Context):
         return "\n".join([self._said, *self.daemons.log(), *guest.kernel_log(20)])
 
 
-@contextlib.contextmanager
-def open_lab(settings: dict) -> Iterator[Callable[[tap.Test], Context]]:
-    shared = Lab(settings)
-    try:
-        yield lambda one: Context(shared, one.full_name)
-    finally:
-        shared.close()
+open_lab = context.opener(Lab, Context)
 
 
 def generation(t: Context) -> int:

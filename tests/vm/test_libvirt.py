@@ -14,7 +14,7 @@ import signal
 import socket
 import stat
 import subprocess
-from typing import Callable, Iterator, List, Optional, Sequence
+from typing import List, Optional, Sequence
 
 import container
 import context
@@ -171,13 +171,7 @@ class Context(context.Context):
             os.close(null)
 
 
-@contextlib.contextmanager
-def open_lab(settings: dict) -> Iterator[Callable[[object], Context]]:
-    shared = Lab(settings)
-    try:
-        yield lambda one: Context(shared, one.full_name)
-    finally:
-        shared.close()
+open_lab = context.opener(Lab, Context)
 
 
 def processes(program: str) -> List[int]:

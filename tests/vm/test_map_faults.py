@@ -11,11 +11,12 @@ import signal
 import struct
 from typing import Callable, Iterator, List
 
+import context
 import lab
 from host import CONFLICT, GOOD, WRITE_EXCLUSIVE_REGISTRANTS, Host
 from maps import (BUSY, EACH_USER, INVALID_OPCODE, INVALID_PARAMETER, KEY, NEW_KEY, NOBODY,
                   NO_COMMUNICATION, OTHER_KEY, TIME_OUT, Context, Lab, busy_children, find_worker)
-from support import procfs, scaled, scsi, tap
+from support import procfs, scaled, scsi
 from support.client import Reply
 from support.process import Helper
 from support.tap import cases, limit, test
@@ -31,13 +32,7 @@ PR_SET_KEEPCAPS, PR_CAPBSET_DROP, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 8, 24, 
 CAPABILITY_VERSION_3 = 0x20080522
 
 
-@contextlib.contextmanager
-def open_lab(settings: dict) -> Iterator[Callable[[tap.Test], Context]]:
-    shared = Lab(settings)
-    try:
-        yield lambda one: Context(shared, one.full_name)
-    finally:
-        shared.close()
+open_lab = context.opener(Lab, Context)
 
 
 def register(t: Context, a: Host, key: int = KEY) -> None:

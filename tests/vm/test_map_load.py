@@ -8,12 +8,13 @@ import os
 import random
 import struct
 import threading
-from typing import Callable, Dict, Iterator, List, NamedTuple
+from typing import Dict, List, NamedTuple
 
+import context
 import lab
 from host import GOOD, Host
 from maps import KEY, NEW_KEY, NODE, OTHER_KEY, Context, Lab, find_worker
-from support import procfs, scsi, tap
+from support import procfs, scsi
 from support.process import Helper
 from support.tap import cases, limit
 
@@ -29,13 +30,7 @@ ROOM_KB = {"helper": 64, "keeper": 0, "worker": 16}
 STATUSES = (scsi.GOOD, scsi.CHECK_CONDITION, scsi.BUSY, scsi.RESERVATION_CONFLICT)
 
 
-@contextlib.contextmanager
-def open_lab(settings: dict) -> Iterator[Callable[[tap.Test], Context]]:
-    shared = Lab(settings)
-    try:
-        yield lambda one: Context(shared, one.full_name)
-    finally:
-        shared.close()
+open_lab = context.opener(Lab, Context)
 
 
 class Use(NamedTuple):

@@ -8,13 +8,14 @@ a plain disk, served by the same helpers, must not notice.
 import contextlib
 import os
 import time
-from typing import Callable, Iterator
+from typing import Iterator
 
+import context
 import lab
 from host import GOOD, WRITE_EXCLUSIVE_REGISTRANTS, Host, full_status
 from maps import (BUSY, EACH_USER, KEY, MAP, NEW_KEY, NO_COMMUNICATION, NO_RESPONSE, OTHER_KEY,
                   PATHS, TIME_OUT, Context, Lab)
-from support import scaled, scsi, tap
+from support import scaled, scsi
 from support.process import Helper
 from support.tap import cases, limit
 
@@ -79,13 +80,7 @@ class Bystanders:
                              f"{action} on {path} while {what}: {taken:.2f} s")
 
 
-@contextlib.contextmanager
-def open_lab(settings: dict) -> Iterator[Callable[[tap.Test], PathContext]]:
-    shared = PathLab(settings)
-    try:
-        yield lambda one: PathContext(shared, one.full_name)
-    finally:
-        shared.close()
+open_lab = context.opener(PathLab, PathContext)
 
 
 def register(t: Context, a: Host) -> None:

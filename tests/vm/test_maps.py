@@ -5,19 +5,19 @@ What a command did is what LIO's tables say of all paths, what multipathd has be
 write. How the paths and the processes behind it fail is in test_map_paths.py and
 test_map_faults.py.
 """
-import contextlib
 import errno
 import os
 import struct
-from typing import Callable, Iterator, List, Optional
+from typing import List, Optional
 
+import context
 import lab
 import multipath
 from host import (APTPL, CONFLICT, GOOD, SPEC_I_PT, WRITE_EXCLUSIVE_REGISTRANTS, FullStatus, Host,
                   full_status)
 from maps import (EACH_USER, INVALID_CDB_FIELD, INVALID_OPCODE, INVALID_PARAMETER, KEY, NEW_KEY,
                   NODE, OTHER_KEY, PARAMETER_LENGTH, PATHS, USERS, Context, Lab)
-from support import scsi, tap
+from support import scsi
 from support.tap import cases, limit, test
 
 PACKAGES = ["multipath"]
@@ -30,13 +30,7 @@ PERSIST = {scsi.REGISTER: "--register", scsi.RESERVE: "--reserve", scsi.RELEASE:
            scsi.REGISTER_AND_IGNORE: "--register-ignore"}
 
 
-@contextlib.contextmanager
-def open_lab(settings: dict) -> Iterator[Callable[[tap.Test], Context]]:
-    shared = Lab(settings)
-    try:
-        yield lambda one: Context(shared, one.full_name)
-    finally:
-        shared.close()
+open_lab = context.opener(Lab, Context)
 
 
 def register(t: Context, host: Host, key: int = KEY) -> None:

@@ -3,8 +3,9 @@
 migration.py.
 """
 import contextlib
-from typing import Callable, Iterator, List
+from typing import List
 
+import context
 import lab
 import migration
 from host import GOOD, Host, Reservation
@@ -58,13 +59,7 @@ class Context(migration.Context):
             initiator.close()
 
 
-@contextlib.contextmanager
-def open_lab(settings: dict) -> Iterator[Callable[[object], Context]]:
-    shared = Lab(settings)
-    try:
-        yield lambda one: Context(shared, one.full_name)
-    finally:
-        shared.close()
+open_lab = context.opener(Lab, Context)
 
 
 # -- a LUN

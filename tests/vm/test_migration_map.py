@@ -2,10 +2,10 @@
 """Live migration from and to a host whose LUN is a multipath map; see migration.py. All paths of
 the map are that host, an I_T nexus over tcm_loop is the other one.
 """
-import contextlib
 import os
-from typing import Callable, Iterator, List
+from typing import List
 
+import context
 import lab
 import migration
 import multipath
@@ -56,13 +56,7 @@ class Context(migration.Context):
         return sorted(one.key for one in self.disk.registrations())
 
 
-@contextlib.contextmanager
-def open_lab(settings: dict) -> Iterator[Callable[[object], Context]]:
-    shared = Lab(settings)
-    try:
-        yield lambda one: Context(shared, one.full_name)
-    finally:
-        shared.close()
+open_lab = context.opener(Lab, Context)
 
 
 @test

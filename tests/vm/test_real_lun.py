@@ -12,8 +12,9 @@ import glob
 import os
 import re
 import struct
-from typing import Callable, Dict, Iterator, List, NamedTuple, Optional
+from typing import Dict, List, NamedTuple, Optional
 
+import context
 import guest
 import lab
 from host import (APTPL, CONFLICT, EXCLUSIVE_ACCESS, EXCLUSIVE_ACCESS_ALL,
@@ -126,13 +127,7 @@ class Context(tap.Context):
             self.equal(text, f"SPC-3 Reservation Type: {reservation_type}", "type in configfs")
 
 
-@contextlib.contextmanager
-def open_lab(settings: dict) -> Iterator[Callable[[tap.Test], Context]]:
-    shared = Lab(settings)
-    try:
-        yield lambda one: Context(shared, one.full_name)
-    finally:
-        shared.close()
+open_lab = context.opener(Lab, Context)
 
 
 # -- the helpers themselves

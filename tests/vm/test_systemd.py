@@ -14,9 +14,10 @@ import shutil
 import signal
 import socket
 import subprocess
-from typing import Callable, Dict, Iterator, List, Optional
+from typing import Dict, List, Optional
 
 import container
+import context
 import guest
 import lab
 import multipath
@@ -188,13 +189,7 @@ class Context(tap.Context):
             raise AssertionError(f"{error}; last seen {seen}") from None
 
 
-@contextlib.contextmanager
-def open_lab(settings: dict) -> Iterator[Callable[[tap.Test], Context]]:
-    shared = Lab(settings)
-    try:
-        yield lambda one: Context(shared, one.full_name)
-    finally:
-        shared.close()
+open_lab = context.opener(Lab, Context)
 
 
 # -- the files themselves
