@@ -35,53 +35,150 @@
      CLONE_NEWNET)
 
 /* clang-format off */
+/*
+ * Each with its caller, which a test looks up: in our own source as FILE: FUNCTION: CALL, in a library
+ * as LIBRARY: CALL, the function of the C library that it takes from there. Several for one are those
+ * of other architectures and C libraries.
+ */
 static const char *const sandbox_allowed[] = {
-    /* memory and the dynamic loader: children load the library */
-    "brk", "mmap", "mmap2", "mprotect", "munmap", "mremap", "madvise",
-    /* threads: the library has one for each path, its checkers others */
-    "futex", "futex_time64", "set_robust_list", "rseq", "gettid", "set_tid_address", "membarrier",
-    "sched_getaffinity", "sched_yield", "exit", "exit_group", "restart_syscall", "getcpu",
-    /* signals: children that are killed; the library's wait for a lock on a file */
-    "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "rt_sigtimedwait", "rt_sigpending",
-    "sigaltstack", "tgkill", "kill", "alarm", "setitimer", "signalfd4", "wait4", "waitid",
+    /* memory, the dynamic loader, threads */
+    "brk",                     /* libmultipath: malloc */
+    "mmap",                    /* mpath/library.c: library_open: dlopen */
+    "mmap2",                   /* mpath/library.c: library_open: dlopen */
+    "mprotect",                /* mpath/library.c: library_open: dlopen */
+    "munmap",                  /* libmultipath: free */
+    "mremap",                  /* libmultipath: realloc */
+    "madvise",                 /* libmultipath: pthread_create */
+    "futex",                   /* libmultipath: pthread_cond_wait */
+    "futex_time64",            /* libmultipath: pthread_cond_wait */
+    "set_robust_list",         /* libmultipath: pthread_create */
+    "rseq",                    /* libmultipath: pthread_create */
+    "set_tid_address",         /* libmultipath: pthread_create */
+    "exit",                    /* libmultipath: pthread_create */
+    "sched_getaffinity",       /* libmultipath: malloc */
+    "sched_yield",             /* libcap: sched_yield */
+    "membarrier",              /* liburcu: syscall */
+    "getcpu",                  /* liburcu: sched_getcpu */
+    "getrandom",               /* libmultipath: malloc */
+    "restart_syscall",         /* mpath/worker.c: worker_run: poll */
+    "exit_group",              /* mpath/child.c: child_start: _exit */
+    /* signals */
+    "rt_sigaction",            /* libmultipath: sigaction */
+    "rt_sigprocmask",          /* mpath/child.c: child_begin: sigprocmask */
+    "rt_sigreturn",            /* libmultipath: sigaction */
+    "gettid",                  /* libmultipath: pthread_cancel */
+    "tgkill",                  /* libmultipath: pthread_cancel */
+    "kill",                    /* mpath/worker.c: worker_expire: kill */
+    "alarm",                   /* libmultipath: alarm */
+    "setitimer",               /* libmultipath: alarm */
+    "wait4",                   /* mpath/worker.c: worker_reap: waitpid */
     /* time */
-    "clock_gettime", "clock_gettime64", "clock_getres", "clock_nanosleep",
-    "clock_nanosleep_time64", "nanosleep", "gettimeofday", "time", "times", "timer_create",
-    "timer_settime", "timer_delete",
-    /* files: configuration, sysfs, udev's data base, plug-ins, the nodes of paths, what a child
-     * prints */
-    "openat", "open", "read", "pread64", "readv", "write", "pwrite64", "writev", "close",
-    "close_range", "lseek", "_llseek", "fstat", "fstat64", "stat", "stat64", "lstat", "lstat64",
-    "newfstatat", "fstatat64", "statx", "statfs", "statfs64", "fstatfs", "fstatfs64", "access",
-    "faccessat", "faccessat2", "readlink", "readlinkat", "getdents64", "getcwd", "fcntl",
-    "fcntl64", "flock", "dup", "dup2", "dup3", "pipe2", "memfd_create", "ftruncate", "ftruncate64",
-    "fsync", "fdatasync", "mkdir", "mkdirat", "umask",
+    "clock_gettime",           /* base/clock.h: clock_now_ms: clock_gettime */
+    "clock_gettime64",         /* base/clock.h: clock_now_ms: clock_gettime */
+    "clock_nanosleep",         /* libmultipath: sleep */
+    "clock_nanosleep_time64",  /* libmultipath: sleep */
+    "nanosleep",               /* libmultipath: sleep */
+    "gettimeofday",            /* libpriorandom: gettimeofday */
+    "time",                    /* libgcrypt: time */
+    /* files: configuration, sysfs, udev's data base, plug-ins, the nodes of paths */
+    "openat",                  /* libmultipath: openat */
+    "open",                    /* libmultipath: open */
+    "read",                    /* mpath/worker.c: worker_reap: read */
+    "pread64",                 /* mpath/library.c: library_open: dlopen */
+    "readv",                   /* libmultipath: fgets */
+    "write",                   /* base/fdio.c: fdio_write_full: write */
+    "writev",                  /* libmultipath: fwrite */
+    "close",                   /* mpath/worker.c: worker_take: close */
+    "close_range",             /* mpath/child.c: child_keep_fds: syscall */
+    "lseek",                   /* mpath/output.c: output_last_line: lseek */
+    "_llseek",                 /* mpath/output.c: output_last_line: lseek */
+    "fstat",                   /* mpath/map.c: map_identify: fstat */
+    "fstat64",                 /* mpath/map.c: map_identify: fstat */
+    "stat",                    /* libmultipath: stat */
+    "stat64",                  /* libmultipath: stat */
+    "lstat",                   /* libmultipath: lstat */
+    "lstat64",                 /* libmultipath: lstat */
+    "newfstatat",              /* libmultipath: lstat */
+    "fstatat64",               /* libmultipath: lstat */
+    "statx",                   /* libudev: statx */
+    "statfs",                  /* libselinux: statfs */
+    "statfs64",                /* libselinux: statfs */
+    "fstatfs",                 /* libdevmapper: fstatfs64 */
+    "fstatfs64",               /* libdevmapper: fstatfs64 */
+    "access",                  /* libselinux: access */
+    "faccessat",               /* libselinux: access */
+    "faccessat2",              /* libudev: faccessat */
+    "readlink",                /* libdevmapper: readlink */
+    "readlinkat",              /* libdevmapper: readlink */
+    "getdents64",              /* libmultipath: readdir */
+    "getcwd",                  /* mpath/library.c: library_open: dlopen */
+    "fcntl",                   /* mpath/map.c: map_is_writable: fcntl */
+    "fcntl64",                 /* mpath/map.c: map_is_writable: fcntl */
+    "flock",                   /* libmultipath: flock */
+    "dup2",                    /* mpath/output.c: output_use: dup2 */
+    "dup3",                    /* mpath/child.c: child_keep_fds: dup3 */
+    "pipe2",                   /* mpath/library.c: library_probe: pipe2 */
+    "memfd_create",            /* mpath/output.c: output_new: memfd_create */
+    "ftruncate",               /* libmultipath: ftruncate */
+    "ftruncate64",             /* libmultipath: ftruncate */
+    "fsync",                   /* libmultipath: fsync */
+    "mkdir",                   /* libmultipath: mkdir */
+    "mkdirat",                 /* libmultipath: mkdir */
+    "umask",                   /* libmultipath: umask */
     /* multipathd's socket; the channel and the sockets of replies */
-    "connect", "sendto", "send", "sendmsg", "recvfrom", "recv", "recvmsg", "shutdown",
-    "setsockopt", "getsockopt", "getsockname", "getpeername",
-    "poll", "ppoll", "ppoll_time64", "select", "pselect6", "pselect6_time64",
+    "connect",                 /* mpath/multipathd.c: multipathd_connect: connect */
+    "sendto",                  /* mpath/child.c: child_answer: send */
+    "send",                    /* mpath/child.c: child_answer: send */
+    "sendmsg",                 /* libudev: sendmsg */
+    "recvfrom",                /* libmpathcmd: recv */
+    "recv",                    /* libmpathcmd: recv */
+    "recvmsg",                 /* base/fdio.c: fdio_receive: recvmsg */
+    "setsockopt",              /* mpath/multipathd.c: multipathd_connect: setsockopt */
+    "getsockopt",              /* libudev: getsockopt */
+    "poll",                    /* mpath/worker.c: worker_run: poll */
+    "ppoll",                   /* mpath/worker.c: worker_run: poll */
+    "ppoll_time64",            /* mpath/worker.c: worker_run: poll */
+    "select",                  /* libpriopath_latency: select */
+    "pselect6",                /* libpriopath_latency: select */
+    "pselect6_time64",         /* libpriopath_latency: select */
     /* libdevmapper waits for udev by a semaphore */
-    "semget", "semop", "semtimedop", "semctl", "ipc",
+    "semget",                  /* libdevmapper: semget */
+    "semop",                   /* libdevmapper: semop */
+    "semtimedop",              /* libdevmapper: semop */
+    "semctl",                  /* libdevmapper: semctl */
+    "ipc",                     /* libdevmapper: semop */
     /* the directio checker */
-    "io_setup", "io_submit", "io_getevents", "io_pgetevents", "io_cancel", "io_destroy",
+    "io_setup",                /* libcheckdirectio: io_setup */
+    "io_submit",               /* libcheckdirectio: io_submit */
+    "io_getevents",            /* libcheckdirectio: io_getevents */
+    "io_cancel",               /* libcheckdirectio: io_cancel */
+    "io_destroy",              /* libcheckdirectio: io_destroy */
     /* who and where we are */
-    "getpid", "getppid", "getuid", "geteuid", "getgid", "getegid", "getuid32", "geteuid32",
-    "getgid32", "getegid32", "capget", "uname", "sysinfo", "getrandom", "getrlimit", "ugetrlimit",
-    "setrlimit", "getrusage", "getpriority", "sched_getparam", "sched_getscheduler",
+    "getpid",                  /* mpath/child.c: child_start: getpid */
+    "getppid",                 /* mpath/child.c: child_begin: getppid */
+    "getuid",                  /* libudev: getuid */
+    "getuid32",                /* libudev: getuid */
+    "geteuid",                 /* libdevmapper: geteuid */
+    "geteuid32",               /* libdevmapper: geteuid */
+    "capget",                  /* libcap: capget */
+    "uname",                   /* libdevmapper: uname */
+    "sysinfo",                 /* libmultipath: scandir */
+    "getrlimit",               /* libmpathutil: getrlimit */
+    "ugetrlimit",              /* libmpathutil: getrlimit */
+    "setrlimit",               /* mpath/child.c: child_begin: setrlimit */
 };
 /* clang-format on */
 
 static const unsigned sandbox_ioctls[] = {
-    SG_IO,
-    /* sizes, which the library's checkers ask for */
-    BLKSSZGET,
-    BLKBSZGET,
-    BLKGETSIZE64,
-    HDIO_GETGEO,
+    SG_IO,       /* sg/issue.c: sg_issue: ioctl */
+    BLKBSZGET,   /* libcheckdirectio: ioctl */
+    HDIO_GETGEO, /* libmultipath: ioctl */
 };
 
 static const int sandbox_prctls[] = {
-    PR_SET_PDEATHSIG, PR_SET_NAME, PR_CAPBSET_READ, /* libcap, when it is loaded */
+    PR_SET_PDEATHSIG, /* mpath/child.c: child_begin: prctl */
+    PR_SET_NAME,      /* mpath/child.c: child_begin: prctl */
+    PR_CAPBSET_READ,  /* libcap: prctl */
 };
 
 /* 0, or a negative errno; a name that this architecture does not have is none. */

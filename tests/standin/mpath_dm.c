@@ -51,7 +51,7 @@ int dm_resume(int control, dev_t map)
         close(gate);
     if (fd < 0)
         return fd;
-    r = pwrite(fd, "0", 1, 0) == 1 ? 0 : -EIO;
+    r = write(fd, "0", 1) == 1 ? 0 : -EIO;
     close(fd);
     return r;
 }

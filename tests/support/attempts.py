@@ -17,7 +17,7 @@ AT_FDCWD = -100
 MS_PRIVATE = 1 << 18
 CLONE_NEWUTS = 0x04000000
 PTRACE_SEIZE = 0x4206
-BLKGETSIZE64, BLKFLSBUF, LOOP_GET_STATUS64 = 0x80081272, 0x1261, 0x4C05
+BLKGETSIZE64, BLKBSZGET, BLKFLSBUF, LOOP_GET_STATUS64 = 0x80081272, 0x80081270, 0x1261, 0x4C05
 ROOM = bytes(512)  # for what a call writes
 
 #: x86-64
@@ -109,6 +109,7 @@ ATTEMPTS: Dict[str, Attempt] = {
     "copy an fd": _plain("dup", 0),
     "read the disk elsewhere": Attempt("pread64", lambda t: (t.disk_fd, ROOM, len(ROOM), 4096)),
     "size of the disk": _ioctl(BLKGETSIZE64),
+    "size of its blocks": _ioctl(BLKBSZGET),
     "flush the disk": Attempt("ioctl", lambda t: (t.disk_fd, BLKFLSBUF, 0), rights=True),
     "file behind the disk": _ioctl(LOOP_GET_STATUS64),
     "call by the numbers of i386": Attempt("getpid", lambda _: (), inject.INT80),

@@ -68,7 +68,7 @@ class Pending:
 class Worker(Program):
     """The program, started as the keeper starts it."""
 
-    def __init__(self, binary: str, directory: str, **arguments):
+    def __init__(self, binary: str, directory: str, prefix: Sequence[str] = (), **arguments):
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         before = arguments.pop("before_exec", None)
 
@@ -78,7 +78,7 @@ class Worker(Program):
             os.dup2(theirs.fileno(), CHANNEL)  # inheritable
 
         with theirs:
-            super().__init__([binary], directory, pass_fds=[CHANNEL], before_exec=before_exec,
+            super().__init__([*prefix, binary], directory, pass_fds=[CHANNEL], before_exec=before_exec,
                              **arguments)
 
     def hello(self, timeout: float = 30.0) -> Hello:
