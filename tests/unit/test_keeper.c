@@ -209,6 +209,7 @@ static void test_helper_killed(void **state)
     if (helper == 0) {
         int pidfile = lock();
 
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* should the test fail and end */
         inode = make_socket("sock");
         if (start(&keeper, "sock", &inode, "pid", pidfile) < 0)
             _exit(1);

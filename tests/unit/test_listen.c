@@ -210,6 +210,7 @@ static void test_seen_is_connectable(void **state)
     child = fork();
     assert_true(child >= 0);
     if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* should the test fail and end */
         close(pair[0]);
         while (read(pair[1], &byte, 1) == 1) {
             int r;
