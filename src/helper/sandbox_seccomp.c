@@ -166,6 +166,11 @@ static int sandbox_load(void)
     /* By another architecture's numbers (i386 on x86-64): only the calling thread would end. */
     if (r == 0)
         r = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+    /* As a binary tree. The kernel remembers which calls need no look at their arguments, and to
+     * learn that it runs the filter for every call there is. Of the others, each request makes an
+     * ioctl, which is not to be found behind all others either. */
+    if (r == 0)
+        r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
     if (r == 0)
         r = sandbox_add_names(filter, SCMP_ACT_ALLOW, sandbox_allowed,
                               sizeof(sandbox_allowed) / sizeof(sandbox_allowed[0]));
@@ -174,10 +179,6 @@ static int sandbox_load(void)
                               sizeof(sandbox_fatal) / sizeof(sandbox_fatal[0]));
     if (r == 0)
         r = sandbox_add_conditional(filter);
-    /* The kernel remembers which calls need no look at their arguments. Of those that do, each
-     * request makes this one: let it not be found behind all others. */
-    if (r == 0)
-        r = seccomp_syscall_priority(filter, SCMP_SYS(ioctl), UINT8_MAX);
     if (r == 0)
         r = seccomp_load(filter);
     if (filter)
