@@ -4,13 +4,17 @@
  * knows no error. It receives the same bytes and the same file descriptor as a real helper, closes
  * the descriptor and answers with one write. Nothing that keeps the protocol can do less work for a
  * request. With --ioctl it also issues the command (SG_IO), which makes it the ideal server for a
- * device that answers: a real helper adds only its checks and its isolation.
+ * device that answers: a real helper adds only its checks and its isolation. With --fstat it asks
+ * what was passed, with --filter its system calls go through a seccomp filter that allows all: what
+ * these two alone cost.
  *
  * Each thread costs a stack, and a thread is all that isolates clients here: as a model of memory
  * it is no floor at all.
  */
 #include <errno.h>
 #include <getopt.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <scsi/sg.h>
 #include <stdbool.h>
@@ -19,7 +23,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -29,7 +35,7 @@
 #define BACKLOG     128 /* what the helper has: a flood of newcomers must not wait for this server */
 #define TIMEOUT_MS  30000
 
-static bool issue_ioctl;
+static bool issue_ioctl, ask_fstat;
 
 /* Returns the passed descriptor, or -1 when the client is gone. */
 static int receive_request(int connection, uint8_t cdb[static 16])
@@ -92,6 +98,11 @@ static void *serve(void *argument)
     while ((passed = receive_request(connection, cdb)) >= 0) {
         uint32_t size = 8; /* READ KEYS data without a key */
         memset(reply + REPLY_FIXED, 0, size);
+        if (ask_fstat) {
+            struct stat status;
+            if (fstat(passed, &status) < 0)
+                break;
+        }
         if (issue_ioctl) {
             uint32_t length = (uint32_t)cdb[7] << 8 | cdb[8];
             size = issue(passed, cdb, reply + REPLY_FIXED,
@@ -107,26 +118,43 @@ static void *serve(void *argument)
     return NULL;
 }
 
+static bool enter_filter(void)
+{
+    struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+    struct sock_fprog program = {.len = 1, .filter = &allow};
+
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"socket", required_argument, NULL, 'k'}, {"ioctl", no_argument, NULL, 'i'}, {0}};
+    static const struct option options[] = {{"socket", required_argument, NULL, 'k'},
+                                            {"ioctl", no_argument, NULL, 'i'},
+                                            {"fstat", no_argument, NULL, 's'},
+                                            {"filter", no_argument, NULL, 'f'},
+                                            {0}};
+    bool filter = false;
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int option;
 
     while ((option = getopt_long(argc, argv, "k:", options, NULL)) != -1) {
         if (option == 'i') {
             issue_ioctl = true;
+        } else if (option == 's') {
+            ask_fstat = true;
+        } else if (option == 'f') {
+            filter = true;
         } else if (option == 'k' && strlen(optarg) < sizeof address.sun_path) {
             strcpy(address.sun_path, optarg);
         } else {
-            fprintf(stderr, "usage: bench-floor -k SOCKET [--ioctl]\n");
+            fprintf(stderr, "usage: bench-floor -k SOCKET [--ioctl] [--fstat] [--filter]\n");
             return 2;
         }
     }
     int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (listener < 0 || bind(listener, (struct sockaddr *)&address, sizeof address) < 0 ||
-        listen(listener, BACKLOG) < 0) {
+        listen(listener, BACKLOG) < 0 || (filter && !enter_filter())) {
         perror("bench-floor");
         return 1;
     }

@@ -14,7 +14,7 @@ from typing import Dict, Iterator, List, Optional, Tuple
 
 import vm
 from rows import CLIENT_STEPS, DELAY_STEPS_MS, HUNG_STEPS, IDLE_STEPS
-from servers import Server, running
+from servers import Server, running, steps
 from support import loop
 from support.standin import Control
 
@@ -25,6 +25,7 @@ MANY = 1000
 BURST = 256
 STARTS_PER_ROUND = 3
 LATENCY_SLICES = 5
+THREADS_STAY = {"helper", "peer"}  # after their client; others cannot be asked what they did
 LATENCY_REQUESTS = 4000
 LATENCY_WARMUP = 200
 WINDOW_MS = 2000
@@ -49,6 +50,7 @@ class Bench:
 
     def __init__(self, directory: str, build: str, standin: str, machine: vm.Machine):
         self._directory = directory
+        self._build = build
         self._machine = machine
         self._load = os.path.join(build, "bench", "bench-load")
         self._standin = standin
@@ -153,6 +155,9 @@ class Bench:
         with self._all_running(commands, self._plain, self._cpu) as servers:
             self._latency_turns(servers, results, "latency",
                                 {"cpu_us": "cpu_us", "switches": "switches"})
+            for name in set(results) - THREADS_STAY:
+                for figures in results[name]:
+                    del figures["switches"]
             present = 0
             with contextlib.ExitStack() as crowd:
                 for idle in IDLE_STEPS:
@@ -160,6 +165,15 @@ class Bench:
                         crowd.callback(self._idle(server, idle - present).communicate)
                     present = idle
                     self._latency_turns(servers, results, f"among_{idle}", {})
+        return results
+
+    def steps(self, commands: Commands) -> Dict[str, List[Figures]]:
+        """Of one client, the servers being what stands between floor and helper."""
+        some = steps(self._build, commands["helper"][0])
+        results: Dict[str, List[Figures]] = {name: [{} for _ in range(LATENCY_SLICES)]
+                                             for name in some}
+        with self._all_running(some, self._plain, self._cpu) as servers:
+            self._latency_turns(servers, results, "step", {"cpu_us": "step_cpu_us"})
         return results
 
     def _latency_turns(self, servers: Dict[str, Server], results: Dict[str, List[Figures]],

@@ -10,6 +10,7 @@ HUNG_STEPS = (1, 16, 64, 200)
 
 #: Who is in the columns of which table, and over whom ratios are given.
 SERVERS = ("helper", "peer", "floor", "ideal")
+STEPS = ("helper", "floor", "+ioctl", "+fstat", "+filter", "unconfined")
 VM_SERVERS = ("helper", "peer", "ideal", "direct", "tool")
 
 
@@ -94,6 +95,11 @@ ROWS = [
     Row("scale_slope", "  growth of that cost when both grow ten-fold"),
     Row("system_calls", "system calls for each request", (Target(5),)),
     Row("instructions", "instructions for each request, user space"),
+]
+
+STEP_ROWS = [
+    Row("step_p50_us", "the same, step by step from the floor: median (us)"),
+    Row("step_cpu_us", "  of that the server's processor time, mean (us)"),
 ]
 
 #: In a virtual machine, of real devices.

@@ -18,6 +18,15 @@ def commands(build: str, helper: str, peer: str) -> Dict[str, List[str]]:
     return {"helper": [helper], "peer": [peer], "floor": [floor], "ideal": [floor, "--ioctl"]}
 
 
+def steps(build: str, helper: str) -> Dict[str, List[str]]:
+    """What stands between the floor and the helper, one thing after the other."""
+    floor = os.path.join(build, "bench", "bench-floor")
+    return {"helper": [helper], "floor": [floor], "+ioctl": [floor, "--ioctl"],
+            "+fstat": [floor, "--ioctl", "--fstat"],
+            "+filter": [floor, "--ioctl", "--fstat", "--filter"],
+            "unconfined": [helper, "--sandbox=off"]}
+
+
 class Server:
     """One running server in a directory of its own."""
 
