@@ -42,6 +42,16 @@ static int pidfile_try_lock(const char *path, char *ret_error, size_t error_size
     return steal_fd(&fd);
 }
 
+/* One that could not be written. The lock is ours, so it is nobody else's; a device that somebody
+ * has named (/dev/null) is. */
+static void pidfile_discard(int fd, const char *path)
+{
+    struct stat status;
+
+    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
+        unlink(path);
+}
+
 int pidfile_lock(const char *path, char *ret_error, size_t error_size)
 {
     CLEANUP_CLOSE int fd = -1;
@@ -61,6 +71,7 @@ int pidfile_lock(const char *path, char *ret_error, size_t error_size)
     r = ftruncate(fd, 0) < 0 ? -errno : fdio_write_full(fd, text, (size_t)length);
     if (r < 0) {
         snprintf(ret_error, error_size, "Cannot write pid file %s: %s", path, strerror(-r));
+        pidfile_discard(fd, path);
         return r;
     }
     return steal_fd(&fd);

@@ -7,10 +7,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "await.h"
@@ -263,8 +266,34 @@ static void test_errors(void **state)
     scratch_write("precious", "content\n");
     assert_int_equal(symlink("precious", scratch_path("pid")), 0);
     assert_fails(scratch_path("pid"), ELOOP, "Cannot open pid file %s: %s");
-    if (access("/dev/full", W_OK) == 0)
-        assert_fails("/dev/full", EINVAL, "Cannot write pid file %s: %s");
+}
+
+/* Such as /dev/null, named by mistake: not to be written, and not to be removed either. */
+static void test_device(void **state)
+{
+    const char *path = scratch_path("device");
+
+    (void)state;
+    if (mknod(path, S_IFCHR | 0600, makedev(1, 7)) < 0 || access(path, W_OK) < 0)
+        skip(); /* not root, or a file system without devices */
+    assert_fails(path, EINVAL, "Cannot write pid file %s: %s");
+    assert_int_equal(access(path, F_OK), 0);
+}
+
+/* No room for a single byte: what was made is gone again. */
+static void test_full(void **state)
+{
+    struct rlimit before, none;
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    none = before;
+    none.rlim_cur = 0;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+    assert_fails(scratch_path("pid"), EFBIG, "Cannot write pid file %s: %s");
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_uint_equal(scratch_count(), 0);
 }
 
 #define pidfile_test(function) cmocka_unit_test_setup_teardown(function, set_up, scratch_tear_down)
@@ -275,7 +304,8 @@ int main(void)
         pidfile_test(test_lock),     pidfile_test(test_stale),
         pidfile_test(test_busy),     pidfile_test(test_unlock),
         pidfile_test(test_replaced), pidfile_test(test_replaced_for_ever),
-        pidfile_test(test_errors),
+        pidfile_test(test_errors),   pidfile_test(test_device),
+        pidfile_test(test_full),
     };
 
     return cmocka_run_group_tests_name("pidfile", tests, NULL, NULL);
