@@ -173,8 +173,7 @@ static void keeper_main(struct keeper_state *state)
     signal(SIGPIPE, SIG_IGN);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    if (chdir("/") < 0)
-        _exit(1);
+    (void)!chdir("/"); /* so as to hold no mount; there is worse than holding one */
     keeper_drop_privileges(state);
     if (state->worker_path)
         spawn_init();
@@ -185,9 +184,11 @@ static void keeper_main(struct keeper_state *state)
         struct keeper_answer answer;
         ssize_t n = recv(state->channel, &question, sizeof(question), 0);
 
-        if (n < 0 && errno == EINTR)
+        /* Only the end of file says that the helper is gone: an error that is taken for it would
+         * cost one that lives its socket. */
+        if (n < 0)
             continue;
-        if (n <= 0)
+        if (n == 0)
             break;
         answer.serial = question.serial;
         answer.result = n == (ssize_t)sizeof(question) ? keeper_obey(state, question.verb, &fd)
