@@ -69,6 +69,12 @@ static int say_failed(const char *message, int r)
     return r;
 }
 
+static int say_cannot(const char *what, int r)
+{
+    log_error("cannot %s: %s", what, strerror(-r));
+    return r;
+}
+
 /* First of all: no fd may be taken for a standard one, none of a careless parent stays open. */
 static int tidy_process(struct helper *helper)
 {
@@ -76,7 +82,7 @@ static int tidy_process(struct helper *helper)
     int r = fdio_open_standard();
 
     if (r < 0)
-        return r;
+        return say_cannot("open /dev/null", r);
     helper->inherited = listen_inherited(error, sizeof(error));
     if (helper->inherited < 0)
         return say_failed(error, helper->inherited);
@@ -90,7 +96,7 @@ static int tidy_process(struct helper *helper)
 static int block_signals(struct helper *helper)
 {
     helper->signal_fd = process_block_signals();
-    return helper->signal_fd < 0 ? helper->signal_fd : 0;
+    return helper->signal_fd < 0 ? say_cannot("take signals", helper->signal_fd) : 0;
 }
 
 static int read_options(struct helper *helper)
@@ -115,11 +121,8 @@ static int go_to_background(struct helper *helper)
     if (!helper->options.daemon)
         return 0;
     helper->background_fd = background_start();
-    if (helper->background_fd < 0) {
-        log_error("cannot go into the background: %s", strerror(-helper->background_fd));
-        return helper->background_fd;
-    }
-    return 0;
+    return helper->background_fd < 0 ? say_cannot("go into the background", helper->background_fd)
+                                     : 0;
 }
 
 /* By the process that stays, whose pid may be in the name, before anything of others is touched. */
@@ -136,7 +139,7 @@ static int raise_fd_limit(struct helper *helper)
     unsigned room;
 
     if (n_fds < 0)
-        return n_fds;
+        return say_cannot("learn the limit on open files", n_fds);
     helper->n_fds = (unsigned)n_fds;
     room = process_client_room(helper->n_fds);
     if (!options->max_clients)
@@ -207,7 +210,7 @@ static int open_status(struct helper *helper)
         return 0;
     listen_options.path = helper->status_path = process_path(helper->options.status_path);
     if (!helper->status_path)
-        return -ENOMEM;
+        return say_cannot("make the status socket", -ENOMEM);
     helper->status_listener = listen_open(&listen_options, &helper->status_inode, error,
                                           sizeof(error));
     if (helper->status_listener < 0)
@@ -243,9 +246,7 @@ static int start_keeper(struct helper *helper)
     if (helper->inherited && helper->pidfile_fd < 0 && !helper->status_path && !may_spawn)
         return 0; /* nothing to keep */
     r = keeper_start(&helper->keeper, &keeper_options);
-    if (r < 0)
-        log_error("cannot start the keeper process: %s", strerror(-r));
-    return r;
+    return r < 0 ? say_cannot("start the keeper process", r) : 0;
 }
 
 static void unpublish(void *context)
@@ -288,9 +289,7 @@ static int prepare_server(struct helper *helper)
     r = server_init(&helper->server, &server_options, helper->signal_fd);
     helper->listener = -1;
     helper->signal_fd = -1;
-    if (r < 0)
-        log_error("cannot prepare to serve: %s", strerror(-r));
-    return r;
+    return r < 0 ? say_cannot("prepare to serve", r) : 0;
 }
 
 static int drop_privileges(struct helper *helper)
