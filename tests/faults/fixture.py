@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What the tests of this suite are given: helpers whose calls fail, and what may come of that."""
+import collections
+import contextlib
+import json
+import os
+import socket
+import time
+from typing import Counter, Iterable, List, Optional, Sequence
+
+from protocol import fixture
+from protocol.fixture import DEFAULT_DATA
+from support import procfs, scaled, scsi
+from support.client import Connection, Disconnected, Reply
+from support.process import Helper, Program
+
+from . import plan
+from .injector import Fault, Injector
+
+#: However a single call ends, nobody waits longer than this for what comes of it.
+PATIENCE = 10.0
+
+READ_KEYS = scsi.pr_in(16)
+REGISTER = scsi.pr_out(24, scsi.REGISTER)
+PARAMETERS = scsi.parameters(0, 0x1234)
+KEYS = Reply(scsi.GOOD, 16, scsi.NO_SENSE, DEFAULT_DATA)
+DONE = Reply(scsi.GOOD, 0, scsi.NO_SENSE, b"")
+
+
+class Lab(fixture.Lab):
+    """full: every fault; else a sample of them."""
+
+    def __init__(self, build: str, full: bool, helper_arguments: Sequence[str]):
+        super().__init__(build, "ours", None, helper_arguments)
+        self.full = full
+        self.totals: Counter[str] = collections.Counter()
+
+
+class Context(fixture.Context):
+    lab: Lab
+
+    def injector(self) -> Injector:
+        return Injector(self.lab.build, self.directory())
+
+    def chosen(self, faults: List[Fault], stride: int) -> List[Fault]:
+        return faults if self.lab.full else plan.some(faults, stride)
+
+    def each(self, what: str, faults: Iterable[Fault], attempt) -> None:
+        """attempt(fault) returns a word for what came of it, or raises AssertionError. All are
+        tried; the test fails with those that failed."""
+        outcomes: Counter[str] = collections.Counter()
+        failures = []
+        for fault in faults:
+            try:
+                outcomes[attempt(fault)] += 1
+            except (AssertionError, OSError, Disconnected) as error:
+                failures.append(f"{fault}: {type(error).__name__}: {error}")
+        total = sum(outcomes.values()) + len(failures)
+        words = ", ".join(f"{count} {word}" for word, count in sorted(outcomes.items()))
+        print(f"# {what}: {total} faults: {words}", flush=True)
+        self.lab.totals.update(outcomes)
+        self.check(total > 0, "no fault was injected")
+        if failures:
+            shown = "\n".join(failures[:40])
+            raise AssertionError(f"{len(failures)} of {total}:\n{shown}")
+
+    def nothing_left(self, injector: Injector, fault: Fault, directory: str) -> None:
+        """No process and no file, but for one whose very removal has failed."""
+        self.soon("every process gone", lambda: not injector.running, PATIENCE)
+        left = set(os.listdir(directory)) - {"stderr", "stdout"}
+        self.check(len(left) <= (fault.call in ("unlink", "unlinkat")),
+                   f"left behind: {', '.join(sorted(left))}")
+
+
+def read_status(path: str) -> Optional[dict]:
+    """None: closed without a document."""
+    with socket.socket(socket.AF_UNIX) as reader:
+        reader.settimeout(scaled(PATIENCE))
+        reader.connect(path)
+        text = b""
+        while piece := reader.recv(65536):
+            text += piece
+    return json.loads(text) if text else None
+
+
+def await_start(program: Helper) -> bool:
+    """True: it serves; False: it has ended."""
+    from support.process import serving
+    deadline = time.monotonic() + scaled(PATIENCE)
+    while True:
+        if not program.running:
+            return False
+        if os.path.exists(program.socket_path) and serving(program.socket_path, 2):
+            return True
+        if time.monotonic() > deadline:
+            raise AssertionError(f"neither serves nor ends; stderr: {program.log()!r}")
+        time.sleep(0.001)
