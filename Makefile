@@ -9,7 +9,7 @@ SETUP ?= yes
 ARGS  ?=
 TIME  ?= 10
 
-.PHONY: all run serve check check-vm check-full bench fuzz fuzz-coverage clean help
+.PHONY: all run serve check check-vm check-full bench fuzz fuzz-coverage soak clean help
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
 
@@ -23,6 +23,7 @@ help:
 	@echo 'make bench        measure beside the distribution'\''s helper and the physical floors: 30 minutes'
 	@echo 'make fuzz TIME=SECONDS     let each fuzz target search for so long for an input that breaks it'
 	@echo 'make fuzz-coverage         how much of each room the corpora of make check reach'
+	@echo 'make soak TIME=SECONDS     a mixed load with deaths, restarts, errors and hangs: an hour; SEED=NUMBER'
 	@echo 'make              build only; make clean removes $(BUILD)'
 
 run: setup-build all
@@ -49,6 +50,10 @@ fuzz: setup-fuzz
 
 fuzz-coverage: setup-check
 	@tests/fuzz/run --build $(BUILD) --coverage
+
+soak: TIME = 3600
+soak: setup-check all
+	@tests/soak/run --build $(BUILD) --time $(TIME) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 clean:
 	rm -rf $(BUILD)

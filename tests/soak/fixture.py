@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A run of the load (main.c), and what it has found."""
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Dict, List, NamedTuple, Optional
+
+from support import loop, procfs, scaled, tap
+
+DISKS = 4
+#: What one helper has more at the end than at the beginning, at most: it keeps some threads' stacks
+#: and what the C library's allocator keeps of a burst.
+GROWTH_KB = 512
+#: The main thread, one that waits for clients, and a sanitizer's own.
+THREADS = 3
+
+
+class State(NamedTuple):
+    """What a helper has when nobody asks anything of it."""
+    fds: int
+    private_kb: int
+
+
+class Result(NamedTuple):
+    numbers: Dict[str, int]
+    notes: List[str]  # what was wrong, in words
+    before: State
+    after: State
+
+    def wrong(self) -> Dict[str, int]:
+        return {name: number for name, number in self.numbers.items()
+                if name.startswith("wrong.") and number}
+
+    def leaked(self) -> str:
+        """What the veteran has more than at the beginning; empty if nothing."""
+        found = []
+        if self.after.fds > self.before.fds:
+            found.append(f"{self.after.fds} open fds, {self.before.fds} at the beginning")
+        if self.after.private_kb > self.before.private_kb + GROWTH_KB:
+            found.append(f"{self.after.private_kb} kB, {self.before.private_kb} at the beginning")
+        return "; ".join(found)
+
+
+class Lab:
+    def __init__(self, build: str, seconds: int, seed: int):
+        self.seconds = seconds
+        self.seed = seed
+        self.helper = os.path.join(build, "qemu-pr-helper")
+        self.program = os.path.join(build, "tests", "soak", "soak")
+        self.library = os.path.join(build, "tests", "soak", "libsoakdriver.so")
+        for needed in (self.helper, self.program, self.library):
+            if not os.access(needed, os.R_OK):
+                sys.exit(f"{needed} is missing: build first, or name another --build")
+        self.directory = tempfile.mkdtemp(prefix="prh-")
+        os.chmod(self.directory, 0o711)
+        self.disks: List[loop.Loop] = []
+        self.result: Optional[Result] = None
+
+    def close(self) -> None:
+        for disk in self.disks:
+            disk.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def sanitized(self) -> bool:
+        """Whether the helper keeps more memory than it asked for, to watch it."""
+        with open(self.helper, "rb") as file:
+            code = file.read()
+        return b"__asan_init" in code or b"__tsan_init" in code
+
+    def load(self) -> Result:
+        """The long run, once for all tests that judge it."""
+        if not self.result:
+            self.result = self.run(patient=True, seconds=self.seconds, seed=self.seed)
+        return self.result
+
+    def run(self, patient: bool = False, **settings) -> Result:
+        """patient: until the threads of the load have left, which takes ten seconds."""
+        try:
+            while len(self.disks) < DISKS:
+                directory = os.path.join(self.directory, f"disk.{len(self.disks)}")
+                os.mkdir(directory)
+                self.disks.append(loop.Loop(directory))
+        except loop.Unavailable as reason:
+            raise tap.Skip(str(reason)) from None
+        with tempfile.TemporaryDirectory(dir=self.directory) as directory:
+            settings = {"patience": int(scaled(20)), **settings, "helper": self.helper,
+                        "library": self.library, "directory": directory}
+            words = [self.program, *(f"{name}={value}" for name, value in settings.items()),
+                     *(disk.path for disk in self.disks)]
+            with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                  env={**os.environ, "LC_ALL": "C"}) as process:
+                return self._follow(process, os.path.join(directory, "mailbox"), patient)
+
+    def _follow(self, process: subprocess.Popen, mailbox: str, patient: bool) -> Result:
+        assert process.stdin and process.stdout
+        numbers, notes, states = {}, [], []
+        for line in process.stdout:
+            name, _, value = line.rstrip("\n").partition(" ")
+            if name == "#":
+                notes.append(value)
+            elif name in ("ready", "quiet"):
+                before = states[0] if states else None
+                states.append(settled(int(value), mailbox, before, patient))
+                process.stdin.write("go on\n")
+                process.stdin.flush()
+            else:
+                numbers[name] = int(value)
+        if process.wait() != 0 or len(states) != 2:
+            raise AssertionError(f"the load ended with {process.returncode}; {notes}")
+        return Result(numbers, notes, states[0], states[1])
+
+
+def settled(pid: int, mailbox: str, before: Optional[State], patient: bool) -> State:
+    """What it has when its clients are gone, and idle threads as well, or after a while."""
+    deadline = time.monotonic() + scaled(30 if patient else 2)
+    while True:
+        fds = len(procfs.fds(pid))
+        done = not before or (fds <= before.fds and
+                              (not patient or procfs.thread_count(pid) <= THREADS))
+        if done or time.monotonic() > deadline:
+            return State(fds, procfs.private_kb(pid, without=mailbox))
+        time.sleep(0.01)
