@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""One client's trouble is nobody else's, and nothing that clients do has no limit."""
+"""One client's trouble is nobody else's, and what clients may have has limits. suite_abuse.py has
+those who mean harm."""
 import os
 import resource
 import select
@@ -11,34 +12,11 @@ from support import procfs, scaled, scsi
 from support.client import Connection, REPLY_SIZE, reply
 from support.tap import Skip, cases, differs, limit, ours, test
 
-from protocol.fixture import DEFAULT_DATA
+from protocol.healthy import KEYS, READ_KEYS, stalled_replies
 
-READ_KEYS = scsi.pr_in(16)
-KEYS = reply(payload=DEFAULT_DATA)
 BUSY = reply(scsi.BUSY)
 PARAMETERS = scsi.parameters(1, 2)
 REGISTER = scsi.pr_out(24)
-
-#: A reply that takes longer has been held up by something; a healthy one takes 0.1 ms.
-STALL = 0.15
-
-
-def stalled_replies(t, helper, count=100):
-    """How many of a healthy client's commands, each on a fresh or an old connection, stall."""
-    stalled, old = 0, None
-    disk = t.own(t.other_disk.open())
-    for number in range(count):
-        began = time.monotonic()
-        old = old or t.connect(helper)
-        connection = old if number % 2 else t.connect(helper)
-        connection.send_request(READ_KEYS, [disk])
-        if not connection.readable(1):
-            return count - number  # it is not going to get better
-        t.replied(connection, KEYS, "healthy client's answer")
-        if connection is not old:
-            connection.close()
-        stalled += time.monotonic() - began > scaled(STALL)
-    return stalled
 
 
 # -- commands that hang
@@ -111,40 +89,6 @@ def closing_a_passed_fd_blocks(t, drop):
 # -- time limits
 
 
-@cases(("nothing", b"", False), ("half a handshake", b"\0\0", False),
-       ("one byte of a CDB", READ_KEYS[:1], True), ("nearly a CDB", READ_KEYS[:15], True),
-       ("no parameters", REGISTER, True), ("half the parameters", REGISTER + bytes(12), True))
-@ours("the peer waits for ever")
-def half_sent(t, sent, handshake):
-    helper = t.start("--client-timeout=1")
-    connection = t.connect(helper, handshake=handshake)
-    if not handshake:
-        connection.receive(4)
-    began = time.monotonic()
-    if sent:
-        connection.send(sent, [t.own(t.disk.open())])
-    t.dropped(connection)
-    took = time.monotonic() - began
-    t.check(0.8 <= took <= scaled(3.5), f"closed after {took:.2f} s")
-    t.equal(t.disk.calls(), [], "commands on the device")
-
-
-@test
-@ours("the peer waits for ever")
-def dripping_does_not_help(t):
-    """The time limit is that of the whole request, not of each byte."""
-    helper = t.start("--client-timeout=1")
-    connection = t.connect(helper)
-    began = time.monotonic()
-    connection.send(REGISTER, [t.own(t.disk.open())])
-    while not connection.readable(0.1) and time.monotonic() - began < scaled(5):
-        connection.push(b"\0")
-        if time.monotonic() - began > 23 * 0.1 + scaled(1):
-            break
-    t.dropped(connection)
-    t.check(time.monotonic() - began <= scaled(3.5), "closed too late")
-
-
 @test
 @ours("the peer has no --client-timeout")
 def idle_connection_never_times_out(t):
@@ -172,56 +116,6 @@ def running_command_does_not_time_out(t):
     t.check(not connection.readable(0), "closed or answered while its command runs")
     t.disk.release()
     t.answered(connection, KEYS)
-
-
-LONG = scsi.pr_in(8192)
-LONG_DATA = bytes(range(256)) * 32
-
-
-def fill(t, connection):
-    """Send requests without taking replies until no more are taken; how many were sent."""
-    t.disk.answer(LONG_DATA)
-    disk = t.own(t.disk.open())
-    connection.socket.setblocking(False)
-    sent = 0
-    while select.select([], [connection], [], scaled(0.3))[1]:
-        try:
-            connection.send(LONG, [disk])
-            sent += 1
-        except BlockingIOError:
-            continue
-    t.check(sent < 20000, "all requests are taken though no reply is")
-    return sent
-
-
-@test
-def slow_reader_gets_everything(t):
-    connection = t.connect()
-    sent = fill(t, connection)
-    commands = len(t.disk.calls())
-    t.check(commands < sent, "every request was executed though no reply is taken")
-    connection.socket.settimeout(scaled(10))
-    for number in range(sent):
-        t.replied(connection, reply(payload=LONG_DATA), f"answer {number} of {sent}")
-    t.answered(connection)
-
-
-@test
-@ours("the peer has no --client-timeout")
-def reader_that_never_reads_is_closed(t):
-    limit_s = max(1, round(scaled(1)))  # finding out that no more is taken takes part of it
-    helper = t.start(f"--client-timeout={limit_s}")
-    connection = t.connect(helper)
-    began = time.monotonic()
-    sent = fill(t, connection)
-    commands = len(t.disk.calls())
-    poll = select.poll()
-    poll.register(connection, 0)
-    t.check(poll.poll((limit_s + scaled(3)) * 1000), "not closed in time")
-    t.check(time.monotonic() - began >= 0.8 * limit_s, "closed too early")
-    t.equal(len(t.disk.calls()), commands, "commands while no reply was taken")
-    t.check(commands < sent, "every request was executed though no reply is taken")
-    t.ask(READ_KEYS, t.own(t.other_disk.open()), KEYS, helper=helper)
 
 
 # -- how many
@@ -337,42 +231,6 @@ def max_threads_and_a_flood(t):
                  lambda: len(procfs.fds(helper.pid)) <= baseline, helper=helper)
 
 
-def few_fds(count):
-    def before_exec():
-        resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))
-    return before_exec
-
-
-@test
-@ours("the peer has no --max-clients")
-def out_of_fds(t):
-    helper = t.start("--max-clients=1000", before_exec=few_fds(64))
-    first = t.connect(helper)
-    # All of them connect: what is not accepted waits in the backlog.
-    waiting = [t.connect(helper, handshake=False) for _ in range(100)]
-    t.eventually("64 fds open", lambda: len(procfs.fds(helper.pid)) == 64, helper=helper)
-    served = [one for one in waiting if one.readable(0)]
-    t.check(20 < len(served) < 64, f"{len(served)} clients with 64 fds")
-
-    spent = procfs.cpu_seconds(helper.pid)
-    first.send_request(READ_KEYS, [t.own(t.disk.open())])
-    t.check(first.receive_reply() in (KEYS, BUSY), "answer while out of fds")
-    t.check(not waiting[-1].readable(0.6), "accepted though out of fds")
-    spent = procfs.cpu_seconds(helper.pid) - spent
-    t.check(spent < 0.2, f"spent {spent:.2f} s of processor time while out of fds")
-
-    for one in served:
-        one.close()
-    left = [one for one in waiting if one not in served]
-    for one in left[:20]:
-        one.handshake()
-        one.send_request(READ_KEYS, [t.own(t.disk.open())])
-        t.check(one.receive_reply() in (KEYS, BUSY), "answer after accepting again")
-        one.close()
-    t.eventually("the first client served again",
-                 lambda: command(t, first) == KEYS, helper=helper)
-
-
 @cases(("raised", 100, 4096, 4096), ("as it is", 500, 500, 500),
        ("raised to the most of use", 1024, 200000, 65536))
 @ours("the peer keeps the soft limit")
@@ -384,37 +242,6 @@ def fd_limit(t, soft, hard, wanted):
         raise Skip(f"the hard limit is {most} here, wanted {hard}")
     helper = t.start(before_exec=before_exec)
     t.equal(procfs.fd_limit(helper.pid), wanted, "soft limit")
-
-
-@test
-def flood_of_fds(t):
-    baseline = len(procfs.fds(t.helper.pid))
-    null = t.open(os.devnull)
-    for _ in range(20):
-        connection = t.connect(handshake=False)
-        connection.receive(4)
-        for byte in bytes(4):
-            connection.send(bytes([byte]), [null] * 253)
-        connection.send(REGISTER, [t.own(t.disk.open())])
-        for _ in range(24):
-            connection.send(b"\0", [null] * 253)
-        t.replied(connection, reply())
-        connection.push(READ_KEYS, [null] * 253)
-        t.dropped(connection)
-    t.eventually(f"back to {baseline} open fds",
-                 lambda: len(procfs.fds(t.helper.pid)) <= baseline)
-
-
-@test
-def connections_come_and_go(t):
-    baseline = len(procfs.fds(t.helper.pid))
-    for number in range(300):
-        with Connection(t.helper.socket_path, handshake=number % 3 != 0) as connection:
-            if number % 3 == 1:
-                connection.send(READ_KEYS[:number % 16], [t.own(t.disk.open())])
-    t.eventually(f"back to {baseline} open fds",
-                 lambda: len(procfs.fds(t.helper.pid)) <= baseline)
-    t.ask(READ_KEYS, t.own(t.disk.open()), KEYS)
 
 
 @test
