@@ -45,7 +45,7 @@ struct death death_plan(struct dice *dice, const struct request *request)
         death.bytes = dice_below(dice, (unsigned)request->list_size);
         break;
     case DEATH_REPLY:
-        death.bytes = dice_between(dice, 1, REPLY_HEAD + 8);
+        death.bytes = dice_between(dice, 1, REPLY_HEAD);
         break;
     default:
         break;
@@ -63,7 +63,7 @@ static void death_live(const struct death *death, int fd, const struct request *
                        const int *fds)
 {
     struct pollfd reply = {.fd = fd, .events = POLLIN};
-    char buffer[REPLY_HEAD + 8] = {0};
+    char buffer[REPLY_HEAD] = {0};
     size_t received;
 
     if (death->point == DEATH_GREETING ||

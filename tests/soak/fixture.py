@@ -2,6 +2,7 @@
 """A run of the load (main.c), and what it has found."""
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,7 @@ THREADS = 3
 class State(NamedTuple):
     """What a helper has when nobody asks anything of it."""
     fds: int
-    private_kb: int
+    private_kb: int  # 0 with a sanitizer, which keeps what the helper gives back
 
 
 class Result(NamedTuple):
@@ -58,6 +59,7 @@ class Lab:
         os.chmod(self.directory, 0o711)
         self.disks: List[loop.Loop] = []
         self.result: Optional[Result] = None
+        self.failure = ""
 
     def close(self) -> None:
         for disk in self.disks:
@@ -70,29 +72,45 @@ class Lab:
             code = file.read()
         return b"__asan_init" in code or b"__tsan_init" in code
 
+    def _make_disks(self) -> None:
+        try:
+            while len(self.disks) < DISKS:
+                directory = os.path.join(self.directory, f"disk.{len(self.disks)}")
+                os.makedirs(directory, exist_ok=True)
+                self.disks.append(loop.Loop(directory))
+        except loop.Unavailable as reason:
+            raise tap.Skip(str(reason)) from None
+
     def load(self) -> Result:
         """The long run, once for all tests that judge it."""
-        if not self.result:
+        self._make_disks()
+        if not self.result and not self.failure:
+            self.failure = "the load has not come to its end"
             self.result = self.run(patient=True, seconds=self.seconds, seed=self.seed)
+        if not self.result:
+            raise AssertionError(self.failure)
         return self.result
 
     def run(self, patient: bool = False, **settings) -> Result:
         """patient: until the threads of the load have left, which takes ten seconds."""
-        try:
-            while len(self.disks) < DISKS:
-                directory = os.path.join(self.directory, f"disk.{len(self.disks)}")
-                os.mkdir(directory)
-                self.disks.append(loop.Loop(directory))
-        except loop.Unavailable as reason:
-            raise tap.Skip(str(reason)) from None
+        self._make_disks()
         with tempfile.TemporaryDirectory(dir=self.directory) as directory:
             settings = {"patience": int(scaled(20)), **settings, "helper": self.helper,
-                        "library": self.library, "directory": directory}
+                        "library": self.library, "directory": directory,
+                        "sandbox": int(not self.sanitized())}
             words = [self.program, *(f"{name}={value}" for name, value in settings.items()),
                      *(disk.path for disk in self.disks)]
             with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                  env={**os.environ, "LC_ALL": "C"}) as process:
-                return self._follow(process, os.path.join(directory, "mailbox"), patient)
+                                  env=environment(), start_new_session=True) as process:
+                try:
+                    return self._follow(process, os.path.join(directory, "mailbox"), patient)
+                except BaseException:
+                    process.terminate()  # it ends its helpers, if it can
+                    raise
+                finally:
+                    process.stdin.close()
+                    process.wait()
+                    end_group(process.pid)
 
     def _follow(self, process: subprocess.Popen, mailbox: str, patient: bool) -> Result:
         assert process.stdin and process.stdout
@@ -103,7 +121,8 @@ class Lab:
                 notes.append(value)
             elif name in ("ready", "quiet"):
                 before = states[0] if states else None
-                states.append(settled(int(value), mailbox, before, patient))
+                state = settled(int(value), mailbox, before, patient)
+                states.append(state._replace(private_kb=0) if self.sanitized() else state)
                 process.stdin.write("go on\n")
                 process.stdin.flush()
             else:
@@ -111,6 +130,21 @@ class Lab:
         if process.wait() != 0 or len(states) != 2:
             raise AssertionError(f"the load ended with {process.returncode}; {notes}")
         return Result(numbers, notes, states[0], states[1])
+
+
+def end_group(pid: int) -> None:
+    """Of a leader that has ended: whoever it has left behind."""
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def environment() -> Dict[str, str]:
+    """For the load and its helpers. The library only wraps ioctl, so it may come before a
+    sanitizer's run-time."""
+    options = filter(None, [os.environ.get("ASAN_OPTIONS"), "verify_asan_link_order=0"])
+    return {**os.environ, "LC_ALL": "C", "ASAN_OPTIONS": ":".join(options)}
 
 
 def settled(pid: int, mailbox: str, before: Optional[State], patient: bool) -> State:

@@ -68,6 +68,8 @@ static int host_spawn(unsigned number)
     const char *argv[12] = {"/bin/sh", "-c", NULL, "sh", hosts_options.helper};
     char script[512], log[256];
     posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t defaults;
     unsigned n = 5;
     int r;
 
@@ -83,6 +85,8 @@ static int host_spawn(unsigned number)
     }
     for (unsigned i = 0; host_arguments[number][i]; i++)
         argv[n++] = host_arguments[number][i];
+    if (!hosts_options.sandbox)
+        argv[n++] = "--sandbox=off";
 
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
@@ -91,7 +95,13 @@ static int host_spawn(unsigned number)
     posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
     if (host->listener >= 0)
         posix_spawn_file_actions_adddup2(&actions, host->listener, PASSED_FD);
-    r = posix_spawn(&host->pid, argv[0], &actions, NULL, (char **)argv, environ);
+    sigemptyset(&defaults);
+    sigaddset(&defaults, SIGPIPE); /* which main() ignores */
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+    posix_spawnattr_setsigdefault(&attributes, &defaults);
+    r = posix_spawn(&host->pid, argv[0], &actions, &attributes, (char **)argv, environ);
+    posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     return -r;
 }

@@ -35,6 +35,7 @@ struct host_mark {
 /* Where programs and files are. */
 struct host_options {
     const char *helper, *library, *mailbox, *directory;
+    unsigned sandbox; /* 0: off, which sanitizers need */
 };
 
 /* Start all helpers. Returns 0 or a negative errno. */

@@ -4,17 +4,20 @@
  * tests/soak/run, which makes the disks and judges the report: a line "NAME NUMBER" for all that
  * was counted. What is wrong is said in lines that begin with "#".
  *
- * Between the load and its end it says "quiet PID", of the veteran, and waits for a line, so that
- * somebody may look at what that helper still has.
+ * Before the load and after it there is a line "ready PID" or "quiet PID", of the veteran, and a
+ * line is waited for, so that somebody may look at what that helper has. SIGTERM ends the load
+ * early.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -41,6 +44,13 @@ static const char *const mutants[MUTANTS] = {
     "none",  "good",    "forget", "twice", "repeat", "alter", "data",
     "sense", "residue", "disk",   "stuck", "die",    "leak",
 };
+
+static volatile sig_atomic_t interrupted;
+
+static void interrupt(int number)
+{
+    interrupted = number;
+}
 
 static int fail(const char *what, int error)
 {
@@ -101,7 +111,7 @@ static void supervise(const struct options *options)
     int64_t end = clock_now_ms() + (int64_t)options->seconds * 1000;
     int64_t restart = clock_now_ms() + options->restart_ms;
 
-    while (clock_now_ms() < end && !is_alarming()) {
+    while (clock_now_ms() < end && !is_alarming() && !interrupted) {
         poll(NULL, 0, TICK_MS);
         hosts_look_after();
         if (clock_now_ms() < restart)
@@ -209,6 +219,7 @@ static bool take_option(const char *name, const char *value, struct options *opt
         {"hang-ms", 3600000, &options->hang_ms},
         {"errors", 100, &options->error_percent},
         {"patience", 3600, &options->patience_s},
+        {"sandbox", 1, &options->hosts.sandbox},
     };
     const struct {
         const char *name;
@@ -249,7 +260,9 @@ int main(int argc, char **argv)
         .hang_ms = 1500,
         .error_percent = 5,
         .patience_s = 30,
+        .hosts.sandbox = 1,
     };
+    const struct sigaction end_early = {.sa_handler = interrupt, .sa_flags = SA_RESTART};
     int at = 1, code;
 
     for (char *value; at < argc && (value = strchr(argv[at], '=')); at++) {
@@ -262,6 +275,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "soak: started by tests/soak/run\n");
         return EXIT_FAILURE;
     }
+    sigaction(SIGTERM, &end_early, NULL);
+    signal(SIGPIPE, SIG_IGN); /* helpers have to be ended, even if nobody listens */
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
     snprintf(mailbox, sizeof(mailbox), "%s/mailbox", options.hosts.directory);
     options.hosts.mailbox = mailbox;
     code = run(&options, argv + at);
