@@ -4,7 +4,7 @@ import json
 import os
 import re
 
-from support.tap import test
+from support.tap import cases, test
 
 from dist.fixture import read
 
@@ -15,6 +15,8 @@ ALWAYS = """
     include/prhelper.h
     lib/systemd/system/qemu-pr-helper.service
     lib/systemd/system/qemu-pr-helper.socket
+    lib/systemd/system/qemu-pr-helper@.service
+    lib/systemd/system/qemu-pr-helper@.socket
     LIBDIR/libprhelper.so
     LIBDIR/libprhelper.so.0
     LIBDIR/libprhelper.so.VERSION
@@ -39,6 +41,9 @@ WITH_PAGES = """
 WITH_PAGES_AND_CTL = """
     share/man/man1/qemu-pr-ctl.1
 """
+WITH_PAGES_AND_MPATH = """
+    share/man/man8/qemu-pr-mpath.8
+"""
 
 
 def build_option(t, name):
@@ -58,6 +63,7 @@ def expected(t):
     pages = built("man/qemu-pr-helper.8")
     text = ALWAYS + WITH_CTL * built("qemu-pr-ctl") + WITH_MPATH * built("qemu-pr-mpath")
     text += WITH_PAGES * pages + WITH_PAGES_AND_CTL * (pages and built("qemu-pr-ctl"))
+    text += WITH_PAGES_AND_MPATH * (pages and built("qemu-pr-mpath"))
     version = re.search(r"^  version: '([0-9.]+)'", read("meson.build"), re.MULTILINE).group(1)
     prefix = build_option(t, "prefix").lstrip("/")
     return {os.path.join(prefix, path.replace("LIBDIR", build_option(t, "libdir"))
@@ -83,9 +89,9 @@ def programs_can_be_executed_and_nothing_else(t):
     t.equal(sorted((executable - libraries) ^ programs), [], "executable or no program")
 
 
-@test
-def unit_starts_what_is_installed(t):
-    unit = t.lab.find("qemu-pr-helper.service")
+@cases("qemu-pr-helper.service", "qemu-pr-helper@.service")
+def unit_starts_what_is_installed(t, name):
+    unit = t.lab.find(name)
     with open(unit, encoding="utf-8") as file:
         started = re.search(r"^ExecStart=(\S+)", file.read(), re.MULTILINE).group(1)
     t.check(os.path.exists(t.lab.root() + started), f"{started} is installed")

@@ -7,6 +7,7 @@ network, as systemd-nspawn would start it; process 1 of the virtual machine stay
 do is found out by a probe that takes the helper's place in the very same unit.
 """
 import contextlib
+import grp
 import json
 import os
 import re
@@ -28,6 +29,7 @@ from support.tap import cases, limit, ours, test
 PACKAGES = ["systemd", "multipath"]
 
 UNIT, SOCKET_UNIT = "qemu-pr-helper.service", "qemu-pr-helper.socket"
+TEMPLATES = ("qemu-pr-helper@.service", "qemu-pr-helper@.socket")
 SOCKET = "/run/qemu-pr-helper.sock"
 PROGRAM = "/usr/bin/qemu-pr-helper"
 WORKER = "/usr/libexec/qemu-pr-mpath"
@@ -54,6 +56,8 @@ JOINED = container.CLONE_NEWPID | container.CLONE_NEWNS | container.CLONE_NEWCGR
 #: By `systemd-analyze security`, in tenths; 0 is best, 100 worst.
 EXPOSURES = [("as shipped", [], 26), ("without multipath", [NO_MULTIPATH], 19)]
 KEY = 0xA1A2A3A4A5A6A7A8
+#: Any group but root's that there is.
+QEMU_GROUP = "users"
 EPERM, EROFS, EAFNOSUPPORT = 1, 30, 97
 
 
@@ -61,7 +65,7 @@ class Manager:
     """systemd, with our units installed and the socket open."""
 
     def __init__(self, helper: str):
-        for name in (UNIT, SOCKET_UNIT):
+        for name in (UNIT, SOCKET_UNIT, *TEMPLATES):
             shutil.copy(f"/payload/bin/{name}", UNITS)
         shutil.copy(helper, PROGRAM)
         os.makedirs(os.path.dirname(WORKER), exist_ok=True)
@@ -157,8 +161,8 @@ class Context(tap.Context):
         daemons = self.lab.daemons.log() if self.lab.daemons else []
         return state.stdout + "\n".join([*daemons, *guest.kernel_log()])
 
-    def connect(self) -> Connection:
-        connection = Connection(SOCKET, timeout=20)
+    def connect(self, path: str = SOCKET) -> Connection:
+        connection = Connection(path, timeout=20)
         self.cleanup.callback(connection.close)
         return connection
 
@@ -200,7 +204,8 @@ open_lab = context.opener(Lab, Context)
 def verify(t: Context, drop_ins: List[str], _most: int) -> None:
     t.manager.configure(drop_ins)
     # There are no manual pages in here.
-    result = t.manager.run("systemd-analyze", "--man=no", "verify", UNIT, SOCKET_UNIT)
+    units = [UNIT, SOCKET_UNIT, *(one.replace("@", "@some") for one in TEMPLATES)]
+    result = t.manager.run("systemd-analyze", "--man=no", "verify", *units)
     t.equal((result.returncode, result.stdout), (0, ""), "systemd-analyze verify")
 
 
@@ -310,6 +315,62 @@ def watchdog(t: Context) -> None:
     t.check(any("Watchdog timeout" in line for line in guest.kernel_log()),
             "systemd does not say that it was the watchdog")
     t.register(t.connect())
+
+
+# -- one helper for each group of machines
+
+
+def drop_in(t: Context, unit: str, text: str) -> None:
+    """Under a name of its own: an instance's would hide the template's of the same name."""
+    directory = f"/run/systemd/system/{unit}.d"
+    os.makedirs(directory)
+    t.cleanup.callback(shutil.rmtree, directory)
+    lab.write(f"{directory}/{unit}.conf", text)
+
+
+def status(name: str) -> dict:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(f"/run/qemu-pr-helper-{name}/status")
+        with connection.makefile(encoding="utf-8") as file:
+            return json.load(file)
+
+
+@test
+@limit(60)
+@ours("the units are ours")
+def instances(t: Context) -> None:
+    """Each has a socket, a status and options of its own; the end of one is nothing to the other."""
+    t.manager.configure([])
+    drop_in(t, "qemu-pr-helper@.socket", "[Socket]\nSocketMode=0660\n")
+    drop_in(t, "qemu-pr-helper@north.socket", f"[Socket]\nSocketGroup={QEMU_GROUP}\n")
+    drop_in(t, "qemu-pr-helper@north.service",
+            "[Service]\nEnvironment='OPTIONS=--exclusive --status-mode=640'\n")
+    t.manager.control("daemon-reload")
+    sockets = {name: f"/run/qemu-pr-helper-{name}.sock" for name in ("north", "south")}
+    for name in sockets:
+        for kind in ("socket", "service"):
+            t.cleanup.callback(t.manager.control, "stop", f"qemu-pr-helper@{name}.{kind}")
+        t.manager.control("start", f"qemu-pr-helper@{name}.socket")
+    found = [os.stat(path) for path in sockets.values()]
+    t.equal([(oct(one.st_mode & 0o777), one.st_gid) for one in found],
+            [("0o660", grp.getgrnam(QEMU_GROUP).gr_gid), ("0o660", 0)], "mode and group of the sockets")
+    connections = {name: t.connect(path) for name, path in sockets.items()}
+    for name, connection in connections.items():
+        t.register(connection)
+        t.equal(len(status(name)["connections"]), 1, f"clients of {name}")
+    modes = [oct(os.stat(f"/run/qemu-pr-helper-{name}/status").st_mode & 0o777) for name in sockets]
+    t.equal(modes, ["0o640", "0o600"], "mode of the status sockets, by options of one instance")
+
+    t.manager.control("stop", "qemu-pr-helper@north.socket", "qemu-pr-helper@north.service")
+    t.equal(connections["north"].receive_rest(), b"", "what comes from the one that was stopped")
+    t.check(not os.path.exists("/run/qemu-pr-helper-north"), "its directory is left")
+    t.register(connections["south"])
+    t.equal(len(status("south")["connections"]), 1, "clients of the other one")
+    t.equal(t.manager.show("NRestarts", "ActiveState", unit="qemu-pr-helper@south.service"),
+            {"NRestarts": "0", "ActiveState": "active"}, "the other one's service")
+
+    t.manager.control("start", "qemu-pr-helper@north.socket")
+    t.register(t.connect(sockets["north"]))
 
 
 # -- what it may do
