@@ -183,8 +183,14 @@ static int listen_set_up(const struct listen_options *options, int dir, const ch
 }
 
 /* Give the socket its final name. -EEXIST: somebody was faster. */
-static int listen_publish(int dir, const char *temporary, const char *name)
+static int listen_publish(int dir, const char *temporary, const char *name,
+                          struct listen_inode *ret_inode)
 {
+    /* Before: what lies there afterwards may be somebody else's. */
+    int r = listen_identify_in(dir, temporary, ret_inode);
+
+    if (r < 0)
+        return r;
     if (linkat(dir, temporary, dir, name, 0) == 0) {
         unlinkat(dir, temporary, 0);
         return 0;
@@ -212,17 +218,11 @@ static int listen_open_in(const struct listen_options *options, int dir, const c
     r = listen_set_up(options, dir, temporary, ret_error, error_size);
     if (r == 0 && listen(sock, LISTEN_BACKLOG) < 0)
         r = fail(errno, ret_error, error_size, "cannot listen on", options->path);
-    /* Before it has its final name: what lies there later may be somebody else's. */
-    if (r == 0) {
-        r = listen_identify_in(dir, temporary, ret_inode);
-        if (r < 0)
-            fail(-r, ret_error, error_size, "cannot look at", options->path);
-    }
     for (int i = 0; r == 0 && i < LISTEN_ATTEMPTS; i++) {
         r = listen_clear(dir, options->path, ret_error, error_size);
         if (r < 0)
             break;
-        r = listen_publish(dir, temporary, name);
+        r = listen_publish(dir, temporary, name, ret_inode);
         if (r == 0)
             return steal_fd(&sock);
         if (r == -EEXIST && i + 1 < LISTEN_ATTEMPTS)
