@@ -13,7 +13,8 @@ from typing import Callable, Dict, Iterator, List, Sequence, Tuple
 
 import guest
 import lab
-from maps import KEY, NODE, WORKER, WRITE_EXCLUSIVE_REGISTRANTS, Devices
+from host import WRITE_EXCLUSIVE_REGISTRANTS
+from maps import KEY, NODE, WORKER, Devices
 from support import scsi, tap
 from support.process import Helper
 from support.tap import limit, test
