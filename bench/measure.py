@@ -13,7 +13,7 @@ import time
 from typing import Dict, Iterator, List, Optional, Tuple
 
 import vm
-from rows import CLIENT_STEPS, DELAY_STEPS_MS, HUNG_STEPS, IDLE_STEPS
+from rows import BOUND_MS, CLIENT_STEPS, DELAY_STEPS_MS, HUNG_STEPS, IDLE_STEPS
 from servers import Server, running, steps
 from support import loop
 from support.standin import Control
@@ -31,7 +31,6 @@ LATENCY_WARMUP = 200
 WINDOW_MS = 2000
 HUNG_SPREAD_MS = 10  # between two hung commands, when they do not come at once
 SCALES = {"small": (10, 100), "large": (100, 1000)}  # devices, clients
-BOUND_MS = 1000  # a healthy client's reply that takes longer counts as stalled
 AFTER_BURST_SECONDS = 60
 TRACED_REQUESTS = (200, 2200)
 COUNTED_REQUESTS = (500, 1500)

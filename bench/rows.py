@@ -7,6 +7,7 @@ IDLE_STEPS = (100, 1000, 4000)
 CLIENT_STEPS = (1, 8, 64, 256, 1000)
 DELAY_STEPS_MS = (0, 1, 10)
 HUNG_STEPS = (1, 16, 64, 200)
+BOUND_MS = 1000  # a healthy client's reply that takes longer counts as stalled
 
 #: Who is in the columns of which table, and over whom ratios are given.
 SERVERS = ("helper", "peer", "floor", "ideal")
@@ -74,7 +75,7 @@ ROWS = [
     Row("switches", "  context switches of the server for each request"),
     *_among_idle(),
     *_loads(),
-    Row("load_stalled", "  replies slower than 1 s, all loads together", (Target(0),)),
+    Row("load_stalled", "replies slower than 1 s, all loads together", (Target(0),)),
     *_hung(),
     Row("hung_newcomer_p99_us", "200 hung commands: connect to first reply, 99th percentile (us)"),
     Row("start_listening_us", "exec to listening (us)",
