@@ -20,6 +20,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/fdio.h"
 #include "mpath/command.h"
 #include "mpath/dm.h"
 #include "mpath/output.h"
@@ -39,10 +40,13 @@ static bool child_keep_fds(int device, int reply)
     int far_device = fcntl(device, F_DUPFD, CHILD_FAR_FDS);
     int far_reply = fcntl(reply, F_DUPFD, CHILD_FAR_FDS);
 
-    return far_device >= 0 && far_reply >= 0 &&
-           dup3(far_device, CHILD_DEVICE, O_CLOEXEC) == CHILD_DEVICE &&
-           dup3(far_reply, CHILD_REPLY, O_CLOEXEC) == CHILD_REPLY &&
-           syscall(SYS_close_range, CHILD_N_FDS, ~0u, 0) == 0;
+    if (far_device < 0 || far_reply < 0 ||
+        dup3(far_device, CHILD_DEVICE, O_CLOEXEC) != CHILD_DEVICE ||
+        dup3(far_reply, CHILD_REPLY, O_CLOEXEC) != CHILD_REPLY)
+        return false;
+    if (syscall(SYS_close_range, CHILD_N_FDS, ~0u, 0) < 0) /* before Linux 5.9 */
+        fdio_close_strays(CHILD_N_FDS);
+    return true;
 }
 
 /* The first thing in a child. */

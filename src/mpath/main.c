@@ -14,7 +14,6 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fdio.h"
@@ -89,7 +88,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "qemu-pr-mpath is started by qemu-pr-helper, not by hand\n");
         return EXIT_FAILURE;
     }
-    syscall(SYS_close_range, MAIN_CHANNEL + 1, ~0u, 0);
+    fdio_close_strays(MAIN_CHANNEL + 1);
 
     hello.ready = main_prepare(&worker, &hello);
     worker_encode_hello(bytes, &hello);
