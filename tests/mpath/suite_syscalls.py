@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The worker's filter: each entry has its caller, in our source or in a library, and what is ours is
-made here. What the real libraries make of it is for tests/vm to see."""
+"""The worker's filter: each entry has its caller, in our source or in a library, and what is ours
+is made here. What the real libraries make of it is for tests/vm to see."""
 import os
 import platform
 import signal

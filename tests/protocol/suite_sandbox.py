@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What whoever has taken over a thread of the helper could do: system calls made by its own threads.
+"""What whoever has taken over a thread of the helper could do: system calls by its own threads.
 
 Most are put into a waiting thread by tracing it (support/inject.py), the rest are made by the
 stand-in in the middle of a command.
@@ -190,7 +190,8 @@ LANDLOCK_CREATE_RULESET = 444
 LANDLOCK_CREATE_RULESET_VERSION = 1
 CALLS = {
     "x86_64": {"socket": 41, "openat": 257, "unlinkat": 263, "execve": 59, "clone": 56,
-               "clone3": 435, "ioctl": 16, "ptrace": 101, "kill": 62, "mmap": 9, "mprotect": 10, "bpf": 321,
+               "clone3": 435, "ioctl": 16, "ptrace": 101, "kill": 62, "mmap": 9,
+               "mprotect": 10, "bpf": 321,
                "io_uring_setup": 425, "userfaultfd": 323, "mount": 165, "unshare": 272,
                "setns": 308, "connect": 42, "bind": 49, "chmod": 268, "linkat": 265,
                "perf_event_open": 298, "keyctl": 250, "process_vm_readv": 310, "setuid": 105,
@@ -199,7 +200,8 @@ CALLS = {
                "fork": 57, "open": 2, "creat": 85, "truncate": 76, "getpid": 39},
 }
 CALLS["aarch64"] = {"socket": 198, "openat": 56, "unlinkat": 35, "execve": 221, "clone": 220,
-                    "clone3": 435, "ioctl": 29, "ptrace": 117, "kill": 129, "mmap": 222, "mprotect": 226,
+                    "clone3": 435, "ioctl": 29, "ptrace": 117, "kill": 129, "mmap": 222,
+                    "mprotect": 226,
                     "bpf": 280, "io_uring_setup": 425, "userfaultfd": 282, "mount": 40,
                     "unshare": 97, "setns": 268, "connect": 203, "bind": 200, "chmod": 53,
                     "linkat": 37, "perf_event_open": 241, "keyctl": 219, "process_vm_readv": 270,
@@ -225,7 +227,8 @@ FORBIDDEN = (
     ("clone", 0x00000800, 0, 0, 0, 0),  # CLONE_SIGHAND alone: refused by the kernel as well, EINVAL
     ("clone3", 0, 0), ("kill", 0, 0), ("prctl", 3, 0), ("personality", 0xFFFFFFFF),
     ("ioctl", 2, 0x5413, 0), ("ioctl", 2, 0x2202, 0), ("ioctl", 2, 0x2286, 0),
-    ("mmap", 0, 4096, 7, 0x22, -1, 0), ("mprotect", 0, 4096, 5), ("memfd_create", b"x", 0), ("dup", -1),
+    ("mmap", 0, 4096, 7, 0x22, -1, 0), ("mprotect", 0, 4096, 5), ("memfd_create", b"x", 0),
+    ("dup", -1),
     ("connect", -1, 0, 0), ("bind", -1, 0, 0), ("ptrace", 0, 0, 0, 0),
     ("process_vm_readv", -1, 0, 0, 0, 0), ("setuid", 0), ("capset", 0, 0), ("mount", 0, 0, 0),
     ("unshare", 0), ("setns", -1, 0), ("bpf", -1, 0, 0), ("io_uring_setup", 0, 0),

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The filter's list: each entry has its caller in the source, and without any of them something that
-is tried here would not have been done."""
+"""The filter's list: each entry has its caller in the source, and without any of them something
+that is tried here would not have been done."""
 import errno
 import os
 import platform

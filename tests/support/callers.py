@@ -46,8 +46,8 @@ class Entry(NamedTuple):
         path = os.path.join(SOURCE, self.place)
         if not os.path.exists(path):
             return f"{self.name}: there is no {self.place}"
-        body = re.search(rf"^[^\s;][^;{{]*\b{self.function}\([^;{{]*\)\n\{{\n(.*?)^\}}", _read(path),
-                         re.MULTILINE | re.DOTALL)
+        body = re.search(rf"^[^\s;][^;{{]*\b{self.function}\([^;{{]*\)\n\{{\n(.*?)^\}}",
+                         _read(path), re.MULTILINE | re.DOTALL)
         if not body:
             return f"{self.name}: {self.place} has no {self.function}"
         if not re.search(rf"\b{self.call}\(", body.group(1)):
