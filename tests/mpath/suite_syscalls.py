@@ -38,7 +38,7 @@ def use(t: Context, session: Session) -> None:
     t.answered(session.simple().reply(), GOOD)
     session.do(SAY, 1).reply()
     session.out(7).reply()
-    hanging = session.do(HANG, map_name="mpathb", deadline=1.0)
+    hanging = session.do(HANG, map_name="mpathb", deadline=3.0)
     session.wait_children(1)
     worker.signal(signal.SIGSTOP)
     worker.wait_until("stopped", lambda: procfs.state(worker.pid) in "Tt")
