@@ -113,12 +113,14 @@ static void keeper_drop_privileges(const struct keeper_state *state)
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
+/* What cannot be removed now will be tried again when the helper is gone. */
 static int keeper_remove(const char *path, bool *ours, const struct listen_inode *inode)
 {
-    if (!*ours)
-        return 0;
-    *ours = false;
-    return listen_remove(path, inode);
+    int r = *ours ? listen_remove(path, inode) : 0;
+
+    if (r == 0)
+        *ours = false;
+    return r;
 }
 
 static int keeper_remove_sockets(struct keeper_state *state)
