@@ -224,8 +224,10 @@ static bool server_await_drained(struct server *server, int64_t until_ms, bool h
             {.fd = heed_signals ? server->signal_fd : -1, .events = POLLIN},
         };
 
-        if (left <= 0 || poll(fds, 3, (int)left) <= 0)
+        if (left <= 0)
             return false;
+        if (poll(fds, 3, (int)left) < 0)
+            continue;
         if (fds[0].revents)
             return true;
         if (fds[1].revents)
