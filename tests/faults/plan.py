@@ -77,13 +77,18 @@ def every(counts: Dict[Tuple[int, str], int], depth: int) -> List[Fault]:
             for nth in range(1, count + 1) for error in errors(call)]
 
 
-def some(faults: Sequence[Fault], stride: int) -> List[Fault]:
-    """One in `stride` of them, in such a way that each call is there, and each of its errnos."""
-    groups: Dict[Tuple[str, int], List[Fault]] = {}
+def some(faults: Sequence[Fault], common: int) -> List[Fault]:
+    """A sample, always the same. Each call is there, with so many of COMMON, by turns, and with all
+    errnos that are special to it; each time another one of its occurrences."""
+    calls: Dict[Tuple[int, str], Dict[int, List[Fault]]] = {}
     for fault in faults:
-        groups.setdefault((fault.call, fault.error), []).append(fault)
+        calls.setdefault((fault.depth, fault.call), {}).setdefault(fault.error, []).append(fault)
     chosen = []
-    for index, group in enumerate(groups.values()):
-        # Another occurrence for each errno, so that all of them have their turn.
-        chosen += group[index % min(stride, len(group))::stride]
+    for turn, by_error in enumerate(calls.values()):
+        usual = [error for error in COMMON if error in by_error]
+        usual = [usual[(turn + i) % len(usual)] for i in range(min(common, len(usual)))]
+        special = [error for error in by_error if error not in COMMON]
+        for index, error in enumerate(usual + special):
+            group = by_error[error]
+            chosen.append(group[(turn + index) % len(group)])
     return chosen

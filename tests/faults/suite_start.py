@@ -81,20 +81,20 @@ class Start:
             os.unlink(path)
 
 
-def each(t: Context, what: str, depth: int, stride: int, *options: str) -> None:
+def each(t: Context, what: str, depth: int, *options: str) -> None:
     start = Start(t, *options)
-    t.each(what, t.chosen(plan.every(start.record(), depth), stride), start.attempt)
+    t.each(what, t.chosen(plan.every(start.record(), depth)), start.attempt)
 
 
 @test
 @limit(3600)
 def helper(t: Context) -> None:
     t.needs_root()
-    each(t, "start-up of the helper", HELPER, 12, "-u", "nobody")
+    each(t, "start-up of the helper", HELPER, "-u", "nobody")
 
 
 @test
 @limit(3600)
 def keeper(t: Context) -> None:
     t.needs_root()
-    each(t, "start-up of the keeper", KEEPER, 40, "-u", "nobody")
+    each(t, "start-up of the keeper", KEEPER, "-u", "nobody")

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A helper that serves while one system call fails.
+
+Whoever is told something is told the truth. At most one client notices; the helper lives; when the
+clients have gone it has the fds that it had before; and the next client is served as ever.
+"""
+import os
+import signal
+
+from support import procfs
+from support.process import Helper
+from support.tap import limit, test
+
+from . import plan
+from .clients import KEYS, READ_KEYS, Clients
+from .fixture import PATIENCE, Context, read_status
+from .injector import Fault
+
+HELPER, KEEPER = 0, 1
+GRACE = 0.02  # SERVER_GRACE_MS of src/serve/server.c
+
+
+class Service:
+    """A helper and its clients."""
+
+    def __init__(self, t: Context):
+        self.t = t
+        self.injector = t.injector()
+        self.directory = t.directory()
+        path = lambda name: os.path.join(self.directory, name)  # noqa: E731
+        self.helper = Helper(t.lab.binary, self.directory,
+                             ["-f", path("pid"), "--status-socket", path("status"),
+                              *t.lab.helper_arguments],
+                             env=t.lab.control.environment(), prefix=self.injector.prefix)
+        t.cleanup.callback(self.helper.close)
+        self.helper.wait_ready()
+        self.clients = Clients(t, self.helper.socket_path, path("status"), self.injector.quiet)
+
+    def warm_up(self) -> "Service":
+        """What is opened at the first need is open then."""
+        self.go_through()
+        self.t.equal(self.go_through(), 0, "worse answers without any fault")
+        self.fds = len(procfs.fds(self.helper.pid))
+        return self
+
+    def go_through(self) -> int:
+        worse = self.clients.go_through()
+        self.injector.quiet()
+        return worse
+
+    def record(self) -> dict:
+        """What is called meanwhile. No two times are the same: in full the most, else the least."""
+        found: dict = {}
+        extreme = max if self.t.lab.full else min
+        for _ in range(3):
+            self.injector.forget()
+            self.go_through()
+            for call, count in self.injector.counts().items():
+                found[call] = extreme(count, found.get(call, count))
+        return found
+
+    def attempt(self, fault: Fault) -> str:
+        t = self.t
+        with self.injector.armed(fault):
+            worse = self.clients.go_through()
+            hits = self.injector.hits
+        t.check(self.helper.running, f"the helper died: {self.helper.process.returncode}")
+        t.check(worse <= 1, f"{worse} clients noticed")
+        t.works(self.helper)
+        t.check(read_status(self.clients.status_path), "no status")
+        t.eventually("no more fds than before",
+                     lambda: len(procfs.fds(self.helper.pid)) <= self.fds, PATIENCE, self.helper)
+        if not hits:
+            return "not reached"
+        return "noticed by one client" if worse else "unnoticed"
+
+
+@test
+@limit(3600)
+def requests(t: Context) -> None:
+    service = Service(t).warm_up()
+    faults = t.chosen(plan.every(service.record(), HELPER), 3)
+
+    def attempt(fault: Fault) -> str:
+        nonlocal service
+        try:
+            return service.attempt(fault)
+        except Exception:
+            service.helper.close()
+            service = Service(t).warm_up()  # the next fault shall find a healthy one
+            raise
+    t.each("serving requests", faults, attempt)
+
+
+class End:
+    """A helper is told to go while a command hangs."""
+
+    def __init__(self, t: Context):
+        self.t = t
+        self.counts: dict = {}
+
+    def attempt(self, fault: Fault) -> str:
+        """SIGTERM; then the command comes back."""
+        t = self.t
+        for disk in (t.disk, t.other_disk):
+            disk.settle()  # from a helper that went without its command
+        service = Service(t)
+        client = service.clients.second
+        service.clients.imperfect = 0
+        client.disk.hold()
+        try:
+            client.send(READ_KEYS)
+            client.disk.wait_running(1)
+            service.clients.first.connect()
+            service.injector.quiet()
+            if fault:
+                service.injector.arm(fault)
+            else:
+                service.injector.forget()
+            service.helper.signal(signal.SIGTERM)
+            service.injector.quiet(2 * GRACE)
+        finally:
+            client.disk.release()
+        client.hear(KEYS)
+        hits = service.injector.hits
+        t.equal(service.helper.wait_exit(PATIENCE), 0, "exit code")
+        t.nothing_left(service.injector, fault, service.directory)
+        self.counts = service.injector.counts()
+        service.helper.close()
+        hits = service.injector.hits
+        if not hits:
+            return "not reached"
+        return "noticed by one client" if service.clients.imperfect else "unnoticed"
+
+
+NO_FAULT = Fault(0, "none", 0, 5)
+
+
+@test
+@limit(3600)
+def end(t: Context) -> None:
+    one = End(t)
+    one.attempt(NO_FAULT)
+    faults = [fault for depth in (HELPER, KEEPER) for fault in plan.every(one.counts, depth)]
+    t.each("shutdown", t.chosen(faults), one.attempt)
