@@ -278,8 +278,7 @@ void worker_run(struct worker *worker)
 
         if (poll(events, 2, jobs_timeout_ms(&worker->jobs, clock_now_ms())) < 0 && errno != EINTR)
             return;
-        if (events[0].revents)
-            worker_reap(worker);
+        worker_reap(worker); /* in every turn: an end that was overlooked would hold its map */
         if (events[1].revents)
             worker_receive(worker);
         while ((job = jobs_expired(&worker->jobs, clock_now_ms())))
