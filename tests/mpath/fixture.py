@@ -84,7 +84,7 @@ class Multipathd:
         with contextlib.suppress(OSError):
             while True:
                 connection, _ = self._socket.accept()
-                with connection, contextlib.suppress(OSError):
+                with connection, contextlib.suppress(OSError, struct.error):
                     self._answer(connection)
 
     def _answer(self, connection: socket.socket) -> None:
