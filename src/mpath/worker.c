@@ -276,8 +276,8 @@ void worker_run(struct worker *worker)
         };
         struct job *job;
 
-        if (poll(events, 2, jobs_timeout_ms(&worker->jobs, clock_now_ms())) < 0 && errno != EINTR)
-            return;
+        /* If it fails there are no events, and the children's deadlines are still kept. */
+        (void)!poll(events, 2, jobs_timeout_ms(&worker->jobs, clock_now_ms()));
         worker_reap(worker); /* in every turn: an end that was overlooked would hold its map */
         if (events[1].revents)
             worker_receive(worker);
