@@ -75,8 +75,10 @@ static int options_read_config(struct options_parser *parser)
     char *line, *rest = text;
     ssize_t n;
 
-    if (!text)
+    if (!text) {
+        log_error("cannot read configuration file %s: %s", path, strerror(ENOMEM));
         return -ENOMEM;
+    }
     parser->options->config_text = text;
     n = fdio_read_text(AT_FDCWD, path, text, OPTIONS_CONFIG_MAX);
     if (n == -ENOENT && !parser->config) {

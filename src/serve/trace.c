@@ -72,6 +72,12 @@ static void trace_apply_ours(const char *pattern)
 }
 
 /* One pattern a line, # comments, blank lines and surrounding blanks without meaning. */
+static int trace_no_memory(void)
+{
+    log_error("cannot prepare to trace: %s", strerror(ENOMEM));
+    return -ENOMEM;
+}
+
 static int trace_read_events(const char *path)
 {
     CLEANUP_FREE char *text = malloc(TRACE_EVENTS_FILE_MAX);
@@ -79,7 +85,7 @@ static int trace_read_events(const char *path)
     ssize_t n;
 
     if (!text)
-        return -ENOMEM;
+        return trace_no_memory();
     n = fdio_read_text(AT_FDCWD, path, text, TRACE_EVENTS_FILE_MAX);
     if (n >= TRACE_EVENTS_FILE_MAX - 2) /* cut, perhaps behind a newline, which is not counted */
         n = -EFBIG;
@@ -121,7 +127,7 @@ static int trace_set_path(const char *spec, const char *path)
     }
     free(trace_path);
     trace_path = strdup(path);
-    return trace_path ? 0 : -ENOMEM;
+    return trace_path ? 0 : trace_no_memory();
 }
 
 int trace_parse(const char *spec)
@@ -133,7 +139,7 @@ int trace_parse(const char *spec)
     int r;
 
     if (!copy)
-        return -ENOMEM;
+        return trace_no_memory();
     for (; (field = trace_next_field(&rest)); first = false) {
         if (strncmp(field, "events=", 7) == 0) {
             r = trace_read_events(field + 7);
@@ -169,7 +175,7 @@ int trace_open(void)
         return 0;
     path = process_path(trace_path);
     if (!path)
-        return -ENOMEM;
+        return trace_no_memory();
     /* Without waiting for the reader of a named pipe, now or later. */
     trace_fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
     if (trace_fd >= 0)
