@@ -9,12 +9,12 @@ import time
 from typing import Counter, Iterable, List, Optional, Sequence
 
 from protocol import fixture
-from support import scaled
+from support import scaled, tap
 from support.client import Disconnected
 from support.process import Helper, serving
 
 from . import plan
-from .injector import Fault, Injector
+from .injector import Fault, Injector, Memory
 
 #: However a single call ends, nobody waits longer than this for what comes of it.
 PATIENCE = 10.0
@@ -34,6 +34,12 @@ class Context(fixture.Context):
 
     def injector(self) -> Injector:
         return Injector(self.lab.build, self.directory())
+
+    def memory(self) -> Memory:
+        memory = Memory(self.lab.build, self.directory())
+        if not os.path.exists(memory.library):
+            raise tap.Skip("only with glibc")
+        return memory
 
     def chosen(self, faults: List[Fault], common: int = 2) -> List[Fault]:
         return faults if self.lab.full else plan.some(faults, common)
@@ -78,12 +84,14 @@ def read_status(path: str) -> Optional[dict]:
     return json.loads(text) if text else None
 
 
-def await_start(program: Helper) -> bool:
-    """True: it serves; False: it has ended."""
+def await_start(program: Helper, until_named: Optional[Injector] = None) -> bool:
+    """True: it serves; False: it has ended. until_named: its faults end when it has a socket."""
     deadline = time.monotonic() + scaled(PATIENCE)
     while True:
         if not program.running:
             return False
+        if until_named and os.path.exists(program.socket_path):
+            until_named.disarm()
         if os.path.exists(program.socket_path) and serving(program.socket_path, 2):
             return True
         if time.monotonic() > deadline:

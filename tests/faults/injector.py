@@ -72,6 +72,10 @@ class Injector:
         """What a command line begins with to have calls fail."""
         return [self.binary, self.path]
 
+    def environment(self, base: Dict[str, str]) -> Dict[str, str]:
+        """What a program needs in its environment, beside that."""
+        return base
+
     def forget(self) -> None:
         """The next call of each kind is the first."""
         self._block.state = 0
@@ -124,3 +128,49 @@ class Injector:
                 raise AssertionError("it does not come to rest")
             before = now
             time.sleep(still)
+
+
+class _Shortage(ctypes.Structure):
+    _fields_ = [("calls", ctypes.c_uint32), ("first", ctypes.c_uint32), ("times", ctypes.c_uint32),
+                ("hits", ctypes.c_uint32), ("close_error", ctypes.c_int32)]
+
+
+class Memory(Injector):
+    """Lets allocations fail (tests/preload/nomem.c), and close(2) say errors, instead of system
+    calls. Those of all processes are counted together."""
+
+    ALLOCATION, CLOSE = "allocation", "close"
+
+    def __init__(self, build: str, directory: str):
+        super().__init__(build, directory)
+        self.library = os.path.join(build, "tests", "preload", "libnomem.so")
+        self._shortage_path = os.path.join(directory, "nomem")
+        with open(self._shortage_path, "w+b") as file:
+            file.truncate(ctypes.sizeof(_Shortage))
+            self._shortage_map = mmap.mmap(file.fileno(), ctypes.sizeof(_Shortage))
+        self._shortage = _Shortage.from_buffer(self._shortage_map)
+
+    def environment(self, base: Dict[str, str]) -> Dict[str, str]:
+        preload = ":".join(filter(None, (base.get("LD_PRELOAD"), self.library)))
+        return {**base, "LD_PRELOAD": preload, "NOMEM_CONTROL": self._shortage_path}
+
+    def forget(self) -> None:
+        super().forget()
+        ctypes.memset(ctypes.addressof(self._shortage), 0, ctypes.sizeof(_Shortage))
+
+    def arm(self, fault: Fault) -> None:
+        self.forget()
+        if fault.call == self.CLOSE:
+            self._shortage.close_error = fault.error
+        else:
+            self._shortage.first, self._shortage.times = fault.nth, fault.times
+
+    def disarm(self) -> None:
+        self._shortage.times = self._shortage.close_error = 0
+
+    @property
+    def hits(self) -> int:
+        return self._shortage.hits
+
+    def counts(self) -> Dict[Tuple[int, str], int]:
+        return {(0, self.ALLOCATION): self._shortage.calls}

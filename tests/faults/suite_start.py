@@ -20,9 +20,8 @@ HELPER, KEEPER = 0, 1
 class Start:
     """A way to start the helper, over and over."""
 
-    def __init__(self, t: Context, *options: str):
-        self.t, self.options = t, options
-        self.injector: Injector = t.injector()
+    def __init__(self, t: Context, injector: Injector, *options: str):
+        self.t, self.injector, self.options = t, injector, options
 
     def start(self) -> Helper:
         self.directory = self.t.directory()
@@ -31,7 +30,7 @@ class Start:
         return Helper(self.t.lab.binary, self.directory,
                       ["-f", path("pid"), "--status-socket", self.status, *self.options,
                        *self.t.lab.helper_arguments],
-                      env=self.t.lab.control.environment(), prefix=self.injector.prefix)
+                      env=self.injector.environment(self.t.lab.control.environment()), prefix=self.injector.prefix)
 
     def record(self) -> dict:
         """What is called until the helper serves."""
@@ -49,7 +48,7 @@ class Start:
         self.injector.arm(fault)
         helper = self.start()
         try:
-            if not await_start(helper):
+            if not await_start(helper, self.injector if fault.times > 1 else None):
                 self.refused(helper, fault)
                 return "refused to start"
             hit = self.injector.hits
@@ -82,7 +81,7 @@ class Start:
 
 
 def each(t: Context, what: str, depth: int, *options: str) -> None:
-    start = Start(t, *options)
+    start = Start(t, t.injector(), *options)
     t.each(what, t.chosen(plan.every(start.record(), depth)), start.attempt)
 
 

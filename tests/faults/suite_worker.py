@@ -24,7 +24,7 @@ WORKER, CHILD = 0, 1
 class Bench:
     """A machine for workers, and the faults of those."""
 
-    def __init__(self, t: Context):
+    def __init__(self, t: Context, make_injector=Injector):
         self.t = t
         if not os.path.exists(os.path.join(t.lab.build, "qemu-pr-mpath")):
             raise tap.Skip("not built, for want of mpath_persist.h")
@@ -33,11 +33,12 @@ class Bench:
         self.context = mpath.Context(lab)
         t.cleanup.push(self.context.cleanup)
         self.machine = self.context.machine()
-        self.injector = Injector(t.lab.build, tempfile.mkdtemp(dir=lab.directory))
+        self.injector = make_injector(t.lab.build, tempfile.mkdtemp(dir=lab.directory))
         self.keys = 0
 
     def start(self) -> None:
-        self.worker = self.machine.start(prefix=self.injector.prefix)
+        self.worker = self.machine.start(prefix=self.injector.prefix,
+                                         env=self.injector.environment({}))
         self.session = mpath.Session(self.context, self.machine, self.worker)
 
     def close(self) -> None:
@@ -120,10 +121,7 @@ def start(t: Context) -> None:
     t.each("start-up of the worker", t.chosen(plan.every(bench.counts, WORKER)), bench.start_up)
 
 
-@test
-@limit(3600)
-def commands(t: Context) -> None:
-    bench = Bench(t)
+def each_command(t: Context, what: str, bench: Bench, make_faults) -> None:
     bench.start()
     t.check(bench.worker.hello(PATIENCE).ready, "not ready")
     bench.ask(hard=True)
@@ -139,5 +137,11 @@ def commands(t: Context) -> None:
         except Exception:
             bench.close()  # the next fault shall find a healthy one
             raise
-    faults = [fault for depth in (WORKER, CHILD) for fault in plan.every(counts, depth)]
-    t.each("a command on a map", t.chosen(faults), attempt)
+    t.each(what, make_faults(counts), attempt)
+
+
+@test
+@limit(3600)
+def commands(t: Context) -> None:
+    each_command(t, "a command on a map", Bench(t), lambda counts: t.chosen(
+        plan.every(counts, WORKER) + plan.every(counts, CHILD)))
