@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,13 +91,14 @@ static int listen_lock(int at, const char *path)
 
 int listen_remove(const char *path, const struct listen_inode *inode)
 {
-    CLEANUP_FREE char *for_dirname = strdup(path);
+    char for_dirname[PATH_MAX]; /* no heap: it may be for want of memory that this is called */
     CLEANUP_CLOSE int lock = -1;
     struct listen_inode found;
     int r;
 
-    if (!for_dirname)
-        return -ENOMEM;
+    if (strlen(path) >= sizeof(for_dirname))
+        return -ENAMETOOLONG;
+    strcpy(for_dirname, path);
     lock = listen_lock(AT_FDCWD, dirname(for_dirname));
     r = listen_identify(path, &found);
     if (r == -ENOENT || (r == 0 && !listen_same_inode(&found, inode)))
