@@ -18,6 +18,7 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "hosts.h"
 #include "scsi/cdb.h"
 #include "scsi/spc.h"
 
@@ -25,7 +26,7 @@
 #define BOOKS_SHOWN     10
 #define IO_TIMEOUT_MS   30000
 #define STOP_TIMEOUT_MS 3000
-#define STOP_LEEWAY_MS  200 /* that the helper's clock may begin later than ours */
+#define STOP_LEEWAY_MS  1000 /* until the helper has got the answer and sent the reply */
 #define TAG_NUMBER      3
 #define TAG_CLIENT      9
 
@@ -248,11 +249,14 @@ void books_unanswered(unsigned client, uint16_t number, const struct books_excus
              (!entry->left_us || entry->left_us > patience_us))
         count(COUNT_UNANSWERED_HUNG);
     else
-        books_wrong(COUNT_WRONG_LOST, "%s: no reply; %s; %s", books_describe(client, entry),
+        books_wrong(COUNT_WRONG_LOST, "%s: no reply; %s (in %" PRId64 ", out %" PRId64 " ms); %s",
+                    books_describe(client, entry),
                     entry->state == BOOKS_SETTLED    ? "its disk has answered"
                     : entry->state == BOOKS_COMPLETE ? "no disk has seen it"
                                                      : "its disk has not answered",
-                    excuse->stopped_ms ? "the helper was told to stop" : "the helper runs");
+                    entry->entered_us / 1000 - excuse->stopped_ms,
+                    entry->left_us / 1000 - excuse->stopped_ms,
+                    excuse->stopped_ms ? "after the helper was told to stop" : "the helper runs");
     pthread_mutex_unlock(&books_lock);
 }
 
@@ -310,6 +314,7 @@ bool books_enter(unsigned host, unsigned disk, const struct mailbox_slot *slot,
         entry->state = BOOKS_ENTERED;
         if (!entry->entered_us)
             entry->entered_us = clock_now_us();
+        entry->left_us = 0;
         count(COUNT_COMMANDS);
     }
     pthread_mutex_unlock(&books_lock);
@@ -331,6 +336,8 @@ void books_settle(const struct books_command *command, const struct books_reply 
     entry->size = reply->size;
     memcpy(entry->sense, reply->sense, sizeof(entry->sense));
     entry->data_hash = books_hash(reply->data, reply->size);
+    if (entry->host == HOST_VETERAN)
+        count(COUNT_VETERAN);
     pthread_mutex_unlock(&books_lock);
 }
 

@@ -14,6 +14,7 @@
     X(REQUESTS, "requests") \
     X(PIPELINED, "requests.pipelined") \
     X(COMMANDS, "commands.on_disks") \
+    X(VETERAN, "commands.by_the_veteran") \
     X(CONNECTIONS, "connections") \
     X(REPLY_GOOD, "replies.good") \
     X(REPLY_SENSE, "replies.check_condition") \

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A run of the load (main.c), and what it has found."""
+import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from typing import Dict, List, NamedTuple, Optional
 
@@ -30,6 +33,7 @@ class Result(NamedTuple):
     notes: List[str]  # what was wrong, in words
     before: State
     after: State
+    status: dict  # what the veteran said at the end
 
     def wrong(self) -> Dict[str, int]:
         return {name: number for name, number in self.numbers.items()
@@ -43,6 +47,36 @@ class Result(NamedTuple):
         if self.after.private_kb > self.before.private_kb + GROWTH_KB:
             found.append(f"{self.after.private_kb} kB, {self.before.private_kb} at the beginning")
         return "; ".join(found)
+
+
+class Watcher(threading.Thread):
+    """Somebody who reads a helper's status again and again. Each document has to be whole."""
+
+    def __init__(self, path: str):
+        super().__init__(daemon=True)
+        self.path = path
+        self.read = 0
+        self.wrong: List[str] = []
+        self.ending = threading.Event()
+
+    def look(self) -> dict:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(scaled(20))
+            connection.connect(self.path)
+            text = b"".join(iter(lambda: connection.recv(65536), b""))
+        self.read += 1
+        return json.loads(text)
+
+    def run(self) -> None:
+        while not self.ending.wait(0.02):
+            try:
+                self.look()
+            except (OSError, ValueError) as error:
+                self.wrong.append(f"status: {error}")
+
+    def end(self) -> None:
+        self.ending.set()
+        self.join()
 
 
 class Lab:
@@ -102,19 +136,23 @@ class Lab:
                      *(disk.path for disk in self.disks)]
             with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                   env=environment(), start_new_session=True) as process:
+                watcher = Watcher(os.path.join(directory, "status"))
                 try:
-                    return self._follow(process, os.path.join(directory, "mailbox"), patient)
+                    return self._follow(process, os.path.join(directory, "mailbox"), watcher,
+                                        patient)
                 except BaseException:
                     process.terminate()  # it ends its helpers, if it can
                     raise
                 finally:
+                    watcher.ending.set()
                     process.stdin.close()
                     process.wait()
                     end_group(process.pid)
 
-    def _follow(self, process: subprocess.Popen, mailbox: str, patient: bool) -> Result:
+    def _follow(self, process: subprocess.Popen, mailbox: str, watcher: Watcher,
+                patient: bool) -> Result:
         assert process.stdin and process.stdout
-        numbers, notes, states = {}, [], []
+        numbers, notes, states, status = {}, [], [], {}
         for line in process.stdout:
             name, _, value = line.rstrip("\n").partition(" ")
             if name == "#":
@@ -123,13 +161,20 @@ class Lab:
                 before = states[0] if states else None
                 state = settled(int(value), mailbox, before, patient)
                 states.append(state._replace(private_kb=0) if self.sanitized() else state)
+                if before:
+                    watcher.end()
+                    status = watcher.look()
+                else:
+                    watcher.start()
                 process.stdin.write("go on\n")
                 process.stdin.flush()
             else:
                 numbers[name] = int(value)
         if process.wait() != 0 or len(states) != 2:
             raise AssertionError(f"the load ended with {process.returncode}; {notes}")
-        return Result(numbers, notes, states[0], states[1])
+        numbers["status.documents"] = watcher.read
+        numbers["wrong.status"] = len(watcher.wrong)
+        return Result(numbers, notes + watcher.wrong[:10], states[0], states[1], status)
 
 
 def end_group(pid: int) -> None:

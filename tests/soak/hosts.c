@@ -66,7 +66,7 @@ static int host_spawn(unsigned number)
 {
     struct host *host = &hosts[number];
     const char *argv[12] = {"/bin/sh", "-c", NULL, "sh", hosts_options.helper};
-    char script[512], log[256];
+    char script[512], log[256], status[256];
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     sigset_t defaults;
@@ -85,6 +85,10 @@ static int host_spawn(unsigned number)
     }
     for (unsigned i = 0; host_arguments[number][i]; i++)
         argv[n++] = host_arguments[number][i];
+    if (number == HOST_VETERAN) {
+        snprintf(status, sizeof(status), "--status-socket=%s/status", hosts_options.directory);
+        argv[n++] = status;
+    }
     if (!hosts_options.sandbox)
         argv[n++] = "--sandbox=off";
 
@@ -161,11 +165,11 @@ static void host_end(unsigned number, bool by_force)
     struct tally *tally = by_force ? &host->kills : &host->stops;
     int status;
 
+    tally->begun++;
     if (!by_force) {
         host->stopped_before_ms = host->stopped_ms;
         host->stopped_ms = clock_now_ms();
     }
-    tally->begun++;
     kill(host->pid, by_force ? SIGKILL : SIGTERM);
     status = host_reap(number);
     device_forget(number);

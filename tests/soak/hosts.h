@@ -6,8 +6,9 @@
  * The hosts: a helper each, with a socket under a name of its own.
  *
  * HOST_VETERAN lives as long as the run; what it has open and holds at the end is compared with the
- * beginning. HOST_RESTARTED makes its socket itself. HOST_ACTIVATED is passed one, in whose queue
- * clients wait while there is no helper, and has few threads.
+ * beginning. It has a status socket, "status" in the directory. HOST_RESTARTED makes its socket
+ * itself. HOST_ACTIVATED is passed one, in whose queue clients wait while there is no helper, and
+ * has few threads.
  *
  * Thread rule: host_mark() and host_excuse() are for any thread, the rest is for one.
  */

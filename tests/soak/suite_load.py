@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Hours' worth of load, judged; and whether the judge is awake."""
+from soak.fixture import DISKS
 from support.tap import Skip, cases, limit, test
 
 #: Not everything can be expected of a run that is shorter than this, in seconds.
@@ -33,6 +34,17 @@ def everything_has_happened(t):
 def nothing_is_left_behind(t):
     """By the helper that has served all the time."""
     t.equal(t.lab.load().leaked(), "", "left behind")
+
+
+@test
+def status_knows_of_every_command(t):
+    """Also of those whose clients were dead by then."""
+    result = t.lab.load()
+    told = sum(one["count"] for device in result.status["devices"] for one in device["latency"])
+    t.equal(told, result.numbers["commands.by_the_veteran"], "commands by the status document")
+    t.equal([device["in_flight_total"] for device in result.status["devices"]], [0] * DISKS,
+            "commands in flight at the end")
+    t.equal(result.status["connections"], [], "connections at the end")
 
 
 @cases(("none", None),
