@@ -272,6 +272,7 @@ static int prepare_server(struct helper *helper)
         .n_endpoints = 1,
         .notify = &helper->notify,
         .peers = &helper->peers,
+        .passed = helper->inherited,
         .unpublish = helper->inherited && !helper->status_path ? NULL : unpublish,
         .status = helper->status_path ? &helper->status : NULL,
         .context = helper,

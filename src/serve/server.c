@@ -20,6 +20,7 @@
 #include "serve/tracepoints.h"
 
 #define SERVER_ACCEPT_BATCH    16
+#define SERVER_QUEUE_MAX       4096 /* net.core.somaxconn, longer than our own */
 #define SERVER_ACCEPT_PAUSE_MS 250
 #define SERVER_STATUS_MS       1000
 #define SERVER_WATCHDOG_SIGNS  4   /* signs of life in each period that the manager grants */
@@ -243,12 +244,12 @@ static enum server_end server_stop(struct server *server)
     int64_t deadline = now + server->options.stop_timeout_ms;
 
     notify_send(server->options.notify, "STOPPING=1");
-    if (server->options.unpublish) {
+    if (server->options.unpublish)
         server->options.unpublish(server->options.context);
-        /* Who had found us in time is a client like any other; and the queue is bounded. */
-        for (unsigned i = 0; i < server->options.n_endpoints; i++)
-            server_accept(server, &server->options.endpoints[i], UINT32_MAX);
-    }
+    /* Who had found us in time is a client like any other; and not more than a queue, should the
+     * name still be there and more of them come than can be accepted. */
+    for (unsigned i = 0; i < server->options.n_endpoints && !server->options.passed; i++)
+        server_accept(server, &server->options.endpoints[i], SERVER_QUEUE_MAX);
     server_close_listeners(server);
 
     conns_stop(&server->conns);

@@ -37,8 +37,11 @@ struct server_options {
     struct peers *peers;   /* borrowed; NULL: nobody wants to know who clients are */
     struct status *status; /* borrowed; NULL: there is no such socket */
 
-    /* Called once when the server stops, before its sockets are closed: nobody shall find them any
-     * more. NULL: their names are not ours. */
+    /* The listeners' names are not ours and stay: whoever is in a queue is left for the next one
+     * who is passed them. */
+    bool passed;
+    /* Called once when the server stops, before its sockets are closed: nobody shall find those of
+     * them any more that are ours. NULL: none is. */
     void (*unpublish)(void *context);
     void *context;
 };

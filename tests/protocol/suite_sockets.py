@@ -5,6 +5,7 @@ import os
 import pwd
 import re
 import shlex
+import signal
 import socket
 import stat
 
@@ -13,6 +14,7 @@ from support.systemd import activation, passing
 from support.tap import cases, differs, ours, row_differs, row_ours, test
 
 from protocol.fixture import umask
+from protocol.healthy import KEYS, READ_KEYS
 
 NO_OPTION = "the peer has no such option"
 
@@ -216,6 +218,26 @@ def socket_activation(t):
     sock.close()
     t.stop(helper)
     t.check(os.path.exists(path), "the service manager's socket file was removed")
+
+
+@cases(("alone", False), row_ours(NO_OPTION, "beside a status socket", True))
+def queue_of_a_passed_socket_is_for_the_next_helper(t, status):
+    sock, path = listener(t)
+
+    def start():
+        options = [f"--status-socket={t.directory()}/status"] if status else []
+        return t.start(*options, socket_path="", wrap=activation, **passing(sock)).at(path)
+    first = start().wait_ready()
+    first.signal(signal.SIGSTOP)
+    waiting = t.connect(first, handshake=False)
+    first.signal(signal.SIGTERM)
+    first.signal(signal.SIGCONT)
+    t.equal(first.wait_exit(5), 0, "exit code")
+    t.check(not waiting.readable(0), "a client in the queue was greeted by a helper that stops")
+    start()
+    waiting.handshake()
+    waiting.send_request(READ_KEYS, [t.own(t.disk.open())])
+    t.answered(waiting, KEYS)
 
 
 @test
