@@ -9,6 +9,7 @@ import time
 
 from support import procfs, scaled, scsi
 from support.client import Connection, Disconnected, reply
+from support.systemd import activation, passing
 from support.tap import Skip, cases, limit, ours, test
 
 from protocol.healthy import Baseline, KEYS, READ_KEYS, reply_times, STALL
@@ -143,6 +144,35 @@ def churn(path, disk):
 def churn_goes_on(t):
     helper, disk = t.start(), t.own(t.disk.open())
     besieged(t, helper, "churn", for_ever(lambda: churn(helper.socket_path, disk)))
+
+
+@cases("own", "passed", "passed, with a status socket")
+@ours("how the peer ends is its own affair")
+def stopping_while_connections_keep_coming(t, kind):
+    if kind == "own":
+        helper = t.start()
+    else:
+        listener = socket.socket(socket.AF_UNIX)
+        t.cleanup.callback(listener.close)
+        path = os.path.join(t.directory(), "passed")
+        listener.bind(path)
+        listener.listen(4096)
+        options = [f"--status-socket={t.directory()}/status"] if "status" in kind else []
+        helper = t.start(*options, socket_path="", wrap=activation, **passing(listener)).at(path)
+        helper.wait_ready()
+
+    def step():
+        try:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.connect(helper.socket_path)
+        except OSError:
+            pass
+    for _ in range(4):
+        Abuser(t, for_ever(step))
+    began = time.monotonic()
+    t.stop(helper)
+    print(f"# stopped in {(time.monotonic() - began) * 1e3:.0f} ms while connections came to its "
+          f"socket ({kind})", flush=True)
 
 
 @test
