@@ -71,7 +71,7 @@ struct books_command {
 bool books_enter(unsigned host, unsigned disk, const struct mailbox_slot *slot,
                  struct books_command *ret);
 
-/* It may not have been interrupted more often than this one yet to be tried again. */
+/* How often it has come back with EINTR so far. */
 unsigned books_interruptions(const struct books_command *command);
 
 /* What it came to: the reply that its client must get. */

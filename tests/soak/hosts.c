@@ -145,7 +145,7 @@ static int host_reap(unsigned number)
     return status;
 }
 
-/* After the last bytes of a helper: those that it has left on standard error. */
+/* What a helper has left on standard error. */
 static void host_show_log(unsigned number)
 {
     char path[256], line[256];
