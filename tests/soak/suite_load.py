@@ -64,9 +64,12 @@ def status_knows_of_every_command(t):
 def caught(t, wanted):
     """A helper with such a fault (mailbox.h explains each) does not get through."""
     mutant = t.name.partition("[")[2].rstrip("]")
-    settings = {"patience": 2, "hang-ms": 3600000, "seconds": 3} if mutant == "stuck" else {}
-    result = t.lab.run(**{"seed": t.lab.seed, "seconds": 2, "clients": 16, "restart-ms": 3600000,
-                          "mutant": mutant, **settings})
+    settings = {"seed": t.lab.seed, "seconds": 2, "clients": 16, "restart-ms": 3600000}
+    if mutant == "stuck":
+        settings.update({"patience": 2, "hang-ms": 3600000, "seconds": 3})
+    elif mutant == "repeat":
+        settings["errors"] = 50  # time-outs are rare among them
+    result = t.lab.run(mutant=mutant, **settings)
     found = {**result.wrong(), **({"fds": result.leaked()} if result.leaked() else {})}
     if not wanted:
         t.equal(found, {}, "found where nothing is wrong; " + "; ".join(result.notes))
