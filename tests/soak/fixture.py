@@ -2,17 +2,16 @@
 """A run of the load (main.c), and what it has found."""
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from typing import Dict, List, NamedTuple, Optional
 
 from support import loop, procfs, scaled, tap
+from support.scratch import Scratch
 
 DISKS = 4
 #: What one helper has more at the end than at the beginning, at most: it keeps some threads' stacks
@@ -79,7 +78,7 @@ class Watcher(threading.Thread):
         self.join()
 
 
-class Lab:
+class Lab(Scratch):
     def __init__(self, build: str, seconds: int, seed: int):
         self.seconds = seconds
         self.seed = seed
@@ -89,8 +88,7 @@ class Lab:
         for needed in (self.helper, self.program, self.library):
             if not os.access(needed, os.R_OK):
                 sys.exit(f"{needed} is missing: build first, or name another --build")
-        self.directory = tempfile.mkdtemp(prefix="prh-")
-        os.chmod(self.directory, 0o711)
+        super().__init__("prh-")
         self.disks: List[loop.Loop] = []
         self.result: Optional[Result] = None
         self.failure = ""
@@ -98,7 +96,7 @@ class Lab:
     def close(self) -> None:
         for disk in self.disks:
             disk.close()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        super().close()
 
     def sanitized(self) -> bool:
         """Whether the helper keeps more memory than it asked for, to watch it."""
@@ -109,9 +107,7 @@ class Lab:
     def _make_disks(self) -> None:
         try:
             while len(self.disks) < DISKS:
-                directory = os.path.join(self.directory, f"disk.{len(self.disks)}")
-                os.makedirs(directory, exist_ok=True)
-                self.disks.append(loop.Loop(directory))
+                self.disks.append(loop.Loop(self.make_directory()))
         except loop.Unavailable as reason:
             raise tap.Skip(str(reason)) from None
 
@@ -128,26 +124,26 @@ class Lab:
     def run(self, patient: bool = False, **settings) -> Result:
         """patient: until the threads of the load have left, which takes ten seconds."""
         self._make_disks()
-        with tempfile.TemporaryDirectory(dir=self.directory) as directory:
-            settings = {"patience": int(scaled(20)), **settings, "helper": self.helper,
-                        "library": self.library, "directory": directory,
-                        "sandbox": int(not self.sanitized())}
-            words = [self.program, *(f"{name}={value}" for name, value in settings.items()),
-                     *(disk.path for disk in self.disks)]
-            with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                  env=environment(), start_new_session=True) as process:
-                watcher = Watcher(os.path.join(directory, "status"))
-                try:
-                    return self._follow(process, os.path.join(directory, "mailbox"), watcher,
-                                        patient)
-                except BaseException:
-                    process.terminate()  # it ends its helpers, if it can
-                    raise
-                finally:
-                    watcher.ending.set()
-                    process.stdin.close()
-                    process.wait()
-                    end_group(process.pid)
+        directory = self.make_directory()
+        settings = {"patience": int(scaled(20)), **settings, "helper": self.helper,
+                    "library": self.library, "directory": directory,
+                    "sandbox": int(not self.sanitized())}
+        words = [self.program, *(f"{name}={value}" for name, value in settings.items()),
+                 *(disk.path for disk in self.disks)]
+        with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                              env=environment(), start_new_session=True) as process:
+            watcher = Watcher(os.path.join(directory, "status"))
+            try:
+                return self._follow(process, os.path.join(directory, "mailbox"), watcher,
+                                    patient)
+            except BaseException:
+                process.terminate()  # it ends its helpers, if it can
+                raise
+            finally:
+                watcher.ending.set()
+                process.stdin.close()
+                process.wait()
+                end_group(process.pid)
 
     def _follow(self, process: subprocess.Popen, mailbox: str, watcher: Watcher,
                 patient: bool) -> Result:
