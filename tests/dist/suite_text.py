@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 
+from support import pages
 from support.tap import test
 
 from dist.fixture import TOP, first_line, read
@@ -48,10 +49,10 @@ def spelling(t):
 @test
 def links_lead_somewhere(t):
     """Those of the pages in Markdown, to files and to headings."""
-    pages = t.lab.tracked("*.md")
-    t.check(len(pages) > 8, f"only {len(pages)} pages")
+    tracked = t.lab.tracked("*.md")
+    t.check(len(tracked) > 8, f"only {len(tracked)} pages")
     dead = []
-    for page in pages:
+    for page in tracked:
         for target in re.findall(r"\]\(([^)\s]+)\)", read(page)):
             path, _, heading = target.partition("#")
             if re.match(r"[a-z]+:", target):
@@ -72,11 +73,26 @@ def headings(text):
 @test
 def pages_can_be_found(t):
     """Each page for users is linked from README."""
-    pages = t.lab.tracked("docs/*.md")
-    t.equal([page for page in pages if f"({page})" not in read("README.md")], [], "not in README")
+    t.equal([page for page in t.lab.tracked("docs/*.md") if f"({page})" not in read("README.md")],
+            [], "not in README")
 
 
 # -- commands in the pages
+
+
+@test
+def blocks_are_tried_or_have_a_reason(t):
+    """Each block of each page, once; and there is no entry for one that has gone."""
+    found = [one.key for page in pages.PAGES for one in pages.items(TOP, page)]
+    t.check(len(found) > 30, f"only {len(found)} blocks in all pages")
+    differ = sorted({one for one in found if found.count(one) > 1} | set(found) ^ set(pages.WHERE))
+    t.equal(differ, [], "twice in a page, or in only one of page and tests/support/pages.py")
+
+
+@test
+def pages_for_people_are_all_looked_at(t):
+    t.equal(sorted({*t.lab.tracked("docs/*.md"), "README.md", "HACKING.md"}), sorted(pages.PAGES),
+            "pages")
 
 
 def commands(page):

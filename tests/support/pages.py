@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The blocks of code in the pages for people, and where each is tried word by word.
+
+A block is fenced, or indented by four and more behind an empty line; one fenced as `text` is a
+picture. A block with what its lines do beside them is a list of commands, each of them one item;
+any other block is one item, named by its first line.
+"""
+import os
+import re
+from typing import Dict, Iterator, List, NamedTuple, Tuple
+
+PAGES = ("README.md", "HACKING.md", "docs/kubevirt.md", "docs/libvirt.md", "docs/qemu.md",
+         "docs/troubleshooting.md")
+#: tests/vm/test_pages.py; suite_pages.py of tests/dist, in a clone.
+VM, CLONE = "vm", "clone"
+
+#: By page and first line. What is neither of the two is the reason why it is not tried.
+WHERE: Dict[Tuple[str, str], str] = {
+    ("README.md", "make run"): CLONE,
+    ("README.md", "make check"): "it is what runs this",
+    ("README.md", "qemu-pr-helper -k /run/qemu-pr-helper.sock &"): VM,
+    ("README.md", "# /etc/qemu-pr-helper.conf"): VM,
+    ("README.md", "dpkg-buildpackage -b -us -uc"):
+        "dist/package builds and vm/package installs them, with dpkg: apt wants a network",
+    ("HACKING.md", "make"): CLONE,
+    ("HACKING.md", "make SETUP=no"): CLONE,
+    ("HACKING.md", "meson setup other -Dmultipath=disabled -Db_sanitize=address,undefined && "
+                   "ninja -C other"): CLONE,
+    ("HACKING.md", "make check"): "it is what runs this",
+    ("HACKING.md", "make check-full"): "it is what runs this",
+    ("HACKING.md", "tests/run --list"): CLONE,
+    ("HACKING.md", "tests/run --build build unit"): CLONE,
+    ("HACKING.md", "build/tests/unit/test-pool"): CLONE,
+    ("HACKING.md", "tests/protocol/run replies"): CLONE,
+    ("HACKING.md", "tests/vm/run --only release real_lun"): CLONE,
+    ("HACKING.md", "tests/dist/run"): CLONE,
+    ("HACKING.md", "tests/dist/vm"): "it is the suite vm/package",
+    ("HACKING.md", "tests/sanitized build address"): "it is the suite sanitized/address",
+    ("HACKING.md", "tests/static/run"): "it is the suite static",
+    ("HACKING.md", "tests/house/run"): CLONE,
+    ("HACKING.md", "make serve"): CLONE,
+    ("HACKING.md", "build/qemu-pr-helper -k /tmp/s -T '*'"): CLONE,
+    ("HACKING.md", "qemu-pr-ctl doctor -k /tmp/s /dev/sdX"): "as in docs/qemu.md, and there it is",
+    ("HACKING.md", "tests/vm/run --shell real_lun"): CLONE,
+    ("HACKING.md", "tests/vm/run --shell maps"): "as with real_lun",
+    ("docs/kubevirt.md",
+     "podman build -t REGISTRY/qemu-pr-helper:VERSION -f dist/kubernetes/Containerfile ."):
+        "the base image comes from a registry",
+    ("docs/kubevirt.md", "kubectl -n kubevirt set env deployment/virt-operator "
+                         "PR_HELPER_IMAGE=REGISTRY/qemu-pr-helper:VERSION"): "wants a cluster",
+    ("docs/libvirt.md", 'pr_helper = "/usr/bin/qemu-pr-helper"'): VM,
+    ("docs/libvirt.md", "<controller type='scsi' model='virtio-scsi'/>"): VM,
+    ("docs/libvirt.md", "status-socket=/run/qemu-pr-helper-%d.status"): VM,
+    ("docs/qemu.md", "qemu-pr-helper -k /run/qemu-pr-helper.sock --socket-group=kvm "
+                     "--socket-mode=660 &"): VM,
+    ("docs/qemu.md", "mkdir -p /etc/systemd/system/qemu-pr-helper.socket.d"): VM,
+    ("docs/qemu.md", "qemu-system-x86_64 ... \\"): VM,
+    ("docs/qemu.md", "qemu-pr-ctl full-status -k /run/qemu-pr-helper.sock /dev/sdX"): VM,
+    ("docs/qemu.md", "systemctl enable --now qemu-pr-helper@blue.socket"): VM,
+    ("docs/qemu.md", "qemu-pr-ctl status --status-socket=/run/qemu-pr-helper-blue/status"): VM,
+    ("docs/qemu.md", "mkdir -p /etc/systemd/system/qemu-pr-helper@.service.d"): VM,
+    ("docs/troubleshooting.md", "qemu-pr-ctl doctor /dev/DISK"): VM,
+    ("docs/troubleshooting.md", "qemu-pr-ctl keys /dev/DISK"): VM,
+    ("docs/troubleshooting.md", "-device scsi-block,drive=disk0,werror=report,rerror=report"): VM,
+    ("docs/troubleshooting.md", "qemu-pr-ctl register-ignore --new-key=99 /dev/DISK"): VM,
+    ("docs/troubleshooting.md", "defaults {"): VM,
+}
+
+
+class Item(NamedTuple):
+    page: str
+    text: str
+
+    @property
+    def key(self) -> Tuple[str, str]:
+        return self.page, self.text.split("\n", 1)[0]
+
+
+def blocks(text: str) -> Iterator[str]:
+    """Without their indentation."""
+    lines, at = text.split("\n"), 0
+    while at < len(lines):
+        fence = re.match(r" *```(\w*)$", lines[at])
+        size = len(lines[at]) - len(lines[at].lstrip())
+        begin = at
+        if fence:
+            begin, at = at + 1, at + 1
+            while not re.match(r" *```$", lines[at]):
+                at += 1
+        elif size >= 4 and at and not lines[at - 1].strip():
+            while at < len(lines) and (not lines[at] or lines[at].startswith(" " * size)):
+                at += 1
+        if at > begin and not (fence and fence.group(1) == "text"):
+            yield "\n".join(line[size:] for line in lines[begin:at]).rstrip()
+        at += bool(fence) or at == begin
+
+
+def items(top: str, page: str) -> List[Item]:
+    with open(os.path.join(top, page), encoding="utf-8") as file:
+        text = file.read()
+    found = []
+    for block in blocks(text):
+        lines = block.split("\n")
+        explained = [re.match(r"(\S.*?\S?)(?: {2,}[^ #].*| +# .*)?$", line) for line in lines]
+        is_list = (any(re.search(r"\S {2,}[^ #]", line) for line in lines)
+                   or all(re.search(r"\S +# ", line) for line in lines))
+        if is_list and all(explained):
+            found += [Item(page, match.group(1)) for match in explained if match]
+        else:
+            found.append(Item(page, block))
+    return found
+
+
+def item(top: str, page: str, start: str) -> Item:
+    """The one that begins so."""
+    found = [one for one in items(top, page) if one.text.startswith(start)]
+    if len(found) != 1:
+        raise AssertionError(f"{page} has {len(found)} blocks that begin {start!r}")
+    return found[0]
