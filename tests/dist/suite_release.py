@@ -52,11 +52,12 @@ class Repository:
             os.makedirs(os.path.dirname(os.path.join(self.top, path)), exist_ok=True)
             shutil.copy(os.path.join(TOP, path), os.path.join(self.top, path))
         self.git("init", "--quiet")
+        self.git("config", "user.name", "t")
+        self.git("config", "user.email", "t@t.invalid")
         self.commit()
 
     def git(self, *arguments):
-        self.t.run(["git", "-C", self.top, "-c", "user.name=t", "-c", "user.email=t@t.invalid",
-                    *arguments], HOME=self.top)
+        return self.t.run(["git", "-C", self.top, *arguments], HOME=self.top)
 
     def commit(self):
         self.git("add", "--all")
@@ -70,9 +71,33 @@ class Repository:
         with open(full, "w", encoding="utf-8") as file:
             file.write(text.replace(old, new))
 
+    def write(self, path, text, mode=0o644):
+        full = os.path.join(self.top, path)
+        os.makedirs(os.path.dirname(full), exist_ok=True)
+        with open(full, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(full, mode)
+
     def check(self, version, status=1):
-        return self.t.run([os.path.join(self.top, "tools", "release"), version, "--check"], status,
+        return self.release(version, status, "--check")
+
+    def release(self, version, status, *options):
+        return self.t.run([os.path.join(self.top, "tools", "release"), version, *options], status,
                           HOME=self.top)
+
+    def made(self):
+        """Tags, and files that are not the project's."""
+        return self.git("tag").split(), self.git("ls-files", "--others").split()
+
+    def builds(self):
+        """Something small, with a test suite that says how it was called and ends as it is told."""
+        self.write("meson.build", f"project('small',\n  version: '{meson_version()}',\n)\n")
+        self.write("tests/run", """#!/bin/sh
+echo "$@" >"$HOME/.git/called"
+[ -e "$2/build.ninja" ] || exit 3
+cat verdict
+exit "$(cat status)"
+""", 0o755)
 
 
 @test
@@ -108,3 +133,43 @@ def release_refuses_a_version_twice(t):
     repository = Repository(t)
     repository.git("tag", f"v{meson_version()}")
     t.matches("exists already", repository.check(meson_version()), "what it says")
+
+
+@test
+def release_refuses_what_does_not_build(t):
+    """Of the project there is too little here to build it."""
+    repository = Repository(t)
+    t.matches("it does not build", repository.release(meson_version(), 1), "what it says")
+    t.equal(repository.made(), ([], []), "tags and archives")
+
+
+@test
+def release_refuses_when_tests_fail(t):
+    repository = Repository(t)
+    repository.builds()
+    repository.write("verdict", "7 passed, 1 failed, 0 skipped\n")
+    repository.write("status", "1\n")
+    repository.commit()
+    t.matches("tests failed: 7 passed, 1 failed, 0 skipped$",
+              repository.release(meson_version(), 1), "what it says")
+    t.equal(repository.made(), ([], []), "tags and archives")
+
+
+@test
+def release_makes_tag_and_archive(t):
+    """After all tests, the long ones too, of a build of its own."""
+    version = meson_version()
+    repository = Repository(t)
+    repository.builds()
+    repository.write("verdict", "8 passed, 0 failed, 0 skipped\n")
+    repository.write("status", "0\n")
+    repository.commit()
+    repository.release(version, 0)
+    archive = f"qemu-pr-helper-{version}.tar.xz"
+    t.equal(repository.made(), ([f"v{version}"], [archive]), "tags and archives")
+    with open(os.path.join(repository.top, ".git", "called"), encoding="utf-8") as file:
+        t.matches(r"^--build /\S+/build --full$", file.read(), "the tests' arguments")
+    t.matches(r"(?m)^- ", repository.git("cat-file", "tag", f"v{version}"), "news in the tag")
+    names = t.run(["tar", "-tf", os.path.join(repository.top, archive)]).split()
+    t.check(f"qemu-pr-helper-{version}/meson.build" in names, f"in the archive: {names}")
+    t.check(all(one.startswith(f"qemu-pr-helper-{version}/") for one in names), "its directory")
