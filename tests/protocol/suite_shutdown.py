@@ -226,7 +226,8 @@ def signal_at_any_time_of_the_start(t):
         # Before main() it is the kernel that ends it.
         t.check(code in (0, -signal.SIGTERM), f"exit code {code}")
         t.soon("socket file gone", lambda: not os.path.lexists(helper.socket_path))
-        t.equal(os.listdir(os.path.dirname(helper.socket_path)), ["stderr", "stdout"], "files left")
+        t.equal(sorted(os.listdir(os.path.dirname(helper.socket_path))), ["stderr", "stdout"],
+                "files left")
 
 
 # -- one after the other
