@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What the suites of this folder share: a staged installation, the tracked files, tools by name."""
+import contextlib
 import os
 import shutil
 import subprocess
@@ -14,6 +15,15 @@ SBIN = "/usr/sbin:/sbin"
 
 
 class Lab(installed.Lab):
+    def __init__(self, build: str):
+        super().__init__(build)
+        #: What is to be undone before the directories go.
+        self.cleanup = contextlib.ExitStack()
+
+    def close(self) -> None:
+        self.cleanup.close()
+        super().close()
+
     def tracked(self, *patterns: str) -> List[str]:
         """The project's own files, relative to its top."""
         if not os.path.exists(os.path.join(TOP, ".git")):

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import shutil
+import subprocess
 
 from support import client, procfs, scsi
 from support.process import Program, serving
@@ -39,6 +40,12 @@ class Buildah:
         return self.t.run([self.program, *self.store, *words], patience=minutes * 60,
                           BUILDAH_ISOLATION="chroot")
 
+    def close(self):
+        """Without mounts the directory can be removed."""
+        for words in (["umount", "--all"], ["rm", "--all"]):
+            subprocess.run([self.program, *self.store, *words], stdin=subprocess.DEVNULL,
+                           stdout=subprocess.DEVNULL, check=True)
+
 
 def base(t):
     """Kept for the next run: it takes minutes, and changes with Debian's releases."""
@@ -67,6 +74,7 @@ def root(t):
             with contextlib.suppress(FileNotFoundError):
                 shutil.copy(os.path.join(TOP, path), os.path.join(source, path))
         buildah = Buildah(t, directory)
+        t.lab.cleanup.callback(buildah.close)
         tar = base(t)
         empty = buildah("from", "scratch").split()[-1]
         buildah("add", "--quiet", empty, tar, "/")

@@ -45,7 +45,7 @@ WHERE: Dict[Tuple[str, str], str] = {
     ("HACKING.md", "tests/vm/run --shell maps"): "as with real_lun",
     ("docs/kubevirt.md",
      "podman build -t REGISTRY/qemu-pr-helper:VERSION -f dist/kubernetes/Containerfile ."):
-        "the base image comes from a registry",
+        "the base image comes from a registry; dist/container builds it on one of its own",
     ("docs/kubevirt.md", "kubectl -n kubevirt set env deployment/virt-operator "
                          "PR_HELPER_IMAGE=REGISTRY/qemu-pr-helper:VERSION"): "wants a cluster",
     ("docs/libvirt.md", 'pr_helper = "/usr/bin/qemu-pr-helper"'): VM,
