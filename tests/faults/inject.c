@@ -267,6 +267,6 @@ int main(int argc, char **argv)
         die("seccomp");
     }
     __atomic_store_n(mailbox, listener, __ATOMIC_SEQ_CST);
-    execv(argv[2], argv + 2);
+    execvp(argv[2], argv + 2);
     die(argv[2]);
 }

@@ -7,12 +7,14 @@ clients have gone it has the fds that it had before; and the next client is serv
 import os
 import signal
 
-from support import procfs
+from mpath import fixture as mpath
+from support import procfs, scsi
+from support.client import Connection, Disconnected
 from support.process import Helper
 from support.tap import limit, test
 
 from . import plan
-from .clients import KEYS, READ_KEYS, Clients
+from .clients import KEYS, READ_KEYS, REGISTER, Clients
 from .fixture import PATIENCE, Context, read_status
 from .injector import Fault, Injector
 
@@ -148,3 +150,88 @@ def end(t: Context) -> None:
     one.attempt(NO_FAULT)
     faults = [fault for depth in (HELPER, KEEPER) for fault in plan.every(one.counts, depth)]
     t.each("shutdown", t.chosen(faults), one.attempt)
+
+
+class Map:
+    """The whole way of a command on a multipath map: helper, keeper, worker, its child. The map is a
+    loop device that this helper's own /sys says to be one; the worker is that of tests/mpath."""
+
+    def __init__(self, t: Context):
+        self.t = t
+        t.needs_root()
+        lab = mpath.Lab(t.lab.build)
+        t.cleanup.callback(lab.close)
+        context = mpath.Context(lab)
+        t.cleanup.push(context.cleanup)
+        self.machine = context.machine()
+        self.fd = t.own(t.disk.open())
+        number = f"{os.major(t.disk.rdev)}:{os.minor(t.disk.rdev)}"
+        for sysfs in (self.machine.path("sys"), self.machine.path("block")):
+            mpath.write(f"{sysfs}/{number}/dm/uuid", "mpath-faults\n")
+            mpath.write(f"{sysfs}/{number}/dm/name", "faults\n")
+            os.makedirs(f"{sysfs}/{number}/slaves")
+        mpath.write(self.machine.path(f"dm/{os.minor(t.disk.rdev)}"), "0")
+        self.worker = self.machine.path("worker")
+        mpath.write(self.worker, f"#!/bin/sh\ncd {self.machine.directory} && exec {lab.binary}\n")
+        os.chmod(self.worker, 0o755)
+        with open("/proc/devices", encoding="ascii") as file:
+            mpath.write(self.machine.path("devices"),
+                        file.read().replace("7 loop", "7 device-mapper"))
+        self.wrap = t.namespace(f"mount --bind {self.machine.path('block')} /sys/dev/block",
+                                f"mount --bind {self.machine.path('devices')} /proc/devices")
+        self.injector = t.injector()
+        self.counts: dict = {}
+        self.keys = 0x2000
+
+    def ask(self) -> int:
+        """A command with a key of its own; its status, -1 if it was hung up on."""
+        t = self.t
+        self.keys += 1
+        self.machine.multipathd.answers["getprkey"] = b"0x%x\n" % self.keys
+        try:
+            with Connection(self.helper.socket_path, timeout=PATIENCE) as connection:
+                status = connection.command(REGISTER, self.fd,
+                                            scsi.parameters(0, self.keys)).status
+        except (Disconnected, ConnectionError):
+            return -1
+        calls = [line for line in self.machine.calls() if line.split()[4] == f"{self.keys:x}"]
+        if status == scsi.GOOD:
+            t.equal(len(calls), 1, "calls of the library, for one that is GOOD")
+        elif status == scsi.BUSY:
+            t.equal(len(calls), 0, "calls of the library, for one that is BUSY")
+        else:
+            t.equal(status, scsi.CHECK_CONDITION, "status")
+        return status
+
+    def attempt(self, fault: Fault) -> str:
+        t = self.t
+        directory = t.directory()
+        self.helper = Helper(t.lab.binary, directory,
+                             [f"--mpath-worker={self.worker}", *t.lab.helper_arguments],
+                             env=t.lab.control.environment(), prefix=self.injector.prefix,
+                             wrap=self.wrap)
+        try:
+            self.helper.wait_ready()
+            self.injector.quiet()
+            with self.injector.armed(fault):
+                status = self.ask()
+                self.injector.quiet()
+                hits = self.injector.hits
+            self.counts = self.injector.counts()
+            # A worker that could not be started is tried again after a second.
+            t.eventually("the next command GOOD", lambda: self.ask() == scsi.GOOD, PATIENCE,
+                         self.helper)
+            t.equal(self.helper.stop(), 0, "exit code")
+            t.nothing_left(self.injector, fault, directory)
+            return "not reached" if not hits else "GOOD" if status == scsi.GOOD else "not GOOD"
+        finally:
+            self.helper.close()
+
+
+@test
+@limit(3600)
+def multipath(t: Context) -> None:
+    one = Map(t)
+    one.attempt(NO_FAULT)
+    faults = plan.every(one.counts, HELPER) + plan.every(one.counts, KEEPER)
+    t.each("the first command on a map", t.chosen(faults, 1), one.attempt)
