@@ -154,7 +154,7 @@ static const char *const sandbox_allowed[] = {
     "io_cancel",               /* libcheckdirectio: io_cancel */
     "io_destroy",              /* libcheckdirectio: io_destroy */
     /* who and where we are */
-    "getpid",                  /* mpath/child.c: child_start: getpid */
+    "getpid",                  /* mpath/child.c: child_fork: getpid */
     "getppid",                 /* mpath/child.c: child_begin: getppid */
     "getuid",                  /* libudev: getuid */
     "getuid32",                /* libudev: getuid */
