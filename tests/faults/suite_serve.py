@@ -19,6 +19,8 @@ from .fixture import PATIENCE, Context, read_status
 from .injector import Fault, Injector
 
 HELPER, KEEPER = 0, 1
+#: What a helper may grow by, however many faults it has seen: stacks that munmap has left, threads.
+MOST_KB = 256
 GRACE = 0.02  # SERVER_GRACE_MS of src/serve/server.c
 
 
@@ -43,7 +45,12 @@ class Service:
         self.go_through()
         self.t.equal(self.go_through(), 0, "worse answers without any fault")
         self.fds = len(procfs.fds(self.helper.pid))
+        self.kb = procfs.private_kb(self.helper.pid, without=self.t.lab.control.path)
         return self
+
+    def grown_kb(self) -> int:
+        now = procfs.private_kb(self.helper.pid, without=self.t.lab.control.path)
+        return now - self.kb
 
     def go_through(self) -> int:
         worse = self.clients.go_through()
@@ -90,6 +97,9 @@ def each(t: Context, what: str, make_injector, make_faults) -> None:
             service = Service(t, make_injector()).warm_up()  # a healthy one for the next fault
             raise
     t.each(what, faults, attempt)
+    grown = service.grown_kb()
+    print(f"# {what}: the helper has grown by {grown} kB", flush=True)
+    t.check(grown <= MOST_KB, f"the helper has grown by {grown} kB")
 
 
 @test
