@@ -14,8 +14,9 @@ from support import loop, procfs, scaled, tap
 from support.scratch import Scratch
 
 DISKS = 4
-#: What one helper has more at the end than at the beginning, at most: some threads' stacks, and what
-#: the C library's allocator keeps in pieces. A byte for each command would be 2 MB in 20 minutes.
+#: What one helper has more at the end than at the beginning, at most: some threads' stacks, and
+#: what the C library's allocator keeps in pieces. A byte for each command would be 2 MB in 20
+#: minutes.
 GROWTH_KB = 1024
 #: The main thread, one that waits for clients, and a sanitizer's own.
 THREADS = 3
