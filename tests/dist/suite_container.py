@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The container: built from its Containerfile without a registry, on a Debian that mmdebstrap makes of
-what apt has; and run as the DaemonSet for plain disks says, with its arguments, its capabilities, and
-a root directory that cannot be written to."""
+"""The container: built from its Containerfile without a registry, on a Debian that mmdebstrap makes
+of what apt has; and run as the DaemonSet for plain disks says, with its arguments, its capabilities,
+and a root directory that cannot be written to."""
 import contextlib
 import os
 import re
