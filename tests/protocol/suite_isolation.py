@@ -54,14 +54,15 @@ def second_client_of_a_hung_device_is_accepted(t):
 
 
 def lingering_socket(t):
-    """An fd whose last close blocks for a second: the other end never takes its data."""
+    """An fd whose last close blocks for long: the other end never takes its data."""
     listener = socket.create_server(("127.0.0.1", 0))
     t.cleanup.callback(listener.close)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # else it may grow and take all
     sender = socket.create_connection(listener.getsockname())
     taker = listener.accept()[0]
     t.cleanup.callback(taker.close)
-    sender.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 1))
+    seconds = max(1, round(scaled(1)))
+    sender.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, seconds))
     sender.setblocking(False)
     try:
         while True:
