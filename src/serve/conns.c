@@ -161,16 +161,18 @@ int conns_open(struct conns *conns, int sock, const struct backend *backend)
         atomic_store(&conns->n_used, (unsigned)sock + 1);
     atomic_fetch_add(&conns->n_open, 1);
 
+    /* Told before: when pool_add returns, another thread may have served and closed it. */
+    tell_connect(sock);
+    log_debug("connection %d: open", sock);
     r = pool_add(conns->pool, sock, backend ? EPOLLIN : EPOLLOUT);
     if (r < 0) {
+        tell_disconnect(sock);
         conn_clear_deadline(conns, conn);
         conn_set_open(conns, conn, false);
         atomic_fetch_sub(&conns->n_open, 1);
         close(sock);
         return r;
     }
-    tell_connect(sock);
-    log_debug("connection %d: open", sock);
     return 0;
 }
 
