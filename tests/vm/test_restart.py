@@ -203,9 +203,12 @@ def disturbed(t: Context, service: Service, number: int, tolerated: Set[tuple]) 
     commands.go_on(Disturbance(lambda: service.restart(number)))
     t.check(guest.connected(), "QEMU is not connected")
     changes = guest.status_changes()
-    t.check(changes[-2:] == [False, True] and changes.count(False) <= RESTARTS,
+    t.check(changes[-2:] == [False, True] and changes.count(True) <= RESTARTS,
             f"PR_MANAGER_STATUS_CHANGED: {changes}")
-    t.check(all(one != other for one, other in zip(changes, changes[1:])),
+    # A process that is killed closes its files in any order. If the listening socket outlives the
+    # connection, QEMU connects again, to be cut off before it is greeted: another False.
+    again = {(True, True)} if number == signal.SIGKILL else {(True, True), (False, False)}
+    t.check(not again.intersection(zip(changes, changes[1:])),
             f"PR_MANAGER_STATUS_CHANGED does not alternate: {changes}")
 
 
