@@ -471,8 +471,13 @@ def restarted(t: Context) -> None:
             return domain.helper() != killed_one and procfs.state(domain.helper()) not in "XZ"
         return False
 
+    def connected() -> bool:
+        """It tries for five seconds with each command, for which libvirt may not be in time."""
+        return domain.connected() or (
+            str(domain.tell(scsi.RESERVE, WRITE_EXCLUSIVE, KEY)) == "GOOD" and domain.connected())
+
     lab.wait_for("another helper", another, 20)
-    lab.wait_for("QEMU connected to it", domain.connected, 20)
+    lab.wait_for("QEMU connected to it", connected, 20)
     t.equal(str(domain.tell(scsi.RESERVE, WRITE_EXCLUSIVE, KEY)), "GOOD", "RESERVE")
     domain.destroy()
     lab.wait_for("no process left", lambda: not processes(t.lab.helper))
