@@ -9,6 +9,7 @@ import signal
 import socket
 import stat
 
+from support import procfs
 from support.inotify import Watch
 from support.systemd import activation, passing
 from support.tap import cases, differs, ours, row_differs, row_ours, test
@@ -229,6 +230,7 @@ def queue_of_a_passed_socket_is_for_the_next_helper(t, status):
         return t.start(*options, socket_path="", wrap=activation, **passing(sock)).at(path)
     first = start().wait_ready()
     first.signal(signal.SIGSTOP)
+    t.eventually("it has stopped", lambda: procfs.state(first.pid) == "T", helper=first)
     waiting = t.connect(first, handshake=False)
     first.signal(signal.SIGTERM)
     first.signal(signal.SIGCONT)
