@@ -10,10 +10,10 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "lu/lu.h"
 #include "serve/backend.h"
 #include "serve/server.h"
 #include "simulator/fault.h"
-#include "simulator/lu.h"
 
 #define SIM_NEXUS_MAX SERVER_ENDPOINTS_MAX
 

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "simulator/lu.h"
+#include "lu/lu.h"
 
 /*
  * Which LUN: the file's device and inode, and when it was made, since the inode of a file that was

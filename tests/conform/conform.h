@@ -20,10 +20,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lu/lu.h"
 #include "scsi/cdb.h"
 #include "scsi/prout.h"
 #include "scsi/spc.h"
-#include "simulator/lu.h"
 
 #define NEXUS_MAX 8
 #define LIST_MAX  1024

@@ -5,7 +5,7 @@
  * list.
  */
 #include "fuzz.h"
-#include "simulator/lu.h"
+#include "lu/lu.h"
 
 #define NEXUSES      4
 #define TARGET_PORTS 2

@@ -21,10 +21,10 @@
 #include "base/clock.h"
 #include "books.h"
 #include "dice.h"
+#include "lu/lu.h"
 #include "outcomes.h"
 #include "request.h"
 #include "scsi/spc.h"
-#include "simulator/lu.h"
 
 #define DELAY_PERCENT    3
 #define DELAY_MAX_MS     20

@@ -24,9 +24,9 @@
 #include <string.h>
 
 #include "cmocka_compat.h"
+#include "lu/lu.h"
 #include "scsi/prin.h"
 #include "scsi/prout.h"
-#include "simulator/lu.h"
 
 #define SCRIPT_NEXUSES "ABCDabcZ"
 

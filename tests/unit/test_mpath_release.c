@@ -14,11 +14,11 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "lu/lu.h"
 #include "mpath/command.h"
 #include "mpath/release.h"
 #include "scratch.h"
 #include "sg/issue.h"
-#include "simulator/lu.h"
 
 #define KEY       0xabcu
 #define OTHER_KEY 0xdefu

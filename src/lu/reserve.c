@@ -16,7 +16,7 @@
  *   none                a registered key          remove that key
  *   any                 nobody's key, not 0       RESERVATION CONFLICT
  */
-#include "simulator/lu_internal.h"
+#include "lu/actions.h"
 
 void lu_prout_reserve(struct lu *lu, struct lu_command *command, struct lu_result *result)
 {

@@ -3,8 +3,8 @@
  * PERSISTENT RESERVE IN: four views of the same state. None of them needs a registration, changes
  * anything, or can fail; an answer longer than the allocation length is cut by the encoders.
  */
+#include "lu/actions.h"
 #include "scsi/prin.h"
-#include "simulator/lu_internal.h"
 
 /*
  * ALLOW COMMANDS 001b: TEST UNIT READY passes every reservation, nothing is said of the rest. SPC-4

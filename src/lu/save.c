@@ -18,7 +18,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "simulator/lu_internal.h"
+#include "lu/internal.h"
 
 #define MAGIC      "PRLU"
 #define MAGIC_SIZE 4

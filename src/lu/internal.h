@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#ifndef SIMULATOR_LU_INTERNAL_H
-#define SIMULATOR_LU_INTERNAL_H
+#ifndef LU_INTERNAL_H
+#define LU_INTERNAL_H
 
-/* What the files of the logical unit share: lu.c, lu_register.c, lu_reserve.c, lu_report.c,
- * lu_save.c. */
+/* What lu.c does for the other files of the logical unit. */
 
+#include "lu/lu.h"
 #include "scsi/cdb.h"
 #include "scsi/prout.h"
-#include "simulator/lu.h"
 
 /* No registration. */
 #define LU_NONE SIZE_MAX
@@ -18,20 +17,6 @@ struct lu_command {
     struct cdb cdb;
     struct prout prout;
 };
-
-/* Processing of one service action; `result` is GOOD until one of the two below says otherwise. */
-typedef void lu_prout_function(struct lu *lu, struct lu_command *command, struct lu_result *result);
-
-lu_prout_function lu_prout_register;          /* REGISTER, REGISTER AND IGNORE EXISTING KEY */
-lu_prout_function lu_prout_register_and_move; /* REGISTER AND MOVE */
-lu_prout_function lu_prout_reserve;
-lu_prout_function lu_prout_release;
-lu_prout_function lu_prout_clear;
-lu_prout_function lu_prout_preempt; /* PREEMPT, PREEMPT AND ABORT */
-
-/* PERSISTENT RESERVE IN, all service actions. */
-void lu_prin(const struct lu *lu, const struct cdb *cdb, uint8_t *data, size_t data_size,
-             struct lu_result *result);
 
 void lu_conflict(struct lu_result *result);
 void lu_check_condition(struct lu_result *result, struct spc_sense code);

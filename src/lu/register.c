@@ -23,7 +23,7 @@
  */
 #include <assert.h>
 
-#include "simulator/lu_internal.h"
+#include "lu/actions.h"
 
 /* The target ports that a command registers through: all, or the one it came through. */
 struct ports {
