@@ -66,9 +66,9 @@ struct keeper_state {
     bool has_socket;
     bool has_status;
     bool has_pidfile;
-    struct listen_inode socket;
-    struct listen_inode status;
-    struct listen_inode pidfile;
+    struct inode_id socket;
+    struct inode_id status;
+    struct inode_id pidfile;
 };
 
 static void keeper_close_others(int channel, int pidfile_fd)
@@ -114,9 +114,9 @@ static void keeper_drop_privileges(const struct keeper_state *state)
 }
 
 /* What cannot be removed now will be tried again when the helper is gone. */
-static int keeper_remove(const char *path, bool *ours, const struct listen_inode *inode)
+static int keeper_remove(const char *path, bool *ours, const struct inode_id *inode)
 {
-    int r = *ours ? listen_remove(path, inode) : 0;
+    int r = *ours ? inode_remove(path, inode) : 0;
 
     if (r == 0)
         *ours = false;
@@ -227,7 +227,7 @@ int keeper_start(struct keeper *keeper, const struct keeper_options *options)
         state.has_status = true;
     }
     if (options->pidfile_path) {
-        r = listen_identify(options->pidfile_path, &state.pidfile);
+        r = inode_identify(options->pidfile_path, &state.pidfile);
         if (r < 0)
             return r;
         state.has_pidfile = true;

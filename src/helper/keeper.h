@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "serve/listen.h"
+#include "base/inode.h"
 
 struct keeper {
     int channel; /* -1: there is none */
@@ -25,9 +25,9 @@ struct keeper {
 /* What there is to keep. */
 struct keeper_options {
     const char *socket_path;           /* to be removed; NULL: none */
-    const struct listen_inode *socket; /* what it is now */
+    const struct inode_id *socket; /* what it is now */
     const char *status_path;           /* a second one; NULL: none */
-    const struct listen_inode *status;
+    const struct inode_id *status;
     const char *pidfile_path; /* to be removed; NULL: none */
     int pidfile_fd;           /* holds the lock of what it is now; -1: none */
     const char *worker_path;  /* to be executed on request; NULL: never */

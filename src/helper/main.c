@@ -51,8 +51,8 @@ struct helper {
     int status_listener;              /* until there is a struct status; -1: none */
     char *status_path;                /* owned */
     int signal_fd;                    /* until the server has it */
-    struct listen_inode socket_inode; /* unless it is inherited */
-    struct listen_inode status_inode; /* if there is a status_path */
+    struct inode_id socket_inode; /* unless it is inherited */
+    struct inode_id status_inode; /* if there is a status_path */
     unsigned n_fds;                   /* the limit on open fds */
     struct route route;
     struct peers peers;
@@ -356,9 +356,9 @@ static void tell_ready(struct helper *helper)
 static void abandon(struct helper *helper)
 {
     if (helper->keeper.channel < 0 && helper->listener >= 0 && !helper->inherited)
-        listen_remove(helper->options.socket_path, &helper->socket_inode);
+        inode_remove(helper->options.socket_path, &helper->socket_inode);
     if (helper->keeper.channel < 0 && helper->status_listener >= 0)
-        listen_remove(helper->status_path, &helper->status_inode);
+        inode_remove(helper->status_path, &helper->status_inode);
     if (helper->keeper.channel < 0 && helper->pidfile_fd >= 0)
         unlink(helper->options.pidfile);
     free(helper->status_path);

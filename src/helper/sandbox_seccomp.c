@@ -18,7 +18,7 @@
 #include <sys/socket.h>
 
 #include "base/memory.h"
-#include "serve/thread.h"
+#include "base/thread.h"
 
 /* clone(2): which argument the flags are differs on one architecture. */
 #ifdef __s390__
@@ -41,11 +41,11 @@ static const char *const sandbox_allowed[] = {
     "close",                   /* serve/pool.c: pool_close: close */
     "futex",                   /* base/futex.h: futex_wait: syscall */
     "futex_time64",            /* base/futex.h: futex_wait: syscall */
-    "rt_sigprocmask",          /* serve/thread.c: thread_start: pthread_create */
-    "rseq",                    /* serve/thread.c: thread_start: pthread_create */
-    "set_robust_list",         /* serve/thread.c: thread_start: pthread_create */
-    "exit",                    /* serve/thread.c: thread_start: pthread_create */
-    "munmap",                  /* serve/thread.c: thread_free: munmap */
+    "rt_sigprocmask",          /* base/thread.c: thread_start: pthread_create */
+    "rseq",                    /* base/thread.c: thread_start: pthread_create */
+    "set_robust_list",         /* base/thread.c: thread_start: pthread_create */
+    "exit",                    /* base/thread.c: thread_start: pthread_create */
+    "munmap",                  /* base/thread.c: thread_free: munmap */
     "madvise",                 /* base/memory.h: memory_give_back: malloc_trim */
     "brk",                     /* base/memory.h: memory_give_back: malloc_trim */
     "poll",                    /* serve/server.c: server_serve: poll */
@@ -99,13 +99,13 @@ static const struct sandbox_rule {
     {"socketpair", SCMP_A0(SCMP_CMP_MASKED_EQ, 0xffffffff, AF_UNIX)},
     /* base/fdio.c: fdio_read_text: openat */
     {"openat", SCMP_A2(SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY)},
-    /* serve/thread.c: thread_start: pthread_create */
+    /* base/thread.c: thread_start: pthread_create */
     {"clone", SCMP_CMP(SANDBOX_CLONE_FLAGS, SCMP_CMP_MASKED_EQ, SANDBOX_THREAD, SANDBOX_THREAD)},
-    /* serve/thread.c: thread_new: mmap */
+    /* base/thread.c: thread_new: mmap */
     {"mmap", SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)},
-    /* serve/thread.c: thread_new: mmap */
+    /* base/thread.c: thread_new: mmap */
     {"mmap2", SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)},
-    /* serve/thread.c: thread_new: mprotect */
+    /* base/thread.c: thread_new: mprotect */
     {"mprotect", SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)},
 };
 

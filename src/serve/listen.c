@@ -30,82 +30,16 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/inode.h"
 #include "base/parse.h"
 
 #define LISTEN_FDS_START     3 /* sd_listen_fds(3) */
 #define LISTEN_ATTEMPTS      8
-#define LISTEN_LOCK_TRIES    1000
-#define LISTEN_LOCK_PAUSE_MS 1
 
 static int fail(int error, char *ret_error, size_t error_size, const char *what, const char *path)
 {
     snprintf(ret_error, error_size, "%s %s: %s", what, path, strerror(error));
     return -error;
-}
-
-static int listen_identify_in(int dir, const char *path, struct listen_inode *ret_inode)
-{
-    struct statx status;
-
-    if (statx(dir, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_INO | STATX_BTIME, &status))
-        return -errno;
-    *ret_inode = (struct listen_inode){
-        .device = makedev(status.stx_dev_major, status.stx_dev_minor),
-        .inode = status.stx_ino,
-    };
-    if (status.stx_mask & STATX_BTIME)
-        ret_inode->born = (struct timespec){.tv_sec = status.stx_btime.tv_sec,
-                                            .tv_nsec = status.stx_btime.tv_nsec};
-    return 0;
-}
-
-int listen_identify(const char *path, struct listen_inode *ret_inode)
-{
-    return listen_identify_in(AT_FDCWD, path, ret_inode);
-}
-
-bool listen_same_inode(const struct listen_inode *a, const struct listen_inode *b)
-{
-    return a->device == b->device && a->inode == b->inode && a->born.tv_sec == b->born.tv_sec &&
-           a->born.tv_nsec == b->born.tv_nsec;
-}
-
-/*
- * Lock a directory, for other helpers: names in it are looked at and then removed, and between the
- * two nobody else may remove the same and put something new in its place. Returns an fd to close,
- * or -1. One that may not read the directory, or finds that somebody holds on to the lock, has to
- * do without.
- */
-static int listen_lock(int at, const char *path)
-{
-    const struct timespec pause = {.tv_nsec = LISTEN_LOCK_PAUSE_MS * 1000000};
-    int lock = openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-    for (int i = 0; lock >= 0 && i < LISTEN_LOCK_TRIES; i++) {
-        if (flock(lock, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
-            break;
-        nanosleep(&pause, NULL);
-    }
-    return lock;
-}
-
-int listen_remove(const char *path, const struct listen_inode *inode)
-{
-    char for_dirname[PATH_MAX]; /* no heap: it may be for want of memory that this is called */
-    CLEANUP_CLOSE int lock = -1;
-    struct listen_inode found;
-    int r;
-
-    if (strlen(path) >= sizeof(for_dirname))
-        return -ENAMETOOLONG;
-    strcpy(for_dirname, path);
-    lock = listen_lock(AT_FDCWD, dirname(for_dirname));
-    r = listen_identify(path, &found);
-    if (r == -ENOENT || (r == 0 && !listen_same_inode(&found, inode)))
-        return 0;
-    if (r == 0 && unlink(path) < 0 && errno != ENOENT)
-        r = -errno;
-    return r;
 }
 
 /* Does anybody listen on the socket at path? 1, 0, or a negative errno if it cannot be told. */
@@ -151,7 +85,7 @@ static int listen_clear(int dir, const char *path, char *ret_error, size_t error
     int found = listen_look(path, ret_error, error_size);
 
     if (found > 0) {
-        lock = listen_lock(dir, ".");
+        lock = inode_lock_directory(dir, ".");
         found = listen_look(path, ret_error, error_size);
     }
     if (found <= 0)
@@ -186,10 +120,10 @@ static int listen_set_up(const struct listen_options *options, int dir, const ch
 
 /* Give the socket its final name. -EEXIST: somebody was faster. */
 static int listen_publish(int dir, const char *temporary, const char *name,
-                          struct listen_inode *ret_inode)
+                          struct inode_id *ret_inode)
 {
     /* Before: what lies there afterwards may be somebody else's. */
-    int r = listen_identify_in(dir, temporary, ret_inode);
+    int r = inode_identify_at(dir, temporary, ret_inode);
 
     if (r < 0)
         return r;
@@ -204,7 +138,7 @@ static int listen_publish(int dir, const char *temporary, const char *name,
 }
 
 static int listen_open_in(const struct listen_options *options, int dir, const char *dir_path,
-                          const char *name, const char *temporary, struct listen_inode *ret_inode,
+                          const char *name, const char *temporary, struct inode_id *ret_inode,
                           char *ret_error, size_t error_size)
 {
     CLEANUP_CLOSE int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -236,7 +170,7 @@ static int listen_open_in(const struct listen_options *options, int dir, const c
     return r;
 }
 
-int listen_open(const struct listen_options *options, struct listen_inode *ret_inode,
+int listen_open(const struct listen_options *options, struct inode_id *ret_inode,
                 char *ret_error, size_t error_size)
 {
     const size_t path_max = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;

@@ -12,14 +12,9 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
-#define LISTEN_BACKLOG 128
+#include "base/inode.h"
 
-/* An inode, told from one that was given its number later by its time of birth. */
-struct listen_inode {
-    dev_t device;
-    ino_t inode;
-    struct timespec born; /* zeros where the filesystem does not know */
-};
+#define LISTEN_BACKLOG 128
 
 struct listen_options {
     const char *path; /* absolute, at most 107 bytes */
@@ -28,24 +23,13 @@ struct listen_options {
     gid_t group;      /* (gid_t)-1: ours */
 };
 
-/* What lies at path, not following a link. Returns 0 or a negative errno. */
-int listen_identify(const char *path, struct listen_inode *ret_inode);
-
-bool listen_same_inode(const struct listen_inode *a, const struct listen_inode *b);
-
-/*
- * Remove what lies at path if it is still this inode. That it has gone, or that somebody else has
- * put something there, is no error. Returns 0 or a negative errno.
- */
-int listen_remove(const char *path, const struct listen_inode *inode);
-
 /*
  * Bind, set mode and owner, listen, and only then appear under the path. A socket there that nobody
  * listens on is replaced; a live one, and whatever is no socket, is left alone and is an error.
  * On failure `ret_error` (of `error_size` bytes) has a line that says what was wrong. Returns the
  * fd, the caller's, or a negative errno.
  */
-int listen_open(const struct listen_options *options, struct listen_inode *ret_inode,
+int listen_open(const struct listen_options *options, struct inode_id *ret_inode,
                 char *ret_error, size_t error_size);
 
 /*

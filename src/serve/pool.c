@@ -37,7 +37,7 @@
 #include "base/futex.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "serve/thread.h"
+#include "base/thread.h"
 #include "serve/tracepoints.h"
 
 struct pool_thread {

@@ -69,7 +69,7 @@ static const char main_help[] =
 struct endpoint {
     const char *name;
     const char *path;
-    struct listen_inode inode;
+    struct inode_id inode;
 };
 
 struct simulator {
@@ -223,7 +223,7 @@ static void close_endpoints(void *context)
     struct simulator *simulator = context;
 
     for (unsigned i = 0; i < simulator->n_open; i++) {
-        int r = listen_remove(simulator->endpoints[i].path, &simulator->endpoints[i].inode);
+        int r = inode_remove(simulator->endpoints[i].path, &simulator->endpoints[i].inode);
 
         if (r < 0)
             log_error("cannot remove socket %s: %s", simulator->endpoints[i].path, strerror(-r));

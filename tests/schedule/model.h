@@ -27,7 +27,7 @@
 #include "base/futex.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "serve/thread.h"
+#include "base/thread.h"
 #if __has_include("serve/tracepoints.h")
 #include "serve/tracepoints.h"
 #endif

@@ -23,18 +23,18 @@
 #define NOBODY 65534
 
 /* A socket under this name, and its inode. Nobody listens on it: to the keeper it is all one. */
-static struct listen_inode make_socket(const char *name)
+static struct inode_id make_socket(const char *name)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct listen_inode inode;
+    struct inode_id inode;
 
     assert_true(sock >= 0);
     assert_true(strlen(scratch_path(name)) < sizeof(address.sun_path));
     strcpy(address.sun_path, scratch_path(name));
     assert_int_equal(bind(sock, (struct sockaddr *)&address, sizeof(address)), 0);
     close(sock);
-    assert_int_equal(listen_identify(scratch_path(name), &inode), 0);
+    assert_int_equal(inode_identify(scratch_path(name), &inode), 0);
     return inode;
 }
 
@@ -52,7 +52,7 @@ static int lock(void)
     return fd;
 }
 
-static int start(struct keeper *keeper, const char *socket_name, const struct listen_inode *socket,
+static int start(struct keeper *keeper, const char *socket_name, const struct inode_id *socket,
                  const char *pidfile_name, int pidfile)
 {
     char *socket_path = socket_name ? strdup(scratch_path(socket_name)) : NULL;
@@ -83,7 +83,7 @@ static void test_remove_on_request(void **state)
 {
     unsigned before = count_fds();
     struct keeper keeper;
-    struct listen_inode inode;
+    struct inode_id inode;
     int pidfile = lock();
 
     (void)state;
@@ -110,7 +110,7 @@ static void test_remove_on_request(void **state)
 static void test_remove_at_the_end(void **state)
 {
     struct keeper keeper;
-    struct listen_inode inode;
+    struct inode_id inode;
     int pidfile = lock();
 
     (void)state;
@@ -124,7 +124,7 @@ static void test_remove_at_the_end(void **state)
 static void test_foreign_socket(void **state)
 {
     struct keeper keeper;
-    struct listen_inode inode;
+    struct inode_id inode;
 
     (void)state;
     for (int at_the_end = 0; at_the_end <= 1; at_the_end++) {
@@ -145,7 +145,7 @@ static void test_foreign_socket(void **state)
 /* A number that is given anew is told from the old one by its time of birth. */
 static void test_inode_number_used_again(void **state)
 {
-    struct listen_inode first, second;
+    struct inode_id first, second;
     struct keeper keeper;
 
     (void)state;
@@ -196,7 +196,7 @@ static void test_pidfile_of_a_new_instance(void **state)
 /* A helper is killed; nothing of it stays behind. */
 static void test_helper_killed(void **state)
 {
-    struct listen_inode inode;
+    struct inode_id inode;
     struct keeper keeper;
     pid_t helper, keeper_pid;
     int pair[2];
@@ -232,7 +232,7 @@ static void test_helper_killed(void **state)
 static void test_signals(void **state)
 {
     static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
-    struct listen_inode inode;
+    struct inode_id inode;
     struct keeper keeper;
 
     (void)state;
@@ -250,7 +250,7 @@ static void test_signals(void **state)
 /* Whatever comes over the channel, nothing but our files is touched, and the keeper stays. */
 static void test_malformed_requests(void **state)
 {
-    struct listen_inode inode;
+    struct inode_id inode;
     uint8_t bytes[64] = {0};
     struct keeper keeper;
     int32_t answer[2];
@@ -281,7 +281,7 @@ static void test_malformed_requests(void **state)
 
 static void test_keeper_killed(void **state)
 {
-    struct listen_inode inode = make_socket("sock");
+    struct inode_id inode = make_socket("sock");
     struct keeper keeper;
 
     (void)state;
@@ -329,7 +329,7 @@ static void require_root(const char *test)
 static void test_privileges(void **state)
 {
     static const char none[] = "0000000000000000";
-    struct listen_inode inode;
+    struct inode_id inode;
     struct keeper keeper;
     char path[64];
     DIR *directory;
@@ -365,7 +365,7 @@ static void test_privileges(void **state)
 /* libvirt's directories belong to the machine's user, and root without capabilities is nobody. */
 static void test_root_in_a_foreign_directory(void **state)
 {
-    struct listen_inode inode;
+    struct inode_id inode;
     struct keeper keeper;
     char expected[32];
 
@@ -387,7 +387,7 @@ static void test_root_in_a_foreign_directory(void **state)
 /* The directory is taken away later: that cannot be helped, but it is not kept quiet. */
 static void test_failing_removal(void **state)
 {
-    struct listen_inode inode;
+    struct inode_id inode;
     struct keeper keeper;
 
     (void)state;

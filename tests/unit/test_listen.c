@@ -41,7 +41,7 @@ static int client_connect(const char *path)
     return r;
 }
 
-static int open_at(const char *path, struct listen_inode *ret_inode)
+static int open_at(const char *path, struct inode_id *ret_inode)
 {
     const struct listen_options options = {
         .path = path, .mode = (mode_t)-1, .user = (uid_t)-1, .group = (gid_t)-1};
@@ -63,11 +63,11 @@ static int make_socket(const char *path, int type, int backlog)
     return sock;
 }
 
-static struct listen_inode identify(const char *path)
+static struct inode_id identify(const char *path)
 {
-    struct listen_inode inode;
+    struct inode_id inode;
 
-    assert_int_equal(listen_identify(path, &inode), 0);
+    assert_int_equal(inode_identify(path, &inode), 0);
     return inode;
 }
 
@@ -75,7 +75,7 @@ static void test_open(void **state)
 {
     const char *path = scratch_path("sock");
     unsigned before = count_fds();
-    struct listen_inode inode, found;
+    struct inode_id inode, found;
     int value = 0, sock, client;
     socklen_t size = sizeof(value);
     struct stat status;
@@ -89,7 +89,7 @@ static void test_open(void **state)
     assert_int_equal(fcntl(sock, F_GETFD), FD_CLOEXEC);
     assert_true(fcntl(sock, F_GETFL) & O_NONBLOCK);
     found = identify(path);
-    assert_true(listen_same_inode(&inode, &found));
+    assert_true(inode_same(&inode, &found));
     assert_int_equal(stat(path, &status), 0);
     assert_true(S_ISSOCK(status.st_mode));
     assert_int_equal(status.st_nlink, 1);
@@ -119,7 +119,7 @@ static void test_mode(void **state)
                                          .user = (uid_t)-1,
                                          .group = (gid_t)-1};
         mode_t mask = umask(rows[i].mask);
-        struct listen_inode inode;
+        struct inode_id inode;
         struct stat status;
         int sock = listen_open(&options, &inode, error, sizeof(error));
 
@@ -136,7 +136,7 @@ static void test_owner(void **state)
 {
     struct listen_options options = {
         .path = scratch_path("sock"), .mode = 0660, .user = NOBODY, .group = NOBODY - 1};
-    struct listen_inode inode;
+    struct inode_id inode;
     struct stat status;
     int sock;
 
@@ -172,7 +172,7 @@ static void test_watched(void **state)
     _Alignas(struct inotify_event) char events[4096];
     int watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     unsigned created = 0;
-    struct listen_inode inode;
+    struct inode_id inode;
     ssize_t n;
     int sock;
 
@@ -225,7 +225,7 @@ static void test_seen_is_connectable(void **state)
     }
     close(pair[1]);
     for (int i = 0; i < 200; i++) {
-        struct listen_inode inode;
+        struct inode_id inode;
         int sock;
 
         assert_int_equal(write(pair[0], "g", 1), 1);
@@ -242,29 +242,29 @@ static void test_seen_is_connectable(void **state)
 static void test_remove(void **state)
 {
     const char *path = scratch_path("sock");
-    struct listen_inode ours, found;
+    struct inode_id ours, found;
 
     (void)state;
     close(make_socket(path, SOCK_STREAM, 1));
     ours = identify(path);
     assert_int_equal(rename(path, scratch_path("moved")), 0);
-    assert_int_equal(listen_remove(path, &ours), 0); /* gone already */
+    assert_int_equal(inode_remove(path, &ours), 0); /* gone already */
     close(make_socket(path, SOCK_STREAM, 1));
-    assert_int_equal(listen_remove(path, &ours), 0); /* of somebody else */
+    assert_int_equal(inode_remove(path, &ours), 0); /* of somebody else */
     found = identify(path);
-    assert_false(listen_same_inode(&found, &ours));
+    assert_false(inode_same(&found, &ours));
     assert_int_equal(rename(scratch_path("moved"), path), 0);
-    assert_int_equal(listen_remove(path, &ours), 0);
+    assert_int_equal(inode_remove(path, &ours), 0);
     assert_uint_equal(scratch_count(), 0);
-    assert_int_equal(listen_remove(scratch_path("none/sock"), &ours), 0);
+    assert_int_equal(inode_remove(scratch_path("none/sock"), &ours), 0);
     scratch_write("file", "");
-    assert_int_equal(listen_remove(scratch_path("file/sock"), &ours), -ENOTDIR);
+    assert_int_equal(inode_remove(scratch_path("file/sock"), &ours), -ENOTDIR);
 }
 
 static void test_stale(void **state)
 {
     const char *path = scratch_path("sock");
-    struct listen_inode stale, inode;
+    struct inode_id stale, inode;
     int sock;
 
     (void)state;
@@ -273,7 +273,7 @@ static void test_stale(void **state)
     sock = open_at(path, &inode);
     assert_true(sock >= 0);
     /* Whoever may still look for the stale one by its inode does not find ours. */
-    assert_false(listen_same_inode(&stale, &inode));
+    assert_false(inode_same(&stale, &inode));
     assert_true(stale.inode != inode.inode);
     assert_int_equal(client_connect(path), 0);
     assert_uint_equal(scratch_count(), 1);
@@ -284,7 +284,7 @@ static void test_stale(void **state)
 static void test_stale_temporary_name(void **state)
 {
     char name[64];
-    struct listen_inode inode;
+    struct inode_id inode;
     int sock;
 
     (void)state;
@@ -298,7 +298,7 @@ static void test_stale_temporary_name(void **state)
 
 static void assert_left_alone(const char *path, int expected, const char *format)
 {
-    struct listen_inode before = identify(path), after, unused;
+    struct inode_id before = identify(path), after, unused;
     unsigned n_fds = count_fds(), n_files = scratch_count();
     char message[512];
 
@@ -306,7 +306,7 @@ static void assert_left_alone(const char *path, int expected, const char *format
     snprintf(message, sizeof(message), format, path, strerror(expected));
     assert_string_equal(error, message);
     after = identify(path);
-    assert_true(listen_same_inode(&before, &after));
+    assert_true(inode_same(&before, &after));
     assert_uint_equal(scratch_count(), n_files);
     assert_uint_equal(count_fds(), n_fds);
 }
@@ -358,7 +358,7 @@ static void test_no_socket(void **state)
 
 static void test_no_directory(void **state)
 {
-    struct listen_inode inode;
+    struct inode_id inode;
     char message[512];
 
     (void)state;
@@ -400,7 +400,7 @@ static void test_long_paths(void **state)
         for (size_t length = 106; length <= 109; length++) {
             size_t name = names[i] > 40 ? length - start : names[i];
             const char *path = long_path(length, name);
-            struct listen_inode inode;
+            struct inode_id inode;
             char message[512];
             int sock = open_at(path, &inode);
 
@@ -423,7 +423,7 @@ static void test_long_paths(void **state)
 static void test_directory_locked(void **state)
 {
     int lock = open(scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    struct listen_inode inode;
+    struct inode_id inode;
     int sock;
 
     (void)state;
@@ -450,7 +450,7 @@ struct race {
     atomic_uint closed;
     atomic_uint winners, others, strange;
     atomic_bool served;
-    struct listen_inode stale; /* of this round */
+    struct inode_id stale; /* of this round */
 };
 
 static void race_remove(struct race *race, const char *path)
@@ -458,7 +458,7 @@ static void race_remove(struct race *race, const char *path)
     for (unsigned round = 1; round <= ROUNDS; round++) {
         while (atomic_load(&race->round) < round)
             sched_yield();
-        if (listen_remove(path, &race->stale) != 0)
+        if (inode_remove(path, &race->stale) != 0)
             race->strange++;
         race->finished++;
     }
@@ -468,7 +468,7 @@ static void race_remove(struct race *race, const char *path)
 static void race_run(struct race *race, const char *path)
 {
     for (unsigned round = 1; round <= ROUNDS; round++) {
-        struct listen_inode inode;
+        struct inode_id inode;
         int sock;
 
         while (atomic_load(&race->round) < round)

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "await.h"
-#include "serve/thread.h"
+#include "base/thread.h"
 
 struct worker {
     struct thread thread; /* first: thread.h */

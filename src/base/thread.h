@@ -3,8 +3,8 @@
  * A thread on a small stack of our own. glibc keeps the stacks of threads that ended (up to 40 MB);
  * after a burst of hung commands that memory would never come back. Ours is unmapped.
  */
-#ifndef SERVE_THREAD_H
-#define SERVE_THREAD_H
+#ifndef BASE_THREAD_H
+#define BASE_THREAD_H
 
 #include <pthread.h>
 #include <stddef.h>

@@ -3,7 +3,7 @@
  * Layout of a mapping, from low to high addresses: guard page, stack (growing down), the caller's
  * struct.
  */
-#include "serve/thread.h"
+#include "base/thread.h"
 
 #include <errno.h>
 #include <sys/mman.h>

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Which file a name stands for, so that a file of ours can be told from one that has taken its
+ * place.
+ *
+ * Thread rule: any thread. Nothing here needs the heap.
+ */
+#ifndef BASE_INODE_H
+#define BASE_INODE_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+#include <time.h>
+
+/* An inode, told from one that was given its number later by its time of birth. */
+struct inode_id {
+    dev_t device;
+    ino_t inode;
+    struct timespec born; /* zeros where the filesystem does not know */
+};
+
+/*
+ * What lies at path, not following a link; relative to the directory `dir`, or by itself. Returns 0
+ * or a negative errno.
+ */
+int inode_identify_at(int dir, const char *path, struct inode_id *ret_inode);
+int inode_identify(const char *path, struct inode_id *ret_inode);
+
+bool inode_same(const struct inode_id *a, const struct inode_id *b);
+
+/*
+ * Lock a directory against other helpers: names in it are looked at and then removed, and between
+ * the two no other one may remove the same name and put something new in its place. Returns an fd,
+ * which the caller closes, or -1. A caller that may not read the directory, or finds that the lock
+ * stays taken, has to do without.
+ */
+int inode_lock_directory(int at, const char *path);
+
+/*
+ * Remove what lies at path if it is still this inode. That it has gone, or that something else lies
+ * there now, is no error. Returns 0 or a negative errno.
+ */
+int inode_remove(const char *path, const struct inode_id *inode);
+
+#endif
