@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "helper/keeper.h"
+#include "daemon/keeper.h"
 #include "proto/request.h"
 #include "proto/worker.h"
 

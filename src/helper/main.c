@@ -14,18 +14,18 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "build.h"
+#include "daemon/background.h"
+#include "daemon/capabilities.h"
+#include "daemon/keeper.h"
+#include "daemon/pidfile.h"
+#include "daemon/privileges.h"
+#include "daemon/sandbox.h"
+#include "daemon/spawn.h"
 #include "helper/backend_mpath.h"
-#include "helper/background.h"
-#include "helper/capabilities.h"
-#include "helper/keeper.h"
-#include "helper/ledger.h"
 #include "helper/options.h"
-#include "helper/pidfile.h"
-#include "helper/privileges.h"
 #include "helper/report.h"
 #include "helper/route.h"
-#include "helper/sandbox.h"
-#include "helper/spawn.h"
+#include "ledger/ledger.h"
 #include "serve/listen.h"
 #include "serve/notify.h"
 #include "serve/peer.h"
@@ -47,13 +47,13 @@ struct helper {
     struct keeper keeper;
     struct mpath mpath;
     struct notify notify;
-    int listener;                     /* until the server has it */
-    int status_listener;              /* until there is a struct status; -1: none */
-    char *status_path;                /* owned */
-    int signal_fd;                    /* until the server has it */
+    int listener;                 /* until the server has it */
+    int status_listener;          /* until there is a struct status; -1: none */
+    char *status_path;            /* owned */
+    int signal_fd;                /* until the server has it */
     struct inode_id socket_inode; /* unless it is inherited */
     struct inode_id status_inode; /* if there is a status_path */
-    unsigned n_fds;                   /* the limit on open fds */
+    unsigned n_fds;               /* the limit on open fds */
     struct route route;
     struct peers peers;
     struct ledger ledger;

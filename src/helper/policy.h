@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "helper/device.h"
 #include "scsi/spc.h"
+#include "sg/device.h"
 
 enum policy_verdict {
     POLICY_ISSUE,     /* by SG_IO on the fd */

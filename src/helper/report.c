@@ -13,8 +13,8 @@
 #include "base/clock.h"
 #include "base/timestamp.h"
 #include "build.h"
-#include "helper/capabilities.h"
-#include "helper/report_devices.h"
+#include "daemon/capabilities.h"
+#include "ledger/report_devices.h"
 
 static void report_options(const struct options *options, struct json *json)
 {

@@ -12,8 +12,8 @@
 
 #include "base/json.h"
 #include "helper/backend_mpath.h"
-#include "helper/ledger.h"
 #include "helper/options.h"
+#include "ledger/ledger.h"
 #include "serve/server.h"
 
 #define REPORT_CONNECTIONS_MAX 2000

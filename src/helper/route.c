@@ -11,10 +11,10 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "helper/audit.h"
 #include "helper/backend_mpath.h"
 #include "helper/backend_sg.h"
 #include "helper/policy.h"
+#include "ledger/audit.h"
 #include "serve/tracepoints.h"
 
 void route_init(struct route *route, unsigned io_timeout_ms, struct mpath *mpath)

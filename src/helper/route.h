@@ -4,9 +4,9 @@
 #define HELPER_ROUTE_H
 
 #include "helper/backend_mpath.h"
-#include "helper/device.h"
-#include "helper/ledger.h"
+#include "ledger/ledger.h"
 #include "serve/backend.h"
+#include "sg/device.h"
 
 struct route {
     struct device_sources sources;

@@ -22,9 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
-#include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,8 +31,8 @@
 #include "base/inode.h"
 #include "base/parse.h"
 
-#define LISTEN_FDS_START     3 /* sd_listen_fds(3) */
-#define LISTEN_ATTEMPTS      8
+#define LISTEN_FDS_START 3 /* sd_listen_fds(3) */
+#define LISTEN_ATTEMPTS  8
 
 static int fail(int error, char *ret_error, size_t error_size, const char *what, const char *path)
 {
@@ -170,8 +168,8 @@ static int listen_open_in(const struct listen_options *options, int dir, const c
     return r;
 }
 
-int listen_open(const struct listen_options *options, struct inode_id *ret_inode,
-                char *ret_error, size_t error_size)
+int listen_open(const struct listen_options *options, struct inode_id *ret_inode, char *ret_error,
+                size_t error_size)
 {
     const size_t path_max = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
     CLEANUP_FREE char *for_dirname = NULL;

@@ -29,8 +29,8 @@ struct listen_options {
  * On failure `ret_error` (of `error_size` bytes) has a line that says what was wrong. Returns the
  * fd, the caller's, or a negative errno.
  */
-int listen_open(const struct listen_options *options, struct inode_id *ret_inode,
-                char *ret_error, size_t error_size);
+int listen_open(const struct listen_options *options, struct inode_id *ret_inode, char *ret_error,
+                size_t error_size);
 
 /*
  * How many sockets systemd passes to this very process (sd_listen_fds(3)): 0 if none. Unsets the

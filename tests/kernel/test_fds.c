@@ -35,7 +35,7 @@ static void probe_o_path(void)
     need(ioctl(master, TIOCGWINSZ, &size) == 0);
     probe(r < 0 && error == EBADF && size.ws_row == 11, "helper/backend_sg.c",
           "ioctl(2) on an O_PATH fd fails with EBADF and does not reach the driver");
-    probe(fstat(path, &status) == 0 && S_ISCHR(status.st_mode), "helper/device.c",
+    probe(fstat(path, &status) == 0 && S_ISCHR(status.st_mode), "sg/device.c",
           "fstat(2) on an O_PATH fd tells the device");
     probe((fcntl(path, F_GETFL) & O_ACCMODE) == O_RDONLY, "helper/route.c",
           "the access mode of an O_PATH fd reads as O_RDONLY");

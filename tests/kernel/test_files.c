@@ -39,28 +39,28 @@ static void probe_record_locks(void)
     bool kept;
 
     need(fd >= 0 && set_lock(fd, F_WRLCK) == 0);
-    probe(!others_can_lock("pid"), "helper/pidfile.c", "a locked PID file cannot be locked twice");
+    probe(!others_can_lock("pid"), "daemon/pidfile.c", "a locked PID file cannot be locked twice");
 
     child = fork();
     need(child >= 0);
     if (child == 0) /* which has the fd, and not the lock */
         _exit(set_lock(fd, F_WRLCK) == 0 ? 0 : 1);
-    probe(probe_await(child) == 1, "helper/keeper.c, helper/background.c",
+    probe(probe_await(child) == 1, "daemon/keeper.c, daemon/background.c",
           "the lock of a file does not pass a fork");
     child = fork();
     need(child >= 0);
     if (child == 0)
         _exit(close(fd));
     kept = probe_await(child) == 0 && !others_can_lock("pid");
-    probe(kept, "helper/keeper.c", "a child that closes its copy of the fd leaves the lock alone");
+    probe(kept, "daemon/keeper.c", "a child that closes its copy of the fd leaves the lock alone");
 
     need(set_lock(fd, F_UNLCK) == 0);
-    probe(others_can_lock("pid"), "helper/pidfile.c",
+    probe(others_can_lock("pid"), "daemon/pidfile.c",
           "unlocking counts at once, before the fd is closed");
     need(set_lock(fd, F_WRLCK) == 0);
     second = open("pid", O_RDONLY | O_CLOEXEC);
     close(second);
-    probe(others_can_lock("pid"), "helper/pidfile.c",
+    probe(others_can_lock("pid"), "daemon/pidfile.c",
           "closing any fd of the file releases the lock: nobody else may open it");
     close(fd);
 
@@ -70,7 +70,7 @@ static void probe_record_locks(void)
         fd = open("pid", O_WRONLY);
         _exit(set_lock(fd, F_WRLCK) == 0 ? 0 : 1);
     }
-    probe(probe_await(child) == 0 && others_can_lock("pid"), "helper/keeper.c",
+    probe(probe_await(child) == 0 && others_can_lock("pid"), "daemon/keeper.c",
           "the lock ends with its process");
 }
 

@@ -8,7 +8,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
-#define WHO "helper/sandbox_landlock.c"
+#define WHO "daemon/sandbox_landlock.c"
 
 /* In a child, since there is no way back. Exit codes tell how far it came. */
 static int restricted(int opened_before)

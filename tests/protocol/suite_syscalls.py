@@ -20,7 +20,7 @@ from protocol.suite_log import Syslog
 from protocol.suite_sandbox import unless_off
 
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-SOURCE = "helper/sandbox_seccomp.c"
+SOURCE = "daemon/sandbox_seccomp.c"
 READ_KEYS = scsi.pr_in(16)
 KEYS = reply(payload=DEFAULT_DATA)
 #: So many threads that their records fill whole pages, which are given back.

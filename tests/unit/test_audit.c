@@ -4,7 +4,7 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
-#include "helper/audit.h"
+#include "ledger/audit.h"
 #include "logged.h"
 #include "scsi/cdb.h"
 #include "scsi/prout.h"

@@ -15,9 +15,9 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "helper/device.h"
 #include "passing.h"
 #include "scratch.h"
+#include "sg/device.h"
 
 static void classify(int fd, enum device_kind kind, dev_t number)
 {

@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 #include "await.h"
-#include "helper/keeper.h"
-#include "helper/pidfile.h"
+#include "daemon/keeper.h"
+#include "daemon/pidfile.h"
 #include "passing.h"
 #include "scratch.h"
 

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "helper/latency.h"
+#include "ledger/latency.h"
 
 /* Every time lies between the bounds of its bucket, and these are not far apart. */
 static void test_buckets(void **state)

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "helper/ledger.h"
+#include "ledger/ledger.h"
 #include "logged.h"
 #include "scratch.h"
 #include "scsi/cdb.h"

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "await.h"
-#include "helper/pidfile.h"
+#include "daemon/pidfile.h"
 #include "passing.h"
 #include "scratch.h"
 

@@ -11,8 +11,8 @@
 #include <sys/socket.h>
 
 #include "await.h"
-#include "helper/keeper.h"
-#include "helper/spawn.h"
+#include "daemon/keeper.h"
+#include "daemon/spawn.h"
 #include "passing.h"
 #include "proto/worker.h"
 #include "scratch.h"

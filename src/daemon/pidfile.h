@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* The PID file, locked for as long as the process lives. */
-#ifndef HELPER_PIDFILE_H
-#define HELPER_PIDFILE_H
+#ifndef DAEMON_PIDFILE_H
+#define DAEMON_PIDFILE_H
 
 #include <stddef.h>
 

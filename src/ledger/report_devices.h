@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* The ledger's part of the status document, and what it has in common with the rest of it. */
-#ifndef HELPER_REPORT_DEVICES_H
-#define HELPER_REPORT_DEVICES_H
+#ifndef LEDGER_REPORT_DEVICES_H
+#define LEDGER_REPORT_DEVICES_H
 
 #include <stdint.h>
 
 #include "base/json.h"
-#include "helper/ledger.h"
+#include "ledger/ledger.h"
 
 /* Members for all devices; now_us: the time of the document. */
 void report_devices(struct ledger *ledger, int64_t now_us, struct json *json);

@@ -4,8 +4,8 @@
  *
  * Thread rule: the main thread's alone.
  */
-#ifndef HELPER_BACKGROUND_H
-#define HELPER_BACKGROUND_H
+#ifndef DAEMON_BACKGROUND_H
+#define DAEMON_BACKGROUND_H
 
 /*
  * Fork. The parent does not return: it shows what the child logs and exits with 0 once the child

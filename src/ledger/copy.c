@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "helper/ledger_keys.h"
+#include "ledger/keys.h"
 #include "scsi/cdb.h"
 
 static void ledger_copy_device(struct ledger *ledger, const struct ledger_device *device,

@@ -5,7 +5,7 @@
  * others do to the keys (another host that preempts one) is seen when somebody reads the list of
  * keys through this helper: an entry from before the reading whose key is not in it has gone.
  */
-#include "helper/ledger_keys.h"
+#include "ledger/keys.h"
 
 #include <string.h>
 

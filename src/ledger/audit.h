@@ -4,14 +4,14 @@
  *
  * Thread rule: any.
  */
-#ifndef HELPER_AUDIT_H
-#define HELPER_AUDIT_H
+#ifndef LEDGER_AUDIT_H
+#define LEDGER_AUDIT_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#include "helper/device.h"
 #include "proto/request.h"
+#include "sg/device.h"
 
 /* Of one connection, and of all together, in LOG_LIMIT_MS. What is left out is counted and told. */
 #define AUDIT_CLIENT_LINES 100

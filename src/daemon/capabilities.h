@@ -6,8 +6,8 @@
  *
  * Thread rule: for a process with one thread; capabilities are each thread's own.
  */
-#ifndef HELPER_CAPABILITIES_H
-#define HELPER_CAPABILITIES_H
+#ifndef DAEMON_CAPABILITIES_H
+#define DAEMON_CAPABILITIES_H
 
 #include <linux/capability.h>
 #include <stdbool.h>

@@ -2,7 +2,7 @@
 /*
  * The pipe carries the child's log lines as text, and a NUL byte as its last word if all is well.
  */
-#include "helper/background.h"
+#include "daemon/background.h"
 
 #include <errno.h>
 #include <fcntl.h>

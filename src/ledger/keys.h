@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* The keys in the ledger: what ledger.c needs of them. Everything here under the ledger's lock. */
-#ifndef HELPER_LEDGER_KEYS_H
-#define HELPER_LEDGER_KEYS_H
+#ifndef LEDGER_KEYS_H
+#define LEDGER_KEYS_H
 
-#include "helper/ledger.h"
+#include "ledger/ledger.h"
 
 /* An alarm that has just come about. */
 struct ledger_alarm {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* The walls around the serving process: files by Landlock, system calls by seccomp. */
-#ifndef HELPER_SANDBOX_H
-#define HELPER_SANDBOX_H
+#ifndef DAEMON_SANDBOX_H
+#define DAEMON_SANDBOX_H
 
 #include <stddef.h>
 

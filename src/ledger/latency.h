@@ -3,8 +3,8 @@
  * How long something took, in buckets of fixed bounds: four to each power of two, from 1 us to two
  * minutes. Whatever comes, the memory is the same, and a percentile is right to a fifth.
  */
-#ifndef HELPER_LATENCY_H
-#define HELPER_LATENCY_H
+#ifndef LEDGER_LATENCY_H
+#define LEDGER_LATENCY_H
 
 #include <stdint.h>
 

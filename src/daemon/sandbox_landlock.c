@@ -5,7 +5,7 @@
  * device is it?) and /proc (who is the client?). The fds that clients pass are not concerned: a
  * file carries the rights of whoever opened it.
  */
-#include "helper/sandbox.h"
+#include "daemon/sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>

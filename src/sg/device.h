@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* What kind of thing is behind an fd that a client has passed? */
-#ifndef HELPER_DEVICE_H
-#define HELPER_DEVICE_H
+#ifndef SG_DEVICE_H
+#define SG_DEVICE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -13,7 +13,7 @@
  * that would not do to remove the files (root in a directory of somebody else, as libvirt's)
  * CAP_DAC_OVERRIDE stays too, outside of the bounding set.
  */
-#include "helper/keeper.h"
+#include "daemon/keeper.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,8 +32,8 @@
 
 #include "base/cleanup.h"
 #include "base/fdio.h"
-#include "helper/capabilities.h"
-#include "helper/spawn.h"
+#include "daemon/capabilities.h"
+#include "daemon/spawn.h"
 
 #define KEEPER_REPLY_S 2 /* how long a removal may take before the helper goes on without it */
 

@@ -7,7 +7,7 @@
  * The line has an upper limit (LOG_LINE_MAX of the log), so the long texts, which a client can
  * choose, have one of their own, and come last.
  */
-#include "helper/audit.h"
+#include "ledger/audit.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,7 +16,7 @@
 
 #include "base/log.h"
 #include "base/timestamp.h"
-#include "helper/ledger.h"
+#include "ledger/ledger.h"
 #include "scsi/cdb.h"
 #include "scsi/prout.h"
 #include "serve/peer.h"

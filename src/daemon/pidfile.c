@@ -3,7 +3,7 @@
  * Between our open and our lock an ending instance may unlink the file: we would hold a lock on a
  * file that nobody else can find. So the name is looked at again once the lock is ours.
  */
-#include "helper/pidfile.h"
+#include "daemon/pidfile.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Formatted from a copy of the records, so that nobody who serves a command waits for it. */
-#include "helper/report_devices.h"
+#include "ledger/report_devices.h"
 
 #include <string.h>
 #include <sys/sysmacros.h>

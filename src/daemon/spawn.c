@@ -4,7 +4,7 @@
  * inherits those (PR_SET_CHILD_SUBREAPER), and with SIGCHLD ignored the kernel collects the dead,
  * so waitpid(2) has one thing to tell: whether anybody is left.
  */
-#include "helper/spawn.h"
+#include "daemon/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "helper/capabilities.h"
+#include "daemon/capabilities.h"
 #include "proto/worker.h"
 
 #define SPAWN_FAILED 127

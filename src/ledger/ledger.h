@@ -6,18 +6,18 @@
  *
  * Thread rule: init and deinit belong to the main thread, everything else may be called by any.
  */
-#ifndef HELPER_LEDGER_H
-#define HELPER_LEDGER_H
+#ifndef LEDGER_LEDGER_H
+#define LEDGER_LEDGER_H
 
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "helper/device.h"
-#include "helper/latency.h"
+#include "ledger/latency.h"
 #include "proto/request.h"
 #include "serve/peer.h"
+#include "sg/device.h"
 
 #define LEDGER_DEVICES_MAX 256 /* the one not used for longest makes room */
 #define LEDGER_KEYS_MAX    16  /* of one device */

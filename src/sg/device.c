@@ -5,7 +5,7 @@
  * device-mapper device (Documentation/ABI/testing/sysfs-block-dm). Only when that directory is not
  * to be had does the major number decide, by /proc/devices, whether the device could be a map.
  */
-#include "helper/device.h"
+#include "sg/device.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -4,7 +4,7 @@
  * makes a newer C library fall back to what it did before; a few that no version of it would try,
  * and that only somebody else's code can want, kill the process.
  */
-#include "helper/sandbox.h"
+#include "daemon/sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -68,12 +68,12 @@ static const char *const sandbox_allowed[] = {
     "setsockopt",              /* helper/backend_mpath.c: mpath_set_timeout: setsockopt */
     "getsockopt",              /* serve/peer.c: peer_read_label: getsockopt */
     "shutdown",                /* serve/conn.c: conn_handshake: shutdown */
-    "fstat",                   /* helper/device.c: device_classify: fstat */
-    "fstat64",                 /* helper/device.c: device_classify: fstat */
-    "newfstatat",              /* helper/device.c: device_refine_block: fstatat */
-    "fstatat64",               /* helper/device.c: device_refine_block: fstatat */
-    "statx",                   /* helper/device.c: device_refine_block: fstatat */
-    "readlinkat",              /* helper/device.c: device_read_link: readlinkat */
+    "fstat",                   /* sg/device.c: device_classify: fstat */
+    "fstat64",                 /* sg/device.c: device_classify: fstat */
+    "newfstatat",              /* sg/device.c: device_refine_block: fstatat */
+    "fstatat64",               /* sg/device.c: device_refine_block: fstatat */
+    "statx",                   /* sg/device.c: device_refine_block: fstatat */
+    "readlinkat",              /* sg/device.c: device_read_link: readlinkat */
     "fcntl",                   /* helper/route.c: route_is_writable: fcntl */
     "fcntl64",                 /* helper/route.c: route_is_writable: fcntl */
     "clock_nanosleep",         /* sg/issue.c: sg_try_again: nanosleep */

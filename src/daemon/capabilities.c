@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* capabilities(7), capget(2): version 3 of the interface has two words for each set. */
-#include "helper/capabilities.h"
+#include "daemon/capabilities.h"
 
 #include <errno.h>
 #include <sys/prctl.h>

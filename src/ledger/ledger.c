@@ -12,7 +12,7 @@
  * Which devices are one nexus sysfs knows (HOST:CHANNEL:TARGET:LUN); without that, each device
  * number stands for itself.
  */
-#include "helper/ledger.h"
+#include "ledger/ledger.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +20,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "helper/ledger_keys.h"
+#include "ledger/keys.h"
 #include "proto/wire.h"
 #include "scsi/cdb.h"
 

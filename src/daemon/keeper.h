@@ -6,8 +6,8 @@
  *
  * Thread rule: start and deinit are the main thread's, the rest may be called by any thread.
  */
-#ifndef HELPER_KEEPER_H
-#define HELPER_KEEPER_H
+#ifndef DAEMON_KEEPER_H
+#define DAEMON_KEEPER_H
 
 #include <pthread.h>
 #include <stdint.h>
@@ -24,9 +24,9 @@ struct keeper {
 
 /* What there is to keep. */
 struct keeper_options {
-    const char *socket_path;           /* to be removed; NULL: none */
+    const char *socket_path;       /* to be removed; NULL: none */
     const struct inode_id *socket; /* what it is now */
-    const char *status_path;           /* a second one; NULL: none */
+    const char *status_path;       /* a second one; NULL: none */
     const struct inode_id *status;
     const char *pidfile_path; /* to be removed; NULL: none */
     int pidfile_fd;           /* holds the lock of what it is now; -1: none */

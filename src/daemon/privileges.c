@@ -4,7 +4,7 @@
  * they come first; PR_SET_KEEPCAPS carries the permitted set over the change of user; the final set
  * is applied last.
  */
-#include "helper/privileges.h"
+#include "daemon/privileges.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "helper/capabilities.h"
+#include "daemon/capabilities.h"
 
 static int privileges_change_ids(uid_t uid, gid_t gid, char *ret_error, size_t error_size)
 {

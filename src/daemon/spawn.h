@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* The keeper's part in the multipath worker's life: to execute it. */
-#ifndef HELPER_SPAWN_H
-#define HELPER_SPAWN_H
+#ifndef DAEMON_SPAWN_H
+#define DAEMON_SPAWN_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Becoming somebody who may do one thing: send SCSI commands by fds that others have opened. */
-#ifndef HELPER_PRIVILEGES_H
-#define HELPER_PRIVILEGES_H
+#ifndef DAEMON_PRIVILEGES_H
+#define DAEMON_PRIVILEGES_H
 
 #include <stddef.h>
 #include <sys/types.h>
