@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "ctl/sysfs.h"
+#include "vm/name.h"
 
 #define VMS_COMMAND_MAX 65536
 
@@ -53,30 +54,15 @@ static bool is_qemu(const char *program)
            strcmp(program, "kvm") == 0;
 }
 
-/* "guest=NAME,..." or "NAME,..."; a comma in the name is doubled. */
-static void take_name(const char *value, struct vm *vm)
-{
-    size_t used = 0;
-
-    if (strncmp(value, "guest=", 6) == 0)
-        value += 6;
-    while (*value && used < sizeof(vm->name) - 1) {
-        if (*value == ',' && *++value != ',')
-            break;
-        vm->name[used++] = *value++;
-    }
-    vm->name[used] = '\0';
-}
-
 static void take_command(const char *command, size_t size, struct vm *vm)
 {
     static const char *const stops[] = {"werror=stop", "rerror=stop", "\"werror\":\"stop\"",
                                         "\"rerror\":\"stop\""};
+    struct vm_arguments arguments = {.vm = vm->name, .size = sizeof(vm->name)};
     const char *end = command + size;
 
+    vm_arguments_feed(&arguments, command, size);
     for (const char *word = command; word < end; word += strlen(word) + 1) {
-        if (strcmp(word, "-name") == 0 && word + 6 < end)
-            take_name(word + 6, vm);
         for (size_t i = 0; i < sizeof(stops) / sizeof(stops[0]); i++)
             vm->stops |= strstr(word, stops[i]) != NULL;
     }

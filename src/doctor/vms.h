@@ -7,13 +7,15 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include "vm/name.h"
+
 #define VMS_MAX 32
 
 struct vm {
     pid_t pid;
-    char name[64]; /* of -name, or "" */
-    bool writes;   /* has it open for writing */
-    bool stops;    /* QEMU stops it upon an error of a disk */
+    char name[VM_NAME_SIZE]; /* of -name, or "" */
+    bool writes;             /* has it open for writing */
+    bool stops;              /* QEMU stops it upon an error of a disk */
 };
 
 struct vms {

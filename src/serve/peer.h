@@ -15,9 +15,10 @@
 #include <sys/types.h>
 
 #include "base/log.h"
+#include "vm/name.h"
 
 /* Bytes of a name or label with its NUL; longer ones are cut. */
-#define PEER_TEXT_SIZE 128
+#define PEER_TEXT_SIZE VM_NAME_SIZE
 
 /* Where a machine's name comes from, best first. */
 enum peer_source {
@@ -83,23 +84,5 @@ bool peer_is_other_vm(const struct peer *a, const struct peer *b);
 
 /* Is its connection open, or another one of the same machine or process? */
 bool peers_is_connected(struct peers *peers, const struct peer *peer);
-
-/*
- * The parts, pure. The name of a machine from the text of /proc/PID/cgroup: systemd's machine
- * scopes, and libvirt's groups where there is no systemd. False: none.
- */
-bool peer_vm_from_cgroup(const char *text, char *vm, size_t size);
-
-/* Takes /proc/PID/cmdline piece by piece. Zeros at first, but for `vm` and `size`. */
-struct peer_arguments {
-    char *vm; /* what -name said, or "" */
-    size_t size;
-    char argument[PEER_TEXT_SIZE + 16]; /* so far; what is longer is cut */
-    size_t length;
-    bool is_name; /* it is the value of -name */
-};
-
-/* False: no more is needed. */
-bool peer_arguments_feed(struct peer_arguments *arguments, const char *bytes, size_t n);
 
 #endif
