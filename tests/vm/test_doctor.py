@@ -200,7 +200,7 @@ def healthy_registered_map(t: Context) -> None:
 
 @test
 def healthy_disk(t: Context) -> None:
-    pid = t.qemu("guest=alpha,debug-threads=on", t.other.path)
+    pid = t.qemu("debug-threads=on,guest=alpha", t.other.path)
     report = t.doctor(t.other.path)
     t.equal((report.of("failure"), report.of("warning")), ([], []), "findings")
     t.equal(report.checks["nexus"].text,
