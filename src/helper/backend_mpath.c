@@ -178,7 +178,7 @@ static enum mpath_state mpath_start(struct mpath *mpath)
     if (state == MPATH_RUNS) {
         mpath_set_timeout(channel, SO_SNDTIMEO, MPATH_SEND_S * 1000);
         mpath->channel = steal_fd(&channel);
-        tell_worker_start(mpath->facts.version);
+        trace_worker_start(mpath->facts.version);
     }
     return state;
 }
@@ -203,7 +203,7 @@ static enum mpath_state mpath_send(struct mpath *mpath, const uint8_t *bytes, co
             state = MPATH_LATER;
             break;
         }
-        tell_worker_end(-r);
+        trace_worker_end(-r);
         log_warning("the multipath worker has ended: %s", strerror(-r));
         close(mpath->channel);
         mpath->channel = -1;

@@ -49,8 +49,8 @@ bool sg_execute(const struct request *request, dev_t device, unsigned timeout_ms
     struct sg_result result;
     int error = -sg_issue(request, timeout_ms, &result);
 
-    tell_device_result(request->connection, error, result.status, result.host_status,
-                       result.driver_status);
+    trace_device_result(request->connection, error, result.status, result.host_status,
+                        result.driver_status);
     if (error) {
         sg_log_errno(request, device, error);
         sg_reply_errno(error, reply);

@@ -336,7 +336,7 @@ static int enter_sandbox(struct helper *helper)
     return 0;
 }
 
-static void tell_ready(struct helper *helper)
+static void helper_notify_ready(struct helper *helper)
 {
     if (helper->inherited)
         log_info("serving on the socket from the service manager, %u clients at most",
@@ -433,7 +433,7 @@ int main(int argc, char **argv)
             return EXIT_FAILURE;
         }
     }
-    tell_ready(&helper);
+    helper_notify_ready(&helper);
     finish(&helper, server_run(&helper.server));
     return EXIT_SUCCESS;
 }

@@ -156,7 +156,7 @@ void route_execute(void *context, const struct request *request, struct reply *r
             kind = device_refine_block(&route->sources, number);
     }
     verdict = policy_judge(request->opcode, kind, writable, &reason);
-    tell_route(request->connection, number, device_kind_word[kind], route_verdict_word[verdict]);
+    trace_route(request->connection, number, device_kind_word[kind], route_verdict_word[verdict]);
     books = request->opcode == SPC_PERSISTENT_RESERVE_IN ? route->books_of_reads
                                                          : route->ledger != NULL;
     if (!books && verdict == POLICY_ISSUE) { /* the way of nearly all: a short one */

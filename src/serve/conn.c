@@ -122,7 +122,7 @@ static enum conn_next conn_handshake(struct conns *conns, struct conn *conn, int
         log_client("connection %d: closed, it asks for features that there are not", sock);
         return CONN_CLOSE;
     }
-    tell_handshake(sock, load_be32(conn->cdb));
+    trace_handshake(sock, load_be32(conn->cdb));
     conn_clear_deadline(conns, conn);
     conn_await_request(conn);
     if (atomic_load(&conns->stopping))
@@ -212,9 +212,10 @@ static enum conn_next conn_execute(struct conns *conns, struct conn *conn, int s
     enum conn_next next;
 
     conn_clear_deadline(conns, conn);
-    tell_request(sock, request->opcode, request->cdb[1] & CDB_SERVICE_ACTION_MASK, request->length);
+    trace_request(sock, request->opcode, request->cdb[1] & CDB_SERVICE_ACTION_MASK,
+                  request->length);
     if (conn->fd_lost) {
-        tell_limit(sock, "open-files");
+        trace_limit(sock, "open-files");
         log_client(
             "connection %d: its file descriptor could not be received (too many are open, or "
             "a security module forbids it), answered BUSY",
@@ -222,7 +223,7 @@ static enum conn_next conn_execute(struct conns *conns, struct conn *conn, int s
         atomic_fetch_add(&conns->n_busy, 1);
         reply_status(&reply, SPC_STATUS_BUSY, 0);
     } else if (!pool_may_block(conns->pool)) {
-        tell_limit(sock, "max-threads");
+        trace_limit(sock, "max-threads");
         log_client("connection %d: all threads are busy, answered BUSY", sock);
         atomic_fetch_add(&conns->n_busy, 1);
         reply_status(&reply, SPC_STATUS_BUSY, 0);
@@ -233,7 +234,7 @@ static enum conn_next conn_execute(struct conns *conns, struct conn *conn, int s
     }
     if (atomic_load(&conns->stopping))
         shutdown(sock, SHUT_RD);
-    tell_reply(sock, reply.status, reply.size);
+    trace_reply(sock, reply.status, reply.size);
     next = conn_reply(conn, sock, request, &reply, scratch);
     if (conn->passed_fd >= 0) {
         pool_close(conns->pool, conn->passed_fd);

@@ -162,11 +162,11 @@ int conns_open(struct conns *conns, int sock, const struct backend *backend)
     atomic_fetch_add(&conns->n_open, 1);
 
     /* Told before: when pool_add returns, another thread may have served and closed it. */
-    tell_connect(sock);
+    trace_connect(sock);
     log_debug("connection %d: open", sock);
     r = pool_add(conns->pool, sock, backend ? EPOLLIN : EPOLLOUT);
     if (r < 0) {
-        tell_disconnect(sock);
+        trace_disconnect(sock);
         conn_clear_deadline(conns, conn);
         conn_set_open(conns, conn, false);
         atomic_fetch_sub(&conns->n_open, 1);
@@ -181,7 +181,7 @@ void conn_close(struct conns *conns, struct conn *conn, int sock)
     struct peer *peer;
     uint64_t one = 1;
 
-    tell_disconnect(sock);
+    trace_disconnect(sock);
     log_debug("connection %d: closed", sock);
     conn_clear_deadline(conns, conn);
     free(conn->buffer);
@@ -241,7 +241,7 @@ void conns_tick(struct conns *conns)
 
         if (!deadline || now < deadline)
             continue;
-        tell_limit((int)sock, "client-timeout");
+        trace_limit((int)sock, "client-timeout");
         log_client("connection %u: closed, the client took longer than the client time-out", sock);
         pthread_mutex_lock(&conns->lock);
         if (atomic_load(&conn->open))

@@ -150,7 +150,7 @@ struct peer *peers_identify(struct peers *peers, int sock)
         peer->vm = memcpy(peer->text, vm, n_vm);
     if (n_label)
         peer->label = memcpy(peer->text + n_vm, label, n_label);
-    tell_peer(sock, peer->pid, peer->uid, peer->vm ? peer->vm : "");
+    trace_peer(sock, peer->pid, peer->uid, peer->vm ? peer->vm : "");
 
     pthread_mutex_lock(&peers->lock);
     peer->next = peers->first;

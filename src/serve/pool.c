@@ -278,7 +278,7 @@ static void pool_leave(struct pool *pool, struct pool_thread *self)
     struct pool_thread *before;
     bool burst_is_over;
 
-    tell_thread_end(atomic_load(&pool->threads) - 1);
+    trace_thread_end(atomic_load(&pool->threads) - 1);
     pthread_mutex_lock(&pool->lock);
     before = pool->left;
     pool->left = self;
@@ -342,7 +342,7 @@ static int pool_spawn(struct pool *pool, bool promised)
         atomic_store(&self->unparked, promised);
         r = thread_start(&self->thread, pool_thread_main, NULL);
         if (r == 0) {
-            tell_thread_start(atomic_load(&pool->threads));
+            trace_thread_start(atomic_load(&pool->threads));
             if (!promised)
                 pool_take_up(pool, self);
             return 0;

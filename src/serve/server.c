@@ -89,7 +89,7 @@ static bool server_accept_one(struct server *server, const struct server_endpoin
         return errno == ECONNABORTED;
     }
     if (atomic_load(&server->conns.n_open) >= server->options.max_clients) {
-        tell_limit(sock, "max-clients");
+        trace_limit(sock, "max-clients");
         log_client("a client was refused: there are %u already (--max-clients)",
                    server->options.max_clients);
         backend = NULL;
@@ -116,14 +116,14 @@ static void server_accept(struct server *server, const struct server_endpoint *e
 }
 
 /* Tell the service manager how many clients there are, at most once a second. */
-static void server_tell_status(struct server *server, int64_t now)
+static void server_notify_status(struct server *server, int64_t now)
 {
     unsigned clients = atomic_load(&server->conns.n_open);
 
-    if (clients == server->told_clients || now < server->tell_at_ms)
+    if (clients == server->notified_clients || now < server->notify_at_ms)
         return;
-    server->told_clients = clients;
-    server->tell_at_ms = now + SERVER_STATUS_MS;
+    server->notified_clients = clients;
+    server->notify_at_ms = now + SERVER_STATUS_MS;
     notify_send(server->options.notify, "STATUS=Serving %u client%s", clients,
                 clients == 1 ? "" : "s");
 }
@@ -153,8 +153,9 @@ static int server_timeout(const struct server *server, int64_t now)
     if (server->next_watchdog_ms && server->next_watchdog_ms < next)
         next = server->next_watchdog_ms;
     if (server->options.notify->sock >= 0 &&
-        server->told_clients != atomic_load(&server->conns.n_open) && server->tell_at_ms < next)
-        next = server->tell_at_ms;
+        server->notified_clients != atomic_load(&server->conns.n_open) &&
+        server->notify_at_ms < next)
+        next = server->notify_at_ms;
     if (server->options.status && status_deadline(server->options.status) < next)
         next = status_deadline(server->options.status);
     if (next == INT64_MAX)
@@ -195,7 +196,7 @@ static void server_serve(struct server *server)
             server->accept_paused_until_ms = 0;
         server_feed_watchdog(server, now);
         if (server->options.notify->sock >= 0)
-            server_tell_status(server, now);
+            server_notify_status(server, now);
         if (status)
             status_poll(status, status_fds);
         if (poll(fds, server->accept_paused_until_ms ? n_others : n_others + n_endpoints,
@@ -215,14 +216,14 @@ static void server_serve(struct server *server)
 }
 
 /* Wait for the last connection to go. False: the time is over, or a further signal has come. */
-static bool server_await_drained(struct server *server, int64_t until_ms, bool heed_signals)
+static bool server_await_drained(struct server *server, int64_t until_ms, bool take_signals)
 {
     for (;;) {
         int64_t left = until_ms - clock_now_ms();
         struct pollfd fds[] = {
             {.fd = server->conns.drained_fd, .events = POLLIN},
             {.fd = server->conns.tick_fd, .events = POLLIN},
-            {.fd = heed_signals ? server->signal_fd : -1, .events = POLLIN},
+            {.fd = take_signals ? server->signal_fd : -1, .events = POLLIN},
         };
 
         if (left <= 0)

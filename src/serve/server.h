@@ -56,8 +56,8 @@ struct server {
     int64_t next_watchdog_ms;       /* 0: no watchdog */
     uint64_t n_accepted;            /* clients since the start */
     uint64_t n_refused;             /* of them, since there were too many */
-    unsigned told_clients;          /* the count that the service manager was told last */
-    int64_t tell_at_ms;             /* when it may be told again */
+    unsigned notified_clients;      /* the count that the service manager was told last */
+    int64_t notify_at_ms;           /* when it may be told again */
 };
 
 /* How server_run ended. */

@@ -29,10 +29,10 @@
 
 /* Tracers find each counter beside its probe, in this section (sys/sdt.h). */
 #define TRACE_COUNTER(name, arguments)                                                             \
-    __attribute__((section(".probes"))) unsigned short TRACE_HEEDED(name);
+    __attribute__((section(".probes"))) unsigned short TRACE_SEMAPHORE(name);
 TRACE_EVENTS(TRACE_COUNTER)
 
-#define TRACE_ROW(name, arguments) {#name, arguments, false, &TRACE_HEEDED(name)},
+#define TRACE_ROW(name, arguments) {#name, arguments, false, &TRACE_SEMAPHORE(name)},
 struct trace_event trace_events[trace_n_events] = {TRACE_EVENTS(TRACE_ROW)};
 
 static char *trace_path; /* from file=, or NULL */
@@ -169,7 +169,7 @@ int trace_open(void)
 
     for (size_t i = 0; i < trace_n_events; i++) {
         if (trace_events[i].enabled)
-            ++*trace_events[i].heeded;
+            ++*trace_events[i].users;
     }
     if (!trace_path)
         return 0;

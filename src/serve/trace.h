@@ -15,7 +15,7 @@ struct trace_event {
     const char *name;
     const char *arguments; /* their names, in order, as lines have them */
     bool enabled;
-    unsigned short *heeded; /* how many want to know: we, if it is enabled, and tracers */
+    unsigned short *users; /* how many want the event: ours, if it is enabled, and tracers */
 };
 
 /* clang-format off */
@@ -35,7 +35,7 @@ struct trace_event {
     event(limit, "connection what")
 /* clang-format on */
 
-#define TRACE_ID(name, arguments) trace_##name,
+#define TRACE_ID(name, arguments) trace_id_##name,
 enum trace_id {
     TRACE_EVENTS(TRACE_ID) trace_n_events,
 };
@@ -64,9 +64,9 @@ int trace_parse(const char *spec);
 bool trace_apply(struct trace_event *events, size_t n_events, const char *pattern);
 
 /*
- * Begin, after parsing: heed the events that are enabled, and open the file that was named last, by
- * the process that stays, since %d in its name is the pid, and ahead of a sandbox. Without one,
- * lines go where the log goes. Logs what is wrong. Returns 0 or a negative errno.
+ * Begin, after parsing: count ourselves in for the events that are enabled, and open the file that
+ * was named last, by the process that stays, since %d in its name is the pid, and before a sandbox.
+ * Without one, lines go where the log goes. Logs what is wrong. Returns 0 or a negative errno.
  */
 int trace_open(void);
 

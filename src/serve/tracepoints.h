@@ -26,133 +26,134 @@
 #define TRACE_PROBE(...) ((void)0)
 #endif
 
-#define TRACE_HEEDED(name) qemu_pr_helper_##name##_semaphore
+#define TRACE_SEMAPHORE(name) qemu_pr_helper_##name##_semaphore
 #define TRACE_DECLARE(name, arguments)                                                             \
-    extern __attribute__((visibility("hidden"))) unsigned short TRACE_HEEDED(name);
+    extern __attribute__((visibility("hidden"))) unsigned short TRACE_SEMAPHORE(name);
 TRACE_EVENTS(TRACE_DECLARE)
 #undef TRACE_DECLARE
 
-#define TRACE_IS_HEEDED(name)                                                                      \
-    __builtin_expect(*(const volatile unsigned short *)&TRACE_HEEDED(name) != 0, 0)
+#define TRACE_ENABLED(name)                                                                        \
+    __builtin_expect(*(const volatile unsigned short *)&TRACE_SEMAPHORE(name) != 0, 0)
 
 /* A client has connected. Connections are named by the number of their socket, as in the log. */
-static inline void tell_connect(int connection)
+static inline void trace_connect(int connection)
 {
-    if (TRACE_IS_HEEDED(connect)) {
+    if (TRACE_ENABLED(connect)) {
         TRACE_PROBE(connect, connection);
-        trace_line(trace_connect, "connection=%d", connection);
+        trace_line(trace_id_connect, "connection=%d", connection);
     }
 }
 
 /* Its handshake is complete; features: what it asks for. */
-static inline void tell_handshake(int connection, uint32_t features)
+static inline void trace_handshake(int connection, uint32_t features)
 {
-    if (TRACE_IS_HEEDED(handshake)) {
+    if (TRACE_ENABLED(handshake)) {
         TRACE_PROBE(handshake, connection, features);
-        trace_line(trace_handshake, "connection=%d features=0x%x", connection, features);
+        trace_line(trace_id_handshake, "connection=%d features=0x%x", connection, features);
     }
 }
 
 /* Who it is has been found out; pid: 0 if unknown; vm: "" if unknown. */
-static inline void tell_peer(int connection, int pid, uint32_t uid, const char *vm)
+static inline void trace_peer(int connection, int pid, uint32_t uid, const char *vm)
 {
-    if (TRACE_IS_HEEDED(peer)) {
+    if (TRACE_ENABLED(peer)) {
         TRACE_PROBE(peer, connection, pid, uid, vm);
-        trace_line(trace_peer, "connection=%d pid=%d uid=%u vm=\"%s\"", connection, pid, uid, vm);
+        trace_line(trace_id_peer, "connection=%d pid=%d uid=%u vm=\"%s\"", connection, pid, uid,
+                   vm);
     }
 }
 
 /* A whole request is there. */
-static inline void tell_request(int connection, uint8_t opcode, uint8_t action, uint32_t length)
+static inline void trace_request(int connection, uint8_t opcode, uint8_t action, uint32_t length)
 {
-    if (TRACE_IS_HEEDED(request)) {
+    if (TRACE_ENABLED(request)) {
         TRACE_PROBE(request, connection, opcode, action, length);
-        trace_line(trace_request, "connection=%d opcode=0x%02x action=0x%02x length=%u", connection,
-                   opcode, action, length);
+        trace_line(trace_id_request, "connection=%d opcode=0x%02x action=0x%02x length=%u",
+                   connection, opcode, action, length);
     }
 }
 
 /* What it is for has been looked at: which device (dev_t), of what kind, and what will be done. */
-static inline void tell_route(int connection, uint64_t device, const char *kind,
-                              const char *verdict)
+static inline void trace_route(int connection, uint64_t device, const char *kind,
+                               const char *verdict)
 {
-    if (TRACE_IS_HEEDED(route)) {
+    if (TRACE_ENABLED(route)) {
         TRACE_PROBE(route, connection, device, kind, verdict);
-        trace_line(trace_route, "connection=%d device=%u:%u kind=%s verdict=%s", connection,
+        trace_line(trace_id_route, "connection=%d device=%u:%u kind=%s verdict=%s", connection,
                    major(device), minor(device), kind, verdict);
     }
 }
 
 /* SG_IO has returned: 0 or an errno, and if 0 the three results of <scsi/sg.h>. */
-static inline void tell_device_result(int connection, int error, uint8_t status, uint16_t host,
-                                      uint16_t driver)
+static inline void trace_device_result(int connection, int error, uint8_t status, uint16_t host,
+                                       uint16_t driver)
 {
-    if (TRACE_IS_HEEDED(device_result)) {
+    if (TRACE_ENABLED(device_result)) {
         TRACE_PROBE(device_result, connection, error, status, host, driver);
-        trace_line(trace_device_result,
+        trace_line(trace_id_device_result,
                    "connection=%d errno=%d status=0x%02x host=0x%02x driver=0x%02x", connection,
                    error, status, host, driver);
     }
 }
 
 /* The answer, before it is sent. */
-static inline void tell_reply(int connection, uint8_t status, uint32_t size)
+static inline void trace_reply(int connection, uint8_t status, uint32_t size)
 {
-    if (TRACE_IS_HEEDED(reply)) {
+    if (TRACE_ENABLED(reply)) {
         TRACE_PROBE(reply, connection, status, size);
-        trace_line(trace_reply, "connection=%d status=0x%02x size=%u", connection, status, size);
+        trace_line(trace_id_reply, "connection=%d status=0x%02x size=%u", connection, status, size);
     }
 }
 
-static inline void tell_disconnect(int connection)
+static inline void trace_disconnect(int connection)
 {
-    if (TRACE_IS_HEEDED(disconnect)) {
+    if (TRACE_ENABLED(disconnect)) {
         TRACE_PROBE(disconnect, connection);
-        trace_line(trace_disconnect, "connection=%d", connection);
+        trace_line(trace_id_disconnect, "connection=%d", connection);
     }
 }
 
 /* A thread of the pool comes or goes; threads: how many there are then. */
-static inline void tell_thread_start(unsigned threads)
+static inline void trace_thread_start(unsigned threads)
 {
-    if (TRACE_IS_HEEDED(thread_start)) {
+    if (TRACE_ENABLED(thread_start)) {
         TRACE_PROBE(thread_start, threads);
-        trace_line(trace_thread_start, "threads=%u", threads);
+        trace_line(trace_id_thread_start, "threads=%u", threads);
     }
 }
 
-static inline void tell_thread_end(unsigned threads)
+static inline void trace_thread_end(unsigned threads)
 {
-    if (TRACE_IS_HEEDED(thread_end)) {
+    if (TRACE_ENABLED(thread_end)) {
         TRACE_PROBE(thread_end, threads);
-        trace_line(trace_thread_end, "threads=%u", threads);
+        trace_line(trace_id_thread_end, "threads=%u", threads);
     }
 }
 
 /* The multipath worker takes commands from now on; library: its version, "" if unknown. */
-static inline void tell_worker_start(const char *library)
+static inline void trace_worker_start(const char *library)
 {
-    if (TRACE_IS_HEEDED(worker_start)) {
+    if (TRACE_ENABLED(worker_start)) {
         TRACE_PROBE(worker_start, library);
-        trace_line(trace_worker_start, "library=%s", library);
+        trace_line(trace_id_worker_start, "library=%s", library);
     }
 }
 
 /* It was found to have ended; error: of what was tried. */
-static inline void tell_worker_end(int error)
+static inline void trace_worker_end(int error)
 {
-    if (TRACE_IS_HEEDED(worker_end)) {
+    if (TRACE_ENABLED(worker_end)) {
         TRACE_PROBE(worker_end, error);
-        trace_line(trace_worker_end, "errno=%d", error);
+        trace_line(trace_id_worker_end, "errno=%d", error);
     }
 }
 
 /* A limit was hit; connection: -1 if it concerns none in particular; what: a static text. */
-static inline void tell_limit(int connection, const char *what)
+static inline void trace_limit(int connection, const char *what)
 {
-    if (TRACE_IS_HEEDED(limit)) {
+    if (TRACE_ENABLED(limit)) {
         TRACE_PROBE(limit, connection, what);
-        trace_line(trace_limit, "connection=%d what=%s", connection, what);
+        trace_line(trace_id_limit, "connection=%d what=%s", connection, what);
     }
 }
 

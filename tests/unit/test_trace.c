@@ -183,10 +183,10 @@ static void test_long_events_file(void **state)
     }
 }
 
-static void set_heed(enum trace_id id, bool enabled)
+static void set_enabled(enum trace_id id, bool enabled)
 {
     trace_events[id].enabled = enabled;
-    *trace_events[id].heeded = enabled;
+    *trace_events[id].users = enabled;
 }
 
 /* Every event once; then a line each with the arguments that the list names, in that order. */
@@ -196,20 +196,20 @@ static void test_lines(void **state)
 
     (void)state;
     for (size_t i = 0; i < trace_n_events; i++)
-        set_heed(i, true);
-    tell_connect(7);
-    tell_handshake(7, 1);
-    tell_peer(7, 4711, 107, "node-a");
-    tell_request(7, 0x5f, 6, 24);
-    tell_route(7, makedev(8, 16), "block", "issue");
-    tell_device_result(7, 0, 2, 3, 0x18);
-    tell_reply(7, 2, 0);
-    tell_disconnect(7);
-    tell_thread_start(3);
-    tell_thread_end(2);
-    tell_worker_start("0.9.4");
-    tell_worker_end(32);
-    tell_limit(-1, "max-clients");
+        set_enabled(i, true);
+    trace_connect(7);
+    trace_handshake(7, 1);
+    trace_peer(7, 4711, 107, "node-a");
+    trace_request(7, 0x5f, 6, 24);
+    trace_route(7, makedev(8, 16), "block", "issue");
+    trace_device_result(7, 0, 2, 3, 0x18);
+    trace_reply(7, 2, 0);
+    trace_disconnect(7);
+    trace_thread_start(3);
+    trace_thread_end(2);
+    trace_worker_start("0.9.4");
+    trace_worker_end(32);
+    trace_limit(-1, "max-clients");
 
     text = rest = strdup(logged());
     for (size_t i = 0; i < trace_n_events; i++) {
@@ -235,19 +235,19 @@ static void test_lines(void **state)
     table_row = NULL;
     free((void *)text);
     for (size_t i = 0; i < trace_n_events; i++)
-        set_heed(i, false);
+        set_enabled(i, false);
 }
 
-/* Off, or heeded by a tracer alone: no line. */
+/* Off, or wanted by a tracer alone: no line. */
 static void test_no_line(void **state)
 {
     (void)state;
-    set_heed(trace_connect, false);
-    tell_connect(7);
-    *trace_events[trace_connect].heeded = 1;
-    tell_connect(7);
+    set_enabled(trace_id_connect, false);
+    trace_connect(7);
+    *trace_events[trace_id_connect].users = 1;
+    trace_connect(7);
     assert_string_equal(logged(), "");
-    set_heed(trace_connect, false);
+    set_enabled(trace_id_connect, false);
 }
 
 /* A file takes the place of the log; %d in its name is the pid; what was there stays. */
@@ -258,9 +258,9 @@ static void test_file(void **state)
     (void)state;
     assert_int_equal(trace_parse("connect,file=trace-%d-%d%%"), 0);
     assert_int_equal(trace_open(), 0);
-    tell_connect(12);
+    trace_connect(12);
     trace_close();
-    set_heed(trace_connect, false);
+    set_enabled(trace_id_connect, false);
     assert_string_equal(logged(), "");
     sprintf(name, "trace-%d-%d%%%%", getpid(), getpid());
     assert_true(fdio_read_text(AT_FDCWD, scratch_path(name), text, sizeof(text)) > 0);
@@ -271,9 +271,9 @@ static void test_file(void **state)
     scratch_write("kept", "before\n");
     assert_int_equal(trace_parse("connect,file=other,file=kept"), 0);
     assert_int_equal(trace_open(), 0);
-    tell_connect(1);
+    trace_connect(1);
     trace_close();
-    set_heed(trace_connect, false);
+    set_enabled(trace_id_connect, false);
     assert_true(fdio_read_text(AT_FDCWD, scratch_path("kept"), text, sizeof(text)) > 0);
     assert_ptr_equal(strstr(text, "before\n"), text);
     assert_non_null(strstr(text, " connect connection=1"));
