@@ -29,6 +29,7 @@
 #include "base/fdio.h"
 #include "base/log.h"
 #include "scsi/cdb.h"
+#include "serve/conns.h"
 #include "serve/peer.h"
 #include "serve/tracepoints.h"
 
@@ -52,6 +53,15 @@ struct conn_scratch {
 _Static_assert(sizeof(struct conn_scratch) == WIRE_REPLY_SIZE + WIRE_DATA_MAX, "without a gap");
 _Static_assert(sizeof(struct conn_scratch) <= UINT16_MAX, "a connection's counts hold any item");
 
+/* A thread's turn at a connection. */
+struct visit {
+    struct conns *conns;
+    struct conn *conn; /* owned */
+    int sock;
+    bool linger; /* the next request may come at once */
+    struct conn_scratch scratch;
+};
+
 static void conn_await_request(struct conn *conn)
 {
     conn->fd_lost = false;
@@ -59,9 +69,9 @@ static void conn_await_request(struct conn *conn)
 }
 
 /* Take the fds that came with bytes of the current item. False: they break the protocol. */
-static bool conn_take_fds(struct conns *conns, struct conn *conn, int sock,
-                          const struct fdio_message *message)
+static bool conn_take_fds(struct visit *visit, const struct fdio_message *message)
 {
+    struct conn *conn = visit->conn;
     bool first = conn->passed_fd < 0 && !conn->fd_lost;
 
     if (conn->state == CONN_CDB) {
@@ -73,62 +83,65 @@ static bool conn_take_fds(struct conns *conns, struct conn *conn, int sock,
             conn->fd_lost = true;
             return true;
         }
-        log_client("connection %d: closed, more than one file descriptor with a request", sock);
+        log_client("connection %d: closed, more than one file descriptor with a request",
+                   visit->sock);
     }
     /* Attached to a handshake or to parameters they belong to nothing. */
     for (unsigned i = 0; i < message->n_fds; i++)
-        pool_close(conns->pool, message->fds[i]);
+        pool_close(visit->conns->pool, message->fds[i]);
     return conn->state != CONN_CDB;
 }
 
 /* Receive what is left of the current item into `bytes`, where it begins. */
-static enum conn_next conn_receive(struct conns *conns, struct conn *conn, int sock, uint8_t *bytes,
-                                   int flags)
+static enum conn_next conn_receive(struct visit *visit, uint8_t *bytes, int flags)
 {
+    struct conn *conn = visit->conn;
     struct fdio_message message;
-    ssize_t n = fdio_receive(sock, bytes + conn->done, (size_t)(conn->size - conn->done), flags,
-                             &message);
+    ssize_t n = fdio_receive(visit->sock, bytes + conn->done, (size_t)(conn->size - conn->done),
+                             flags, &message);
 
     if (n == -EAGAIN)
         return CONN_WAIT_READABLE;
     if (n <= 0) {
         if (n < 0 && n != -ECONNRESET)
-            log_client("connection %d: %s", sock, strerror((int)-n));
+            log_client("connection %d: %s", visit->sock, strerror((int)-n));
         else if (conn->state != CONN_CDB || conn->done)
-            log_client("connection %d: ended by the client in the middle of a %s", sock,
+            log_client("connection %d: ended by the client in the middle of a %s", visit->sock,
                        conn->state == CONN_HANDSHAKE ? "handshake" : "request");
         return CONN_CLOSE;
     }
-    if ((message.n_fds || message.fds_lost) && !conn_take_fds(conns, conn, sock, &message))
+    if ((message.n_fds || message.fds_lost) && !conn_take_fds(visit, &message))
         return CONN_CLOSE;
     conn->done += (uint16_t)n;
     return conn->done == conn->size ? CONN_GO_ON : CONN_WAIT_READABLE;
 }
 
 /* Once, and only by a thread that may block. */
-static void conn_identify(struct conns *conns, struct conn *conn, int sock)
+static void conn_identify(struct visit *visit)
 {
+    struct conn *conn = visit->conn;
     if (!atomic_load_explicit(&conn->peer, memory_order_relaxed))
-        atomic_store(&conn->peer, peers_identify(conns->peers, sock));
+        atomic_store(&conn->peer, peers_identify(visit->conns->peers, visit->sock));
 }
 
-static enum conn_next conn_handshake(struct conns *conns, struct conn *conn, int sock)
+static enum conn_next conn_handshake(struct visit *visit)
 {
-    enum conn_next next = conn_receive(conns, conn, sock, conn->cdb, MSG_DONTWAIT);
+    struct conn *conn = visit->conn;
+    enum conn_next next = conn_receive(visit, conn->cdb, MSG_DONTWAIT);
 
     if (next != CONN_GO_ON)
         return next;
     if (!wire_accept_features(conn->cdb)) {
-        log_client("connection %d: closed, it asks for features that there are not", sock);
+        log_client("connection %d: closed, it asks for features that there are not", visit->sock);
         return CONN_CLOSE;
     }
-    trace_handshake(sock, load_be32(conn->cdb));
-    conn_clear_deadline(conns, conn);
+    trace_handshake(visit->sock, load_be32(conn->cdb));
+    conns_clear_deadline(visit->conns, conn);
     conn_await_request(conn);
-    if (atomic_load(&conns->stopping))
-        shutdown(sock, SHUT_RD);
-    if (conns->peers_wanted == CONNS_PEERS_ALL && pool_may_block(conns->pool))
-        conn_identify(conns, conn, sock);
+    if (atomic_load(&visit->conns->stopping))
+        shutdown(visit->sock, SHUT_RD);
+    if (visit->conns->peers_wanted == CONNS_PEERS_ALL && pool_may_block(visit->conns->pool))
+        conn_identify(visit);
     return CONN_GO_ON;
 }
 
@@ -147,31 +160,33 @@ static enum conn_next conn_keep_reply(struct conn *conn, const uint8_t *bytes, s
 }
 
 /* Data of an answer, if there is any, stands in the scratch already. */
-static enum conn_next conn_reply(struct conn *conn, int sock, const struct request *request,
-                                 const struct reply *reply, struct conn_scratch *scratch)
+static enum conn_next conn_reply(struct visit *visit, const struct request *request,
+                                 const struct reply *reply)
 {
-    size_t size = WIRE_REPLY_SIZE + wire_encode_reply(request, reply, scratch->head);
+    struct conn *conn = visit->conn;
+    size_t size = WIRE_REPLY_SIZE + wire_encode_reply(request, reply, visit->scratch.head);
     ssize_t n;
 
     do
-        n = send(sock, scratch, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+        n = send(visit->sock, &visit->scratch, size, MSG_DONTWAIT | MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
     if (n < 0 && errno != EAGAIN)
         return CONN_CLOSE;
     if (n < 0)
         n = 0;
     if ((size_t)n < size)
-        return conn_keep_reply(conn, (const uint8_t *)scratch + n, size - (size_t)n);
+        return conn_keep_reply(conn, (const uint8_t *)&visit->scratch + n, size - (size_t)n);
     conn_await_request(conn);
     return CONN_GO_ON;
 }
 
-static enum conn_next conn_send_rest(struct conns *conns, struct conn *conn, int sock)
+static enum conn_next conn_send_rest(struct visit *visit)
 {
+    struct conn *conn = visit->conn;
     ssize_t n;
 
     do
-        n = send(sock, conn->buffer + conn->done, (size_t)(conn->size - conn->done),
+        n = send(visit->sock, conn->buffer + conn->done, (size_t)(conn->size - conn->done),
                  MSG_DONTWAIT | MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
     if (n < 0)
@@ -179,87 +194,88 @@ static enum conn_next conn_send_rest(struct conns *conns, struct conn *conn, int
     conn->done += (uint16_t)n;
     if (conn->done < conn->size)
         return CONN_WAIT_WRITABLE;
-    conn_clear_deadline(conns, conn);
+    conns_clear_deadline(visit->conns, conn);
     free(conn->buffer);
     conn->buffer = NULL;
     conn_await_request(conn);
-    if (atomic_load(&conns->stopping))
-        shutdown(sock, SHUT_RD); /* the reply may be older than the stop */
+    if (atomic_load(&visit->conns->stopping))
+        shutdown(visit->sock, SHUT_RD); /* the reply may be older than the stop */
     return CONN_GO_ON;
 }
 
-static bool conns_wants_peer(const struct conns *conns, const struct request *request)
+static bool conn_wants_peer(const struct conns *conns, const struct request *request)
 {
     return conns->peers_wanted == CONNS_PEERS_ALL ||
            (conns->peers_wanted && request->opcode != SPC_PERSISTENT_RESERVE_IN);
 }
 
 /* Let the backend know who asks. Apart from conn_execute, since few requests need it. */
-static __attribute__((noinline)) void conn_introduce(struct conns *conns, struct conn *conn,
-                                                     int sock, struct request *request)
+static __attribute__((noinline)) void conn_set_peer(struct visit *visit, struct request *request)
 {
-    conn_identify(conns, conn, sock);
+    struct conn *conn = visit->conn;
+    conn_identify(visit);
     request->peer = atomic_load(&conn->peer);
     if (request->peer)
         atomic_fetch_add(&request->peer->requests, 1);
 }
 
 /* A whole request is there: execute it, reply, and only then close the fd. */
-static enum conn_next conn_execute(struct conns *conns, struct conn *conn, int sock,
-                                   struct request *request, struct conn_scratch *scratch)
+static enum conn_next conn_execute(struct visit *visit, struct request *request)
 {
+    struct conn *conn = visit->conn;
     struct reply reply;
     enum conn_next next;
 
-    conn_clear_deadline(conns, conn);
-    trace_request(sock, request->opcode, request->cdb[1] & CDB_SERVICE_ACTION_MASK,
+    conns_clear_deadline(visit->conns, conn);
+    trace_request(visit->sock, request->opcode, request->cdb[1] & CDB_SERVICE_ACTION_MASK,
                   request->length);
     if (conn->fd_lost) {
-        trace_limit(sock, "open-files");
+        trace_limit(visit->sock, "open-files");
         log_client(
             "connection %d: its file descriptor could not be received (too many are open, or "
             "a security module forbids it), answered BUSY",
-            sock);
-        atomic_fetch_add(&conns->n_busy, 1);
+            visit->sock);
+        atomic_fetch_add(&visit->conns->n_busy, 1);
         reply_status(&reply, SPC_STATUS_BUSY, 0);
-    } else if (!pool_may_block(conns->pool)) {
-        trace_limit(sock, "max-threads");
-        log_client("connection %d: all threads are busy, answered BUSY", sock);
-        atomic_fetch_add(&conns->n_busy, 1);
+    } else if (!pool_may_block(visit->conns->pool)) {
+        trace_limit(visit->sock, "max-threads");
+        log_client("connection %d: all threads are busy, answered BUSY", visit->sock);
+        atomic_fetch_add(&visit->conns->n_busy, 1);
         reply_status(&reply, SPC_STATUS_BUSY, 0);
     } else {
-        if (conns_wants_peer(conns, request))
-            conn_introduce(conns, conn, sock, request);
+        if (conn_wants_peer(visit->conns, request))
+            conn_set_peer(visit, request);
+        atomic_store_explicit(&conn->state, CONN_EXECUTING, memory_order_relaxed);
         conn->backend->execute(conn->backend->context, request, &reply);
     }
-    if (atomic_load(&conns->stopping))
-        shutdown(sock, SHUT_RD);
-    trace_reply(sock, reply.status, reply.size);
-    next = conn_reply(conn, sock, request, &reply, scratch);
+    if (atomic_load(&visit->conns->stopping))
+        shutdown(visit->sock, SHUT_RD);
+    trace_reply(visit->sock, reply.status, reply.size);
+    next = conn_reply(visit, request, &reply);
     if (conn->passed_fd >= 0) {
-        pool_close(conns->pool, conn->passed_fd);
+        pool_close(visit->conns->pool, conn->passed_fd);
         conn->passed_fd = -1;
     }
     return next;
 }
 
-static enum conn_next conn_parameters(struct conns *conns, struct conn *conn, int sock,
-                                      struct request *request, struct conn_scratch *scratch)
+static enum conn_next conn_parameters(struct visit *visit, struct request *request)
 {
+    struct conn *conn = visit->conn;
     enum conn_next next;
 
-    request->data = conn->buffer ? conn->buffer : scratch->data;
-    next = conn_receive(conns, conn, sock, request->data, MSG_DONTWAIT);
+    request->data = conn->buffer ? conn->buffer : visit->scratch.data;
+    next = conn_receive(visit, request->data, MSG_DONTWAIT);
     if (next == CONN_WAIT_READABLE && !conn->buffer) {
         conn->buffer = malloc(conn->size);
         if (!conn->buffer)
             return CONN_CLOSE;
-        memcpy(conn->buffer, scratch->data, conn->done);
+        memcpy(conn->buffer, visit->scratch.data, conn->done);
     }
     if (next != CONN_GO_ON)
         return next;
 
-    next = conn_execute(conns, conn, sock, request, scratch);
+    next = conn_execute(visit, request);
     if (conn->state != CONN_REPLY) {
         free(conn->buffer);
         conn->buffer = NULL;
@@ -268,89 +284,93 @@ static enum conn_next conn_parameters(struct conns *conns, struct conn *conn, in
 }
 
 /* Wait a moment for the next CDB where that is worth it, else take what is there. */
-static enum conn_next conn_receive_cdb(struct conns *conns, struct conn *conn, int sock,
-                                       bool *linger)
+static enum conn_next conn_receive_cdb(struct visit *visit)
 {
+    struct conn *conn = visit->conn;
     enum conn_next next;
 
-    if (!*linger)
-        return conn_receive(conns, conn, sock, conn->cdb, MSG_DONTWAIT);
-    *linger = false;
-    if (!pool_linger_begin(conns->pool))
+    if (!visit->linger)
+        return conn_receive(visit, conn->cdb, MSG_DONTWAIT);
+    visit->linger = false;
+    if (!pool_linger_begin(visit->conns->pool))
         return CONN_WAIT_READABLE;
     if (!conn->linger_ready) {
-        const struct timeval linger_time = {.tv_usec = CONN_LINGER_MS * 1000};
+        const struct timeval limit = {.tv_usec = CONN_LINGER_MS * 1000};
 
-        if (setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &linger_time, sizeof(linger_time)) < 0) {
-            pool_linger_end(conns->pool);
+        if (setsockopt(visit->sock, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) < 0) {
+            pool_linger_end(visit->conns->pool);
             return CONN_WAIT_READABLE;
         }
         conn->linger_ready = true;
     }
-    next = conn_receive(conns, conn, sock, conn->cdb, 0);
-    pool_linger_end(conns->pool);
+    next = conn_receive(visit, conn->cdb, 0);
+    pool_linger_end(visit->conns->pool);
     return next;
 }
 
-static enum conn_next conn_request(struct conns *conns, struct conn *conn, int sock, bool *linger,
-                                   struct conn_scratch *scratch)
+static enum conn_next conn_request(struct visit *visit)
 {
+    struct conn *conn = visit->conn;
     struct request request;
     enum conn_next next;
 
     if (conn->state == CONN_CDB) {
-        next = conn_receive_cdb(conns, conn, sock, linger);
+        next = conn_receive_cdb(visit);
         if (next != CONN_GO_ON)
             return next;
         if (conn->passed_fd < 0 && !conn->fd_lost) {
-            log_client("connection %d: closed, a request without a file descriptor", sock);
+            log_client("connection %d: closed, a request without a file descriptor", visit->sock);
             return CONN_CLOSE;
         }
     }
     if (!wire_decode_request(conn->cdb, &request)) {
-        log_client("connection %d: closed, operation code %02Xh or its length is not served", sock,
-                   conn->cdb[0]);
+        log_client("connection %d: closed, operation code %02Xh or its length is not served",
+                   visit->sock, conn->cdb[0]);
         return CONN_CLOSE;
     }
     request.fd = conn->passed_fd;
-    request.connection = sock;
+    request.connection = visit->sock;
     if (conn->state == CONN_CDB && wire_has_parameters(&request))
         conn_await(conn, CONN_PARAMETERS, request.length);
 
     if (conn->state == CONN_PARAMETERS) {
-        next = conn_parameters(conns, conn, sock, &request, scratch);
+        next = conn_parameters(visit, &request);
     } else {
-        request.data = scratch->data;
-        memset(scratch->data, 0, request.length);
-        next = conn_execute(conns, conn, sock, &request, scratch);
+        request.data = visit->scratch.data;
+        memset(visit->scratch.data, 0, request.length);
+        next = conn_execute(visit, &request);
     }
-    *linger = next == CONN_GO_ON;
+    visit->linger = next == CONN_GO_ON;
     return next;
 }
 
-void conns_serve(void *context, int sock, uint32_t events)
+void conn_serve(void *context, int sock, uint32_t events)
 {
     struct conns *conns = context;
     struct conn *conn = &conns->slots[sock];
     enum conn_next next = CONN_GO_ON;
-    struct conn_scratch scratch;
-    bool linger = false;
+    struct visit visit; /* the scratch is zeroed only where it is used */
     int r;
 
     (void)events; /* receiving and sending find out */
-    conn_take(conn);
+    visit.conns = conns;
+    visit.conn = conn;
+    visit.sock = sock;
+    visit.linger = false;
+    conns_take(conn);
     while (next == CONN_GO_ON) {
         switch ((enum conn_state)conn->state) {
         case CONN_HANDSHAKE:
-            next = conn_handshake(conns, conn, sock);
+            next = conn_handshake(&visit);
             break;
         case CONN_CDB:
         case CONN_PARAMETERS:
-            next = conn_request(conns, conn, sock, &linger, &scratch);
+            next = conn_request(&visit);
             break;
         case CONN_REPLY:
-            next = conn_send_rest(conns, conn, sock);
+            next = conn_send_rest(&visit);
             break;
+        case CONN_EXECUTING: /* never between two steps */
         case CONN_REFUSED:
             next = CONN_CLOSE;
             break;
@@ -358,13 +378,13 @@ void conns_serve(void *context, int sock, uint32_t events)
     }
     if (next != CONN_CLOSE) {
         if (conn->state != CONN_CDB || conn->done)
-            conn_set_deadline(conns, conn);
-        conn_release(conn);
+            conns_set_deadline(conns, conn);
+        conns_release(conn);
         r = pool_arm(conns->pool, sock, next == CONN_WAIT_READABLE ? EPOLLIN : EPOLLOUT);
         if (r == 0)
             return;
         log_client("connection %d: closed, %s", sock, strerror(-r));
-        conn_take(conn);
+        conns_take(conn);
     }
-    conn_close(conns, conn, sock);
+    conns_close(conns, conn, sock);
 }

@@ -1,71 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/*
- * One connection: what the table (conns.c) and the state machine (conn.c) share, and nobody else
- * sees.
- */
+/* One connection's state machine, driven by the pool. */
 #ifndef SERVE_CONN_H
 #define SERVE_CONN_H
 
-#include <stdatomic.h>
-#include <stdbool.h>
 #include <stdint.h>
 
-#include "proto/wire.h"
-#include "serve/backend.h"
-#include "serve/conns.h"
-
-enum conn_state {
-    CONN_REFUSED,    /* to be closed */
-    CONN_HANDSHAKE,  /* the client's features are to come */
-    CONN_CDB,        /* a CDB is to come: between requests while nothing of it is there */
-    CONN_PARAMETERS, /* the parameter list of the CDB is to come */
-    CONN_REPLY,      /* the rest of a reply is to be sent */
-};
-
-struct conn {
-    _Alignas(64) atomic_bool owned; /* by a pool thread, which alone touches the rest meanwhile */
-    atomic_bool open;               /* the slot is in use; changes under the table's lock */
-    _Atomic uint8_t state;          /* enum conn_state; others may look */
-    bool fd_lost;                   /* the fd of this request could not be received */
-    bool linger_ready;              /* the socket's receive time-out is set */
-    int passed_fd;                  /* of this request, or -1 */
-    uint16_t done;                  /* bytes of the current state's item received or sent */
-    uint16_t size;                  /* bytes that item has */
-    uint8_t cdb[WIRE_CDB_SIZE];     /* also takes the handshake */
-    const struct backend *backend;  /* borrowed */
-    uint8_t *buffer;                /* owned: parameter list so far, or what is left of a reply */
-    _Atomic int64_t deadline_ms;    /* for what the client owes us; 0: nothing */
-    _Atomic(struct peer *) peer;    /* owned; NULL: not identified (yet) */
-};
-
-_Static_assert(sizeof(struct conn) <= 64, "a connection fits a cache line");
-
-/* Become the owner. That nobody else is, is what EPOLLONESHOT promises. */
-void conn_take(struct conn *conn);
-
-/* Let the next owner see what this one did. */
-void conn_release(struct conn *conn);
-
-/* From now on an item of so many bytes is to be received or sent. */
-static inline void conn_await(struct conn *conn, enum conn_state state, unsigned size)
-{
-    atomic_store_explicit(&conn->state, (uint8_t)state, memory_order_relaxed);
-    conn->done = 0;
-    conn->size = (uint16_t)size;
-}
-
-/* The client owes us something from now on. One item, one deadline: not a new one for each byte. */
-void conn_set_deadline(struct conns *table, struct conn *conn);
-
-static inline void conn_clear_deadline(struct conns *table, struct conn *conn)
-{
-    if (!atomic_load_explicit(&conn->deadline_ms, memory_order_relaxed))
-        return;
-    atomic_store(&conn->deadline_ms, 0);
-    atomic_fetch_sub(&table->n_timed, 1);
-}
-
-/* Give up the slot and close the socket. The caller owned the connection; now nobody does. */
-void conn_close(struct conns *conns, struct conn *conn, int sock);
+/* The pool's serve function; context is the struct conns. */
+void conn_serve(void *context, int sock, uint32_t events);
 
 #endif

@@ -25,7 +25,6 @@
 #include "base/clock.h"
 #include "base/fdio.h"
 #include "base/log.h"
-#include "serve/conn.h"
 #include "serve/peer.h"
 #include "serve/tracepoints.h"
 
@@ -97,7 +96,7 @@ static void conns_set_tick(struct conns *conns, time_t seconds)
     timerfd_settime(conns->tick_fd, 0, &tick, NULL);
 }
 
-void conn_set_deadline(struct conns *conns, struct conn *conn)
+void conns_set_deadline(struct conns *conns, struct conn *conn)
 {
     if (atomic_load(&conn->deadline_ms))
         return;
@@ -106,7 +105,7 @@ void conn_set_deadline(struct conns *conns, struct conn *conn)
         conns_set_tick(conns, CONNS_TICK_S);
 }
 
-void conn_take(struct conn *conn)
+void conns_take(struct conn *conn)
 {
     bool owned = atomic_exchange_explicit(&conn->owned, true, memory_order_acquire);
 
@@ -114,13 +113,13 @@ void conn_take(struct conn *conn)
     (void)owned;
 }
 
-void conn_release(struct conn *conn)
+void conns_release(struct conn *conn)
 {
     atomic_store_explicit(&conn->owned, false, memory_order_release);
 }
 
 /* Others may only shut down the socket of a slot that is open, so both sides hold the lock. */
-static void conn_set_open(struct conns *conns, struct conn *conn, bool open)
+static void conns_set_open(struct conns *conns, struct conn *conn, bool open)
 {
     pthread_mutex_lock(&conns->lock);
     atomic_store(&conn->open, open);
@@ -145,7 +144,7 @@ int conns_open(struct conns *conns, int sock, const struct backend *backend)
         backend = NULL;
 
     conn = &conns->slots[sock];
-    conn_take(conn);
+    conns_take(conn);
     assert(!conn->open);
     conn->passed_fd = -1;
     conn->buffer = NULL;
@@ -153,9 +152,9 @@ int conns_open(struct conns *conns, int sock, const struct backend *backend)
     atomic_store(&conn->peer, NULL);
     conn->backend = backend;
     conn_await(conn, backend ? CONN_HANDSHAKE : CONN_REFUSED, WIRE_FEATURES_SIZE);
-    conn_set_deadline(conns, conn);
-    conn_set_open(conns, conn, true);
-    conn_release(conn);
+    conns_set_deadline(conns, conn);
+    conns_set_open(conns, conn, true);
+    conns_release(conn);
     used = atomic_load(&conns->n_used);
     if ((unsigned)sock >= used)
         atomic_store(&conns->n_used, (unsigned)sock + 1);
@@ -167,8 +166,8 @@ int conns_open(struct conns *conns, int sock, const struct backend *backend)
     r = pool_add(conns->pool, sock, backend ? EPOLLIN : EPOLLOUT);
     if (r < 0) {
         trace_disconnect(sock);
-        conn_clear_deadline(conns, conn);
-        conn_set_open(conns, conn, false);
+        conns_clear_deadline(conns, conn);
+        conns_set_open(conns, conn, false);
         atomic_fetch_sub(&conns->n_open, 1);
         close(sock);
         return r;
@@ -176,25 +175,25 @@ int conns_open(struct conns *conns, int sock, const struct backend *backend)
     return 0;
 }
 
-void conn_close(struct conns *conns, struct conn *conn, int sock)
+void conns_close(struct conns *conns, struct conn *conn, int sock)
 {
     struct peer *peer;
     uint64_t one = 1;
 
     trace_disconnect(sock);
     log_debug("connection %d: closed", sock);
-    conn_clear_deadline(conns, conn);
+    conns_clear_deadline(conns, conn);
     free(conn->buffer);
     conn->buffer = NULL;
     if (conn->passed_fd >= 0)
         pool_close(conns->pool, conn->passed_fd);
-    conn_set_open(conns, conn, false);
+    conns_set_open(conns, conn, false);
     peer = atomic_exchange(&conn->peer, NULL);
     if (peer) {
         atomic_fetch_add(&conns->n_served, atomic_load(&peer->requests));
         peers_disconnect(conns->peers, peer);
     }
-    conn_release(conn);
+    conns_release(conn);
     pool_close(conns->pool, sock); /* last: its number, and so the slot, is used again at once */
     if (atomic_fetch_sub(&conns->n_open, 1) == 1 && atomic_load(&conns->stopping))
         fdio_write_full(conns->drained_fd, &one, sizeof(one));
@@ -215,6 +214,9 @@ bool conns_look(struct conns *conns, unsigned sock, struct conns_look *ret)
     case CONN_HANDSHAKE:
         ret->state = CONNS_HANDSHAKE;
         break;
+    case CONN_EXECUTING:
+        ret->state = CONNS_EXECUTING;
+        break;
     case CONN_REPLY:
         ret->state = CONNS_REPLYING;
         break;
@@ -223,8 +225,6 @@ bool conns_look(struct conns *conns, unsigned sock, struct conns_look *ret)
         ret->state = atomic_load(&conn->deadline_ms) ? CONNS_RECEIVING : CONNS_IDLE;
         break;
     }
-    if (peer && atomic_load(&peer->busy_since_us))
-        ret->state = CONNS_EXECUTING;
     pthread_mutex_unlock(&conns->lock);
     return open;
 }

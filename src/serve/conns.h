@@ -16,8 +16,7 @@
 
 #include "serve/backend.h"
 #include "serve/pool.h"
-
-struct conn;
+#include "serve/slot.h"
 
 struct conns {
     struct pool *pool;
@@ -60,14 +59,11 @@ void conns_deinit(struct conns *conns);
  */
 int conns_open(struct conns *conns, int sock, const struct backend *backend);
 
-/* The pool's serve function; context is the struct conns. */
-void conns_serve(void *context, int sock, uint32_t events);
-
 enum conns_state { /* of a connection, to look at from outside */
                    CONNS_HANDSHAKE,
                    CONNS_IDLE,
                    CONNS_RECEIVING,
-                   CONNS_EXECUTING, /* known only of connections that have been identified */
+                   CONNS_EXECUTING,
                    CONNS_REPLYING,
 };
 
@@ -99,5 +95,26 @@ void conns_shutdown_idle(struct conns *conns);
 
 /* Cut all connections, whatever they are doing. */
 void conns_shutdown_all(struct conns *conns);
+
+/*
+ * For the thread that serves a connection. Become the owner of the slot: that no other thread is,
+ * is what EPOLLONESHOT promises. Release: let the next owner see what this one did.
+ */
+void conns_take(struct conn *conn);
+void conns_release(struct conn *conn);
+
+/* The client owes us something from now on. One item, one deadline: not a new one for each byte. */
+void conns_set_deadline(struct conns *conns, struct conn *conn);
+
+static inline void conns_clear_deadline(struct conns *conns, struct conn *conn)
+{
+    if (!atomic_load_explicit(&conn->deadline_ms, memory_order_relaxed))
+        return;
+    atomic_store(&conn->deadline_ms, 0);
+    atomic_fetch_sub(&conns->n_timed, 1);
+}
+
+/* Give up the slot and close the socket. The caller owned the connection; now it is free. */
+void conns_close(struct conns *conns, struct conn *conn, int sock);
 
 #endif

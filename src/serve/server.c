@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "serve/conn.h"
 #include "serve/tracepoints.h"
 
 #define SERVER_ACCEPT_BATCH    16
@@ -46,7 +47,7 @@ int server_init(struct server *server, const struct server_options *options, int
     server->signal_fd = signal_fd;
     if (options->notify->watchdog_ms)
         server->next_watchdog_ms = clock_now_ms();
-    r = pool_init(&server->pool, options->max_threads, conns_serve, &server->conns);
+    r = pool_init(&server->pool, options->max_threads, conn_serve, &server->conns);
     if (r == 0) {
         r = conns_init(&server->conns, &server->pool, options->n_slots, options->client_timeout_ms);
         if (r == 0 && options->peers)

@@ -20,6 +20,7 @@
 #include "conn_oracle.h"
 #include "scsi/sense.h"
 #include "serve/conn.h"
+#include "serve/conns.h"
 
 #define CLIENTS      2
 #define SLOTS        1024
@@ -226,7 +227,7 @@ static void serve(void)
 
     for (unsigned i = 0; epoll_wait(pool.epoll_fd, &event, 1, 0) == 1; i++) {
         fuzz_check(i < CLIENTS * (ORACLE_MESSAGES_MAX + 64));
-        conns_serve(&conns, event.data.fd, event.events);
+        conn_serve(&conns, event.data.fd, event.events);
     }
 }
 
@@ -394,7 +395,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_check(pipe2(ends, O_CLOEXEC) == 0);
     device = ends[1];
     was_busy = false;
-    fuzz_check(pool_init(&pool, 1, conns_serve, &conns) == 0);
+    fuzz_check(pool_init(&pool, 1, conn_serve, &conns) == 0);
     fuzz_check(epoll_ctl(pool.epoll_fd, EPOLL_CTL_DEL, pool.stop_fd, NULL) == 0);
     fuzz_check(conns_init(&conns, &pool, SLOTS, flags & FLAG_EXPIRED ? -1 : 3600000) == 0);
     pool.threads = 1; /* this one */

@@ -23,6 +23,7 @@
 #include "logged.h"
 #include "passing.h"
 #include "proto/wire.h"
+#include "serve/conn.h"
 #include "serve/conns.h"
 
 #define PR_IN   0x5e
@@ -251,7 +252,7 @@ static inline void table_start(unsigned max_threads, int64_t client_timeout_ms)
     table_fds_before = count_fds();
     backend_seen.open = false;
     backend_seen.executed = 0;
-    assert_int_equal(pool_init(&pool, max_threads, conns_serve, &conns), 0);
+    assert_int_equal(pool_init(&pool, max_threads, conn_serve, &conns), 0);
     assert_int_equal(conns_init(&conns, &pool, TABLE_SLOTS, client_timeout_ms), 0);
 }
 

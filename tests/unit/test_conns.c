@@ -7,7 +7,7 @@
 #include <sys/timerfd.h>
 
 #include "connections.h"
-#include "serve/conn.h"
+#include "serve/conns.h"
 
 /* Do what the main thread does with the tick, until the client's connection has been cut. */
 static void tick_until_end(int client)
@@ -38,19 +38,33 @@ static int64_t deadline_of(int served)
     return atomic_load(&conns.slots[served].deadline_ms);
 }
 
+/* Without a peer's record: what a connection does is known of all of them. */
+static enum conns_state state_of(int served)
+{
+    struct conns_look look;
+
+    assert_true(conns_look(&conns, (unsigned)served, &look));
+    assert_null(look.peer);
+    return look.state;
+}
+
 /* Who owes us something is cut off; who is waited for by us, or owes nothing, is not. */
 static void test_deadlines(void **state)
 {
     uint8_t features[4], cdb[WIRE_CDB_SIZE], drained[4096];
     int silent, half_handshake, half_cdb, half_list, deaf, idle, executing, size = 1;
+    int served;
 
     (void)state;
     table_start(100, 100);
     idle = client_open_served();
+    served = last_served;
     executing = client_open();
     client_request(executing, PR_IN, ACT_WAIT, 8, 1);
     await(backend_waiting() == 1);
     await(conns.n_timed == 0);
+    assert_int_equal(state_of(served), CONNS_IDLE);
+    assert_int_equal(state_of(last_served), CONNS_EXECUTING);
 
     silent = client_open_with(&backend);
     client_read(silent, features, 4);
