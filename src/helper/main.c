@@ -249,7 +249,7 @@ static int start_keeper(struct helper *helper)
     return r < 0 ? say_cannot("start the keeper process", r) : 0;
 }
 
-static void unpublish(void *context)
+static void remove_names(void *context)
 {
     struct helper *helper = context;
     int r = keeper_remove_socket(&helper->keeper);
@@ -273,7 +273,7 @@ static int prepare_server(struct helper *helper)
         .notify = &helper->notify,
         .peers = &helper->peers,
         .passed = helper->inherited,
-        .unpublish = helper->inherited && !helper->status_path ? NULL : unpublish,
+        .remove_names = helper->inherited && !helper->status_path ? NULL : remove_names,
         .status = helper->status_path ? &helper->status : NULL,
         .context = helper,
     };

@@ -20,7 +20,7 @@
  * of PERSISTENT RESERVE OUT service actions that are allowed in the presence of various
  * reservations; SAM-5 5.3, Status precedence.
  */
-static bool is_forbidden(const struct lu *lu, unsigned nexus, uint8_t service_action)
+static bool lu_is_forbidden(const struct lu *lu, unsigned nexus, uint8_t service_action)
 {
     size_t own = lu_find_nexus(lu, nexus);
 
@@ -48,8 +48,8 @@ static bool is_forbidden(const struct lu *lu, unsigned nexus, uint8_t service_ac
  * Whether one whose TransportIDs are wrong gives a wrong key as well. The standard leaves it open
  * which of the two is reported; RESERVATION CONFLICT has the precedence in general.
  */
-static bool has_wrong_key(const struct lu *lu, unsigned nexus, uint8_t service_action,
-                          const uint8_t *param)
+static bool lu_has_wrong_key(const struct lu *lu, unsigned nexus, uint8_t service_action,
+                             const uint8_t *param)
 {
     size_t own = lu_find_nexus(lu, nexus);
     uint64_t key = load_be64(param);
@@ -64,8 +64,8 @@ static bool has_wrong_key(const struct lu *lu, unsigned nexus, uint8_t service_a
     }
 }
 
-static void execute_prout(struct lu *lu, unsigned nexus, const struct cdb *cdb,
-                          const uint8_t *param, size_t param_length, struct lu_result *result)
+static void lu_execute_prout(struct lu *lu, unsigned nexus, const struct cdb *cdb,
+                             const uint8_t *param, size_t param_length, struct lu_result *result)
 {
     static lu_prout_function *const service_actions[] = {
         [SPC_PROUT_REGISTER] = lu_prout_register,
@@ -80,14 +80,14 @@ static void execute_prout(struct lu *lu, unsigned nexus, const struct cdb *cdb,
     struct lu_command command = {.nexus = nexus, .cdb = *cdb};
     enum prout_result decoded;
 
-    if (is_forbidden(lu, nexus, cdb->service_action)) {
+    if (lu_is_forbidden(lu, nexus, cdb->service_action)) {
         lu_conflict(result);
         return;
     }
     if (param_length > cdb->length)
         param_length = cdb->length;
     decoded = prout_decode(cdb->service_action, param, param_length, &command.prout);
-    if (decoded == PROUT_BAD_FIELD && has_wrong_key(lu, nexus, cdb->service_action, param)) {
+    if (decoded == PROUT_BAD_FIELD && lu_has_wrong_key(lu, nexus, cdb->service_action, param)) {
         lu_conflict(result);
         return;
     }
@@ -135,7 +135,7 @@ void lu_execute(struct lu *lu, unsigned nexus, const uint8_t cdb[CDB_SIZE], cons
         lu_prin(lu, &decoded, data, data_size, ret);
         break;
     case SPC_PERSISTENT_RESERVE_OUT:
-        execute_prout(lu, nexus, &decoded, param, param_length, ret);
+        lu_execute_prout(lu, nexus, &decoded, param, param_length, ret);
         break;
     default:
         lu_check_condition(ret, SPC_INVALID_OPERATION_CODE);
@@ -144,7 +144,7 @@ void lu_execute(struct lu *lu, unsigned nexus, const uint8_t cdb[CDB_SIZE], cons
 }
 
 /* Whether the reservation leaves this nexus alone: it holds it, or being registered is enough. */
-static bool is_exempt(const struct lu *lu, unsigned nexus)
+static bool lu_is_exempt(const struct lu *lu, unsigned nexus)
 {
     size_t own;
 
@@ -155,10 +155,10 @@ static bool is_exempt(const struct lu *lu, unsigned nexus)
 
 bool lu_may_read(const struct lu *lu, unsigned nexus)
 {
-    return !lu->reserved || !spc_type_is_exclusive_access(lu->type) || is_exempt(lu, nexus);
+    return !lu->reserved || !spc_type_is_exclusive_access(lu->type) || lu_is_exempt(lu, nexus);
 }
 
 bool lu_may_write(const struct lu *lu, unsigned nexus)
 {
-    return !lu->reserved || is_exempt(lu, nexus);
+    return !lu->reserved || lu_is_exempt(lu, nexus);
 }

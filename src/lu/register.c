@@ -30,7 +30,7 @@ struct ports {
     uint16_t first, last;
 };
 
-static struct ports ports_of(const struct lu *lu, const struct lu_command *command)
+static struct ports lu_ports_of(const struct lu *lu, const struct lu_command *command)
 {
     uint16_t own = lu->nexus[command->nexus].target_port;
 
@@ -41,10 +41,10 @@ static struct ports ports_of(const struct lu *lu, const struct lu_command *comma
 
 /*
  * Register an initiator port through each of the target ports where it is not. If there is no room,
- * what was added by then is for register_new() to take back.
+ * what was added by then is for lu_register_new() to take back.
  */
-static void add_missing(struct lu *lu, const struct transportid *initiator, struct ports ports,
-                        uint64_t key, struct lu_result *result)
+static void lu_register_missing(struct lu *lu, const struct transportid *initiator,
+                                struct ports ports, uint64_t key, struct lu_result *result)
 {
     for (uint16_t port = ports.first; port <= ports.last; port++) {
         if (lu_find(lu, initiator, port) == LU_NONE &&
@@ -58,15 +58,15 @@ static void add_missing(struct lu *lu, const struct transportid *initiator, stru
  * every initiator port of that name that the device server knows (SPC-4 7.6.4.6); there must be
  * one.
  */
-static void add_listed(struct lu *lu, const struct lu_command *command,
-                       const struct transportid *id, struct lu_result *result)
+static void lu_register_listed(struct lu *lu, const struct lu_command *command,
+                               const struct transportid *id, struct lu_result *result)
 {
-    struct ports ports = ports_of(lu, command);
+    struct ports ports = lu_ports_of(lu, command);
     uint64_t key = command->prout.sa_key;
     bool known = false;
 
     if (lu_is_initiator_port(lu, command->nexus, id)) {
-        add_missing(lu, id, ports, key, result);
+        lu_register_missing(lu, id, ports, key, result);
         return;
     }
     for (unsigned i = 0; i < LU_NEXUS_MAX && id->kind == TRANSPORTID_ISCSI_DEVICE; i++) {
@@ -74,7 +74,7 @@ static void add_listed(struct lu *lu, const struct lu_command *command,
 
         if (lu->nexus[i].present && transportid_covers(id, port) &&
             lu_is_initiator_port(lu, command->nexus, port)) {
-            add_missing(lu, port, ports, key, result);
+            lu_register_missing(lu, port, ports, key, result);
             known = true;
         }
     }
@@ -83,15 +83,15 @@ static void add_listed(struct lu *lu, const struct lu_command *command,
 }
 
 /* Register the nexus and, with SPEC_I_PT, those listed; all of them or, on an error, none. */
-static void register_new(struct lu *lu, struct lu_command *command, struct lu_result *result)
+static void lu_register_new(struct lu *lu, struct lu_command *command, struct lu_result *result)
 {
     const struct transportid *own = &lu->nexus[command->nexus].initiator;
     size_t before = lu->registrations;
     struct transportid id;
 
-    add_missing(lu, own, ports_of(lu, command), command->prout.sa_key, result);
+    lu_register_missing(lu, own, lu_ports_of(lu, command), command->prout.sa_key, result);
     while (prout_transportid_next(&command->prout, &id))
-        add_listed(lu, command, &id, result);
+        lu_register_listed(lu, command, &id, result);
     if (result->status != SPC_STATUS_GOOD)
         lu->registrations = before;
 }
@@ -101,7 +101,7 @@ static void register_new(struct lu *lu, struct lu_command *command, struct lu_re
  * is one of all registrants, only with the last of them. Returns whether those who stay must be
  * told: only the registrants only types have anyone who relied on it.
  */
-static bool unregister(struct lu *lu, size_t registration)
+static bool lu_unregister(struct lu *lu, size_t registration)
 {
     bool tell = false;
 
@@ -119,7 +119,7 @@ void lu_prout_register(struct lu *lu, struct lu_command *command, struct lu_resu
     bool ignore = command->cdb.service_action == SPC_PROUT_REGISTER_AND_IGNORE_EXISTING_KEY;
     const struct transportid *own = &lu->nexus[command->nexus].initiator;
     const struct prout *prout = &command->prout;
-    struct ports ports = ports_of(lu, command);
+    struct ports ports = lu_ports_of(lu, command);
     bool registered = false, tell = false;
 
     for (uint16_t port = ports.first; port <= ports.last; port++) {
@@ -140,7 +140,7 @@ void lu_prout_register(struct lu *lu, struct lu_command *command, struct lu_resu
     }
 
     if (prout->sa_key != 0) {
-        register_new(lu, command, result);
+        lu_register_new(lu, command, result);
         if (result->status != SPC_STATUS_GOOD)
             return;
     }
@@ -151,7 +151,7 @@ void lu_prout_register(struct lu *lu, struct lu_command *command, struct lu_resu
         if (prout->sa_key != 0)
             lu->registration[at].key = prout->sa_key;
         else if (at != LU_NONE)
-            tell |= unregister(lu, at);
+            tell |= lu_unregister(lu, at);
     }
     if (tell)
         lu_attention_all(lu, command->nexus, SPC_RESERVATIONS_RELEASED);
@@ -184,7 +184,7 @@ void lu_prout_register_and_move(struct lu *lu, struct lu_command *command, struc
         lu_check_condition(result, SPC_INVALID_FIELD_IN_CDB);
         return;
     }
-    /* Others, and a reservation that everybody holds, never get here: see is_forbidden(). */
+    /* Others, and a reservation that everybody holds, never get here: see lu_is_forbidden(). */
     assert(own == lu->holder && !spc_type_is_all_registrants(lu->type));
     to = lu_find(lu, &id, port);
     if (to == LU_NONE) {

@@ -13,7 +13,7 @@
 #define ALLOW_TEST_UNIT_READY 1
 
 /* SPC-4 6.15.2: one key for each registered I_T nexus, so the same one may come several times. */
-static size_t read_keys(const struct lu *lu, uint8_t *data, size_t size)
+static size_t lu_read_keys(const struct lu *lu, uint8_t *data, size_t size)
 {
     struct writer writer = prin_list_begin(data, size, lu->generation);
 
@@ -23,7 +23,7 @@ static size_t read_keys(const struct lu *lu, uint8_t *data, size_t size)
 }
 
 /* SPC-4 6.15.3: the holder's key, or 0 if all registrants hold it. */
-static size_t read_reservation(const struct lu *lu, uint8_t *data, size_t size)
+static size_t lu_read_reservation(const struct lu *lu, uint8_t *data, size_t size)
 {
     struct prin_reservation reservation = {.generation = lu->generation, .held = lu->reserved};
 
@@ -37,7 +37,7 @@ static size_t read_reservation(const struct lu *lu, uint8_t *data, size_t size)
 }
 
 /* SPC-4 6.15.4. */
-static size_t report_capabilities(const struct lu *lu, uint8_t *data, size_t size)
+static size_t lu_report_capabilities(const struct lu *lu, uint8_t *data, size_t size)
 {
     struct prin_capabilities capabilities = {
         .spec_i_pt = true,
@@ -59,7 +59,7 @@ static size_t report_capabilities(const struct lu *lu, uint8_t *data, size_t siz
  * SPC-4 6.15.5. A registration that ALL_TG_PT made is reported once for each target port, which the
  * standard allows: ALL_TG_PT is then 0 and the port is named.
  */
-static size_t read_full_status(const struct lu *lu, uint8_t *data, size_t size)
+static size_t lu_read_full_status(const struct lu *lu, uint8_t *data, size_t size)
 {
     struct writer writer = prin_list_begin(data, size, lu->generation);
 
@@ -88,16 +88,16 @@ void lu_prin(const struct lu *lu, const struct cdb *cdb, uint8_t *data, size_t d
 
     switch (cdb->service_action) {
     case SPC_PRIN_READ_KEYS:
-        result->length = read_keys(lu, data, size);
+        result->length = lu_read_keys(lu, data, size);
         break;
     case SPC_PRIN_READ_RESERVATION:
-        result->length = read_reservation(lu, data, size);
+        result->length = lu_read_reservation(lu, data, size);
         break;
     case SPC_PRIN_REPORT_CAPABILITIES:
-        result->length = report_capabilities(lu, data, size);
+        result->length = lu_report_capabilities(lu, data, size);
         break;
     case SPC_PRIN_READ_FULL_STATUS:
-        result->length = read_full_status(lu, data, size);
+        result->length = lu_read_full_status(lu, data, size);
         break;
     default:
         lu_check_condition(result, SPC_INVALID_FIELD_IN_CDB);

@@ -78,7 +78,7 @@ void lu_prout_clear(struct lu *lu, struct lu_command *command, struct lu_result 
  * preempts keeps its registration even if it has the key that is preempted: so a holder can preempt
  * itself, which changes the type.
  */
-static void preempt_reservation(struct lu *lu, const struct lu_command *command, size_t own)
+static void lu_preempt_reservation(struct lu *lu, const struct lu_command *command, size_t own)
 {
     bool all = spc_type_is_all_registrants(lu->type);
     bool other_type = command->cdb.type != lu->type;
@@ -105,7 +105,7 @@ static void preempt_reservation(struct lu *lu, const struct lu_command *command,
  * is not spared, a reservation stays (unless all registrants held it and none is left). Returns
  * whether there was any.
  */
-static bool preempt_registrations(struct lu *lu, const struct lu_command *command)
+static bool lu_preempt_registrations(struct lu *lu, const struct lu_command *command)
 {
     bool any = false;
 
@@ -143,8 +143,8 @@ void lu_prout_preempt(struct lu *lu, struct lu_command *command, struct lu_resul
             lu_check_condition(result, SPC_INVALID_FIELD_IN_CDB);
             return;
         }
-        preempt_reservation(lu, command, own);
-    } else if (!preempt_registrations(lu, command)) {
+        lu_preempt_reservation(lu, command, own);
+    } else if (!lu_preempt_registrations(lu, command)) {
         lu_conflict(result);
         return;
     }

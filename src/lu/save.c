@@ -55,7 +55,7 @@ size_t lu_save(const struct lu *lu, uint8_t *bytes, size_t size)
     return writer.offset;
 }
 
-static bool load_registration(struct lu *lu, struct reader *reader)
+static bool lu_load_registration(struct lu *lu, struct reader *reader)
 {
     uint64_t key = reader_be64(reader);
     uint16_t target_port = reader_be16(reader);
@@ -78,7 +78,7 @@ static bool load_registration(struct lu *lu, struct reader *reader)
 }
 
 /* Everything behind the version. Registrations are added as they come. */
-static bool load(struct lu *lu, struct reader *reader)
+static bool lu_load_state(struct lu *lu, struct reader *reader)
 {
     uint8_t flags = reader_u8(reader);
     uint8_t scope_type = reader_u8(reader);
@@ -92,7 +92,7 @@ static bool load(struct lu *lu, struct reader *reader)
     if (!aptpl && count > 0)
         return false;
     for (uint16_t i = 0; i < count; i++) {
-        if (!load_registration(lu, reader))
+        if (!lu_load_registration(lu, reader))
             return false;
     }
     if (reader_left(reader) > 0)
@@ -124,7 +124,7 @@ enum lu_load_result lu_load(struct lu *lu, const uint8_t *bytes, size_t size)
     assert(lu->registrations == 0 && !lu->reserved && !lu->aptpl);
     if (!reader_ok(&reader) || memcmp(magic, MAGIC, MAGIC_SIZE) != 0 || version != VERSION)
         return LU_LOAD_FOREIGN;
-    if (!load(lu, &reader)) {
+    if (!lu_load_state(lu, &reader)) {
         lu->registrations = 0;
         return LU_LOAD_MALFORMED;
     }

@@ -34,7 +34,8 @@
 #define LISTEN_FDS_START 3 /* sd_listen_fds(3) */
 #define LISTEN_ATTEMPTS  8
 
-static int fail(int error, char *ret_error, size_t error_size, const char *what, const char *path)
+static int listen_fail(int error, char *ret_error, size_t error_size, const char *what,
+                       const char *path)
 {
     snprintf(ret_error, error_size, "%s %s: %s", what, path, strerror(error));
     return -error;
@@ -61,14 +62,16 @@ static int listen_look(const char *path, char *ret_error, size_t error_size)
     int live;
 
     if (lstat(path, &status) < 0)
-        return errno == ENOENT ? 0 : fail(errno, ret_error, error_size, "cannot look at", path);
+        return errno == ENOENT ? 0
+                               : listen_fail(errno, ret_error, error_size, "cannot look at", path);
     if (!S_ISSOCK(status.st_mode)) {
         snprintf(ret_error, error_size, "%s exists and is not a socket; it is left alone", path);
         return -ENOTSOCK;
     }
     live = listen_probe(path);
     if (live < 0)
-        return fail(-live, ret_error, error_size, "cannot tell whether somebody serves", path);
+        return listen_fail(-live, ret_error, error_size, "cannot tell whether somebody serves",
+                           path);
     if (live > 0) {
         snprintf(ret_error, error_size, "another process is listening on %s", path);
         return -EADDRINUSE;
@@ -89,7 +92,7 @@ static int listen_clear(int dir, const char *path, char *ret_error, size_t error
     if (found <= 0)
         return found;
     if (unlink(path) < 0 && errno != ENOENT)
-        return fail(errno, ret_error, error_size, "cannot remove the stale socket", path);
+        return listen_fail(errno, ret_error, error_size, "cannot remove the stale socket", path);
     return 0;
 }
 
@@ -109,10 +112,10 @@ static int listen_set_up(const struct listen_options *options, int dir, const ch
                          char *ret_error, size_t error_size)
 {
     if (options->mode != (mode_t)-1 && fchmodat(dir, name, options->mode, 0) < 0)
-        return fail(errno, ret_error, error_size, "cannot set the mode of", options->path);
+        return listen_fail(errno, ret_error, error_size, "cannot set the mode of", options->path);
     if ((options->user != (uid_t)-1 || options->group != (gid_t)-1) &&
         fchownat(dir, name, options->user, options->group, AT_SYMLINK_NOFOLLOW) < 0)
-        return fail(errno, ret_error, error_size, "cannot set the owner of", options->path);
+        return listen_fail(errno, ret_error, error_size, "cannot set the owner of", options->path);
     return 0;
 }
 
@@ -143,15 +146,15 @@ static int listen_open_in(const struct listen_options *options, int dir, const c
     int r;
 
     if (sock < 0)
-        return fail(errno, ret_error, error_size, "cannot make a socket for", options->path);
+        return listen_fail(errno, ret_error, error_size, "cannot make a socket for", options->path);
     unlinkat(dir, temporary, 0); /* of an earlier process with our pid */
     r = listen_bind(sock, dir, dir_path, temporary);
     if (r < 0)
-        return fail(-r, ret_error, error_size, "cannot make the socket", options->path);
+        return listen_fail(-r, ret_error, error_size, "cannot make the socket", options->path);
 
     r = listen_set_up(options, dir, temporary, ret_error, error_size);
     if (r == 0 && listen(sock, LISTEN_BACKLOG) < 0)
-        r = fail(errno, ret_error, error_size, "cannot listen on", options->path);
+        r = listen_fail(errno, ret_error, error_size, "cannot listen on", options->path);
     for (int i = 0; r == 0 && i < LISTEN_ATTEMPTS; i++) {
         r = listen_clear(dir, options->path, ret_error, error_size);
         if (r < 0)
@@ -162,7 +165,7 @@ static int listen_open_in(const struct listen_options *options, int dir, const c
         if (r == -EEXIST && i + 1 < LISTEN_ATTEMPTS)
             r = 0;
         else
-            fail(-r, ret_error, error_size, "cannot make the socket", options->path);
+            listen_fail(-r, ret_error, error_size, "cannot make the socket", options->path);
     }
     unlinkat(dir, temporary, 0);
     return r;
@@ -186,12 +189,13 @@ int listen_open(const struct listen_options *options, struct inode_id *ret_inode
     for_dirname = strdup(options->path);
     for_basename = strdup(options->path);
     if (!for_dirname || !for_basename)
-        return fail(ENOMEM, ret_error, error_size, "cannot make the socket", options->path);
+        return listen_fail(ENOMEM, ret_error, error_size, "cannot make the socket", options->path);
     dir_path = dirname(for_dirname);
     name = basename(for_basename);
     dir = open(dir_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (dir < 0)
-        return fail(errno, ret_error, error_size, "cannot open the socket's directory", dir_path);
+        return listen_fail(errno, ret_error, error_size, "cannot open the socket's directory",
+                           dir_path);
     snprintf(temporary, sizeof(temporary), ".pr-helper.%ld", (long)getpid());
     return listen_open_in(options, dir, dir_path, name, temporary, ret_inode, ret_error,
                           error_size);
@@ -241,6 +245,6 @@ int listen_adopt(char *ret_error, size_t error_size)
     flags = fcntl(fd, F_GETFL);
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
         fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
-        return fail(errno, ret_error, error_size, "cannot use", "the socket from systemd");
+        return listen_fail(errno, ret_error, error_size, "cannot use", "the socket from systemd");
     return fd;
 }

@@ -246,8 +246,8 @@ static enum server_end server_stop(struct server *server)
     int64_t deadline = now + server->options.stop_timeout_ms;
 
     notify_send(server->options.notify, "STOPPING=1");
-    if (server->options.unpublish)
-        server->options.unpublish(server->options.context);
+    if (server->options.remove_names)
+        server->options.remove_names(server->options.context);
     /* Who had found us in time is a client like any other; and not more than a queue, should the
      * name still be there and more of them come than can be accepted. */
     for (unsigned i = 0; i < server->options.n_endpoints && !server->options.passed; i++)

@@ -42,7 +42,7 @@ struct server_options {
     bool passed;
     /* Called once when the server stops, before its sockets are closed: nobody shall find those of
      * them any more that are ours. NULL: none is. */
-    void (*unpublish)(void *context);
+    void (*remove_names)(void *context);
     void *context;
 };
 

@@ -244,7 +244,7 @@ static int open_server(struct simulator *simulator, int signal_fd)
     options->client_timeout_ms = MAIN_TIMEOUT_MS;
     options->stop_timeout_ms = MAIN_STOP_MS;
     options->notify = &simulator->notify;
-    options->unpublish = close_endpoints;
+    options->remove_names = close_endpoints;
     options->context = simulator;
     return server_init(&simulator->server, options, signal_fd);
 }

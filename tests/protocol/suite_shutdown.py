@@ -38,7 +38,7 @@ def hang(t, helper, cdb=READ_KEYS, parameters=b""):
     return connection
 
 
-def unpublished(t, helper):
+def name_removed(t, helper):
     t.eventually("socket file gone", lambda: not os.path.lexists(helper.socket_path),
                  helper=helper)
 
@@ -65,7 +65,7 @@ def running_commands_are_answered(t):
     reading = hang(t, helper)
     writing = hang(t, helper, REGISTER, PARAMETERS)
     helper.signal(signal.SIGTERM)
-    unpublished(t, helper)
+    name_removed(t, helper)
     t.check(not reading.readable(0.1), "answered or closed before the device answered")
     t.disk.release()
     t.equal(reading.receive_rest(), KEYS.encode(), "answer to PR IN")
@@ -82,7 +82,7 @@ def queued_requests_are_answered(t):
         client.send(REGISTER + PARAMETERS, [t.own(t.disk.open())])
         client.send(READ_KEYS, [t.own(t.disk.open())])
     helper.signal(signal.SIGTERM)
-    unpublished(t, helper)
+    name_removed(t, helper)
     t.disk.release()
     t.equal(client.receive_rest(), KEYS.encode() + (reply().encode() + KEYS.encode()) * 3,
             "answers")
@@ -167,7 +167,7 @@ def client_that_takes_its_reply_after_the_stop(t):
         client.send(scsi.pr_in(8192), [disk])
         t.check(executed(before + number), f"command {number} is not executed")
     helper.signal(signal.SIGTERM)
-    unpublished(t, helper)
+    name_removed(t, helper)
     time.sleep(0.2)  # beyond the moment's grace, of which nothing can be seen from outside
     for _ in range(1, fit):
         t.replied(client, reply(payload=bytes(8192)))
@@ -180,7 +180,7 @@ def hung_command_is_waited_for_until_stop_timeout(t):
     helper = t.start("--stop-timeout=1", "-f", os.path.join(t.directory(), "pid"))
     client = hang(t, helper)
     helper.signal(signal.SIGTERM)
-    unpublished(t, helper)
+    name_removed(t, helper)
     took = ends(t, helper, 2)
     t.check(took >= 0.8, f"waited only {took:.2f} s")
     t.dropped(client)
@@ -203,7 +203,7 @@ def second_signal_ends_the_wait(t):
     helper = t.start("--stop-timeout=60")
     client = hang(t, helper)
     helper.signal(signal.SIGTERM)
-    unpublished(t, helper)
+    name_removed(t, helper)
     t.check(not client.readable(0.1), "closed before the second signal")
     helper.signal(signal.SIGINT)
     ends(t, helper, 0.5)
@@ -253,7 +253,7 @@ def next_one_starts_while_the_old_one_waits(t):
     old = t.start("--stop-timeout=60", directory=directory)
     client = hang(t, old)
     old.signal(signal.SIGTERM)
-    unpublished(t, old)
+    name_removed(t, old)
     new = t.start(directory=directory)
     t.ask(READ_KEYS, t.own(t.other_disk.open()), KEYS, helper=new)
     t.disk.release()
