@@ -8,6 +8,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,12 +35,31 @@ static char *options_trim(char *text)
     return text;
 }
 
+/* Apply one option, from anywhere. 0, or -EINVAL after saying why. */
+static int options_apply(struct options_parser *parser, const struct option_row *row,
+                         const char *value)
+{
+    struct option_use use;
+
+    if (!row->set)
+        return 0; /* seen by the first pass */
+    use.row = row;
+    use.value = value;
+    use.target = parser;
+    if (row->set(&use) == 0)
+        return 0;
+    if (use.error[0])
+        log_error("%s", use.error);
+    return -EINVAL;
+}
+
 /* One line of the configuration file: NAME, NAME=VALUE, a comment, or nothing. */
 static int options_read_line(struct options_parser *parser, const char *path, unsigned number,
                              char *line)
 {
     char *name = options_trim(line);
     char *value = strchr(name, '=');
+    const struct option_row *row;
 
     if (!*name || *name == '#')
         return 0;
@@ -48,24 +68,20 @@ static int options_read_line(struct options_parser *parser, const char *path, un
         name = options_trim(name);
         value = options_trim(value);
     }
-    for (const struct option *entry = options_long; entry->name; entry++) {
-        if (strcmp(entry->name, name))
-            continue;
-        if (entry->val == 'h' || entry->val == 'V' || entry->val == OPTION_CONFIG)
-            break;
-        if ((entry->has_arg == required_argument) != (value != NULL)) {
-            log_error("%s:%u: %s %s", path, number, name,
-                      value ? "takes no value" : "needs a value");
-            return -EINVAL;
-        }
-        if (options_set(parser, entry->val, value) < 0) {
-            log_error("%s:%u: the line above is about this one", path, number);
-            return -EINVAL;
-        }
-        return 0;
+    row = option_table_find(&options_table, name);
+    if (!row || row->command_line) {
+        log_error("%s:%u: there is no option '%s' for this file", path, number, name);
+        return -EINVAL;
     }
-    log_error("%s:%u: there is no option '%s' for this file", path, number, name);
-    return -EINVAL;
+    if ((row->argument != NULL) != (value != NULL)) {
+        log_error("%s:%u: %s %s", path, number, name, value ? "takes no value" : "needs a value");
+        return -EINVAL;
+    }
+    if (options_apply(parser, row, value) < 0) {
+        log_error("%s:%u: the line above is about this one", path, number);
+        return -EINVAL;
+    }
+    return 0;
 }
 
 static int options_read_config(struct options_parser *parser)
@@ -79,10 +95,10 @@ static int options_read_config(struct options_parser *parser)
         log_error("cannot read configuration file %s: %s", path, strerror(ENOMEM));
         return -ENOMEM;
     }
-    parser->options->config_text = text;
+    parser->options.config_text = text;
     n = fdio_read_text(AT_FDCWD, path, text, OPTIONS_CONFIG_MAX);
     if (n == -ENOENT && !parser->config) {
-        options_deinit(parser->options);
+        options_deinit(&parser->options);
         return 0;
     }
     if (n >= OPTIONS_CONFIG_MAX - 2) /* cut, perhaps behind a newline, which is not counted */
@@ -98,56 +114,60 @@ static int options_read_config(struct options_parser *parser)
     return 0;
 }
 
+static void options_print_help(void)
+{
+    printf("Usage: qemu-pr-helper [OPTION]...\n"
+           "Serve SCSI persistent reservations to virtual machines over a unix socket.\n\n");
+    option_table_print(&options_table, stdout);
+    printf("\nSee qemu-pr-helper(8).\n");
+}
+
 /* Find --config. What is wrong with other options is for the second pass to say. */
 static enum options_verdict options_first_pass(struct options_parser *parser, int argc, char **argv)
 {
-    int option;
+    struct option_walk walk = {.table = &options_table, .argc = argc, .argv = argv};
+    const struct option_row *row;
+    const char *value;
 
     opterr = 0;
-    optind = 0; /* from the start, even if another pass has ended inside of -abc */
-    while ((option = getopt_long(argc, argv, options_short, options_long, NULL)) != -1) {
-        switch (option) {
-        case 'h':
-            fputs(options_help, stdout);
+    while (option_walk_next(&walk, &row, &value) > 0) {
+        if (row->letter == 'h') {
+            options_print_help();
             return OPTIONS_EXIT;
-        case 'V':
+        }
+        if (row->letter == 'V') {
             puts("qemu-pr-helper " BUILD_VERSION);
             return OPTIONS_EXIT;
-        case 'T':
-            if (trace_is_help(optarg)) {
-                trace_list();
-                return OPTIONS_EXIT;
-            }
-            break;
-        case OPTION_CONFIG:
-            parser->config = optarg;
-            break;
-        case '?':
-            return OPTIONS_RUN;
-        default:
-            break;
         }
+        if (row->letter == 'T' && trace_is_help(value)) {
+            trace_list();
+            return OPTIONS_EXIT;
+        }
+        if (strcmp(row->name, "config") == 0)
+            parser->config = value;
     }
     return OPTIONS_RUN;
 }
 
 static int options_second_pass(struct options_parser *parser, int argc, char **argv)
 {
+    struct option_walk walk = {.table = &options_table, .argc = argc, .argv = argv};
     bool quiet_in_file = parser->quiet; /* unless a -v here takes that back */
-    int option;
+    const struct option_row *row;
+    const char *value;
+    int r;
 
     parser->quiet = false;
     opterr = 1;
-    optind = 0;
-    while ((option = getopt_long(argc, argv, options_short, options_long, NULL)) != -1) {
-        if (option == '?') {
-            fprintf(stderr, "Try '%s --help' for more information.\n", argv[0]);
-            return -EINVAL;
-        }
-        if (option == 'v')
+    while ((r = option_walk_next(&walk, &row, &value)) > 0) {
+        if (row->letter == 'v')
             quiet_in_file = false;
-        if (options_set(parser, option, optarg) < 0)
+        if (options_apply(parser, row, value) < 0)
             return -EINVAL;
+    }
+    if (r < 0) {
+        fprintf(stderr, "Try '%s --help' for more information.\n", argv[0]);
+        return r;
     }
     parser->quiet |= quiet_in_file;
     if (optind < argc) {
@@ -176,41 +196,45 @@ static int options_resolve_pidfile(struct options *options)
     return 0;
 }
 
-enum options_verdict options_parse(struct options *options, int argc, char **argv)
+/* What the options lead to together. */
+static void options_conclude(struct options_parser *parser)
 {
-    struct options_parser parser = {.options = options, .user_gid = (gid_t)-1};
-    enum options_verdict verdict;
-
-    *options = (struct options){
-        .sandbox = true,
-        .uid = (uid_t)-1,
-        .gid = (gid_t)-1,
-        .socket_mode = (mode_t)-1,
-        .socket_uid = (uid_t)-1,
-        .socket_gid = (gid_t)-1,
-        .status_mode = 0600,
-        .status_gid = (gid_t)-1,
-        .io_timeout_s = 30,
-        .mpath_timeout_s = 60,
-        .mpath_worker = BUILD_MPATH_WORKER,
-        .client_timeout_s = 30,
-        .stop_timeout_s = 3,
-    };
-    verdict = options_first_pass(&parser, argc, argv);
-    if (verdict != OPTIONS_RUN)
-        return verdict;
-    if (options_read_config(&parser) < 0 || options_second_pass(&parser, argc, argv) < 0 ||
-        options_resolve_pidfile(options) < 0)
-        return OPTIONS_ERROR;
+    struct options *options = &parser->options;
 
     if (options->gid == (gid_t)-1)
-        options->gid = parser.user_gid;
-    if (!parser.log_given)
+        options->gid = parser->user_gid;
+    if (!parser->log_given)
         options->syslog = options->daemon;
-    if (!parser.audit_given)
-        options->audit = !parser.quiet;
-    options->level = log_level_from(parser.quiet, parser.verbose);
-    return OPTIONS_RUN;
+    if (!parser->audit_given)
+        options->audit = !parser->quiet;
+    options->level = log_level_from(parser->quiet, parser->verbose);
+}
+
+enum options_verdict options_parse(struct options *options, int argc, char **argv)
+{
+    struct options_parser parser = {
+        .options =
+            {
+                .uid = (uid_t)-1,
+                .gid = (gid_t)-1,
+                .socket_mode = (mode_t)-1,
+                .socket_uid = (uid_t)-1,
+                .socket_gid = (gid_t)-1,
+                .status_gid = (gid_t)-1,
+            },
+        .user_gid = (gid_t)-1,
+    };
+    enum options_verdict verdict;
+
+    option_table_init(&options_table, &parser);
+    verdict = options_first_pass(&parser, argc, argv);
+    if (verdict == OPTIONS_RUN &&
+        (options_read_config(&parser) < 0 || options_second_pass(&parser, argc, argv) < 0 ||
+         options_resolve_pidfile(&parser.options) < 0))
+        verdict = OPTIONS_ERROR;
+    options_conclude(&parser);
+    *options = parser.options;
+    return verdict;
 }
 
 void options_deinit(struct options *options)

@@ -15,7 +15,7 @@
 #include "base/fdio.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "base/parse.h"
+#include "base/option_table.h"
 #include "build.h"
 #include "serve/listen.h"
 #include "serve/notify.h"
@@ -26,45 +26,6 @@
 #define MAIN_LATENCY_MAX_MS 3600000
 #define MAIN_TIMEOUT_MS     30000
 #define MAIN_STOP_MS        1000
-
-enum {
-    OPTION_NEXUS = 256,
-    OPTION_STATE,
-    OPTION_DEVICE_LATENCY,
-    OPTION_FAULTS,
-};
-
-static const struct option main_options[] = {
-    {"nexus", required_argument, NULL, OPTION_NEXUS},
-    {"state", required_argument, NULL, OPTION_STATE},
-    {"device-latency", required_argument, NULL, OPTION_DEVICE_LATENCY},
-    {"faults", required_argument, NULL, OPTION_FAULTS},
-    {"verbose", no_argument, NULL, 'v'},
-    {"quiet", no_argument, NULL, 'q'},
-    {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'V'},
-    {NULL, 0, NULL, 0},
-};
-
-static const char main_help[] =
-    "Usage: qemu-pr-simulator --nexus NAME=SOCKET [--nexus NAME=SOCKET]... [OPTION]...\n"
-    "Simulate LUNs with SCSI persistent reservations behind qemu-pr-helper's protocol.\n"
-    "\n"
-    "Each socket is an I_T nexus, that is one host's way to the LUNs. A LUN is any regular file\n"
-    "whose file descriptor a client passes. No data is protected.\n"
-    "\n"
-    "      --nexus=NAME=SOCKET     listen on SOCKET for the host NAME; up to 16 times\n"
-    "      --state=DIRECTORY       keep registrations with APTPL over a restart\n"
-    "      --device-latency=MS     let every command take so many milliseconds at least\n"
-    "      --faults=FILE           let LUNs hang or fail as this file says; it may change at any\n"
-    "                              time. A line is: LUN hang, LUN latency MS, LUN status HEX,\n"
-    "                              or LUN sense K/AA/QQ\n"
-    "  -v, --verbose               say more; twice: say even more\n"
-    "  -q, --quiet                 say nothing about single clients\n"
-    "  -h, --help                  show this help and exit\n"
-    "  -V, --version               show the version and exit\n"
-    "\n"
-    "See qemu-pr-simulator(1).\n";
 
 struct endpoint {
     const char *name;
@@ -87,72 +48,111 @@ struct simulator {
     struct server server;
 };
 
-static int add_endpoint(struct simulator *simulator, char *value)
+/* --nexus=NAME=SOCKET. */
+static int simulator_set_nexus(struct option_use *use)
 {
+    struct simulator *simulator = use->target;
     struct endpoint *endpoint = &simulator->endpoints[simulator->n_endpoints];
-    char *path = strchr(value, '=');
+    const char *path = strchr(use->value, '=');
 
-    if (!path || path == value || path[1] != '/') {
-        log_error("--nexus=%s: not NAME=SOCKET with an absolute path", value);
-        return -EINVAL;
-    }
+    if (!path || path == use->value || path[1] != '/')
+        return option_reject(use, "NAME=SOCKET with an absolute path");
     if (simulator->n_endpoints == SIM_NEXUS_MAX) {
-        log_error("--nexus=%s: more than %d", value, SIM_NEXUS_MAX);
+        snprintf(use->error, sizeof(use->error), "--nexus=%s: more than %d", use->value,
+                 SIM_NEXUS_MAX);
         return -EINVAL;
     }
-    *path = '\0';
     for (unsigned i = 0; i < simulator->n_endpoints; i++) {
-        if (strcmp(simulator->endpoints[i].name, value) == 0) {
-            log_error("--nexus=%s=%s: there is a nexus of this name already", value, path + 1);
+        if (strlen(simulator->endpoints[i].name) == (size_t)(path - use->value) &&
+            strncmp(simulator->endpoints[i].name, use->value, (size_t)(path - use->value)) == 0) {
+            snprintf(use->error, sizeof(use->error),
+                     "--nexus=%s: there is a nexus of this name already", use->value);
             return -EINVAL;
         }
     }
-    *endpoint = (struct endpoint){.name = value, .path = path + 1};
+    endpoint->name = strndup(use->value, (size_t)(path - use->value));
+    endpoint->path = path + 1;
+    if (!endpoint->name)
+        return option_reject(use, strerror(ENOMEM));
     simulator->n_endpoints++;
     return 0;
 }
 
-static int parse_options(struct simulator *simulator, int argc, char **argv)
-{
-    uint64_t number;
-    int option;
+#define FIELD(name) .field = offsetof(struct simulator, name)
 
-    while ((option = getopt_long(argc, argv, "vqhV", main_options, NULL)) != -1) {
-        switch (option) {
-        case OPTION_NEXUS:
-            if (add_endpoint(simulator, optarg) < 0)
-                return -EINVAL;
-            break;
-        case OPTION_STATE:
-            simulator->state = optarg;
-            break;
-        case OPTION_DEVICE_LATENCY:
-            if (!parse_number(optarg, MAIN_LATENCY_MAX_MS, &number)) {
-                log_error("--device-latency=%s: not a number of milliseconds from 0 to %d", optarg,
-                          MAIN_LATENCY_MAX_MS);
-                return -EINVAL;
-            }
-            simulator->latency_ms = (unsigned)number;
-            break;
-        case OPTION_FAULTS:
-            simulator->faults = optarg;
-            break;
-        case 'v':
-            simulator->verbose++;
-            break;
-        case 'q':
-            simulator->quiet = true;
-            break;
-        case 'h':
-            fputs(main_help, stdout);
-            exit(fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
-        case 'V':
+static const struct option_row simulator_rows[] = {
+    {0, "nexus", "NAME=SOCKET", "listen on SOCKET for the host NAME; up to 16 times",
+     .set = simulator_set_nexus},
+    {0, "state", "DIRECTORY", "keep registrations with APTPL over a restart",
+     .set = option_set_text, FIELD(state)},
+    {0, "device-latency", "MS", "let every command take so many milliseconds at least",
+     .set = option_set_number, FIELD(latency_ms), .max = MAIN_LATENCY_MAX_MS,
+     .unit = "milliseconds"},
+    {0, "faults", "FILE",
+     "let LUNs hang or fail as this file says; it may change at any\n"
+     "time. A line is: LUN hang, LUN latency MS, LUN status HEX,\n"
+     "or LUN sense K/AA/QQ",
+     .set = option_set_text, FIELD(faults)},
+    {'v', "verbose", NULL, "say more; twice: say even more", .set = option_set_count,
+     FIELD(verbose)},
+    {'q', "quiet", NULL, "say nothing about single clients", .set = option_set_flag, FIELD(quiet)},
+    {'h', "help", NULL, "show this help and exit"},
+    {'V', "version", NULL, "show the version and exit"},
+};
+
+static const struct option_table simulator_table = {
+    .rows = simulator_rows,
+    .n_rows = sizeof(simulator_rows) / sizeof(simulator_rows[0]),
+};
+
+static void simulator_print_help(void)
+{
+    printf("Usage: qemu-pr-simulator --nexus NAME=SOCKET [--nexus NAME=SOCKET]... [OPTION]...\n"
+           "Simulate LUNs with SCSI persistent reservations behind qemu-pr-helper's protocol.\n"
+           "\n"
+           "Each socket is an I_T nexus, that is one host's way to the LUNs. A LUN is any regular "
+           "file\n"
+           "whose file descriptor a client passes. No data is protected.\n"
+           "\n");
+    option_table_print(&simulator_table, stdout);
+    printf("\nSee qemu-pr-simulator(1).\n");
+}
+
+static int simulator_apply(struct simulator *simulator, const struct option_row *row,
+                           const char *value)
+{
+    struct option_use use;
+
+    if (row->letter == 'h' || row->letter == 'V') {
+        if (row->letter == 'h')
+            simulator_print_help();
+        else
             puts("qemu-pr-simulator " BUILD_VERSION);
-            exit(fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
-        default:
-            fprintf(stderr, "Try '%s --help' for more information.\n", argv[0]);
+        exit(fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
+    }
+    use.row = row;
+    use.value = value;
+    use.target = simulator;
+    if (row->set(&use) == 0)
+        return 0;
+    log_error("%s", use.error);
+    return -EINVAL;
+}
+
+static int simulator_parse(struct simulator *simulator, int argc, char **argv)
+{
+    struct option_walk walk = {.table = &simulator_table, .argc = argc, .argv = argv};
+    const struct option_row *row;
+    const char *value;
+    int r;
+
+    while ((r = option_walk_next(&walk, &row, &value)) > 0) {
+        if (simulator_apply(simulator, row, value) < 0)
             return -EINVAL;
-        }
+    }
+    if (r < 0) {
+        fprintf(stderr, "Try '%s --help' for more information.\n", argv[0]);
+        return r;
     }
     if (optind < argc) {
         log_error("unexpected argument '%s'; see --help", argv[optind]);
@@ -257,7 +257,7 @@ int main(int argc, char **argv)
     log_set_name("qemu-pr-simulator");
     log_to_fd(STDERR_FILENO);
     memory_init();
-    if (fdio_open_standard() < 0 || parse_options(&simulator, argc, argv) < 0)
+    if (fdio_open_standard() < 0 || simulator_parse(&simulator, argc, argv) < 0)
         return EXIT_FAILURE;
     signal_fd = process_block_signals();
     if (signal_fd < 0 || open_sim(&simulator) < 0)
