@@ -255,7 +255,7 @@ int prhelper_preempt(struct prhelper *helper, int device, uint64_t key, uint64_t
 int prhelper_preempt_abort(struct prhelper *helper, int device, uint64_t key, uint64_t victim_key,
                            unsigned type, struct prhelper_result *ret_result);
 
-/* REPLACE LOST RESERVATION (SPC-5). */
+/* REPLACE LOST RESERVATION. */
 int prhelper_replace_lost(struct prhelper *helper, int device, uint64_t new_key, unsigned type,
                           struct prhelper_result *ret_result);
 

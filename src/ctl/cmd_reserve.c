@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * reserve, release, clear, preempt, preempt-abort, replace-lost: what who is registered can do.
- * SPC-4 5.13.9 to 5.13.11; REPLACE LOST RESERVATION: SPC-5.
+ * SPC-4 5.13.9 to 5.13.11; REPLACE LOST RESERVATION: 6.16.1.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -55,7 +55,7 @@ static int show_reserve(const struct options *options, const struct prhelper_res
     return 0;
 }
 
-/* GOOD is also the answer to a registered host that held nothing. SPC-4 5.13.11.2. */
+/* GOOD is also the answer to a registered host that held nothing. SPC-4 5.13.11.2.2. */
 static int show_release(const struct options *options, const struct prhelper_result *result,
                         struct json_object *json)
 {
@@ -149,7 +149,7 @@ const struct command cmd_preempt_abort = {
 
 const struct command cmd_replace_lost = {
     .name = "replace-lost",
-    .summary = "Replace a reservation that the device has lost (SPC-5)",
+    .summary = "Replace a reservation that the device has lost",
     .takes = OPTION_NEW_KEY | OPTION_TYPE | OPTION_DIRECT,
     .needs = OPTION_NEW_KEY | OPTION_TYPE,
     .changes = true,

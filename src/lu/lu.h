@@ -8,7 +8,7 @@
  * call, no clock, no memory of its own: bytes of a command go in, status, sense and data come out.
  *
  * Everything is supported that the standard describes: all six types, SPEC_I_PT, ALL_TG_PT, APTPL,
- * REGISTER AND MOVE, unit attentions. Only REPLACE LOST RESERVATION (SPC-5) and the commands of
+ * REGISTER AND MOVE, unit attentions. Only REPLACE LOST RESERVATION and the commands of
  * SPC-2 are not there. What the standard leaves open is said where it is decided.
  *
  * Thread rule: one thread at a time per struct lu; the caller locks. Nothing here blocks.

@@ -97,9 +97,9 @@ static void lu_register_new(struct lu *lu, struct lu_command *command, struct lu
 }
 
 /*
- * SPC-4 5.13.11.3, Unregistering. If that was the holder, the reservation goes with it; if the type
- * is one of all registrants, only with the last of them. Returns whether those who stay must be
- * told: only the registrants only types have anyone who relied on it.
+ * SPC-4 5.13.11.2.3, Unregistering. If that was the holder, the reservation goes with it; if the
+ * type is one of all registrants, only with the last of them. Returns whether those who stay must
+ * be told: only the registrants only types have anyone who relied on it.
  */
 static bool lu_unregister(struct lu *lu, size_t registration)
 {

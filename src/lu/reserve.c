@@ -5,7 +5,7 @@
  * lu_authenticate().
  *
  * PREEMPT is two operations under one name, told apart by the service action reservation key (table
- * and flow chart of 5.13.11.4):
+ * and flow chart of 5.13.11.2.4):
  *
  *   reservation         SERVICE ACTION KEY        outcome
  *   none, or one holder 0                         5/26/00
@@ -40,7 +40,7 @@ void lu_prout_reserve(struct lu *lu, struct lu_command *command, struct lu_resul
     result->changed = true;
 }
 
-/* SPC-4 5.13.11.2, Releasing. */
+/* SPC-4 5.13.11.2.2, Releasing. */
 void lu_prout_release(struct lu *lu, struct lu_command *command, struct lu_result *result)
 {
     size_t own = lu_authenticate(lu, command, result);
@@ -61,7 +61,7 @@ void lu_prout_release(struct lu *lu, struct lu_command *command, struct lu_resul
     result->changed = true;
 }
 
-/* SPC-4 5.13.11.6, Clearing. */
+/* SPC-4 5.13.11.2.7, Clearing. */
 void lu_prout_clear(struct lu *lu, struct lu_command *command, struct lu_result *result)
 {
     if (lu_authenticate(lu, command, result) == LU_NONE)
@@ -74,7 +74,7 @@ void lu_prout_clear(struct lu *lu, struct lu_command *command, struct lu_result 
 }
 
 /*
- * SPC-4 5.13.11.4.3, Preempting persistent reservations and registration handling. The nexus that
+ * SPC-4 5.13.11.2.4.3, Preempting persistent reservations and registration handling. The nexus that
  * preempts keeps its registration even if it has the key that is preempted: so a holder can preempt
  * itself, which changes the type.
  */
@@ -101,7 +101,7 @@ static void lu_preempt_reservation(struct lu *lu, const struct lu_command *comma
 }
 
 /*
- * SPC-4 5.13.11.4.4, Removing registrations. Scope and type play no part, the nexus that preempts
+ * SPC-4 5.13.11.2.5, Removing registrations. Scope and type play no part, the nexus that preempts
  * is not spared, a reservation stays (unless all registrants held it and none is left). Returns
  * whether there was any.
  */
@@ -122,9 +122,9 @@ static bool lu_preempt_registrations(struct lu *lu, const struct lu_command *com
 }
 
 /*
- * SPC-4 5.13.11.4, Preempting, and 5.13.11.5, Preempting and aborting. The latter also aborts what
- * the preempted nexuses have in flight; a command here has ended before the next one begins, so
- * there is never anything to abort.
+ * SPC-4 5.13.11.2.4, Preempting, and 5.13.11.2.6, Preempting and aborting. The latter also aborts
+ * what the preempted nexuses have in flight; a command here has ended before the next one begins,
+ * so there is never anything to abort.
  */
 void lu_prout_preempt(struct lu *lu, struct lu_command *command, struct lu_result *result)
 {

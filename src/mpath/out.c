@@ -99,7 +99,7 @@ static bool out_is_register(const struct command *command)
 
 /*
  * The library compares the client's key with multipathd's, and tells the device nothing if they
- * differ. Is it one to which any device would say RESERVATION CONFLICT (SPC-4 5.13.4)? That is
+ * differ. Is it one to which any device would say RESERVATION CONFLICT (SPC-4 6.16.3)? That is
  * certain if nobody has registered it; of a key that somebody has, or where none is needed, it is
  * not, and the fault may be the configuration's.
  */

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * A PREEMPT that names the map's own key, or key 0 while all registrants hold the reservation,
- * takes the registrations of all I_T nexuses with it but the one that it came by (SPC-4 5.13.11.4).
- * To the target the map's other paths are such nexuses. Versions of the library before 0.13 leave
- * it at that: of three paths one keeps its registration, and I/O by the others fails.
+ * takes the registrations of all I_T nexuses with it but the one that it came by
+ * (SPC-4 5.13.11.2.4). To the target the map's other paths are such nexuses. Versions of the
+ * library before 0.13 leave it at that: of three paths one keeps its registration, and I/O by the
+ * others fails.
  *
  * So every path is asked to REGISTER from no key to the map's. One that still has its registration
  * answers RESERVATION CONFLICT, since it is registered with another key than 0: both answers mean

@@ -4,7 +4,7 @@
  * gone afterwards, which takes another node's reservation away along with all registrations; later
  * ones preempt it. Here it goes to every path, and nothing else does.
  *
- * GOOD from a path says less than it seems. The standard (SPC-4 5.13.11.2) wants it also from a
+ * GOOD from a path says less than it seems. The standard (SPC-4 5.13.11.2.2) wants it also from a
  * registered I_T nexus that does not hold the reservation, with no effect. So if the path that
  * holds it is down, all others say GOOD, and nothing was released: only a second look tells.
  */

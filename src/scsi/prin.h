@@ -85,7 +85,7 @@ enum prin_result prin_reservation_decode(const uint8_t *data, size_t length,
 
 /* The answer to REPORT CAPABILITIES. 6.15.4. */
 struct prin_capabilities {
-    bool replace_lost;      /* RLR_C, SPC-5: REPLACE LOST RESERVATION */
+    bool replace_lost;      /* RLR_C: REPLACE LOST RESERVATION */
     bool compatible;        /* CRH: SPC-2 RESERVE and RELEASE are let through as SPC-3 says */
     bool spec_i_pt;         /* SIP_C: SPEC_I_PT of one */
     bool all_tg_pt;         /* ATP_C: ALL_TG_PT of one */

@@ -37,7 +37,7 @@ enum spc_prout {
     SPC_PROUT_PREEMPT_AND_ABORT = 0x05,
     SPC_PROUT_REGISTER_AND_IGNORE_EXISTING_KEY = 0x06,
     SPC_PROUT_REGISTER_AND_MOVE = 0x07,
-    SPC_PROUT_REPLACE_LOST_RESERVATION = 0x08, /* SPC-5 */
+    SPC_PROUT_REPLACE_LOST_RESERVATION = 0x08,
 };
 
 /* SCOPE field, bits 7-4. SPC-4 6.15.3.3. Every other value is reserved or obsolete. */
@@ -125,18 +125,18 @@ struct spc_sense {
 #define SPC_INVALID_FIELD_IN_CDB           SPC_SENSE(SPC_SENSE_ILLEGAL_REQUEST, 0x24, 0x00)
 /* 5/26/00: a TransportID or a flag that the device server does not take. SPC-4 6.16.3. */
 #define SPC_INVALID_FIELD_IN_PARAMETER_LIST SPC_SENSE(SPC_SENSE_ILLEGAL_REQUEST, 0x26, 0x00)
-/* 5/26/04: RELEASE by the holder with another scope or type. SPC-4 5.13.11.2, Releasing. */
+/* 5/26/04: RELEASE by the holder with another scope or type. SPC-4 5.13.11.2.2, Releasing. */
 #define SPC_INVALID_RELEASE                SPC_SENSE(SPC_SENSE_ILLEGAL_REQUEST, 0x26, 0x04)
 /* 5/55/04: no room for one more registration. SPC-4 5.13.7, Registering. */
 #define SPC_INSUFFICIENT_REGISTRATION_RESOURCES SPC_SENSE(SPC_SENSE_ILLEGAL_REQUEST, 0x55, 0x04)
 
 /* 6/29/00: power on, reset, or bus device reset occurred. SAM-5 5.14, Unit attention. */
 #define SPC_RESET_OCCURRED                 SPC_SENSE(SPC_SENSE_UNIT_ATTENTION, 0x29, 0x00)
-/* 6/2A/03: somebody else cleared all registrations. SPC-4 5.13.11.6, Clearing. */
+/* 6/2A/03: somebody else cleared all registrations. SPC-4 5.13.11.2.7, Clearing. */
 #define SPC_RESERVATIONS_PREEMPTED         SPC_SENSE(SPC_SENSE_UNIT_ATTENTION, 0x2a, 0x03)
-/* 6/2A/04: a reservation that gave access to registrants ended or changed. 5.13.11.2 to .4. */
+/* 6/2A/04: a reservation that gave access to registrants ended or changed. 5.13.11.2.2 to 5.13.11.2.4. */
 #define SPC_RESERVATIONS_RELEASED          SPC_SENSE(SPC_SENSE_UNIT_ATTENTION, 0x2a, 0x04)
-/* 6/2A/05: a preempt removed this registration. SPC-4 5.13.11.4, Preempting. */
+/* 6/2A/05: a preempt removed this registration. SPC-4 5.13.11.2.4, Preempting. */
 #define SPC_REGISTRATIONS_PREEMPTED        SPC_SENSE(SPC_SENSE_UNIT_ATTENTION, 0x2a, 0x05)
 /* 6/3F/0E: the set of logical units behind the target port changed. */
 #define SPC_REPORTED_LUNS_CHANGED          SPC_SENSE(SPC_SENSE_UNIT_ATTENTION, 0x3f, 0x0e)

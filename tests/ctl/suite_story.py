@@ -245,7 +245,7 @@ def transport_id(t, form, wanted):
 
 @test
 def lost_reservation(t):
-    """The simulator has no SPC-5, so this much only: the command is sent, and refused as such."""
+    """The simulator has no REPLACE LOST RESERVATION, so this much only: the command is sent, and refused as such."""
     hosts = Hosts(t)
     result = t.expect(hosts.a("replace-lost", "-S", "1", "-T", "1"), CHECK, "")
     t.matches(r"INVALID FIELD IN CDB \(5/24/00\)", result.err, "sense")

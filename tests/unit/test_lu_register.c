@@ -56,7 +56,7 @@ static void test_register_and_ignore_existing_key(void **state)
     SCRIPT_TABLE(rows);
 }
 
-/* SPC-4 5.13.11.3, Unregistering, and 5.13.10: what becomes of the reservation. */
+/* SPC-4 5.13.11.2.3, Unregistering, and 5.13.10: what becomes of the reservation. */
 static void test_register_by_holder(void **state)
 {
     static const struct script_row rows[] = {

@@ -65,7 +65,7 @@ static void test_reserve_again(void **state)
     }
 }
 
-/* SPC-4 5.13.11.2, Releasing. */
+/* SPC-4 5.13.11.2.2, Releasing. */
 static void test_release(void **state)
 {
     static const struct script_row rows[] = {
@@ -101,7 +101,7 @@ static void test_release(void **state)
     SCRIPT_TABLE(rows);
 }
 
-/* SPC-4 5.13.11.6, Clearing. */
+/* SPC-4 5.13.11.2.7, Clearing. */
 static void test_clear(void **state)
 {
     static const struct script_row rows[] = {
@@ -120,7 +120,7 @@ static void test_clear(void **state)
     SCRIPT_TABLE(rows);
 }
 
-/* SPC-4 5.13.11.4, Preempting: the table of the two operations, for both service actions. */
+/* SPC-4 5.13.11.2.4, Preempting: the table of the two operations, for both service actions. */
 static void test_preempt(void **state)
 {
     static const struct script_row rows[] = {
