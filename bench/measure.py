@@ -15,7 +15,7 @@ from typing import Dict, Iterator, List, Optional, Tuple
 import vm
 from rows import BOUND_MS, CLIENT_STEPS, DELAY_STEPS_MS, HUNG_STEPS, IDLE_STEPS
 from servers import Server, running, steps
-from support import loop
+from support import loop, sysfs
 from support.standin import Control
 
 Figures = Dict[str, float]
@@ -58,6 +58,7 @@ class Bench:
         #: A device of 0 ms, by one system call; nothing can be told to it.
         self._plain = {name: value for name, value in self._scripted.items()
                        if name != "SGIO_CONTROL"}
+        sysfs.enter()
         try:
             self._loops = [loop.Loop(directory) for _ in range(len(DELAY_STEPS_MS) + 1)]
         except loop.Unavailable as reason:

@@ -8,10 +8,10 @@ import struct
 import subprocess
 import sys
 import threading
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from simulator.fixture import Simulator
-from support import loop, scaled, scsi, standin, tap
+from support import loop, scaled, scsi, standin, sysfs, tap
 from support.process import Helper, adopt_orphans, environment
 from support.scratch import Scratch
 
@@ -134,10 +134,11 @@ class Lab(Scratch):
             if not os.access(needed, os.X_OK):
                 sys.exit(f"{needed} is missing: build first, or name another --build")
         adopt_orphans()
+        sysfs.enter()
         super().__init__("prc-")
         self._simulator: Optional[Simulator] = None
         self._control: Optional[standin.Control] = None
-        self._disk: Union[Disk, str, None] = None
+        self._disks: Dict[bool, Disk] = {}
         self._helper: Optional[Helper] = None
 
     def close(self) -> None:
@@ -145,8 +146,8 @@ class Lab(Scratch):
             self._simulator.close()
         if self._helper:
             self._helper.close()
-        if isinstance(self._disk, Disk):
-            self._disk.close()
+        for disk in self._disks.values():
+            disk.close()
         super().close()
 
     def simulator(self) -> Simulator:
@@ -165,17 +166,16 @@ class Lab(Scratch):
             self._control = standin.Control(self.directory, library)
         return self._control
 
-    def disk(self) -> Disk:
-        if self._disk is None:
+    def disk(self, scsi_disk: bool = True) -> Disk:
+        """Always the same one; with False one that is no SCSI disk to anybody."""
+        if scsi_disk not in self._disks:
             try:
-                device = loop.Loop(self.make_directory())
-                self._disk = Disk(device, self.control().device(device.rdev),
-                                  os.path.join(self.make_directory(), "disk"))
+                device = loop.Loop(self.make_directory(), scsi=scsi_disk)
+                self._disks[scsi_disk] = Disk(device, self.control().device(device.rdev),
+                                              os.path.join(self.make_directory(), "disk"))
             except (loop.Unavailable, PermissionError) as reason:
-                self._disk = str(reason)
-        if isinstance(self._disk, str):
-            raise tap.Skip(self._disk)
-        return self._disk
+                raise tap.Skip(str(reason)) from None
+        return self._disks[scsi_disk]
 
     def helper(self) -> Helper:
         """The real helper, over the stand-in."""
@@ -252,13 +252,20 @@ class Context(tap.Context):
         self.cleanup.callback(helper.close)
         return helper
 
-    @property
-    def disk(self) -> Disk:
-        """Answers GOOD until a test says something else."""
-        disk = self.lab.disk()
+    def _ready(self, disk: Disk) -> Disk:
         disk.answer()
         self.lab.control().forget()
         return disk
+
+    @property
+    def disk(self) -> Disk:
+        """Answers GOOD until a test says something else."""
+        return self._ready(self.lab.disk())
+
+    @property
+    def no_scsi_disk(self) -> Disk:
+        """The same, but a block device of another kind."""
+        return self._ready(self.lab.disk(scsi_disk=False))
 
     def log(self) -> str:
         return "\n".join(self._ran[-4:])

@@ -112,7 +112,15 @@ def suggestions_stay_direct(t):
 @test
 def no_reservations(t):
     t.disk.answer(status=2, sense=scsi.sense(5, 0x20, 0))
-    result = t.expect(direct(t, "keys"), REFUSED, "")
+    result = t.expect(direct(t, "keys"), CHECK, "")
+    t.matches("^  The device has no persistent reservations.$", result.err, "hint")
+
+
+@test
+def not_a_scsi_disk(t):
+    disk = t.no_scsi_disk
+    disk.answer(status=2, sense=scsi.sense(5, 0x20, 0))
+    result = t.expect(direct(t, "keys", device=disk.path), REFUSED, "")
     t.matches("^  This is a block device, but no SCSI disk.$", result.err, "hint")
 
 

@@ -54,10 +54,18 @@ def helper_without_cleanup(t):
 
 @test
 def not_a_scsi_disk(t):
+    disk = t.no_scsi_disk
+    disk.answer(scsi.read_keys_data(1))
+    checks = through_helper(t, disk.path)
+    t.equal(checks["device"][:2], ("failure", "it is a block device, but no SCSI disk"), "device")
+
+
+@test
+def scsi_disk(t):
     t.disk.answer(scsi.read_keys_data(1))
     checks = through_helper(t, t.lab.disk().path)
-    t.equal(checks["device"][:2], ("failure", "it is a block device, but no SCSI disk"), "device")
-    t.equal(checks["reservations"][0], "good", "what answers does answer")
+    t.matches(r"^it is a SCSI device, 7:0:0:\d+: standin loop\d+$", checks["device"][1], "device")
+    t.equal((checks["device"][0], checks["reservations"][0]), ("good", "good"), "verdicts")
 
 
 @cases(("missing", {"status": 2, "sense": scsi.sense(5, 0x20, 0)},

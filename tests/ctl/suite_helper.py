@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Through the real helper to a device: the SG_IO stand-in on a loop device."""
+import errno
 import os
 
 from support import scsi
@@ -70,8 +71,9 @@ def refusal_of_the_device(t, answer, status, words):
 
 @test
 def not_a_scsi_disk(t):
-    t.disk.answer(error=25)
-    result = t.expect(ctl(t, "clear", "-K", "1"), REFUSED, "")
+    disk = t.no_scsi_disk
+    disk.answer(error=errno.ENOTTY)
+    result = t.expect(ctl(t, "clear", "-K", "1", device=disk.path), REFUSED, "")
     t.matches("^  This is a block device, but no SCSI disk.$", result.err, "hint")
 
 

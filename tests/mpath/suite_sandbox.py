@@ -51,7 +51,7 @@ def taken(t: Context, name: str) -> Iterator[Taken]:
     session.worker.wait_until("the child at the gate", lambda: procfs.state(child) == "S" and
                               procfs.system_call(child) == NUMBERS["openat"])
     try:
-        disk = loop.Loop(t.lab.make_directory())
+        disk = loop.Loop(t.lab.make_directory(), scsi=False)
     except loop.Unavailable as reason:
         raise Skip(str(reason)) from None
     t.cleanup.callback(disk.close)

@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Callable, List, Optional, Sequence, Tuple
 
-from support import loop, procfs, scaled, scsi, standin, tap
+from support import loop, procfs, scaled, scsi, standin, sysfs, tap
 from support.client import Connection, Reply
 from support.process import Helper, Program, adopt_orphans, kill_and_reap
 from support.scratch import Scratch
@@ -70,6 +70,7 @@ class Lab(Scratch):
             if not os.access(needed, os.R_OK):
                 sys.exit(f"{needed} is missing: build first, or name another --build or --helper")
         adopt_orphans()
+        sysfs.enter()
         super().__init__("prh-")
         self.control = standin.Control(self.directory, library)
         self._disks: List[Disk] = []

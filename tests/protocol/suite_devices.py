@@ -4,7 +4,7 @@ import os
 import pty
 import socket
 
-from support import loop, procfs, scsi
+from support import loop, procfs, scsi, sysfs
 from support.client import check_condition, reply
 from support.standin import SG_DXFER_FROM_DEV, SG_DXFER_NONE, SG_DXFER_TO_DEV
 from support.tap import Skip, cases, differs, ours, test
@@ -222,6 +222,7 @@ class Maps:
     """A helper in a mount namespace in which the test decides what /sys/dev/block says."""
 
     def __init__(self, t, *options, loop_is_device_mapper=False, **arguments):
+        self.t = t
         self.sysfs = t.directory()
         self.entry = os.path.join(self.sysfs, f"{os.major(t.disk.rdev)}:{os.minor(t.disk.rdev)}")
         self.devices = os.path.join(t.directory(), "devices")
@@ -235,8 +236,9 @@ class Maps:
                               wrap=t.namespace(f"mount --bind {self.sysfs} /sys/dev/block",
                                                f"mount --bind {self.devices} /proc/devices"))
 
-    def entry_without_map(self):
-        os.makedirs(self.entry, exist_ok=True)
+    def disk(self):
+        """No map, but what every other suite has."""
+        sysfs.Tree(self.sysfs).add_disk(self.t.disk.rdev, os.path.basename(self.t.disk.path))
         return self
 
     def uuid(self, text):
@@ -267,7 +269,7 @@ def issues_only_in(t, maps):
 
 @test
 def disk_that_is_no_map(t):
-    issues_both(t, Maps(t).entry_without_map())
+    issues_both(t, Maps(t).disk())
 
 
 @test
@@ -323,7 +325,7 @@ def multipath_map_is_never_written_through_one_path(t):
 @differs(PLAIN_MAP, failure="answer to PR OUT")
 def kind_of_a_device_is_looked_up_for_each_request(t):
     """Device numbers are used again: what was a disk may be a map now."""
-    maps = Maps(t).entry_without_map()
+    maps = Maps(t).disk()
     issues_both(t, maps)
     t.lab.control.forget()
     issues_only_in(t, maps.uuid("LVM-0123456789\n"))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Loop devices over sparse files: block devices that a test may do anything to."""
+"""Loop devices over sparse files: block devices that a test may do anything to. To the programs that
+a run starts they are SCSI disks, by the /sys of support/sysfs.py."""
 import ctypes
 import errno
 import fcntl
@@ -7,6 +8,8 @@ import os
 import stat
 import struct
 from typing import Optional
+
+from . import sysfs
 
 LOOP_SET_FD = 0x4C00
 LOOP_SET_STATUS64 = 0x4C04
@@ -30,9 +33,13 @@ class Unavailable(Exception):
 
 class Loop:
     """One loop device. The kernel detaches it at its last close, so nothing is left behind even if
-    the run is killed."""
+    the run is killed. scsi=False: to nobody a SCSI disk."""
 
-    def __init__(self, directory: str, size: int = 4 << 20):
+    def __init__(self, directory: str, size: int = 4 << 20, scsi: bool = True):
+        try:
+            self._tree = sysfs.tree() if scsi else None
+        except sysfs.Unavailable as reason:
+            raise Unavailable(str(reason)) from None
         backing = os.path.join(directory, "disk")
         fd = os.open(backing, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
@@ -43,6 +50,8 @@ class Loop:
             os.close(fd)
         self.rdev = os.fstat(self._keep).st_rdev
         self._partition: Optional[str] = None
+        if self._tree:
+            self._tree.add_disk(self.rdev, os.path.basename(self.path))
 
     def _attach(self, fd: int) -> None:
         try:
@@ -74,8 +83,12 @@ class Loop:
 
     def close(self) -> None:
         if self._partition:
+            if self._tree:
+                self._tree.remove_partition(os.stat(self._partition).st_rdev)
             os.unlink(self._partition)
             self._tell_partition(BLKPG_DEL_PARTITION)
+        if self._tree:
+            self._tree.remove_disk(self.rdev)
         os.close(self._keep)
 
     def _tell_partition(self, operation: int) -> None:
@@ -91,6 +104,8 @@ class Loop:
             name = os.path.basename(self.path)
             with open(f"/sys/class/block/{name}/{name}p1/dev", encoding="ascii") as file:
                 rdev = os.makedev(*map(int, file.read().split(":")))
+            if self._tree:
+                self._tree.add_partition(self.rdev, rdev, f"{name}p1")
             os.mknod(path, stat.S_IFBLK | 0o600, rdev)
         except OSError as error:
             raise Unavailable(f"no partition to be had on a loop device: {error}") from error
