@@ -11,9 +11,13 @@ A suite is a module whose functions carry decorators:
     @limit(seconds)                         more time than usual
 
 A test fails by AssertionError, also of the context's check functions; raising Skip skips it.
+
+A folder's run is a call of main() with its tests, and with what they are given.
 """
+import argparse
 import contextlib
 import fnmatch
+import importlib
 import os
 import re
 import signal
@@ -120,14 +124,23 @@ def collect(module: types.ModuleType, suite: str) -> List[Test]:
     return found
 
 
+def collect_all(folder: str, suites: Sequence[str]) -> List[Test]:
+    """Those of FOLDER/suite_NAME.py for each name."""
+    return [one for suite in suites
+            for one in collect(importlib.import_module(f"{folder}.suite_{suite}"), suite)]
+
+
 def select(tests: Sequence[Test], words: Sequence[str]) -> List[Test]:
-    """Those whose suite, name, or suite.name one of the words names; * and ? match."""
+    """Those whose suite, name, or suite.name one of the words names; * and ? match. Of these only
+    what TEST_ROWS names, if tests/run has been asked for some rows."""
     def named(one: Test, word: str) -> bool:
         word = word.replace("[", "[[]")
         plain = one.name.partition("[")[0]
         return any(fnmatch.fnmatchcase(name, word) for name in
                    (one.suite, one.name, plain, one.full_name, f"{one.suite}.{plain}"))
-    return [one for one in tests if not words or any(named(one, word) for word in words)]
+    rows = os.environ.get("TEST_ROWS")
+    return [one for one in tests if (not words or any(named(one, word) for word in words)) and
+            (not rows or named(one, rows))]
 
 
 # -- what a test is given
@@ -245,3 +258,47 @@ def run(tests: Sequence[Test], make_context: Callable[[Test], Context], peer: bo
             print(f"# {line}", flush=True)
     sys.stdout.flush()
     return 1 if failed else 0
+
+
+# -- a folder's program
+
+
+def main(about: str, tests: Sequence[Test], make_lab: Callable[[argparse.Namespace], Any],
+         make_context: Callable[[Any, Test], Context],
+         add_options: Callable[[argparse.ArgumentParser], None] = lambda _: None,
+         unasked: Sequence[str] = ()) -> int:
+    """Run those tests that the command line names, or all but those of the suites in unasked.
+
+    make_lab gets the command line, with the build directory as an absolute path, and makes what all
+    tests share; it has close(), and for the distribution's helper a true attribute peer. If it
+    raises Skip, that is the result. make_context(lab, test) makes what one test is given."""
+    parser = argparse.ArgumentParser(description=about,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", default="build", type=os.path.abspath,
+                        help="the build directory (build)")
+    add_options(parser)
+    parser.add_argument("--list", action="store_true", help="name the tests and stop")
+    parser.add_argument("--timings", action="store_true", help="say how long each test took")
+    parser.add_argument("only", nargs="*", help="suites, tests or SUITE.TEST; * matches")
+    arguments = parser.parse_args()
+
+    chosen = select(tests, arguments.only)
+    if not arguments.only:
+        chosen = [one for one in chosen if one.suite not in unasked]
+    if not chosen:
+        sys.exit("no such test; --list names them")
+    if arguments.list:
+        print("\n".join(one.full_name for one in chosen))
+        return 0
+    # Also whoever loses patience with us shall find nothing left behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        lab = make_lab(arguments)
+    except Skip as reason:
+        print(f"1..1\nok 1 - {os.path.basename(os.path.dirname(sys.argv[0]))} # SKIP {reason}")
+        return 0
+    try:
+        return run(chosen, lambda one: make_context(lab, one), getattr(lab, "peer", False),
+                   arguments.timings)
+    finally:
+        lab.close()
