@@ -19,7 +19,8 @@ help:
 	@echo 'make serve        build, start the helper on a socket of its own, say how to talk to it'
 	@echo 'make check        build and run the test suite'
 	@echo 'make check-vm     of these the ones with real LUNs, QEMU, libvirt, systemd; in virtual machines'
-	@echo 'make check-full   the same and the long tests (sanitizers, comparison, repetitions)'
+	@echo 'make check-full   the same and the long tests (sanitizers, comparison, repetitions): hours.'
+	@echo '                  Without changes in the tree it goes on where it was interrupted'
 	@echo 'make bench        measure beside the distribution'\''s helper and the physical floors: 30 minutes'
 	@echo 'make fuzz TIME=SECONDS     let each fuzz target search for so long for an input that breaks it'
 	@echo 'make fuzz-coverage         how much of each room the corpora of make check reach'
@@ -40,7 +41,7 @@ check-vm: setup-check all
 	@tests/run --build $(BUILD) vm/ $(ARGS)
 
 check-full: setup-check all
-	@tests/run --build $(BUILD) --full $(ARGS)
+	@tests/run --build $(BUILD) --full --times --resume $(ARGS)
 
 bench: setup-check all
 	@bench/run --build $(BUILD) --json $(BUILD)/bench.json --svg $(BUILD)/bench.svg $(ARGS)

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Suites side by side.
+
+With one job they run in the order of the table, and their lines are shown as they come. With more the
+longest come first, by what they took last time or else by their limit, and the lines of a suite are
+shown together when it has ended. What measures runs when all others have ended, one after the other.
+A virtual machine waits until there is memory for it.
+"""
+import os
+import threading
+from typing import Callable, Dict, List, Optional, Sequence
+
+from .suite import Result, Run, Suite
+
+#: Of the memory that is available at the start, virtual machines get so much.
+FOR_MACHINES = 0.75
+#: Beside others a suite may take so many times longer.
+STRETCH = 2.0
+
+
+def processors() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def available_megabytes() -> int:
+    with open("/proc/meminfo", encoding="ascii") as file:
+        for line in file:
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) // 1024
+    return 0
+
+
+class Schedule:
+    """One use of suites. done(suite, result) is called for each, one call at a time."""
+
+    def __init__(self, suites: Sequence[Suite], jobs: int, directory: str,
+                 say: Callable[[str], None], done: Callable[[Suite, Result], None],
+                 seconds: Optional[Dict[str, float]] = None, stretch: float = 1.0):
+        self._waiting = list(suites)
+        self._jobs, self._directory = jobs, directory
+        self._say, self._done = say, done
+        self._stretch = stretch * (STRETCH if jobs > 1 else 1.0)
+        self._megabytes = int(FOR_MACHINES * available_megabytes())
+        self._running: List[Suite] = []
+        self._runs: List[Run] = []
+        self._changed = threading.Condition()
+        self._error: Optional[BaseException] = None
+        if jobs > 1:
+            known = seconds or {}
+            self._waiting.sort(key=lambda one: (one.alone, -known.get(one.name, one.limit)))
+
+    def _fits(self, suite: Suite) -> bool:
+        if not self._running:
+            return True
+        if suite.alone or any(one.alone for one in self._running):
+            return False
+        if suite.lock and any(one.lock == suite.lock for one in self._running):
+            return False
+        return (not suite.megabytes or
+                sum(one.megabytes for one in self._running) + suite.megabytes <= self._megabytes)
+
+    def _next(self) -> Optional[Suite]:
+        """The first that may start now."""
+        if len(self._running) >= self._jobs:
+            return None
+        # What runs alone comes last, and waits for everything before it.
+        return next((one for one in self._waiting if self._fits(one)), None)
+
+    def _one(self, suite: Suite) -> None:
+        """In a thread of its own."""
+        lines: List[str] = []
+        say = self._say if self._jobs == 1 else lines.append
+        try:
+            run = Run(suite, self._directory, suite.limit * self._stretch, say)
+            with self._changed:
+                self._runs.append(run)
+            result = run.wait()
+            with self._changed:
+                self._runs.remove(run)
+                for line in lines:
+                    self._say(line)
+                self._done(suite, result)
+        except BaseException as error:  # a defect of the runner's own is not to pass for a result
+            with self._changed:
+                self._error = error
+        finally:
+            with self._changed:
+                self._running.remove(suite)
+                self._changed.notify()
+
+    def run(self) -> None:
+        """Until all have ended. An interruption ends them."""
+        try:
+            with self._changed:
+                while (self._waiting or self._running) and not self._error:
+                    suite = self._next() if self._waiting else None
+                    if suite:
+                        self._waiting.remove(suite)
+                        self._running.append(suite)
+                        threading.Thread(target=self._one, args=(suite,), daemon=True).start()
+                    else:
+                        self._changed.wait()
+        finally:
+            for run in list(self._runs):
+                run.terminate()
+        if self._error:
+            raise self._error

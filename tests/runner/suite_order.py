@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Suites side by side: what runs beside what, and whose lines are where."""
+from support.tap import cases, limit, test
+
+#: Each waits for the other one, which a FIFO tells: they pass side by side only.
+MEET = ("cat there >/dev/null; echo >here; echo ok 1 - met",
+        "echo >there; cat here >/dev/null; echo ok 1 - met")
+#: Passes if nobody else is at the same.
+ALONE = "mkdir busy && sleep 0.1 && rmdir busy && echo ok 1 - nobody else"
+
+
+def meet(t, **settings):
+    t.run([t.script("fifos", "mkfifo here there; echo ok 1 - made")])
+    t.run([t.script(name, text, limit=5, **settings) for name, text in zip("ab", MEET)], jobs=2)
+
+
+@test
+def side_by_side(t):
+    meet(t)
+    t.equal({name: t.results[name].failed for name in "ab"}, {"a": 0, "b": 0}, "failures")
+
+
+@test
+def lines_of_a_suite_are_together(t):
+    meet(t)
+    found = [line.split()[1].rstrip(":") for line in t.lines if "fifos" not in line]
+    t.equal(sorted(found), ["a"] * 3 + ["b"] * 3, "lines")
+    t.check(found in (sorted(found), sorted(found, reverse=True)), f"mixed: {found}")
+
+
+@cases(("it measures", {"alone": True}), ("they write to one place", {"lock": "place"}),
+       ("there is memory for one", {"megabytes": 1 << 40}))
+def one_at_a_time(t, settings):
+    t.run([t.script(f"suite {number}", ALONE, **settings) for number in range(4)], jobs=4)
+    t.equal([result.counts for result in t.results.values()], [(1, 0, 0)] * 4, "results")
+
+
+@test
+def what_measures_comes_last(t):
+    suites = [t.script("first", "echo ok", alone=True), *(t.script(f"{n}", "echo ok") for n in "ab")]
+    t.run(suites, jobs=3)
+    t.equal(list(t.results)[-1], "first", "the last one")
+
+
+@test
+def longest_first(t):
+    """By what they took before. There is memory for one at a time, so that they wait."""
+    suites = [t.script(name, "echo ok", megabytes=1 << 40) for name in "abc"]
+    t.run(suites, jobs=2, seconds={"a": 1.0, "b": 3.0, "c": 2.0})
+    t.equal(list(t.results), ["b", "c", "a"], "order")
+
+
+@test
+def order_of_the_table(t):
+    t.run([t.script(name, "echo ok") for name in "abc"], seconds={"c": 9.0})
+    t.equal(list(t.results), ["a", "b", "c"], "order")
+
+
+@test
+@limit(15)
+def command_that_does_not_exist(t):
+    """A defect of the table, which must not be a suite that is silently left out."""
+    try:
+        t.run([t.script("one", "echo ok")._replace(command=["/nonexistent/command"])], jobs=2)
+    except FileNotFoundError:
+        return
+    t.check(False, "it was not noticed")
