@@ -9,6 +9,18 @@
 #include <pwd.h>
 #include <stddef.h>
 
+/* Its value as a digit, of either case; 16 if it is none. */
+static unsigned parse_digit(char digit)
+{
+    if (digit >= '0' && digit <= '9')
+        return (unsigned)(digit - '0');
+    if (digit >= 'a' && digit <= 'f')
+        return (unsigned)(digit - 'a') + 10;
+    if (digit >= 'A' && digit <= 'F')
+        return (unsigned)(digit - 'A') + 10;
+    return 16;
+}
+
 static bool parse_digits(const char *text, unsigned base, uint64_t max, uint64_t *ret_number)
 {
     uint64_t number = 0;
@@ -16,9 +28,9 @@ static bool parse_digits(const char *text, unsigned base, uint64_t max, uint64_t
     if (!*text)
         return false;
     for (; *text; text++) {
-        unsigned digit = (unsigned)(*text - '0');
+        unsigned digit = parse_digit(*text);
 
-        if (*text < '0' || digit >= base || digit > max || number > (max - digit) / base)
+        if (digit >= base || digit > max || number > (max - digit) / base)
             return false;
         number = number * base + digit;
     }
@@ -29,6 +41,13 @@ static bool parse_digits(const char *text, unsigned base, uint64_t max, uint64_t
 bool parse_number(const char *text, uint64_t max, uint64_t *ret_number)
 {
     return parse_digits(text, 10, max, ret_number);
+}
+
+bool parse_hex(const char *text, uint64_t max, uint64_t *ret_number)
+{
+    if (text[0] == '0' && (text[1] == 'x' || text[1] == 'X'))
+        text += 2;
+    return parse_digits(text, 16, max, ret_number);
 }
 
 bool parse_mode(const char *text, mode_t *ret_mode)

@@ -10,6 +10,9 @@
 /* Decimal digits and nothing else (no sign, no blank), at most `max`. */
 bool parse_number(const char *text, uint64_t max, uint64_t *ret_number);
 
+/* Hexadecimal digits of either case, with or without 0x before them, at most `max`. */
+bool parse_hex(const char *text, uint64_t max, uint64_t *ret_number);
+
 /* An octal file mode, at most 0777. */
 bool parse_mode(const char *text, mode_t *ret_mode);
 

@@ -106,8 +106,8 @@ void advice_failure(const struct session *session, const struct command *command
 
     prhelper_describe(text, sizeof(text), r, &outcome->result);
     outcome_fail(outcome, unknown ? STATUS_UNKNOWN : STATUS_HELPER, "%s%s%s%s",
-                 direct ? "SG_IO: " : "", text, session->sg.problem[0] ? ", " : "",
-                 session->sg.problem);
+                 direct ? "SG_IO: " : "", text, session->direct.problem[0] ? ", " : "",
+                 session->direct.problem);
 
     if (r == PRHELPER_BAD_ARGUMENT) {
         outcome->status = STATUS_USAGE;
@@ -125,7 +125,8 @@ void advice_failure(const struct session *session, const struct command *command
         outcome_hint(outcome,
                      "--direct needs root's CAP_SYS_RAWIO. Others can go through a helper.");
     } else if (direct && (r == -ENOTTY || r == -EINVAL || r == -EBADF)) {
-        const char *objection = device_objection(device_classify(session->device), false);
+        const struct device_facts facts = device_examine(session->device);
+        const char *objection = device_objection(&facts, false);
 
         outcome->status = STATUS_REFUSED;
         outcome_hint(outcome, "This is %s.",

@@ -10,6 +10,7 @@
 #include <inttypes.h>
 
 #include "ctl/device.h"
+#include "scsi/spc.h"
 
 /* What there is on the device, as far as it could be read. */
 struct scene {
@@ -148,7 +149,8 @@ static void advise_conflict(struct session *session, const struct command *comma
 static void advise_not_supported(const struct session *session, const struct command *command,
                                  struct outcome *outcome)
 {
-    const char *objection = device_objection(device_classify(session->device), command->changes);
+    const struct device_facts facts = device_examine(session->device);
+    const char *objection = device_objection(&facts, command->changes);
 
     if (objection) {
         outcome->status = STATUS_REFUSED;
@@ -172,7 +174,10 @@ static void advise_bad_release(struct session *session, struct outcome *outcome)
                      type_text(scene.reservation.type));
 }
 
-#define SENSE(key, asc, ascq) ((unsigned)(key) << 16 | (unsigned)(asc) << 8 | (unsigned)(ascq))
+static bool is_sense(const struct prhelper_sense *sense, struct spc_sense code)
+{
+    return sense->key == code.key && sense->asc == code.asc && sense->ascq == code.ascq;
+}
 
 static void advise_check(struct session *session, const struct command *command,
                          struct outcome *outcome)
@@ -181,40 +186,31 @@ static void advise_check(struct session *session, const struct command *command,
 
     if (prhelper_sense_decode(outcome->result.sense, sizeof(outcome->result.sense), &sense) != 0)
         return;
-    switch (SENSE(sense.key, sense.asc, sense.ascq)) {
-    case SENSE(0x5, 0x20, 0x00):
+    if (is_sense(&sense, SPC_INVALID_OPERATION_CODE)) {
         advise_not_supported(session, command, outcome);
-        return;
-    case SENSE(0x5, 0x24, 0x00):
+    } else if (is_sense(&sense, SPC_INVALID_FIELD_IN_CDB)) {
         outcome_hint(outcome, "The device does not know this command or this type. What it knows:");
         outcome_add_command(outcome, session->options, "capabilities");
-        return;
-    case SENSE(0x5, 0x26, 0x00):
+    } else if (is_sense(&sense, SPC_INVALID_FIELD_IN_PARAMETER_LIST)) {
         outcome_hint(outcome,
                      "The device does not take one of the keys, flags or TransportIDs; on a "
                      "multipath map also see reservation_key in multipath.conf. What the "
                      "device takes:");
         outcome_add_command(outcome, session->options, "capabilities");
-        return;
-    case SENSE(0x5, 0x26, 0x04):
+    } else if (is_sense(&sense, SPC_INVALID_RELEASE)) {
         advise_bad_release(session, outcome);
-        return;
-    case SENSE(0x5, 0x55, 0x04):
+    } else if (is_sense(&sense, SPC_INSUFFICIENT_REGISTRATION_RESOURCES)) {
         outcome_hint(outcome, "The device has no room for one more registration.");
-        return;
-    case SENSE(0x2, 0x08, 0x00):
-        /* LIO's answer to who is not registered. */
+    } else if (is_sense(&sense, SPC_LU_COMMUNICATION_FAILURE_NOT_READY)) {
         if (command->changes)
             advise_conflict(session, command, outcome);
-        return;
-    default:
-        break;
-    }
-    if (sense.key == 0xb || (sense.key == 0x6 && command->changes))
+    } else if (sense.key == SPC_SENSE_ABORTED_COMMAND ||
+               (sense.key == SPC_SENSE_UNIT_ATTENTION && command->changes)) {
         advice_unknown(session, command, true, "The transport or the device gave up or was reset.",
                        outcome);
-    else if (sense.key == 0x2)
+    } else if (sense.key == SPC_SENSE_NOT_READY) {
         outcome_hint(outcome, "The device is not ready; try again.");
+    }
 }
 
 void advice_answer(struct session *session, const struct command *command, struct outcome *outcome)

@@ -8,10 +8,10 @@
 static int send_register(struct prhelper *helper, int device, const struct options *options,
                          struct prhelper_result *ret_result)
 {
-    if (options->given & OPTION_PORTS)
+    if (options->given & OPTION_TRANSPORT_IDS)
         return prhelper_register_ports(helper, device, options->key, options->other_key,
-                                       options->flags, options->ports, options->n_ports,
-                                       ret_result);
+                                       options->flags, options->transport_ids,
+                                       options->n_transport_ids, ret_result);
     return prhelper_register(helper, device, options->key, options->other_key, options->flags,
                              ret_result);
 }
@@ -26,7 +26,8 @@ static int send_move(struct prhelper *helper, int device, const struct options *
                      struct prhelper_result *ret_result)
 {
     return prhelper_register_move(helper, device, options->key, options->other_key, options->type,
-                                  options->flags, options->target_port, options->ports, ret_result);
+                                  options->flags, options->target_port, options->transport_ids,
+                                  ret_result);
 }
 
 static int show(const struct options *options, const struct prhelper_result *result,
@@ -58,7 +59,7 @@ const struct command cmd_register = {
     .summary = "Register this host, or change or remove its registration",
     .about = "A first registration has no --key; to change one, --key is its present key; to "
              "remove\nit, --new-key=0.",
-    .takes = OPTION_KEY | OPTION_NEW_KEY | OPTION_APTPL | OPTION_ALL_TG_PT | OPTION_PORTS |
+    .takes = OPTION_KEY | OPTION_NEW_KEY | OPTION_APTPL | OPTION_ALL_TG_PT | OPTION_TRANSPORT_IDS |
              OPTION_DIRECT,
     .needs = OPTION_NEW_KEY,
     .changes = true,
@@ -81,9 +82,9 @@ const struct command cmd_register_move = {
     .name = "register-move",
     .summary = "Register another host and hand over the reservation to it",
     .about = "Only its holder can do that. Some devices want the reservation's --type.",
-    .takes = OPTION_KEY | OPTION_NEW_KEY | OPTION_TYPE | OPTION_APTPL | OPTION_UNREG | OPTION_PORT |
-             OPTION_TARGET_PORT | OPTION_DIRECT,
-    .needs = OPTION_KEY | OPTION_NEW_KEY | OPTION_PORT | OPTION_TARGET_PORT,
+    .takes = OPTION_KEY | OPTION_NEW_KEY | OPTION_TYPE | OPTION_APTPL | OPTION_UNREG |
+             OPTION_TRANSPORT_ID | OPTION_TARGET_PORT | OPTION_DIRECT,
+    .needs = OPTION_KEY | OPTION_NEW_KEY | OPTION_TRANSPORT_ID | OPTION_TARGET_PORT,
     .changes = true,
     .send = send_move,
     .show = show_move,

@@ -1,70 +1,70 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * By sysfs: /sys/dev/block/MAJOR:MINOR has a file `partition` for a partition, `dm/uuid` for a map
- * of the device-mapper, and a `device` with a `scsi_level` for a SCSI disk.
+ * sg/device.h has what a helper wants to know. A person may be told more: whether a block device is
+ * a SCSI disk (in sysfs its `device` has a `scsi_level`), and that a regular file is none.
  */
 #include "ctl/device.h"
 
-#include <string.h>
+#include <stddef.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
 #include "ctl/sysfs.h"
 
-#define DEVICE_SG_MAJOR 21 /* Documentation/admin-guide/devices.txt of the kernel */
-
-static bool has_attribute(dev_t number, const char *name, char *value, size_t size)
+struct device_facts device_examine(int fd)
 {
-    return sysfs_read(value, size, "/sys/dev/block/%u:%u/%s", major(number), minor(number), name);
-}
-
-enum device_kind device_classify(int fd)
-{
+    struct device_facts facts;
     struct stat status;
-    char value[160];
+    dev_t number;
 
-    if (fstat(fd, &status) < 0)
-        return DEVICE_OTHER;
-    if (S_ISREG(status.st_mode))
-        return DEVICE_FILE;
-    if (S_ISCHR(status.st_mode) && major(status.st_rdev) == DEVICE_SG_MAJOR)
-        return DEVICE_SCSI;
-    if (!S_ISBLK(status.st_mode))
-        return DEVICE_OTHER;
-    if (has_attribute(status.st_rdev, "partition", value, sizeof(value)))
-        return DEVICE_PARTITION;
-    if (has_attribute(status.st_rdev, "dm/uuid", value, sizeof(value)))
-        return strncmp(value, "mpath-", 6) == 0 ? DEVICE_MULTIPATH : DEVICE_MAPPED;
-    if (has_attribute(status.st_rdev, "device/scsi_level", value, sizeof(value)))
-        return DEVICE_SCSI;
-    return DEVICE_BLOCK;
+    facts.kind = device_classify(fd, &number);
+    if (facts.kind == DEVICE_BLOCK) {
+        struct device_sources sources;
+
+        (void)device_sources_init(&sources); /* what is missing makes it DEVICE_DM_UNKNOWN */
+        facts.kind = device_refine_block(&sources, number);
+        device_sources_deinit(&sources);
+    }
+    facts.is_scsi = facts.kind == DEVICE_SG;
+    if (facts.kind == DEVICE_BLOCK) {
+        char level[16];
+
+        facts.is_scsi = sysfs_read(level, sizeof(level), "/sys/dev/block/%u:%u/device/scsi_level",
+                                   major(number), minor(number));
+    }
+    facts.is_file = facts.kind == DEVICE_OTHER && fstat(fd, &status) == 0 &&
+                    S_ISREG(status.st_mode);
+    return facts;
 }
 
-bool device_is_part(enum device_kind kind)
+bool device_is_part(const struct device_facts *facts)
 {
-    return kind == DEVICE_PARTITION || kind == DEVICE_MULTIPATH || kind == DEVICE_MAPPED;
+    return facts->kind == DEVICE_PARTITION || facts->kind == DEVICE_DM_MULTIPATH ||
+           facts->kind == DEVICE_DM_OTHER || facts->kind == DEVICE_DM_UNKNOWN;
 }
 
-const char *device_objection(enum device_kind kind, bool changes)
+const char *device_objection(const struct device_facts *facts, bool changes)
 {
-    switch (kind) {
-    case DEVICE_SCSI:
+    switch (facts->kind) {
+    case DEVICE_SG:
         return NULL;
+    case DEVICE_BLOCK:
+        return facts->is_scsi ? NULL : "a block device, but no SCSI disk";
     case DEVICE_PARTITION:
         return changes ? "a partition, and a reservation is of the whole disk: name that" : NULL;
-    case DEVICE_MULTIPATH:
+    case DEVICE_DM_MULTIPATH:
         return changes ? "a multipath map, of which a plain command would reach one path only"
                        : NULL;
-    case DEVICE_MAPPED:
+    case DEVICE_DM_OTHER:
         return changes ? "a device-mapper map, and a reservation is of the whole disk below it: "
                          "name that"
                        : NULL;
-    case DEVICE_BLOCK:
-        return "a block device, but no SCSI disk";
-    case DEVICE_FILE:
-        return "a regular file; only qemu-pr-simulator takes those";
+    case DEVICE_DM_UNKNOWN:
+        return changes ? "a device-mapper map of a kind that cannot be told (is /sys mounted?)"
+                       : NULL;
     case DEVICE_OTHER:
         break;
     }
-    return "neither a disk nor a SCSI generic device";
+    return facts->is_file ? "a regular file; only qemu-pr-simulator takes those"
+                          : "neither a disk nor a SCSI generic device";
 }

@@ -1,31 +1,30 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* What kind of file was named, for messages, and for --direct, which has to be as careful as a
- * helper. */
+ * helper and so asks the same code. */
 #ifndef CTL_DEVICE_H
 #define CTL_DEVICE_H
 
 #include <stdbool.h>
 
-enum device_kind {
-    DEVICE_SCSI,      /* a SCSI disk, or a SCSI generic device */
-    DEVICE_BLOCK,     /* a block device that is neither SCSI nor one of the following */
-    DEVICE_PARTITION, /* of anything */
-    DEVICE_MULTIPATH, /* a device-mapper map of multipath */
-    DEVICE_MAPPED,    /* any other device-mapper map */
-    DEVICE_FILE,      /* a regular file */
-    DEVICE_OTHER,
+#include "sg/device.h"
+
+struct device_facts {
+    enum device_kind kind; /* as a helper finds it */
+    bool is_scsi;          /* a SCSI generic device, or of DEVICE_BLOCK a SCSI disk */
+    bool is_file;          /* of DEVICE_OTHER: a regular file */
 };
 
-enum device_kind device_classify(int fd);
+/* Never fails: of what cannot be looked at the kind is DEVICE_OTHER. */
+struct device_facts device_examine(int fd);
 
 /* Whether it is a way to some disk that the kernel would let a command take, but of which it is
- * only a part. */
-bool device_is_part(enum device_kind kind);
+ * only a part, or may be. */
+bool device_is_part(const struct device_facts *facts);
 
 /*
  * Why a PERSISTENT RESERVE IN, or with `changes` OUT, has no business with it; NULL if it may have.
  * The text completes "it is ...".
  */
-const char *device_objection(enum device_kind kind, bool changes);
+const char *device_objection(const struct device_facts *facts, bool changes);
 
 #endif

@@ -61,12 +61,15 @@ static const struct command *find_command(const char *name)
  */
 static bool is_refused(const struct session *session, struct outcome *outcome)
 {
-    enum device_kind kind = device_classify(session->device);
+    struct device_facts facts;
 
-    if (!session->options->direct || !session->options->command->changes || !device_is_part(kind))
+    if (!session->options->direct || !session->options->command->changes)
+        return false;
+    facts = device_examine(session->device);
+    if (!device_is_part(&facts))
         return false;
     outcome_fail(outcome, STATUS_REFUSED, "refused");
-    outcome_hint(outcome, "This is %s.", device_objection(kind, true));
+    outcome_hint(outcome, "This is %s.", device_objection(&facts, true));
     return true;
 }
 

@@ -12,9 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/parse.h"
 #include "build.h"
 #include "ctl/command.h"
-#include "ctl/ports.h"
+#include "ctl/transport_ids.h"
 
 #define OPTION_HELP 0u /* in place of a bit: every command takes it */
 
@@ -34,8 +35,9 @@ static const struct option_row {
      "persist through a loss of the device's power"},
     {'Y', OPTION_ALL_TG_PT, "all-tg-pt", "param-alltgpt", NULL, "through all ports of the target"},
     {'U', OPTION_UNREG, "unreg", NULL, NULL, "unregister the host that the reservation leaves"},
-    {'X', OPTION_PORT, "transport-id", NULL, "ID", "the initiator port it moves to; see below"},
-    {'X', OPTION_PORTS, "transport-id", NULL, "ID",
+    {'X', OPTION_TRANSPORT_ID, "transport-id", NULL, "ID",
+     "the initiator port it moves to; see below"},
+    {'X', OPTION_TRANSPORT_IDS, "transport-id", NULL, "ID",
      "an initiator port to register as well; repeatable"},
     {'Q', OPTION_TARGET_PORT, "relative-target-port", NULL, "PORT",
      "the target's port it moves to"},
@@ -66,7 +68,7 @@ static const char types_help[] = "\nTypes:\n"
                                  "  7  write-exclusive-all-registrants\n"
                                  "  8  exclusive-access-all-registrants\n";
 
-static const char ports_help[] =
+static const char transport_ids_help[] =
     "\nTransportIDs: iqn.NAME,i,0xISID  sas:ADDRESS  fc:PORTNAME  srp:IDENTIFIER, as full-status\n"
     "shows them, or the forms of sg_persist, among them file=NAME with one on each line.\n";
 
@@ -98,28 +100,9 @@ static void show_help(const struct command *command)
         printf("\nKeys and ports are hexadecimal, with or without 0x.\n");
     if (command->takes & OPTION_TYPE)
         fputs(types_help, stdout);
-    if (command->takes & (OPTION_PORT | OPTION_PORTS))
-        fputs(ports_help, stdout);
+    if (command->takes & (OPTION_TRANSPORT_ID | OPTION_TRANSPORT_IDS))
+        fputs(transport_ids_help, stdout);
     printf("\nSee qemu-pr-ctl(1).\n");
-}
-
-bool options_parse_hex(const char *text, uint64_t max, uint64_t *ret_number)
-{
-    uint64_t number = 0;
-
-    if (text[0] == '0' && (text[1] == 'x' || text[1] == 'X'))
-        text += 2;
-    if (!*text)
-        return false;
-    for (; *text; text++) {
-        const char *digits = "0123456789abcdef0123456789ABCDEF", *digit = strchr(digits, *text);
-
-        if (!digit || number > (max - (uint64_t)(digit - digits) % 16) / 16)
-            return false;
-        number = number * 16 + (uint64_t)(digit - digits) % 16;
-    }
-    *ret_number = number;
-    return true;
 }
 
 static bool parse_timeout(const char *text, int *ret_ms)
@@ -153,10 +136,10 @@ static enum options_verdict take_option(struct options *options, const struct op
     options->given |= row->bit;
     switch (row->letter) {
     case 'K':
-        ok = options_parse_hex(value, UINT64_MAX, &options->key);
+        ok = parse_hex(value, UINT64_MAX, &options->key);
         break;
     case 'S':
-        ok = options_parse_hex(value, UINT64_MAX, &options->other_key);
+        ok = parse_hex(value, UINT64_MAX, &options->other_key);
         break;
     case 'T':
         ok = prhelper_type_parse(value, &options->type) == 0;
@@ -171,13 +154,14 @@ static enum options_verdict take_option(struct options *options, const struct op
         options->flags |= PRHELPER_UNREG;
         break;
     case 'X':
-        if (!ports_parse(value, &options->ports, &options->n_ports, message, sizeof(message)))
+        if (!transport_ids_parse(value, &options->transport_ids, &options->n_transport_ids, message,
+                                 sizeof(message)))
             return say_error(command, message, "");
-        if (row->bit == OPTION_PORT && options->n_ports > 1)
+        if (row->bit == OPTION_TRANSPORT_ID && options->n_transport_ids > 1)
             return say_error(command, "a reservation can only move to one initiator port", "");
         break;
     case 'Q':
-        ok = options_parse_hex(value, UINT16_MAX, &number);
+        ok = parse_hex(value, UINT16_MAX, &number);
         if (ok)
             options->target_port = (uint16_t)number;
         break;
@@ -282,7 +266,7 @@ enum options_verdict options_parse(struct options *options, const struct command
 
 void options_deinit(struct options *options)
 {
-    free(options->ports);
-    options->ports = NULL;
-    options->n_ports = 0;
+    free(options->transport_ids);
+    options->transport_ids = NULL;
+    options->n_transport_ids = 0;
 }

@@ -16,8 +16,8 @@
 #define OPTION_APTPL         0x010u
 #define OPTION_ALL_TG_PT     0x020u
 #define OPTION_UNREG         0x040u
-#define OPTION_PORT          0x080u /* a TransportID */
-#define OPTION_PORTS         0x100u /* any number of them */
+#define OPTION_TRANSPORT_ID  0x080u /* a TransportID */
+#define OPTION_TRANSPORT_IDS 0x100u /* any number of them */
 #define OPTION_TARGET_PORT   0x200u
 #define OPTION_DIRECT        0x400u
 #define OPTION_SOCKET        0x800u
@@ -43,8 +43,8 @@ struct options {
     unsigned type;
     unsigned flags; /* PRHELPER_APTPL ... */
     uint16_t target_port;
-    struct prhelper_transportid *ports; /* owned */
-    size_t n_ports;
+    struct prhelper_transportid *transport_ids; /* owned */
+    size_t n_transport_ids;
     int timeout_ms; /* PRHELPER_FOREVER if none was given */
     bool direct;
     bool json;
@@ -66,8 +66,5 @@ enum options_verdict options_parse(struct options *options, const struct command
                                    char **argv);
 
 void options_deinit(struct options *options);
-
-/* A key as sg_persist takes it: up to 16 hexadecimal digits, with or without 0x. */
-bool options_parse_hex(const char *text, uint64_t max, uint64_t *ret_number);
 
 #endif

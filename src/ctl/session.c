@@ -14,11 +14,11 @@
 
 #include "build.h"
 #include "ctl/command.h"
+#include "scsi/spc.h"
 
 #define SESSION_CONNECT_MS 10000
 
-#define SENSE_UNIT_ATTENTION 0x6
-#define SENSE_ASC_RESET      0x29
+#define SESSION_ASC_RESET 0x29 /* any ASCQ */
 
 const char *session_socket(const struct session *session)
 {
@@ -41,8 +41,8 @@ int session_connect(struct session *session)
     int r;
 
     if (session->options->direct) {
-        session->sg.timeout_ms = timeout_ms < 0 ? SG_TIMEOUT_MS : timeout_ms;
-        return prhelper_custom(sg_execute, &session->sg, &session->helper);
+        session->direct.timeout_ms = timeout_ms < 0 ? DIRECT_TIMEOUT_MS : timeout_ms;
+        return prhelper_custom(direct_execute, &session->direct, &session->helper);
     }
     r = prhelper_connect(session_socket(session), PRHELPER_FEATURES,
                          timeout_ms < 0 ? SESSION_CONNECT_MS : timeout_ms, &session->helper);
@@ -66,8 +66,8 @@ static bool is_news(const struct command *command, const struct outcome *outcome
     if (outcome->r != 0 || outcome->result.status != PRHELPER_CHECK_CONDITION ||
         prhelper_sense_decode(outcome->result.sense, sizeof(outcome->result.sense), ret_sense) != 0)
         return false;
-    return ret_sense->key == SENSE_UNIT_ATTENTION &&
-           !(command->changes && ret_sense->asc == SENSE_ASC_RESET);
+    return ret_sense->key == SPC_SENSE_UNIT_ATTENTION &&
+           !(command->changes && ret_sense->asc == SESSION_ASC_RESET);
 }
 
 void session_send(struct session *session, const struct command *command, struct outcome *outcome)

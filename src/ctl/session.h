@@ -5,14 +5,14 @@
 
 #include <prhelper.h>
 
+#include "ctl/direct.h"
 #include "ctl/options.h"
 #include "ctl/outcome.h"
-#include "ctl/sg.h"
 
 struct session {
     const struct options *options;
-    struct sg sg;            /* of --direct */
-    struct prhelper *helper; /* a helper's, or one that is sg */
+    struct direct direct;    /* of --direct */
+    struct prhelper *helper; /* a helper's, or one that is `direct` */
     int device;              /* -1: not open */
 };
 

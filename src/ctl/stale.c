@@ -15,6 +15,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "base/parse.h"
 #include "ctl/document.h"
 #include "ctl/escape.h"
 #include "ctl/sysfs.h"
@@ -88,8 +89,9 @@ static bool look(const struct session *session, struct outcome *outcome, struct 
         for (size_t i = 0; i < document_count(device, "keys"); i++) {
             struct json_object *key = document_item(device, "keys", i);
             const char *text = document_text(key, "key");
+            uint64_t number;
 
-            if (text && strtoull(text, NULL, 16) == session->options->key)
+            if (text && parse_hex(text, UINT64_MAX, &number) && number == session->options->key)
                 note(owner, key);
         }
     }

@@ -109,7 +109,7 @@ static void judge_disk(struct doctor *doctor, struct finding *finding)
 /* What there is, for the checks that follow. */
 static void identify(struct doctor *doctor)
 {
-    doctor->kind = device_classify(doctor->session.device);
+    doctor->facts = device_examine(doctor->session.device);
     if (S_ISBLK(doctor->status.st_mode) &&
         sysfs_block_name(doctor->status.st_rdev, doctor->block, sizeof(doctor->block)))
         sysfs_read(doctor->map, sizeof(doctor->map), "/sys/block/%s/dm/name", doctor->block);
@@ -129,21 +129,28 @@ void doctor_device(struct doctor *doctor, struct finding *finding)
         return;
     }
     identify(doctor);
-    switch (doctor->kind) {
-    case DEVICE_SCSI:
+    if (doctor->facts.is_scsi) {
         judge_disk(doctor, finding);
         return;
-    case DEVICE_MULTIPATH:
+    }
+    switch (doctor->facts.kind) {
+    case DEVICE_DM_MULTIPATH:
         finding_good(finding, "it is the multipath map %s (%s)", doctor->map, doctor->block);
         return;
     case DEVICE_PARTITION:
         judge_partition(doctor, finding);
         return;
-    case DEVICE_MAPPED:
+    case DEVICE_DM_OTHER:
         judge_map(doctor, finding);
         return;
+    case DEVICE_DM_UNKNOWN:
+        finding_fail(finding, "it is %s", device_objection(&doctor->facts, true));
+        finding_remedy(finding,
+                       "A helper refuses to reserve it, since it cannot know how many "
+                       "paths there are. Mount /sys, and in a container share the host's.");
+        return;
     default:
-        finding_fail(finding, "it is %s", device_objection(doctor->kind, false));
+        finding_fail(finding, "it is %s", device_objection(&doctor->facts, false));
         finding_remedy(finding, "Persistent reservations are a matter of SCSI disks: 'lsblk -S' "
                                 "lists them. A disk of virtio-blk, NVMe or a file has none.");
     }

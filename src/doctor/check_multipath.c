@@ -20,7 +20,7 @@
 
 static bool is_map(const struct doctor *doctor)
 {
-    return doctor->kind == DEVICE_MULTIPATH && doctor->block[0];
+    return doctor->facts.kind == DEVICE_DM_MULTIPATH && doctor->block[0];
 }
 
 void doctor_map(struct doctor *doctor, struct finding *finding)

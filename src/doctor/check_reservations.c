@@ -14,6 +14,7 @@
 #include "ctl/command.h"
 #include "doctor/doctor.h"
 #include "doctor/initiator.h"
+#include "scsi/spc.h"
 
 #define WINDOWS_TYPE PRHELPER_WRITE_EXCLUSIVE_REGISTRANTS_ONLY
 
@@ -27,12 +28,12 @@ static bool ask(struct doctor *doctor, const struct command *command, struct out
 /* Whether the device answers the kernel when root asks it without the helper. */
 static bool answers_directly(struct doctor *doctor)
 {
-    struct sg sg = {.timeout_ms = SG_TIMEOUT_MS};
+    struct direct way = {.timeout_ms = DIRECT_TIMEOUT_MS};
     struct session direct = doctor->session;
     struct outcome outcome;
     bool good = false;
 
-    if (geteuid() == 0 && prhelper_custom(sg_execute, &sg, &direct.helper) == 0) {
+    if (geteuid() == 0 && prhelper_custom(direct_execute, &way, &direct.helper) == 0) {
         session_send(&direct, &cmd_keys, &outcome);
         good = prhelper_is_good(outcome.r, &outcome.result);
         prhelper_close(direct.helper);
@@ -47,7 +48,7 @@ static bool is_illegal_request(const struct outcome *outcome)
     return outcome->r == 0 && outcome->result.status == PRHELPER_CHECK_CONDITION &&
            prhelper_sense_decode(outcome->result.sense, sizeof(outcome->result.sense), &sense) ==
                0 &&
-           sense.key == 0x5;
+           sense.key == SPC_SENSE_ILLEGAL_REQUEST;
 }
 
 void doctor_keys(struct doctor *doctor, struct finding *finding)
@@ -235,7 +236,7 @@ void doctor_registrations(struct doctor *doctor, struct finding *finding)
     struct outcome outcome;
     bool set = false, set_known;
 
-    if (doctor->kind != DEVICE_MULTIPATH || !doctor->serves)
+    if (doctor->facts.kind != DEVICE_DM_MULTIPATH || !doctor->serves)
         return;
     if (!ask(doctor, &cmd_full_status, &outcome) ||
         !count_registered(doctor, &outcome, &registered)) {

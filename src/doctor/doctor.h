@@ -40,7 +40,7 @@ struct doctor {
     bool serves;    /* the device has answered a command through the helper */
 
     struct stat status; /* of the device */
-    enum device_kind kind;
+    struct device_facts facts;
     char block[32]; /* the kernel's name, such as "sda"; "" if it is no block device */
     char map[128];  /* name of a device-mapper map, or "" */
 

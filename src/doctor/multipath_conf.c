@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/parse.h"
 #include "ctl/sysfs.h"
 
 #define CONF_LINE_MAX 512
@@ -24,6 +25,15 @@ static void take_setting(const char *value, struct setting *setting)
 {
     setting->given = true;
     snprintf(setting->value, sizeof(setting->value), "%s", value);
+}
+
+/* "0x123abc", with ":aptpl" behind it if that was asked for; else "none" or a refusal. */
+static bool multipath_conf_parse_key(const char *text, uint64_t *ret_key)
+{
+    char digits[32];
+
+    snprintf(digits, sizeof(digits), "%.*s", (int)strcspn(text, ":"), text);
+    return parse_hex(digits, UINT64_MAX, ret_key);
 }
 
 /* "name value" or "name "value"" in place; an empty value if there is none. */
@@ -80,8 +90,7 @@ enum key_source multipath_conf_key(const char *configuration, const char *block,
         return KEY_NONE;
     if (strcmp(setting->value, "file") == 0)
         return KEY_FILE;
-    *ret_key = strtoull(setting->value, NULL, 16);
-    return KEY_FIXED;
+    return multipath_conf_parse_key(setting->value, ret_key) ? KEY_FIXED : KEY_UNKNOWN;
 }
 
 void multipath_conf_ask_key(enum multipathd_socket where, const char *block, uint64_t *ret_key)
@@ -91,8 +100,7 @@ void multipath_conf_ask_key(enum multipathd_socket where, const char *block, uin
     snprintf(command, sizeof(command), "getprkey map %s", block);
     if (multipathd_ask(where, command, &answer) < 0)
         return;
-    /* "0x123abc", with ":aptpl" behind it if that was asked for; else "none" or a refusal */
     if (strncmp(answer, "0x", 2) == 0)
-        *ret_key = strtoull(answer, NULL, 16);
+        (void)multipath_conf_parse_key(answer, ret_key);
     free(answer);
 }

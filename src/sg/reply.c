@@ -9,33 +9,6 @@
 #include <errno.h>
 #include <string.h>
 
-/* DID_ codes that SG_IO reports (include/scsi/scsi_status.h of the kernel; not in its uapi). */
-enum sg_host_status {
-    SG_HOST_OK = 0x00,
-    SG_HOST_NO_CONNECT = 0x01,
-    SG_HOST_BUS_BUSY = 0x02,
-    SG_HOST_TIME_OUT = 0x03,
-    SG_HOST_BAD_TARGET = 0x04,
-    SG_HOST_ABORT = 0x05,
-    SG_HOST_PARITY = 0x06,
-    SG_HOST_RESET = 0x08,
-    SG_HOST_IMM_RETRY = 0x0c,
-    SG_HOST_REQUEUE = 0x0d,
-    SG_HOST_TRANSPORT_DISRUPTED = 0x0e,
-    SG_HOST_TRANSPORT_FAILFAST = 0x0f,
-    SG_HOST_TARGET_FAILURE = 0x10,
-    SG_HOST_RESERVATION_CONFLICT = 0x11, /* NEXUS_FAILURE until 5.18, with the same meaning */
-    SG_HOST_ALLOC_FAILURE = 0x12,
-    SG_HOST_MEDIUM_ERROR = 0x13,
-    SG_HOST_TRANSPORT_MARGINAL = 0x14,
-};
-
-enum sg_driver_status {
-    SG_DRIVER_OK = 0x0,
-    SG_DRIVER_TIMEOUT = 0x6,
-    SG_DRIVER_SENSE = 0x8,
-};
-
 void sg_reply_errno(int error, struct reply *reply)
 {
     switch (error) {
@@ -70,12 +43,6 @@ void sg_reply_errno(int error, struct reply *reply)
     default:
         reply_sense(reply, SPC_IO_PROCESS_TERMINATED);
     }
-}
-
-static bool sg_has_sense(const struct sg_result *result)
-{
-    /* 70h to 73h and the vendor's 7Fh; a device that sends zeros sends no sense. */
-    return result->sense_size > 0 && (result->sense[0] & 0x7f) >= 0x70;
 }
 
 /* CHECK CONDITION as the device said it, every byte of it. */
@@ -155,7 +122,7 @@ static void sg_reply_host(const struct sg_result *result, struct reply *reply)
 void sg_reply_result(const struct sg_result *result, const struct request *request,
                      struct reply *reply)
 {
-    unsigned driver = result->driver_status & 0xf;
+    unsigned driver = result->driver_status & SG_DRIVER_MASK;
     uint32_t residual = 0;
 
     if (result->host_status != SG_HOST_OK) {

@@ -2,6 +2,7 @@
 """--direct: SG_IO without a helper, over the stand-in on a loop device."""
 import errno
 import os
+import re
 
 from support import scsi
 from support.standin import SG_DXFER_FROM_DEV, SG_DXFER_TO_DEV
@@ -94,10 +95,27 @@ def never_good(t, answer, status, words):
        ("EIO", errno.EIO, UNKNOWN), ("EINTR", errno.EINTR, UNKNOWN),
        ("EREMOTEIO", errno.EREMOTEIO, UNKNOWN), ("EDOM", errno.EDOM, UNKNOWN))
 def errno_of_the_ioctl(t, error, status):
+    """EAGAIN is asked for again until the time is over, as a helper does."""
     t.disk.answer(error=error)
-    result = t.expect(direct(t, "clear", "-K", "1", "-j"), status).json
+    result = t.expect(direct(t, "clear", "-K", "1", "-j", "--timeout=0.2"), status).json
     t.equal(result["outcome_unknown"], status == UNKNOWN, "outcome_unknown")
     t.check(result.get("hint"), "there is no hint")
+
+
+@cases(("keys", ["keys"], 0x5e), ("clear", ["clear", "-K", "1"], 0x5f))
+def suspended_map(t, argv, opcode):
+    """EAGAIN: nothing was carried out, so the same command is sent until it is."""
+    t.disk.answer(scsi.read_keys_data(KEY), error=errno.EAGAIN, error_calls=3)
+    t.expect(direct(t, *argv), GOOD, err="")
+    t.equal([call.cdb[0] for call in t.lab.disk().calls()], [opcode] * 4, "on the device")
+
+
+@cases(("keys", ["keys"], 0x5e, GOOD, 4), ("clear", ["clear", "-K", "1"], 0x5f, UNKNOWN, 1))
+def interrupted(t, argv, opcode, status, count):
+    """EINTR: a command that changes something may have been carried out."""
+    t.disk.answer(scsi.read_keys_data(KEY), error=errno.EINTR, error_calls=3)
+    t.expect(direct(t, *argv), status)
+    t.equal([call.cdb[0] for call in t.lab.disk().calls()].count(opcode), count, "on the device")
 
 
 @test
@@ -137,6 +155,29 @@ def partition(t):
     result = t.expect(direct(t, "keys", device=path), REFUSED, "")
     t.matches(r"keys: SG_IO: (Inappropriate ioctl for device|Invalid argument)$", result.err,
               "reading")
+
+
+@test
+def map_without_sys(t):
+    """Whether it is a multipath map cannot be told without /sys, so it is refused as by a helper.
+    In a mount namespace of its own, where the major number is the device-mapper's."""
+    disk = t.disk
+    devices = os.path.join(t.directory(), "devices")
+    with open("/proc/devices", encoding="ascii") as file, open(devices, "w", encoding="ascii") as out:
+        out.write(re.sub(r"^( *7) loop$", r"\1 device-mapper", file.read(), flags=re.MULTILINE))
+    script = (f"mount -t tmpfs none /sys && mount --bind {devices} /proc/devices && "
+              f"exec {t.lab.ctl} \"$@\"")
+
+    def run(*argv):
+        return t.run("unshare", "--mount", "sh", "-c", script, "sh", *argv, "--direct", disk.path,
+                     env=t.lab.control().environment())
+
+    disk.answer(scsi.read_keys_data(KEY))
+    t.expect(run("clear", "-K", "1"), REFUSED, "",
+             f"qemu-pr-ctl: {disk.path}: clear: refused\n"
+             "  This is a device-mapper map of a kind that cannot be told (is /sys mounted?).\n")
+    t.equal(t.lab.disk().calls(), [], "on the device")
+    t.expect(run("keys"), GOOD, err="")
 
 
 @test

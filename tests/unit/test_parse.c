@@ -99,6 +99,54 @@ static void test_number(void **state)
     table_row = NULL;
 }
 
+static void test_hex(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t max;
+        bool valid;
+        uint64_t number;
+    } rows[] = {
+        {"0", 0, true, 0},
+        {"0x0", 0, true, 0},
+        {"1", 0, false, 0},
+        {"9", UINT64_MAX, true, 9},
+        {"aF", UINT64_MAX, true, 0xaf},
+        {"0xAf", UINT64_MAX, true, 0xaf},
+        {"0XfA", UINT64_MAX, true, 0xfa},
+        {"ffff", UINT16_MAX, true, UINT16_MAX},
+        {"0x0000000000ffff", UINT16_MAX, true, UINT16_MAX},
+        {"10000", UINT16_MAX, false, 0},
+        {"0xffffffffffffffff", UINT64_MAX, true, UINT64_MAX},
+        {"10000000000000000", UINT64_MAX, false, 0},
+        {"fffffffffffffffff", UINT64_MAX, false, 0},
+        {"", UINT64_MAX, false, 0},
+        {"0x", UINT64_MAX, false, 0},
+        {"x1", UINT64_MAX, false, 0},
+        {"0x0x1", UINT64_MAX, false, 0},
+        {"g", UINT64_MAX, false, 0},
+        {"G", UINT64_MAX, false, 0},
+        {"@", UINT64_MAX, false, 0},
+        {"`", UINT64_MAX, false, 0},
+        {":", UINT64_MAX, false, 0},
+        {"/", UINT64_MAX, false, 0},
+        {"-1", UINT64_MAX, false, 0},
+        {" 1", UINT64_MAX, false, 0},
+        {"1 ", UINT64_MAX, false, 0},
+        {"1h", UINT64_MAX, false, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        uint64_t number = 4711;
+
+        table_row = rows[i].text;
+        assert_int_equal(parse_hex(rows[i].text, rows[i].max, &number), rows[i].valid);
+        assert_true(number == (rows[i].valid ? rows[i].number : 4711));
+    }
+    table_row = NULL;
+}
+
 static void test_mode(void **state)
 {
     static const struct {
@@ -194,10 +242,8 @@ static void test_group(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        table_test(test_number),
-        table_test(test_mode),
-        table_test(test_user),
-        table_test(test_group),
+        table_test(test_number), table_test(test_hex),   table_test(test_mode),
+        table_test(test_user),   table_test(test_group),
     };
 
     return cmocka_run_group_tests_name("parse", tests, NULL, NULL);

@@ -4,7 +4,7 @@
  * as bytes libprhelper writes as "raw:" and digits. So everything is turned into the latter's
  * notation and parsed there.
  */
-#include "ctl/ports.h"
+#include "ctl/transport_ids.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -12,14 +12,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PORTS_MAX      1024 /* far more than a parameter list holds */
-#define PORTS_RAW_SIZE 24   /* sg_persist fills up to this; see SPC-4 7.6.4 */
-#define PORTS_LINE_MAX 1024
+#define TRANSPORT_IDS_MAX      1024 /* far more than a parameter list holds */
+#define TRANSPORT_IDS_RAW_SIZE 24   /* sg_persist fills up to this; see SPC-4 7.6.4 */
+#define TRANSPORT_IDS_LINE_MAX 1024
 
-static const char blanks[] = " \t\r\n";
+static const char transport_ids_blanks[] = " \t\r\n";
 
 /* Bytes in hexadecimal, one or two digits each, to "raw:..."; false if that is not what it is. */
-static bool bytes_to_raw(const char *text, char raw[PRHELPER_TRANSPORTID_TEXT_MAX])
+static bool transport_ids_bytes_to_raw(const char *text, char raw[PRHELPER_TRANSPORTID_TEXT_MAX])
 {
     size_t count = 0;
 
@@ -37,12 +37,12 @@ static bool bytes_to_raw(const char *text, char raw[PRHELPER_TRANSPORTID_TEXT_MA
         if (*text)
             text++;
     }
-    while (count < PORTS_RAW_SIZE)
+    while (count < TRANSPORT_IDS_RAW_SIZE)
         sprintf(raw + 4 + 2 * count++, "00");
     return true;
 }
 
-static bool parse_one(const char *text, struct prhelper_transportid *ret_port)
+static bool transport_ids_parse_one(const char *text, struct prhelper_transportid *ret_id)
 {
     static const struct {
         const char *theirs, *ours;
@@ -54,38 +54,38 @@ static bool parse_one(const char *text, struct prhelper_transportid *ret_port)
 
         if (strncasecmp(text, prefixes[i].theirs, length) == 0 && strlen(text) < 64) {
             snprintf(ours, sizeof(ours), "%s%s", prefixes[i].ours, text + length);
-            return prhelper_transportid_parse(ours, ret_port) == 0;
+            return prhelper_transportid_parse(ours, ret_id) == 0;
         }
     }
-    if (strpbrk(text, ", \t") && bytes_to_raw(text, ours))
-        return prhelper_transportid_parse(ours, ret_port) == 0;
-    return prhelper_transportid_parse(text, ret_port) == 0;
+    if (strpbrk(text, ", \t") && transport_ids_bytes_to_raw(text, ours))
+        return prhelper_transportid_parse(ours, ret_id) == 0;
+    return prhelper_transportid_parse(text, ret_id) == 0;
 }
 
-static bool add_one(const char *text, struct prhelper_transportid **ports, size_t *n_ports,
-                    char *message, size_t size)
+static bool transport_ids_add_one(const char *text, struct prhelper_transportid **ids,
+                                  size_t *n_ids, char *message, size_t size)
 {
-    struct prhelper_transportid *more, port;
+    struct prhelper_transportid *more, id;
 
-    if (!parse_one(text, &port)) {
+    if (!transport_ids_parse_one(text, &id)) {
         snprintf(message, size, "--transport-id=%.100s: not a TransportID", text);
         return false;
     }
-    more = *n_ports < PORTS_MAX ? realloc(*ports, (*n_ports + 1) * sizeof(*more)) : NULL;
+    more = *n_ids < TRANSPORT_IDS_MAX ? realloc(*ids, (*n_ids + 1) * sizeof(*more)) : NULL;
     if (!more) {
         snprintf(message, size, "too many TransportIDs");
         return false;
     }
-    more[(*n_ports)++] = port;
-    *ports = more;
+    more[(*n_ids)++] = id;
+    *ids = more;
     return true;
 }
 
-static bool add_file(const char *name, struct prhelper_transportid **ports, size_t *n_ports,
-                     char *message, size_t size)
+static bool transport_ids_add_file(const char *name, struct prhelper_transportid **ids,
+                                   size_t *n_ids, char *message, size_t size)
 {
     FILE *file = strcmp(name, "-") == 0 ? stdin : fopen(name, "re");
-    char line[PORTS_LINE_MAX];
+    char line[TRANSPORT_IDS_LINE_MAX];
     bool ok = true;
 
     if (!file) {
@@ -93,13 +93,14 @@ static bool add_file(const char *name, struct prhelper_transportid **ports, size
         return false;
     }
     while (ok && fgets(line, sizeof(line), file)) {
-        char *text = line + strspn(line, blanks);
+        char *text = line + strspn(line, transport_ids_blanks);
 
         text[strcspn(text, "#")] = '\0';
-        for (size_t length = strlen(text); length > 0 && strchr(blanks, text[length - 1]);)
+        for (size_t length = strlen(text);
+             length > 0 && strchr(transport_ids_blanks, text[length - 1]);)
             text[--length] = '\0';
         if (*text)
-            ok = add_one(text, ports, n_ports, message, size);
+            ok = transport_ids_add_one(text, ids, n_ids, message, size);
     }
     if (ok && ferror(file)) {
         snprintf(message, size, "--transport-id=file=%s: %s", name, strerror(errno));
@@ -110,12 +111,12 @@ static bool add_file(const char *name, struct prhelper_transportid **ports, size
     return ok;
 }
 
-bool ports_parse(const char *text, struct prhelper_transportid **ports, size_t *n_ports,
-                 char *message, size_t size)
+bool transport_ids_parse(const char *text, struct prhelper_transportid **ids, size_t *n_ids,
+                         char *message, size_t size)
 {
     if (strcmp(text, "-") == 0)
-        return add_file("-", ports, n_ports, message, size);
+        return transport_ids_add_file("-", ids, n_ids, message, size);
     if (strncmp(text, "file=", 5) == 0)
-        return add_file(text + 5, ports, n_ports, message, size);
-    return add_one(text, ports, n_ports, message, size);
+        return transport_ids_add_file(text + 5, ids, n_ids, message, size);
+    return transport_ids_add_one(text, ids, n_ids, message, size);
 }

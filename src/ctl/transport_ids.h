@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* TransportIDs as people type them. */
-#ifndef CTL_PORTS_H
-#define CTL_PORTS_H
+#ifndef CTL_TRANSPORT_IDS_H
+#define CTL_TRANSPORT_IDS_H
 
 #include <prhelper.h>
 #include <stdbool.h>
@@ -13,7 +13,7 @@
  * in hexadecimal with commas between them), or all in a file (file=NAME, or - for standard input:
  * one a line, # begins a comment). False with a message without newline; the array stays usable.
  */
-bool ports_parse(const char *text, struct prhelper_transportid **ports, size_t *n_ports,
-                 char *message, size_t size);
+bool transport_ids_parse(const char *text, struct prhelper_transportid **ids, size_t *n_ids,
+                         char *message, size_t size);
 
 #endif
