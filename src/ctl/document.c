@@ -13,9 +13,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "build.h"
 
 #define DOCUMENT_WAIT_MS 10000
@@ -26,14 +26,6 @@
 const char *document_socket(const struct options *options)
 {
     return options->status_socket ? options->status_socket : BUILD_DEFAULT_STATUS_SOCKET;
-}
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 static int open_socket(const char *path, int *ret_fd)
@@ -64,7 +56,7 @@ static int read_all(int fd, int64_t deadline, char **ret_text)
 
     for (;;) {
         struct pollfd poller = {.fd = fd, .events = POLLIN};
-        int64_t left = deadline - now_ms();
+        int64_t left = deadline - clock_now_ms();
         int r = left > 0 ? poll(&poller, 1, left > INT_MAX ? INT_MAX : (int)left) : 0;
         ssize_t n;
 
@@ -101,7 +93,7 @@ static int fetch_text(const struct options *options, char **ret_text)
 
     if (r < 0)
         return r;
-    r = read_all(fd, now_ms() + timeout_ms, ret_text);
+    r = read_all(fd, clock_now_ms() + timeout_ms, ret_text);
     close(fd);
     return r;
 }

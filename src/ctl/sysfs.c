@@ -15,29 +15,31 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "base/fdio.h"
+
 static const char blanks[] = " \t\n";
 
 bool sysfs_read(char *text, size_t size, const char *format, ...)
 {
     char path[PATH_MAX];
     va_list arguments;
+    size_t length, blanks_before;
     ssize_t n;
-    int fd;
 
     text[0] = '\0';
     va_start(arguments, format);
     vsnprintf(path, sizeof(path), format, arguments);
     va_end(arguments);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
+    n = fdio_read_text(AT_FDCWD, path, text, size);
+    if (n < 0) {
+        text[0] = '\0';
         return false;
-    n = read(fd, text, size - 1);
-    close(fd);
-    text[n > 0 ? n : 0] = '\0';
-    for (size_t length = strlen(text); length > 0 && strchr(blanks, text[length - 1]);)
+    }
+    length = strlen(text);
+    while (length > 0 && strchr(blanks, text[length - 1]))
         text[--length] = '\0';
-    n = (ssize_t)strspn(text, blanks);
-    memmove(text, text + n, strlen(text) - (size_t)n + 1);
+    blanks_before = strspn(text, blanks);
+    memmove(text, text + blanks_before, length - blanks_before + 1);
     return true;
 }
 

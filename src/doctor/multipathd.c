@@ -5,8 +5,7 @@
  *
  * src/mpath has a client of its own. What that one wants is any multipathd that answers, one line,
  * in a fixed buffer and in a time that its command allows. The doctor asks each socket by itself,
- * since which of them answers is what it is after, and for a configuration of any size; and
- * qemu-pr-ctl has nothing of the house but libprhelper.
+ * since which of them answers is what it is after, and for a configuration of any size.
  */
 #include "doctor/multipathd.h"
 
@@ -19,6 +18,8 @@
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "base/fdio.h"
 
 #define MULTIPATHD_SECONDS    10
 #define MULTIPATHD_ANSWER_MAX (8u << 20) /* its configuration is some 100 kB */
@@ -59,30 +60,22 @@ static int open_socket(const char *name, int *ret_fd)
     return 0;
 }
 
-static int transfer_error(ssize_t n)
-{
-    if (n >= 0)
-        return -EPROTO; /* end of file */
-    return errno == EAGAIN ? -ETIMEDOUT : -errno;
-}
-
 static int receive(int fd, void *data, size_t size)
 {
-    for (size_t got = 0; got < size;) {
-        ssize_t n = recv(fd, (char *)data + got, size - got, 0);
+    ssize_t n = fdio_read_full(fd, data, size);
 
-        if (n <= 0)
-            return transfer_error(n);
-        got += (size_t)n;
-    }
-    return 0;
+    if (n == -EAGAIN)
+        return -ETIMEDOUT;
+    return n < 0 ? (int)n : (size_t)n < size ? -EPROTO : 0;
 }
 
 static int send_all(int fd, const void *data, size_t size)
 {
     ssize_t n = send(fd, data, size, MSG_NOSIGNAL);
 
-    return n == (ssize_t)size ? 0 : transfer_error(n);
+    if (n < 0)
+        return errno == EAGAIN ? -ETIMEDOUT : -errno;
+    return (size_t)n < size ? -EPROTO : 0;
 }
 
 static int converse(int fd, const char *command, char **ret_answer)

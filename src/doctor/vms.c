@@ -14,6 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
+#include "base/fdio.h"
 #include "ctl/sysfs.h"
 #include "vm/name.h"
 
@@ -25,24 +27,18 @@ struct target {
     char where[PATH_MAX]; /* in the tree of devices; "" if it is no SCSI device */
 };
 
+/* The NUL-separated arguments of a process. Returns how many bytes they are; 0: unknown. */
 static size_t read_command(const char *pid, char *text, size_t size)
 {
+    CLEANUP_CLOSE int fd = -1;
     char path[64];
-    size_t used = 0;
-    ssize_t n = 1;
-    int fd;
+    ssize_t n;
 
     snprintf(path, sizeof(path), "/proc/%.20s/cmdline", pid);
     fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return 0;
-    while (n > 0 && used < size - 1) {
-        n = read(fd, text + used, size - 1 - used);
-        used += n > 0 ? (size_t)n : 0;
-    }
-    close(fd);
-    text[used] = '\0';
-    return used;
+    n = fd < 0 ? -1 : fdio_read_full(fd, text, size - 1);
+    text[n > 0 ? n : 0] = '\0';
+    return n > 0 ? (size_t)n : 0;
 }
 
 static bool is_qemu(const char *program)
