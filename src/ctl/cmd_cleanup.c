@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "ctl/command.h"
+#include "ctl/options.h"
 #include "ctl/stale.h"
 
 static int send(struct prhelper *helper, int device, const struct options *options,

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "ctl/command.h"
+#include "ctl/options.h"
 
 static int send_register(struct prhelper *helper, int device, const struct options *options,
                          struct prhelper_result *ret_result)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "ctl/command.h"
+#include "ctl/options.h"
 
 static int send_reserve(struct prhelper *helper, int device, const struct options *options,
                         struct prhelper_result *ret_result)

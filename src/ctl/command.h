@@ -7,8 +7,7 @@
 #include <prhelper.h>
 #include <stdbool.h>
 
-#include "ctl/options.h"
-
+struct options;
 struct outcome;
 struct session;
 
@@ -19,7 +18,7 @@ struct command {
     const char *name;
     const char *summary; /* one line, for the list of commands */
     const char *about;   /* for its own --help: what else there is to know; may be NULL */
-    unsigned takes;      /* OPTION_ bits */
+    unsigned takes;      /* OPTION_ bits of ctl/options.h */
     unsigned needs;      /* those of them without which it makes no sense */
     unsigned lacks;      /* and those of OPTIONS_COMMON that it does not take */
     bool changes;        /* it needs a device that is open for writing */

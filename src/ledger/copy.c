@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "ledger/keys.h"
+#include "ledger/ledger.h"
 #include "scsi/cdb.h"
 
 static void ledger_copy_device(struct ledger *ledger, const struct ledger_device *device,

@@ -3,7 +3,7 @@
 #ifndef LEDGER_KEYS_H
 #define LEDGER_KEYS_H
 
-#include "ledger/ledger.h"
+#include "ledger/record.h"
 
 /* An alarm that has just come about. */
 struct ledger_alarm {
