@@ -22,7 +22,6 @@
 #include "base/fdio.h"
 #include "base/log.h"
 #include "serve/process.h"
-#include "serve/tracepoints.h"
 
 #define TRACE_EVENTS_FILE_MAX 65536
 #define TRACE_LINE_MAX        512

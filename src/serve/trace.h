@@ -41,6 +41,13 @@ enum trace_id {
 };
 #undef TRACE_ID
 
+/* The counters of users, which tracers know by these names (sys/sdt.h). */
+#define TRACE_SEMAPHORE(name) qemu_pr_helper_##name##_semaphore
+#define TRACE_DECLARE(name, arguments)                                                             \
+    extern __attribute__((visibility("hidden"))) unsigned short TRACE_SEMAPHORE(name);
+TRACE_EVENTS(TRACE_DECLARE)
+#undef TRACE_DECLARE
+
 /* Constant once there are threads. */
 extern struct trace_event trace_events[trace_n_events];
 

@@ -26,12 +26,6 @@
 #define TRACE_PROBE(...) ((void)0)
 #endif
 
-#define TRACE_SEMAPHORE(name) qemu_pr_helper_##name##_semaphore
-#define TRACE_DECLARE(name, arguments)                                                             \
-    extern __attribute__((visibility("hidden"))) unsigned short TRACE_SEMAPHORE(name);
-TRACE_EVENTS(TRACE_DECLARE)
-#undef TRACE_DECLARE
-
 #define TRACE_ENABLED(name)                                                                        \
     __builtin_expect(*(const volatile unsigned short *)&TRACE_SEMAPHORE(name) != 0, 0)
 
