@@ -48,7 +48,7 @@ static int connect_by(int sock, const struct sockaddr_un *address, int64_t deadl
 }
 
 /* The helper says what it offers, we say what we want. */
-static int shake_hands(int sock, uint32_t wanted, int64_t deadline, uint32_t *ret_features)
+static int connect_shake_hands(int sock, uint32_t wanted, int64_t deadline, uint32_t *ret_features)
 {
     uint8_t bytes[WIRE_FEATURES_SIZE];
     size_t done = 0, sent;
@@ -72,7 +72,8 @@ static int shake_hands(int sock, uint32_t wanted, int64_t deadline, uint32_t *re
     return r;
 }
 
-static int adopt_by(int sock, uint32_t features, int64_t deadline, struct prhelper **ret_helper)
+static int connect_adopt(int sock, uint32_t features, int64_t deadline,
+                         struct prhelper **ret_helper)
 {
     CLEANUP_FREE struct prhelper *helper = malloc(sizeof(*helper));
     int r;
@@ -80,7 +81,7 @@ static int adopt_by(int sock, uint32_t features, int64_t deadline, struct prhelp
     if (!helper)
         return -ENOMEM;
     *helper = (struct prhelper){.sock = sock, .timeout_ms = PRHELPER_FOREVER};
-    r = shake_hands(sock, features, deadline, &helper->features);
+    r = connect_shake_hands(sock, features, deadline, &helper->features);
     if (r == 0)
         *ret_helper = steal_pointer(&helper);
     return r;
@@ -90,7 +91,7 @@ int prhelper_adopt(int socket_fd, uint32_t features, int timeout_ms, struct prhe
 {
     if (socket_fd < 0 || (features & ~PRHELPER_FEATURES))
         return PRHELPER_BAD_ARGUMENT;
-    return adopt_by(socket_fd, features, stream_deadline(timeout_ms), ret_helper);
+    return connect_adopt(socket_fd, features, stream_deadline(timeout_ms), ret_helper);
 }
 
 int prhelper_connect(const char *path, uint32_t features, int timeout_ms,
@@ -112,7 +113,7 @@ int prhelper_connect(const char *path, uint32_t features, int timeout_ms,
         return -errno;
     r = connect_by(sock, &address, deadline);
     if (r == 0)
-        r = adopt_by(sock, features, deadline, ret_helper);
+        r = connect_adopt(sock, features, deadline, ret_helper);
     if (r == 0)
         steal_fd(&sock);
     return r;

@@ -13,7 +13,7 @@
 #define LIST_EXHAUSTED 1u
 #define LIST_CUT       2u
 
-static int give_result(enum prin_result result)
+static int decode_result(enum prin_result result)
 {
     switch (result) {
     case PRIN_OK:
@@ -28,7 +28,7 @@ static int give_result(enum prin_result result)
     return PRHELPER_MALFORMED;
 }
 
-static struct prin_list take_list(const struct prhelper_list *list)
+static struct prin_list decode_take_list(const struct prhelper_list *list)
 {
     return (struct prin_list){
         .generation = list->generation,
@@ -44,7 +44,7 @@ static struct prin_list take_list(const struct prhelper_list *list)
     };
 }
 
-static void give_list(const struct prin_list *list, struct prhelper_list *ret_list)
+static void decode_give_list(const struct prin_list *list, struct prhelper_list *ret_list)
 {
     *ret_list = (struct prhelper_list){
         .needed = list->needed,
@@ -62,26 +62,26 @@ int prhelper_list_decode(const void *data, size_t size, struct prhelper_list *re
     enum prin_result result = prin_list_decode(data, size, &list);
 
     if (result == PRIN_OK)
-        give_list(&list, ret_list);
-    return give_result(result);
+        decode_give_list(&list, ret_list);
+    return decode_result(result);
 }
 
 int prhelper_key_next(struct prhelper_list *list, uint64_t *ret_key)
 {
-    struct prin_list taken = take_list(list);
+    struct prin_list taken = decode_take_list(list);
     enum prin_result result = prin_key_next(&taken, ret_key);
 
-    give_list(&taken, list);
-    return give_result(result);
+    decode_give_list(&taken, list);
+    return decode_result(result);
 }
 
 int prhelper_registrant_next(struct prhelper_list *list, struct prhelper_registrant *ret_registrant)
 {
-    struct prin_list taken = take_list(list);
+    struct prin_list taken = decode_take_list(list);
     struct prin_registrant registrant;
     enum prin_result result = prin_registrant_next(&taken, &registrant);
 
-    give_list(&taken, list);
+    decode_give_list(&taken, list);
     if (result == PRIN_OK) {
         *ret_registrant = (struct prhelper_registrant){
             .key = registrant.key,
@@ -93,7 +93,7 @@ int prhelper_registrant_next(struct prhelper_list *list, struct prhelper_registr
         };
         port_give(&registrant.transportid, &ret_registrant->port);
     }
-    return give_result(result);
+    return decode_result(result);
 }
 
 int prhelper_reservation_decode(const void *data, size_t size,
@@ -110,7 +110,7 @@ int prhelper_reservation_decode(const void *data, size_t size,
             .type = reservation.type,
             .key = reservation.key,
         };
-    return give_result(result);
+    return decode_result(result);
 }
 
 int prhelper_capabilities_decode(const void *data, size_t size,
@@ -131,7 +131,7 @@ int prhelper_capabilities_decode(const void *data, size_t size,
             .allow_commands = capabilities.allow_commands,
             .types = capabilities.types,
         };
-    return give_result(result);
+    return decode_result(result);
 }
 
 int prhelper_sense_decode(const void *sense, size_t size, struct prhelper_sense *ret_sense)

@@ -20,7 +20,7 @@
 #define REPLY_SENSE_AT  8
 
 /* Bytes of data that may come with an answer of this status. */
-static uint32_t data_limit(const struct request *request, uint32_t status)
+static uint32_t execute_data_limit(const struct request *request, uint32_t status)
 {
     bool has_data = request->opcode == SPC_PERSISTENT_RESERVE_IN && status == SPC_STATUS_GOOD;
 
@@ -34,7 +34,7 @@ struct incoming {
 };
 
 /* Nothing may have come since the last answer. That a helper has gone is told when we send. */
-static int check_silence(int sock)
+static int execute_check_silence(int sock)
 {
     uint8_t byte;
 
@@ -42,8 +42,8 @@ static int check_silence(int sock)
 }
 
 /* Receive up to `wanted` bytes in all, and more if they are there already. */
-static int receive_until(int sock, size_t wanted, int64_t deadline, struct incoming *incoming,
-                         struct prhelper_result *result)
+static int execute_receive(int sock, size_t wanted, int64_t deadline, struct incoming *incoming,
+                           struct prhelper_result *result)
 {
     while (incoming->received < wanted) {
         struct iovec iov[2];
@@ -69,14 +69,14 @@ static int receive_until(int sock, size_t wanted, int64_t deadline, struct incom
     return 0;
 }
 
-static int receive_reply(int sock, const struct request *request, int64_t deadline,
-                         struct prhelper_result *result)
+static int execute_receive_reply(int sock, const struct request *request, int64_t deadline,
+                                 struct prhelper_result *result)
 {
     struct incoming incoming = {.received = 0};
     uint32_t status, size;
     int r;
 
-    r = receive_until(sock, WIRE_REPLY_SIZE, deadline, &incoming, result);
+    r = execute_receive(sock, WIRE_REPLY_SIZE, deadline, &incoming, result);
     if (r != 0)
         return r;
     /* Both are signed on the wire, and a negative one is as wrong as one that is too great. */
@@ -84,9 +84,9 @@ static int receive_reply(int sock, const struct request *request, int64_t deadli
     size = load_be32(incoming.head + REPLY_SIZE_AT);
     if (status > UINT8_MAX)
         return PRHELPER_BAD_STATUS;
-    if (size > data_limit(request, status))
+    if (size > execute_data_limit(request, status))
         return PRHELPER_BAD_SIZE;
-    r = receive_until(sock, WIRE_REPLY_SIZE + size, deadline, &incoming, result);
+    r = execute_receive(sock, WIRE_REPLY_SIZE + size, deadline, &incoming, result);
     if (r != 0)
         return r;
     if (incoming.received > WIRE_REPLY_SIZE + size)
@@ -99,7 +99,7 @@ static int receive_reply(int sock, const struct request *request, int64_t deadli
 }
 
 /* True: nothing of the command has left, for a reason that lies with the device's fd. */
-static bool is_harmless(int r, size_t sent)
+static bool execute_is_harmless(int r, size_t sent)
 {
     return r < 0 && r != -ETIMEDOUT && sent == 0;
 }
@@ -116,15 +116,15 @@ static int execute_by_socket(struct prhelper *helper, int device, const struct r
     if (out_size > 0)
         memcpy(message + WIRE_CDB_SIZE, out, out_size);
 
-    r = check_silence(helper->sock);
+    r = execute_check_silence(helper->sock);
     if (r == 0) {
         r = stream_send(helper->sock, message, WIRE_CDB_SIZE + out_size, device, deadline, &sent);
-        if (is_harmless(r, sent))
+        if (execute_is_harmless(r, sent))
             return r;
     }
     if (r == 0) {
         result->outcome_unknown = true;
-        r = receive_reply(helper->sock, request, deadline, result);
+        r = execute_receive_reply(helper->sock, request, deadline, result);
     }
     if (r != 0) {
         cleanup_close(&helper->sock);
@@ -165,7 +165,7 @@ int prhelper_execute(struct prhelper *helper, int device, const void *cdb, size_
     else
         r = execute_by_socket(helper, device, &request, out, out_size, ret_result);
 
-    if (r == 0 && ret_result->size > data_limit(&request, ret_result->status))
+    if (r == 0 && ret_result->size > execute_data_limit(&request, ret_result->status))
         r = PRHELPER_BAD_SIZE;
     if (r != 0) {
         bool outcome_unknown = ret_result->outcome_unknown;

@@ -56,7 +56,7 @@ size_t prhelper_sense_describe(char *text, size_t size, const struct prhelper_se
     return sense_describe(text, size, SPC_SENSE(sense->key, sense->asc, sense->ascq));
 }
 
-static const char *error_text(int error)
+static const char *text_of_error(int error)
 {
     switch ((enum prhelper_error)error) {
     case PRHELPER_OK:
@@ -93,7 +93,7 @@ static size_t text_length(int n)
     return n < 0 ? 0 : (size_t)n;
 }
 
-static size_t describe_answer(char *text, size_t size, const struct prhelper_result *result)
+static size_t text_of_answer(char *text, size_t size, const struct prhelper_result *result)
 {
     const char *name = spc_status_name(result->status);
     char sense[SENSE_TEXT_SIZE] = "no usable sense data";
@@ -113,8 +113,8 @@ size_t prhelper_describe(char *text, size_t size, int r, const struct prhelper_r
     const char *what;
 
     if (r == 0 && result)
-        return describe_answer(text, size, result);
+        return text_of_answer(text, size, result);
     /* For errno values that exist strerror() is safe in any thread: glibc from 2.32 on, musl. */
-    what = r < 0 ? strerror(-r) : error_text(r);
+    what = r < 0 ? strerror(-r) : text_of_error(r);
     return text_length(snprintf(text, size, "%s", what));
 }

@@ -20,8 +20,8 @@ struct scene {
     struct prhelper_reservation reservation;
 };
 
-static bool send_read(struct session *session, const struct command *command,
-                      struct prhelper_result *ret_result)
+static bool advice_read(struct session *session, const struct command *command,
+                        struct prhelper_result *ret_result)
 {
     struct outcome outcome;
 
@@ -30,7 +30,7 @@ static bool send_read(struct session *session, const struct command *command,
     return prhelper_is_good(outcome.r, &outcome.result);
 }
 
-static void read_scene(struct session *session, struct scene *scene)
+static void advice_read_scene(struct session *session, struct scene *scene)
 {
     const struct options *options = session->options;
     struct prhelper_result result;
@@ -38,7 +38,7 @@ static void read_scene(struct session *session, struct scene *scene)
     uint64_t key;
 
     *scene = (struct scene){.known = false};
-    if (send_read(session, &cmd_keys, &result) &&
+    if (advice_read(session, &cmd_keys, &result) &&
         prhelper_list_decode(result.data, result.size, &list) == 0) {
         int r;
 
@@ -48,19 +48,19 @@ static void read_scene(struct session *session, struct scene *scene)
         }
         scene->known = r == PRHELPER_END;
     }
-    if (send_read(session, &cmd_reservation, &result) &&
+    if (advice_read(session, &cmd_reservation, &result) &&
         prhelper_reservation_decode(result.data, result.size, &scene->reservation) == 0)
         scene->held = scene->reservation.held;
 }
 
-static const char *type_text(unsigned type)
+static const char *advice_type_text(unsigned type)
 {
     const char *name = prhelper_type_name(type);
 
     return name ? name : "of an unknown type";
 }
 
-static void advise_register(const struct session *session, const struct scene *scene,
+static void advice_register(const struct session *session, const struct scene *scene,
                             struct outcome *outcome)
 {
     const struct options *options = session->options;
@@ -83,12 +83,12 @@ static void advise_register(const struct session *session, const struct scene *s
                         options->other_key);
 }
 
-static void advise_reserve(const struct session *session, const struct scene *scene,
+static void advice_reserve(const struct session *session, const struct scene *scene,
                            struct outcome *outcome)
 {
     const struct options *options = session->options;
     const struct prhelper_reservation *reservation = &scene->reservation;
-    const char *type = type_text(reservation->type);
+    const char *type = advice_type_text(reservation->type);
 
     if (!scene->held) {
         outcome_hint(outcome,
@@ -107,11 +107,11 @@ static void advise_reserve(const struct session *session, const struct scene *sc
                      reservation->key, type);
         outcome_add_command(outcome, session->options,
                             "preempt --key=%#" PRIx64 " --victim-key=%#" PRIx64 " --type=%s",
-                            options->key, reservation->key, type_text(options->type));
+                            options->key, reservation->key, advice_type_text(options->type));
     }
 }
 
-static void advise_conflict(struct session *session, const struct command *command,
+static void advice_conflict(struct session *session, const struct command *command,
                             struct outcome *outcome)
 {
     const struct options *options = session->options;
@@ -123,15 +123,15 @@ static void advise_conflict(struct session *session, const struct command *comma
                      "presence persistent reservations cannot even be read.");
         return;
     }
-    read_scene(session, &scene);
+    advice_read_scene(session, &scene);
     if (command == &cmd_register) {
-        advise_register(session, &scene, outcome);
+        advice_register(session, &scene, outcome);
     } else if (scene.known && (options->given & OPTION_KEY) && !scene.has_key) {
         outcome_hint(outcome, "Key %#" PRIx64 " is not registered. Register first:", options->key);
         outcome_add_command(outcome, session->options, "register --new-key=%#" PRIx64,
                             options->key);
     } else if (command == &cmd_reserve && scene.known) {
-        advise_reserve(session, &scene, outcome);
+        advice_reserve(session, &scene, outcome);
     } else if ((options->given & OPTION_VICTIM_KEY) && scene.known && !scene.has_other_key) {
         outcome_hint(outcome,
                      "Nobody to preempt: key %#" PRIx64 " is not registered. To see which are:",
@@ -146,7 +146,7 @@ static void advise_conflict(struct session *session, const struct command *comma
 }
 
 /* 5/20/00: a device that does not know the command, or a helper that does not pass it on. */
-static void advise_not_supported(const struct session *session, const struct command *command,
+static void advice_not_supported(const struct session *session, const struct command *command,
                                  struct outcome *outcome)
 {
     const struct device_facts facts = device_examine(session->device);
@@ -164,46 +164,46 @@ static void advise_not_supported(const struct session *session, const struct com
     }
 }
 
-static void advise_bad_release(struct session *session, struct outcome *outcome)
+static void advice_bad_release(struct session *session, struct outcome *outcome)
 {
     struct scene scene;
 
-    read_scene(session, &scene);
+    advice_read_scene(session, &scene);
     if (scene.held)
         outcome_hint(outcome, "The reservation is of another type: --type=%s",
-                     type_text(scene.reservation.type));
+                     advice_type_text(scene.reservation.type));
 }
 
-static bool is_sense(const struct prhelper_sense *sense, struct spc_sense code)
+static bool advice_is_sense(const struct prhelper_sense *sense, struct spc_sense code)
 {
     return sense->key == code.key && sense->asc == code.asc && sense->ascq == code.ascq;
 }
 
-static void advise_check(struct session *session, const struct command *command,
+static void advice_check(struct session *session, const struct command *command,
                          struct outcome *outcome)
 {
     struct prhelper_sense sense;
 
     if (prhelper_sense_decode(outcome->result.sense, sizeof(outcome->result.sense), &sense) != 0)
         return;
-    if (is_sense(&sense, SPC_INVALID_OPERATION_CODE)) {
-        advise_not_supported(session, command, outcome);
-    } else if (is_sense(&sense, SPC_INVALID_FIELD_IN_CDB)) {
+    if (advice_is_sense(&sense, SPC_INVALID_OPERATION_CODE)) {
+        advice_not_supported(session, command, outcome);
+    } else if (advice_is_sense(&sense, SPC_INVALID_FIELD_IN_CDB)) {
         outcome_hint(outcome, "The device does not know this command or this type. What it knows:");
         outcome_add_command(outcome, session->options, "capabilities");
-    } else if (is_sense(&sense, SPC_INVALID_FIELD_IN_PARAMETER_LIST)) {
+    } else if (advice_is_sense(&sense, SPC_INVALID_FIELD_IN_PARAMETER_LIST)) {
         outcome_hint(outcome,
                      "The device does not take one of the keys, flags or TransportIDs; on a "
                      "multipath map also see reservation_key in multipath.conf. What the "
                      "device takes:");
         outcome_add_command(outcome, session->options, "capabilities");
-    } else if (is_sense(&sense, SPC_INVALID_RELEASE)) {
-        advise_bad_release(session, outcome);
-    } else if (is_sense(&sense, SPC_INSUFFICIENT_REGISTRATION_RESOURCES)) {
+    } else if (advice_is_sense(&sense, SPC_INVALID_RELEASE)) {
+        advice_bad_release(session, outcome);
+    } else if (advice_is_sense(&sense, SPC_INSUFFICIENT_REGISTRATION_RESOURCES)) {
         outcome_hint(outcome, "The device has no room for one more registration.");
-    } else if (is_sense(&sense, SPC_LU_COMMUNICATION_FAILURE_NOT_READY)) {
+    } else if (advice_is_sense(&sense, SPC_LU_COMMUNICATION_FAILURE_NOT_READY)) {
         if (command->changes)
-            advise_conflict(session, command, outcome);
+            advice_conflict(session, command, outcome);
     } else if (sense.key == SPC_SENSE_ABORTED_COMMAND ||
                (sense.key == SPC_SENSE_UNIT_ATTENTION && command->changes)) {
         advice_unknown(session, command, true, "The transport or the device gave up or was reset.",
@@ -225,11 +225,11 @@ void advice_answer(struct session *session, const struct command *command, struc
     switch (status) {
     case PRHELPER_RESERVATION_CONFLICT:
         outcome->status = STATUS_CONFLICT;
-        advise_conflict(session, command, outcome);
+        advice_conflict(session, command, outcome);
         break;
     case PRHELPER_CHECK_CONDITION:
         outcome->status = STATUS_CHECK;
-        advise_check(session, command, outcome);
+        advice_check(session, command, outcome);
         break;
     case PRHELPER_BUSY:
     case PRHELPER_TASK_SET_FULL:

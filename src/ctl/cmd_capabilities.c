@@ -7,13 +7,13 @@
 
 #define TYPES 16
 
-static int send(struct prhelper *helper, int device, const struct options *options,
-                struct prhelper_result *ret_result)
+static int cmd_capabilities_send(struct prhelper *helper, int device, const struct options *options,
+                                 struct prhelper_result *ret_result)
 {
     return prhelper_report_capabilities(helper, device, ret_result);
 }
 
-static void show_text(const struct prhelper_capabilities *capabilities)
+static void cmd_capabilities_show_text(const struct prhelper_capabilities *capabilities)
 {
     const struct {
         bool has;
@@ -44,7 +44,8 @@ static void show_text(const struct prhelper_capabilities *capabilities)
     }
 }
 
-static void show_json(const struct prhelper_capabilities *capabilities, struct json_object *json)
+static void cmd_capabilities_show_json(const struct prhelper_capabilities *capabilities,
+                                       struct json_object *json)
 {
     const struct {
         bool has;
@@ -73,8 +74,8 @@ static void show_json(const struct prhelper_capabilities *capabilities, struct j
     json_object_object_add(json, "types", array);
 }
 
-static int show(const struct options *options, const struct prhelper_result *result,
-                struct json_object *json)
+static int cmd_capabilities_show(const struct options *options,
+                                 const struct prhelper_result *result, struct json_object *json)
 {
     struct prhelper_capabilities capabilities;
     int r = prhelper_capabilities_decode(result->data, result->size, &capabilities);
@@ -82,9 +83,9 @@ static int show(const struct options *options, const struct prhelper_result *res
     if (r != 0)
         return r;
     if (json)
-        show_json(&capabilities, json);
+        cmd_capabilities_show_json(&capabilities, json);
     else
-        show_text(&capabilities);
+        cmd_capabilities_show_text(&capabilities);
     return 0;
 }
 
@@ -92,6 +93,6 @@ const struct command cmd_capabilities = {
     .name = "capabilities",
     .summary = "Show what the device supports",
     .takes = OPTION_DIRECT,
-    .send = send,
-    .show = show,
+    .send = cmd_capabilities_send,
+    .show = cmd_capabilities_show,
 };

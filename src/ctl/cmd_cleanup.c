@@ -12,21 +12,21 @@
 #include "ctl/options.h"
 #include "ctl/stale.h"
 
-static int send(struct prhelper *helper, int device, const struct options *options,
-                struct prhelper_result *ret_result)
+static int cmd_cleanup_send(struct prhelper *helper, int device, const struct options *options,
+                            struct prhelper_result *ret_result)
 {
     if (options->given & OPTION_KEY)
         return prhelper_register(helper, device, options->key, 0, 0, ret_result);
     return prhelper_cleanup(helper, device, ret_result);
 }
 
-static bool prepare(const struct session *session, struct outcome *outcome)
+static bool cmd_cleanup_prepare(const struct session *session, struct outcome *outcome)
 {
     return !(session->options->given & OPTION_KEY) || stale_confirm(session, outcome);
 }
 
-static int show(const struct options *options, const struct prhelper_result *result,
-                struct json_object *json)
+static int cmd_cleanup_show(const struct options *options, const struct prhelper_result *result,
+                            struct json_object *json)
 {
     if (json)
         return 0;
@@ -46,7 +46,7 @@ const struct command cmd_cleanup = {
         "anything else nothing is done.",
     .takes = OPTION_KEY | OPTION_YES | OPTION_STATUS_SOCKET,
     .changes = true,
-    .prepare = prepare,
-    .send = send,
-    .show = show,
+    .prepare = cmd_cleanup_prepare,
+    .send = cmd_cleanup_send,
+    .show = cmd_cleanup_show,
 };

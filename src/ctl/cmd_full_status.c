@@ -17,13 +17,13 @@ struct line {
     char initiator[PRHELPER_TRANSPORTID_TEXT_MAX];
 };
 
-static int send(struct prhelper *helper, int device, const struct options *options,
-                struct prhelper_result *ret_result)
+static int cmd_full_status_send(struct prhelper *helper, int device, const struct options *options,
+                                struct prhelper_result *ret_result)
 {
     return prhelper_read_full_status(helper, device, ret_result);
 }
 
-static void format_line(const struct prhelper_registrant *registrant, struct line *line)
+static void cmd_full_status_format(const struct prhelper_registrant *registrant, struct line *line)
 {
     const char *type = prhelper_type_name(registrant->type);
 
@@ -45,7 +45,7 @@ static void format_line(const struct prhelper_registrant *registrant, struct lin
         strcpy(line->initiator, "-");
 }
 
-static void print_line(const struct line *line, const size_t widths[COLUMNS])
+static void cmd_full_status_print(const struct line *line, const size_t widths[COLUMNS])
 {
     for (unsigned i = 0; i < COLUMNS; i++)
         printf("%-*s  ", (int)widths[i], line->cells[i]);
@@ -53,7 +53,7 @@ static void print_line(const struct line *line, const size_t widths[COLUMNS])
 }
 
 /* Twice over the list: how wide, then print. */
-static int show_text(struct prhelper_list list)
+static int cmd_full_status_show_text(struct prhelper_list list)
 {
     static const struct line head = {{"KEY", "HOLDER", "TYPE", "PORT"}, "INITIATOR"};
     struct prhelper_registrant registrant;
@@ -64,7 +64,7 @@ static int show_text(struct prhelper_list list)
     int r;
 
     while ((r = prhelper_registrant_next(&walk, &registrant)) == 0) {
-        format_line(&registrant, &line);
+        cmd_full_status_format(&registrant, &line);
         for (unsigned i = 0; i < COLUMNS; i++) {
             size_t length = strlen(line.cells[i]);
 
@@ -75,17 +75,17 @@ static int show_text(struct prhelper_list list)
     printf("PRgeneration %#" PRIx32 ", %u%s registration%s\n", list.generation, count,
            r == PRHELPER_TRUNCATED ? " or more" : "", count == 1 ? "" : "s");
     if (count > 0)
-        print_line(&head, widths);
+        cmd_full_status_print(&head, widths);
     while (prhelper_registrant_next(&list, &registrant) == 0) {
-        format_line(&registrant, &line);
-        print_line(&line, widths);
+        cmd_full_status_format(&registrant, &line);
+        cmd_full_status_print(&line, widths);
     }
     if (r == PRHELPER_TRUNCATED)
         printf("and more, for which there was no room\n");
     return r;
 }
 
-static struct json_object *registrant_to_json(const struct prhelper_registrant *registrant)
+static struct json_object *cmd_full_status_to_json(const struct prhelper_registrant *registrant)
 {
     struct json_object *json = json_object_new_object();
     char port[PRHELPER_TRANSPORTID_TEXT_MAX];
@@ -108,29 +108,29 @@ static struct json_object *registrant_to_json(const struct prhelper_registrant *
     return json;
 }
 
-static int show_json(struct prhelper_list list, struct json_object *json)
+static int cmd_full_status_show_json(struct prhelper_list list, struct json_object *json)
 {
     struct json_object *array = json_object_new_array();
     struct prhelper_registrant registrant;
     int r;
 
     while ((r = prhelper_registrant_next(&list, &registrant)) == 0)
-        json_object_array_add(array, registrant_to_json(&registrant));
+        json_object_array_add(array, cmd_full_status_to_json(&registrant));
     json_object_object_add(json, "generation", json_object_new_int64(list.generation));
     json_object_object_add(json, "registrations", array);
     json_object_object_add(json, "truncated", json_object_new_boolean(r == PRHELPER_TRUNCATED));
     return r;
 }
 
-static int show(const struct options *options, const struct prhelper_result *result,
-                struct json_object *json)
+static int cmd_full_status_show(const struct options *options, const struct prhelper_result *result,
+                                struct json_object *json)
 {
     struct prhelper_list list;
     int r = prhelper_list_decode(result->data, result->size, &list);
 
     if (r != 0)
         return r;
-    r = json ? show_json(list, json) : show_text(list);
+    r = json ? cmd_full_status_show_json(list, json) : cmd_full_status_show_text(list);
     return r == PRHELPER_MALFORMED ? r : 0;
 }
 
@@ -138,6 +138,6 @@ const struct command cmd_full_status = {
     .name = "full-status",
     .summary = "List registrations with their hosts and who of them holds the reservation",
     .takes = OPTION_DIRECT,
-    .send = send,
-    .show = show,
+    .send = cmd_full_status_send,
+    .show = cmd_full_status_show,
 };

@@ -9,14 +9,14 @@
 #define HEADER_SIZE 8 /* of the answer */
 #define KEY_SIZE    8
 
-static int send(struct prhelper *helper, int device, const struct options *options,
-                struct prhelper_result *ret_result)
+static int cmd_keys_send(struct prhelper *helper, int device, const struct options *options,
+                         struct prhelper_result *ret_result)
 {
     return prhelper_read_keys(helper, device, ret_result);
 }
 
-static int show(const struct options *options, const struct prhelper_result *result,
-                struct json_object *json)
+static int cmd_keys_show(const struct options *options, const struct prhelper_result *result,
+                         struct json_object *json)
 {
     struct json_object *array = json ? json_object_new_array() : NULL;
     struct prhelper_list list;
@@ -54,6 +54,6 @@ const struct command cmd_keys = {
     .summary = "List the registered keys",
     .about = "There is one for each path of each host that is registered, so keys may repeat.",
     .takes = OPTION_DIRECT,
-    .send = send,
-    .show = show,
+    .send = cmd_keys_send,
+    .show = cmd_keys_show,
 };

@@ -6,8 +6,8 @@
 #include "ctl/command.h"
 #include "ctl/options.h"
 
-static int send_register(struct prhelper *helper, int device, const struct options *options,
-                         struct prhelper_result *ret_result)
+static int cmd_register_send(struct prhelper *helper, int device, const struct options *options,
+                             struct prhelper_result *ret_result)
 {
     if (options->given & OPTION_TRANSPORT_IDS)
         return prhelper_register_ports(helper, device, options->key, options->other_key,
@@ -17,22 +17,23 @@ static int send_register(struct prhelper *helper, int device, const struct optio
                              ret_result);
 }
 
-static int send_ignore(struct prhelper *helper, int device, const struct options *options,
-                       struct prhelper_result *ret_result)
+static int cmd_register_ignore_send(struct prhelper *helper, int device,
+                                    const struct options *options,
+                                    struct prhelper_result *ret_result)
 {
     return prhelper_register_ignore(helper, device, options->other_key, options->flags, ret_result);
 }
 
-static int send_move(struct prhelper *helper, int device, const struct options *options,
-                     struct prhelper_result *ret_result)
+static int cmd_register_move_send(struct prhelper *helper, int device,
+                                  const struct options *options, struct prhelper_result *ret_result)
 {
     return prhelper_register_move(helper, device, options->key, options->other_key, options->type,
                                   options->flags, options->target_port, options->transport_ids,
                                   ret_result);
 }
 
-static int show(const struct options *options, const struct prhelper_result *result,
-                struct json_object *json)
+static int cmd_register_show(const struct options *options, const struct prhelper_result *result,
+                             struct json_object *json)
 {
     if (json)
         return 0;
@@ -46,8 +47,8 @@ static int show(const struct options *options, const struct prhelper_result *res
     return 0;
 }
 
-static int show_move(const struct options *options, const struct prhelper_result *result,
-                     struct json_object *json)
+static int cmd_register_move_show(const struct options *options,
+                                  const struct prhelper_result *result, struct json_object *json)
 {
     if (!json)
         printf("moved the reservation to key %#" PRIx64 "%s\n", options->other_key,
@@ -64,8 +65,8 @@ const struct command cmd_register = {
              OPTION_DIRECT,
     .needs = OPTION_NEW_KEY,
     .changes = true,
-    .send = send_register,
-    .show = show,
+    .send = cmd_register_send,
+    .show = cmd_register_show,
 };
 
 const struct command cmd_register_ignore = {
@@ -75,8 +76,8 @@ const struct command cmd_register_ignore = {
     .takes = OPTION_NEW_KEY | OPTION_APTPL | OPTION_ALL_TG_PT | OPTION_DIRECT,
     .needs = OPTION_NEW_KEY,
     .changes = true,
-    .send = send_ignore,
-    .show = show,
+    .send = cmd_register_ignore_send,
+    .show = cmd_register_show,
 };
 
 const struct command cmd_register_move = {
@@ -87,6 +88,6 @@ const struct command cmd_register_move = {
              OPTION_TRANSPORT_ID | OPTION_TARGET_PORT | OPTION_DIRECT,
     .needs = OPTION_KEY | OPTION_NEW_KEY | OPTION_TRANSPORT_ID | OPTION_TARGET_PORT,
     .changes = true,
-    .send = send_move,
-    .show = show_move,
+    .send = cmd_register_move_send,
+    .show = cmd_register_move_show,
 };

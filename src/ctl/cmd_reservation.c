@@ -6,13 +6,13 @@
 #include "ctl/command.h"
 #include "ctl/output.h"
 
-static int send(struct prhelper *helper, int device, const struct options *options,
-                struct prhelper_result *ret_result)
+static int cmd_reservation_send(struct prhelper *helper, int device, const struct options *options,
+                                struct prhelper_result *ret_result)
 {
     return prhelper_read_reservation(helper, device, ret_result);
 }
 
-static void show_text(const struct prhelper_reservation *reservation)
+static void cmd_reservation_show_text(const struct prhelper_reservation *reservation)
 {
     const char *type = prhelper_type_name(reservation->type);
 
@@ -29,7 +29,8 @@ static void show_text(const struct prhelper_reservation *reservation)
         printf("  scope  unknown (%u)\n", reservation->scope);
 }
 
-static void show_json(const struct prhelper_reservation *reservation, struct json_object *json)
+static void cmd_reservation_show_json(const struct prhelper_reservation *reservation,
+                                      struct json_object *json)
 {
     json_object_object_add(json, "generation", json_object_new_int64(reservation->generation));
     json_object_object_add(json, "reserved", json_object_new_boolean(reservation->held));
@@ -41,8 +42,8 @@ static void show_json(const struct prhelper_reservation *reservation, struct jso
     json_object_object_add(json, "scope", json_object_new_int(reservation->scope));
 }
 
-static int show(const struct options *options, const struct prhelper_result *result,
-                struct json_object *json)
+static int cmd_reservation_show(const struct options *options, const struct prhelper_result *result,
+                                struct json_object *json)
 {
     struct prhelper_reservation reservation;
     int r = prhelper_reservation_decode(result->data, result->size, &reservation);
@@ -50,9 +51,9 @@ static int show(const struct options *options, const struct prhelper_result *res
     if (r != 0)
         return r;
     if (json)
-        show_json(&reservation, json);
+        cmd_reservation_show_json(&reservation, json);
     else
-        show_text(&reservation);
+        cmd_reservation_show_text(&reservation);
     return 0;
 }
 
@@ -60,6 +61,6 @@ const struct command cmd_reservation = {
     .name = "reservation",
     .summary = "Show who holds a reservation, and of which type",
     .takes = OPTION_DIRECT,
-    .send = send,
-    .show = show,
+    .send = cmd_reservation_send,
+    .show = cmd_reservation_show,
 };

@@ -9,46 +9,46 @@
 #include "ctl/command.h"
 #include "ctl/options.h"
 
-static int send_reserve(struct prhelper *helper, int device, const struct options *options,
-                        struct prhelper_result *ret_result)
+static int cmd_reserve_send(struct prhelper *helper, int device, const struct options *options,
+                            struct prhelper_result *ret_result)
 {
     return prhelper_reserve(helper, device, options->key, options->type, ret_result);
 }
 
-static int send_release(struct prhelper *helper, int device, const struct options *options,
-                        struct prhelper_result *ret_result)
+static int cmd_release_send(struct prhelper *helper, int device, const struct options *options,
+                            struct prhelper_result *ret_result)
 {
     return prhelper_release(helper, device, options->key, options->type, ret_result);
 }
 
-static int send_clear(struct prhelper *helper, int device, const struct options *options,
-                      struct prhelper_result *ret_result)
+static int cmd_clear_send(struct prhelper *helper, int device, const struct options *options,
+                          struct prhelper_result *ret_result)
 {
     return prhelper_clear(helper, device, options->key, ret_result);
 }
 
-static int send_preempt(struct prhelper *helper, int device, const struct options *options,
-                        struct prhelper_result *ret_result)
+static int cmd_preempt_send(struct prhelper *helper, int device, const struct options *options,
+                            struct prhelper_result *ret_result)
 {
     return prhelper_preempt(helper, device, options->key, options->other_key, options->type,
                             ret_result);
 }
 
-static int send_preempt_abort(struct prhelper *helper, int device, const struct options *options,
-                              struct prhelper_result *ret_result)
+static int cmd_preempt_abort_send(struct prhelper *helper, int device,
+                                  const struct options *options, struct prhelper_result *ret_result)
 {
     return prhelper_preempt_abort(helper, device, options->key, options->other_key, options->type,
                                   ret_result);
 }
 
-static int send_replace_lost(struct prhelper *helper, int device, const struct options *options,
-                             struct prhelper_result *ret_result)
+static int cmd_replace_lost_send(struct prhelper *helper, int device, const struct options *options,
+                                 struct prhelper_result *ret_result)
 {
     return prhelper_replace_lost(helper, device, options->other_key, options->type, ret_result);
 }
 
-static int show_reserve(const struct options *options, const struct prhelper_result *result,
-                        struct json_object *json)
+static int cmd_reserve_show(const struct options *options, const struct prhelper_result *result,
+                            struct json_object *json)
 {
     if (!json)
         printf("reserved with key %#" PRIx64 ", %s\n", options->key,
@@ -57,24 +57,24 @@ static int show_reserve(const struct options *options, const struct prhelper_res
 }
 
 /* GOOD is also the answer to a registered host that held nothing. SPC-4 5.13.11.2.2. */
-static int show_release(const struct options *options, const struct prhelper_result *result,
-                        struct json_object *json)
+static int cmd_release_show(const struct options *options, const struct prhelper_result *result,
+                            struct json_object *json)
 {
     if (!json)
         printf("holds no reservation with key %#" PRIx64 " (any more)\n", options->key);
     return 0;
 }
 
-static int show_clear(const struct options *options, const struct prhelper_result *result,
-                      struct json_object *json)
+static int cmd_clear_show(const struct options *options, const struct prhelper_result *result,
+                          struct json_object *json)
 {
     if (!json)
         printf("cleared: no reservation and no registration is left\n");
     return 0;
 }
 
-static int show_preempt(const struct options *options, const struct prhelper_result *result,
-                        struct json_object *json)
+static int cmd_preempt_show(const struct options *options, const struct prhelper_result *result,
+                            struct json_object *json)
 {
     if (json)
         return 0;
@@ -86,8 +86,8 @@ static int show_preempt(const struct options *options, const struct prhelper_res
     return 0;
 }
 
-static int show_replace_lost(const struct options *options, const struct prhelper_result *result,
-                             struct json_object *json)
+static int cmd_replace_lost_show(const struct options *options,
+                                 const struct prhelper_result *result, struct json_object *json)
 {
     if (!json)
         printf("replaced the lost reservation with key %#" PRIx64 ", %s\n", options->other_key,
@@ -101,8 +101,8 @@ const struct command cmd_reserve = {
     .takes = OPTION_KEY | OPTION_TYPE | OPTION_DIRECT,
     .needs = OPTION_KEY | OPTION_TYPE,
     .changes = true,
-    .send = send_reserve,
-    .show = show_reserve,
+    .send = cmd_reserve_send,
+    .show = cmd_reserve_show,
 };
 
 const struct command cmd_release = {
@@ -112,8 +112,8 @@ const struct command cmd_release = {
     .takes = OPTION_KEY | OPTION_TYPE | OPTION_DIRECT,
     .needs = OPTION_KEY | OPTION_TYPE,
     .changes = true,
-    .send = send_release,
-    .show = show_release,
+    .send = cmd_release_send,
+    .show = cmd_release_show,
 };
 
 const struct command cmd_clear = {
@@ -122,8 +122,8 @@ const struct command cmd_clear = {
     .takes = OPTION_KEY | OPTION_DIRECT,
     .needs = OPTION_KEY,
     .changes = true,
-    .send = send_clear,
-    .show = show_clear,
+    .send = cmd_clear_send,
+    .show = cmd_clear_show,
 };
 
 const struct command cmd_preempt = {
@@ -134,8 +134,8 @@ const struct command cmd_preempt = {
     .takes = OPTION_KEY | OPTION_VICTIM_KEY | OPTION_TYPE | OPTION_DIRECT,
     .needs = OPTION_KEY | OPTION_VICTIM_KEY | OPTION_TYPE,
     .changes = true,
-    .send = send_preempt,
-    .show = show_preempt,
+    .send = cmd_preempt_send,
+    .show = cmd_preempt_show,
 };
 
 const struct command cmd_preempt_abort = {
@@ -144,8 +144,8 @@ const struct command cmd_preempt_abort = {
     .takes = OPTION_KEY | OPTION_VICTIM_KEY | OPTION_TYPE | OPTION_DIRECT,
     .needs = OPTION_KEY | OPTION_VICTIM_KEY | OPTION_TYPE,
     .changes = true,
-    .send = send_preempt_abort,
-    .show = show_preempt,
+    .send = cmd_preempt_abort_send,
+    .show = cmd_preempt_show,
 };
 
 const struct command cmd_replace_lost = {
@@ -154,6 +154,6 @@ const struct command cmd_replace_lost = {
     .takes = OPTION_NEW_KEY | OPTION_TYPE | OPTION_DIRECT,
     .needs = OPTION_NEW_KEY | OPTION_TYPE,
     .changes = true,
-    .send = send_replace_lost,
-    .show = show_replace_lost,
+    .send = cmd_replace_lost_send,
+    .show = cmd_replace_lost_show,
 };

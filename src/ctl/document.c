@@ -28,7 +28,7 @@ const char *document_socket(const struct options *options)
     return options->status_socket ? options->status_socket : BUILD_DEFAULT_STATUS_SOCKET;
 }
 
-static int open_socket(const char *path, int *ret_fd)
+static int document_open_socket(const char *path, int *ret_fd)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd, r;
@@ -49,7 +49,7 @@ static int open_socket(const char *path, int *ret_fd)
 }
 
 /* Until end of file. The caller frees *ret_text on 0. */
-static int read_all(int fd, int64_t deadline, char **ret_text)
+static int document_read_all(int fd, int64_t deadline, char **ret_text)
 {
     char *text = NULL, *more;
     size_t size = 0;
@@ -86,19 +86,19 @@ static int read_all(int fd, int64_t deadline, char **ret_text)
     return 0;
 }
 
-static int fetch_text(const struct options *options, char **ret_text)
+static int document_fetch_text(const struct options *options, char **ret_text)
 {
     int timeout_ms = options->timeout_ms < 0 ? DOCUMENT_WAIT_MS : options->timeout_ms;
-    int fd = -1, r = open_socket(document_socket(options), &fd);
+    int fd = -1, r = document_open_socket(document_socket(options), &fd);
 
     if (r < 0)
         return r;
-    r = read_all(fd, clock_now_ms() + timeout_ms, ret_text);
+    r = document_read_all(fd, clock_now_ms() + timeout_ms, ret_text);
     close(fd);
     return r;
 }
 
-static void advise(const struct options *options, int r, struct outcome *outcome)
+static void document_advise(const struct options *options, int r, struct outcome *outcome)
 {
     const char *path = document_socket(options);
 
@@ -135,10 +135,10 @@ bool document_fetch(const struct options *options, struct outcome *outcome,
     struct json_object *document;
     const char *program;
     char *text = NULL;
-    int r = fetch_text(options, &text);
+    int r = document_fetch_text(options, &text);
 
     if (r < 0) {
-        advise(options, r, outcome);
+        document_advise(options, r, outcome);
         return false;
     }
     document = json_tokener_parse(text);

@@ -11,7 +11,7 @@
 #include <string.h>
 
 /* One character at `bytes`: how many bytes it has, 0 if that is none. */
-static size_t decode(const unsigned char *bytes, uint32_t *ret_character)
+static size_t escape_decode(const unsigned char *bytes, uint32_t *ret_character)
 {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
     uint32_t character = bytes[0];
@@ -36,7 +36,7 @@ static size_t decode(const unsigned char *bytes, uint32_t *ret_character)
 }
 
 /* Controls, and what Unicode has for format and direction (Bidi_Control, zero width). */
-static bool is_harmless(uint32_t character)
+static bool escape_is_harmless(uint32_t character)
 {
     return character >= 0x20 && character != '\\' && !(character >= 0x7f && character <= 0x9f) &&
            character != 0xad && character != 0x61c &&
@@ -54,8 +54,8 @@ size_t escape_text(char *text, size_t size, const char *raw)
 
     while (*bytes) {
         uint32_t character;
-        size_t length = decode(bytes, &character);
-        bool plain = length > 0 && is_harmless(character);
+        size_t length = escape_decode(bytes, &character);
+        bool plain = length > 0 && escape_is_harmless(character);
 
         length = length > 0 ? length : 1;
         if (used + (plain ? length : 4 * length) >= size)

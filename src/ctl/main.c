@@ -27,7 +27,7 @@ static const struct command *const commands[] = {
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
-static void show_help(void)
+static void ctl_show_help(void)
 {
     printf("Usage: qemu-pr-ctl COMMAND [OPTION]... DEVICE\n"
            "Look at and change SCSI persistent reservations through a qemu-pr-helper.\n\n");
@@ -46,7 +46,7 @@ static void show_help(void)
         BUILD_DEFAULT_SOCKET);
 }
 
-static const struct command *find_command(const char *name)
+static const struct command *ctl_find_command(const char *name)
 {
     for (size_t i = 0; i < COMMANDS; i++) {
         if (strcmp(commands[i]->name, name) == 0)
@@ -59,7 +59,7 @@ static const struct command *find_command(const char *name)
  * The kernel would let root send a command that changes something by any of the ways to a disk.
  * What a helper refuses is refused here as well, and for the same reasons.
  */
-static bool is_refused(const struct session *session, struct outcome *outcome)
+static bool ctl_is_refused(const struct session *session, struct outcome *outcome)
 {
     struct device_facts facts;
 
@@ -73,7 +73,8 @@ static bool is_refused(const struct session *session, struct outcome *outcome)
     return true;
 }
 
-static void show(const struct options *options, struct outcome *outcome, struct json_object *json)
+static void ctl_show(const struct options *options, struct outcome *outcome,
+                     struct json_object *json)
 {
     char text[PRHELPER_TEXT_MAX];
     int r = options->command->show(options, &outcome->result, json);
@@ -84,7 +85,8 @@ static void show(const struct options *options, struct outcome *outcome, struct 
     outcome_fail(outcome, STATUS_DATA, "the device's answer cannot be understood: %s", text);
 }
 
-static void run(const struct options *options, struct outcome *outcome, struct json_object *json)
+static void ctl_run(const struct options *options, struct outcome *outcome,
+                    struct json_object *json)
 {
     struct session session;
     int r = session_open_device(&session, options);
@@ -94,7 +96,7 @@ static void run(const struct options *options, struct outcome *outcome, struct j
         advice_device(&session, r, outcome);
         return;
     }
-    if (!is_refused(&session, outcome) &&
+    if (!ctl_is_refused(&session, outcome) &&
         (!options->command->prepare || options->command->prepare(&session, outcome))) {
         r = session_connect(&session);
         if (r != 0) {
@@ -106,7 +108,7 @@ static void run(const struct options *options, struct outcome *outcome, struct j
             else
                 advice_failure(&session, options->command, outcome);
             if (outcome->status == STATUS_GOOD)
-                show(options, outcome, json);
+                ctl_show(options, outcome, json);
         }
     }
     session_close(&session);
@@ -121,14 +123,14 @@ int main(int argc, char **argv)
     int status;
 
     if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-        show_help();
+        ctl_show_help();
         return fflush(stdout) == 0 ? STATUS_GOOD : STATUS_INTERNAL;
     }
     if (argc > 1 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)) {
         printf("qemu-pr-ctl %s (libprhelper %s)\n", BUILD_VERSION, prhelper_version());
         return fflush(stdout) == 0 ? STATUS_GOOD : STATUS_INTERNAL;
     }
-    command = argc > 1 ? find_command(argv[1]) : NULL;
+    command = argc > 1 ? ctl_find_command(argv[1]) : NULL;
     if (!command) {
         fprintf(stderr, "qemu-pr-ctl: %s%s\nTry 'qemu-pr-ctl --help'.\n",
                 argc > 1 ? "no such command: " : "which command?", argc > 1 ? argv[1] : "");
@@ -146,7 +148,7 @@ int main(int argc, char **argv)
         status = command->run(&options);
     } else {
         json = options.json ? json_object_new_object() : NULL;
-        run(&options, &outcome, json);
+        ctl_run(&options, &outcome, json);
         status = output_finish(&options, &outcome, json);
     }
     options_deinit(&options);

@@ -53,7 +53,7 @@ static const struct option_row {
 
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
 
-static bool is_taken(const struct command *command, const struct option_row *row)
+static bool options_is_taken(const struct command *command, const struct option_row *row)
 {
     unsigned takes = command->takes | (OPTIONS_COMMON & ~command->lacks);
 
@@ -72,7 +72,7 @@ static const char transport_ids_help[] =
     "\nTransportIDs: iqn.NAME,i,0xISID  sas:ADDRESS  fc:PORTNAME  srp:IDENTIFIER, as full-status\n"
     "shows them, or the forms of sg_persist, among them file=NAME with one on each line.\n";
 
-static void show_help(const struct command *command)
+static void options_show_help(const struct command *command)
 {
     static const char *const device[] = {[COMMAND_DEVICE] = " DEVICE",
                                          [COMMAND_DEVICE_OPTIONAL] = " [DEVICE]",
@@ -86,7 +86,7 @@ static void show_help(const struct command *command)
     for (const struct option_row *row = rows; row < rows + ROWS; row++) {
         char left[64];
 
-        if (!is_taken(command, row))
+        if (!options_is_taken(command, row))
             continue;
         snprintf(left, sizeof(left), "-%c, --%s%s%s", row->letter, row->name,
                  row->argument ? "=" : "", row->argument ? row->argument : "");
@@ -105,7 +105,7 @@ static void show_help(const struct command *command)
     printf("\nSee qemu-pr-ctl(1).\n");
 }
 
-static bool parse_timeout(const char *text, int *ret_ms)
+static bool options_parse_timeout(const char *text, int *ret_ms)
 {
     char *end;
     double seconds = strtod(text, &end);
@@ -116,8 +116,8 @@ static bool parse_timeout(const char *text, int *ret_ms)
     return true;
 }
 
-static enum options_verdict say_error(const struct command *command, const char *what,
-                                      const char *text)
+static enum options_verdict options_fail(const struct command *command, const char *what,
+                                         const char *text)
 {
     fprintf(stderr, "qemu-pr-ctl: %s: %s%s\n", command->name, what, text);
     fprintf(stderr, "Try 'qemu-pr-ctl %s --help'.\n", command->name);
@@ -125,8 +125,8 @@ static enum options_verdict say_error(const struct command *command, const char 
 }
 
 /* One option that getopt_long(3) has recognised. */
-static enum options_verdict take_option(struct options *options, const struct option_row *row,
-                                        const char *value)
+static enum options_verdict options_take(struct options *options, const struct option_row *row,
+                                         const char *value)
 {
     const struct command *command = options->command;
     char message[512];
@@ -156,9 +156,9 @@ static enum options_verdict take_option(struct options *options, const struct op
     case 'X':
         if (!transport_ids_parse(value, &options->transport_ids, &options->n_transport_ids, message,
                                  sizeof(message)))
-            return say_error(command, message, "");
+            return options_fail(command, message, "");
         if (row->bit == OPTION_TRANSPORT_ID && options->n_transport_ids > 1)
-            return say_error(command, "a reservation can only move to one initiator port", "");
+            return options_fail(command, "a reservation can only move to one initiator port", "");
         break;
     case 'Q':
         ok = parse_hex(value, UINT16_MAX, &number);
@@ -181,36 +181,36 @@ static enum options_verdict take_option(struct options *options, const struct op
         options->direct = true;
         break;
     case 't':
-        ok = parse_timeout(value, &options->timeout_ms);
+        ok = options_parse_timeout(value, &options->timeout_ms);
         break;
     case 'j':
         options->json = true;
         break;
     case 'h':
-        show_help(command);
+        options_show_help(command);
         return OPTIONS_EXIT;
     }
     if (!ok) {
         snprintf(message, sizeof(message), "--%s=%s: not a %s", row->name, value, row->argument);
-        return say_error(command, message, "");
+        return options_fail(command, message, "");
     }
     return OPTIONS_RUN;
 }
 
-static enum options_verdict check_needs(const struct options *options)
+static enum options_verdict options_check_needs(const struct options *options)
 {
     const struct command *command = options->command;
 
     for (const struct option_row *row = rows; row < rows + ROWS; row++) {
         if (command->needs & ~options->given & row->bit)
-            return say_error(command, "it needs --", row->name);
+            return options_fail(command, "it needs --", row->name);
     }
     if (options->direct && options->socket)
-        return say_error(command, "--socket and --direct exclude each other", "");
+        return options_fail(command, "--socket and --direct exclude each other", "");
     if (!options->device && command->wants == COMMAND_DEVICE)
-        return say_error(command, "which device?", "");
+        return options_fail(command, "which device?", "");
     if (options->device && command->wants == COMMAND_NO_DEVICE)
-        return say_error(command, "it takes no device: ", options->device);
+        return options_fail(command, "it takes no device: ", options->device);
     return OPTIONS_RUN;
 }
 
@@ -228,7 +228,7 @@ enum options_verdict options_parse(struct options *options, const struct command
     for (const struct option_row *row = rows; row < rows + ROWS; row++) {
         int has_argument = row->argument ? required_argument : no_argument;
 
-        if (!is_taken(command, row))
+        if (!options_is_taken(command, row))
             continue;
         *letter++ = row->letter;
         if (row->argument)
@@ -249,15 +249,15 @@ enum options_verdict options_parse(struct options *options, const struct command
             verdict = OPTIONS_ERROR;
             break;
         }
-        while (row->letter != c || !is_taken(command, row))
+        while (row->letter != c || !options_is_taken(command, row))
             row++;
-        verdict = take_option(options, row, optarg);
+        verdict = options_take(options, row, optarg);
     }
     if (verdict == OPTIONS_RUN && argc - optind > 1)
-        verdict = say_error(command, "more than one device: ", argv[optind + 1]);
+        verdict = options_fail(command, "more than one device: ", argv[optind + 1]);
     if (verdict == OPTIONS_RUN) {
         options->device = argv[optind];
-        verdict = check_needs(options);
+        verdict = options_check_needs(options);
     }
     if (verdict != OPTIONS_RUN)
         options_deinit(options);

@@ -25,7 +25,7 @@ void output_add_text(struct json_object *json, const char *name, const char *tex
         json_object_object_add(json, name, json_object_new_string(text));
 }
 
-static struct json_object *sense_to_json(const struct prhelper_sense *sense)
+static struct json_object *output_sense(const struct prhelper_sense *sense)
 {
     struct json_object *json = json_object_new_object();
     char text[PRHELPER_TEXT_MAX];
@@ -39,7 +39,7 @@ static struct json_object *sense_to_json(const struct prhelper_sense *sense)
 }
 
 /* The device's own answer, if there was one. */
-static void add_answer(struct json_object *json, const struct outcome *outcome)
+static void output_add_answer(struct json_object *json, const struct outcome *outcome)
 {
     const char *name = prhelper_status_name(outcome->result.status);
     struct prhelper_sense sense;
@@ -48,33 +48,33 @@ static void add_answer(struct json_object *json, const struct outcome *outcome)
     output_add_text(json, "scsi_status_name", name);
     if (outcome->result.status == PRHELPER_CHECK_CONDITION &&
         prhelper_sense_decode(outcome->result.sense, sizeof(outcome->result.sense), &sense) == 0)
-        json_object_object_add(json, "sense", sense_to_json(&sense));
+        json_object_object_add(json, "sense", output_sense(&sense));
 }
 
-static void add_head(struct json_object *json, const struct options *options, int status)
+static void output_add_head(struct json_object *json, const struct options *options, int status)
 {
     json_object_object_add(json, "command", json_object_new_string(options->command->name));
     output_add_text(json, "device", options->device);
     json_object_object_add(json, "exit_status", json_object_new_int(status));
 }
 
-static void print_object(struct json_object *json)
+static void output_print_object(struct json_object *json)
 {
     puts(json_object_to_json_string_ext(json, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
                                                   JSON_C_TO_STRING_NOSLASHESCAPE));
 }
 
-static void print_json(const struct options *options, const struct outcome *outcome,
-                       struct json_object *json)
+static void output_print_json(const struct options *options, const struct outcome *outcome,
+                              struct json_object *json)
 {
-    add_head(json, options, (int)outcome->status);
+    output_add_head(json, options, (int)outcome->status);
     if (outcome->r == 0 && outcome->result.status != PRHELPER_STATUS_NONE)
-        add_answer(json, outcome);
+        output_add_answer(json, outcome);
     if (outcome->n_attentions > 0) {
         struct json_object *array = json_object_new_array();
 
         for (unsigned i = 0; i < outcome->n_attentions; i++)
-            json_object_array_add(array, sense_to_json(&outcome->attentions[i]));
+            json_object_array_add(array, output_sense(&outcome->attentions[i]));
         json_object_object_add(json, "unit_attentions", array);
     }
     if (outcome->status != STATUS_GOOD)
@@ -82,11 +82,11 @@ static void print_json(const struct options *options, const struct outcome *outc
                                json_object_new_boolean(outcome->result.outcome_unknown));
     output_add_text(json, "error", outcome->what);
     output_add_text(json, "hint", outcome->hint);
-    print_object(json);
+    output_print_object(json);
 }
 
 /* Lines of their own, further in than the one that they belong to. */
-static void print_hint(const char *hint)
+static void output_print_hint(const char *hint)
 {
     while (*hint) {
         size_t length = strcspn(hint, "\n");
@@ -96,7 +96,7 @@ static void print_hint(const char *hint)
     }
 }
 
-static void print_notes(const struct options *options, const struct outcome *outcome)
+static void output_print_notes(const struct options *options, const struct outcome *outcome)
 {
     char text[PRHELPER_TEXT_MAX];
 
@@ -108,7 +108,7 @@ static void print_notes(const struct options *options, const struct outcome *out
     if (outcome->what[0]) {
         fprintf(stderr, "qemu-pr-ctl: %s%s%s: %s\n", options->device ? options->device : "",
                 options->device ? ": " : "", options->command->name, outcome->what);
-        print_hint(outcome->hint);
+        output_print_hint(outcome->hint);
     }
 }
 
@@ -122,8 +122,8 @@ int output_flush(int status)
 
 int output_json(const struct options *options, int status, struct json_object *json)
 {
-    add_head(json, options, status);
-    print_object(json);
+    output_add_head(json, options, status);
+    output_print_object(json);
     json_object_put(json);
     return output_flush(status);
 }
@@ -134,11 +134,11 @@ int output_finish(const struct options *options, const struct outcome *outcome,
     int status;
 
     if (json) {
-        print_json(options, outcome, json);
+        output_print_json(options, outcome, json);
         json_object_put(json);
     }
     status = output_flush((int)outcome->status);
     if (!ferror(stdout))
-        print_notes(options, outcome);
+        output_print_notes(options, outcome);
     return status;
 }

@@ -60,8 +60,8 @@ void session_close(struct session *session)
     session->device = -1;
 }
 
-static bool is_news(const struct command *command, const struct outcome *outcome,
-                    struct prhelper_sense *ret_sense)
+static bool session_is_attention(const struct command *command, const struct outcome *outcome,
+                                 struct prhelper_sense *ret_sense)
 {
     if (outcome->r != 0 || outcome->result.status != PRHELPER_CHECK_CONDITION ||
         prhelper_sense_decode(outcome->result.sense, sizeof(outcome->result.sense), ret_sense) != 0)
@@ -78,7 +78,8 @@ void session_send(struct session *session, const struct command *command, struct
     for (;;) {
         outcome->r = command->send(session->helper, session->device, session->options,
                                    &outcome->result);
-        if (outcome->n_attentions == OUTCOME_ATTENTIONS_MAX || !is_news(command, outcome, &sense))
+        if (outcome->n_attentions == OUTCOME_ATTENTIONS_MAX ||
+            !session_is_attention(command, outcome, &sense))
             return;
         outcome->attentions[outcome->n_attentions++] = sense;
     }

@@ -31,7 +31,7 @@ struct owner {
     char name[STALE_NAME_MAX]; /* escaped */
 };
 
-static bool equals(const char *text, const char *other)
+static bool stale_equals(const char *text, const char *other)
 {
     return text && strcmp(text, other) == 0;
 }
@@ -47,17 +47,17 @@ struct json_object *stale_next_device(struct json_object *document, int device, 
     sysfs_scsi_device_of(status.st_mode, status.st_rdev, where, sizeof(where));
     while (*cursor < document_count(document, "devices")) {
         struct json_object *one = document_item(document, "devices", (*cursor)++);
-        bool is_generic = equals(document_text(one, "kind"), "generic");
+        bool is_generic = stale_equals(document_text(one, "kind"), "generic");
 
-        if ((equals(document_text(one, "device"), number) &&
+        if ((stale_equals(document_text(one, "device"), number) &&
              is_generic == S_ISCHR(status.st_mode)) ||
-            equals(document_text(one, "nexus"), strrchr(where, '/') + 1))
+            stale_equals(document_text(one, "nexus"), strrchr(where, '/') + 1))
             return one;
     }
     return NULL;
 }
 
-static void note(struct owner *owner, struct json_object *key)
+static void stale_note(struct owner *owner, struct json_object *key)
 {
     enum finding finding = document_flag(key, "replaced") ? FOUND_REPLACED
                            : document_flag(key, "stale")  ? FOUND_STALE
@@ -77,7 +77,7 @@ static void note(struct owner *owner, struct json_object *key)
 }
 
 /* False if the status cannot be read; the outcome says why then. */
-static bool look(const struct session *session, struct outcome *outcome, struct owner *owner)
+static bool stale_look(const struct session *session, struct outcome *outcome, struct owner *owner)
 {
     struct json_object *document, *device;
     size_t cursor = 0;
@@ -92,15 +92,15 @@ static bool look(const struct session *session, struct outcome *outcome, struct 
             uint64_t number;
 
             if (text && parse_hex(text, UINT64_MAX, &number) && number == session->options->key)
-                note(owner, key);
+                stale_note(owner, key);
         }
     }
     json_object_put(document);
     return true;
 }
 
-static bool is_stale(const struct session *session, const struct owner *owner,
-                     struct outcome *outcome)
+static bool stale_is_stale(const struct session *session, const struct owner *owner,
+                           struct outcome *outcome)
 {
     uint64_t key = session->options->key;
 
@@ -129,7 +129,8 @@ static bool is_stale(const struct session *session, const struct owner *owner,
 }
 
 /* On standard error, since standard output may be somebody's JSON. */
-static bool ask(const struct session *session, const struct owner *owner, struct outcome *outcome)
+static bool stale_ask(const struct session *session, const struct owner *owner,
+                      struct outcome *outcome)
 {
     char answer[16];
 
@@ -153,10 +154,10 @@ bool stale_confirm(const struct session *session, struct outcome *outcome)
 {
     struct owner owner;
 
-    if (!look(session, outcome, &owner) || !is_stale(session, &owner, outcome))
+    if (!stale_look(session, outcome, &owner) || !stale_is_stale(session, &owner, outcome))
         return false;
     if (session->options->yes)
         return true;
-    return ask(session, &owner, outcome) && look(session, outcome, &owner) &&
-           is_stale(session, &owner, outcome);
+    return stale_ask(session, &owner, outcome) && stale_look(session, outcome, &owner) &&
+           stale_is_stale(session, &owner, outcome);
 }

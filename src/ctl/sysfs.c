@@ -54,7 +54,7 @@ bool sysfs_block_name(dev_t number, char *text, size_t size)
     return true;
 }
 
-static bool follow(const char *path, char *text, size_t size)
+static bool sysfs_follow(const char *path, char *text, size_t size)
 {
     char real[PATH_MAX];
 
@@ -72,7 +72,7 @@ bool sysfs_scsi_device(const char *block, char *text, size_t size)
     if (access(path, F_OK) < 0)
         return false;
     *strrchr(path, '/') = '\0';
-    return follow(path, text, size);
+    return sysfs_follow(path, text, size);
 }
 
 bool sysfs_scsi_device_of(mode_t mode, dev_t number, char *text, size_t size)
@@ -84,5 +84,5 @@ bool sysfs_scsi_device_of(mode_t mode, dev_t number, char *text, size_t size)
     if (access(path, F_OK) < 0)
         return false;
     *strrchr(path, '/') = '\0';
-    return follow(path, text, size);
+    return sysfs_follow(path, text, size);
 }

@@ -18,7 +18,7 @@
 #include "doctor/doctor.h"
 
 /* The devices that a map lies on, or with "holders" those that lie on a device: "sda, sdb". */
-static void list_neighbours(const char *block, const char *which, char *text, size_t size)
+static void device_list_neighbours(const char *block, const char *which, char *text, size_t size)
 {
     char path[128];
     struct dirent *entry;
@@ -38,14 +38,14 @@ static void list_neighbours(const char *block, const char *which, char *text, si
     closedir(directory);
 }
 
-static void judge_map(struct doctor *doctor, struct finding *finding)
+static void device_judge_map(struct doctor *doctor, struct finding *finding)
 {
     char below[256], uuid[160];
     bool is_volume;
 
     sysfs_read(uuid, sizeof(uuid), "/sys/block/%s/dm/uuid", doctor->block);
     is_volume = strncmp(uuid, "LVM-", 4) == 0;
-    list_neighbours(doctor->block, "slaves", below, sizeof(below));
+    device_list_neighbours(doctor->block, "slaves", below, sizeof(below));
     finding_fail(finding, "it is %s on %s, and a reservation is of the whole disk",
                  is_volume ? "a logical volume (LVM)" : "a device-mapper map",
                  below[0] ? below : "other devices");
@@ -53,7 +53,7 @@ static void judge_map(struct doctor *doctor, struct finding *finding)
                    below[0] ? below : "which 'lsblk -s' shows");
 }
 
-static void judge_partition(struct doctor *doctor, struct finding *finding)
+static void device_judge_partition(struct doctor *doctor, struct finding *finding)
 {
     char link[128], real[4096], *end;
 
@@ -69,11 +69,11 @@ static void judge_partition(struct doctor *doctor, struct finding *finding)
 }
 
 /* The multipath map that a disk is a path of: true with its name. */
-static bool find_map_above(const char *block, char *name, size_t size)
+static bool device_find_map_above(const char *block, char *name, size_t size)
 {
     char holders[512], uuid[160], *rest = holders, *one;
 
-    list_neighbours(block, "holders", holders, sizeof(holders));
+    device_list_neighbours(block, "holders", holders, sizeof(holders));
     while ((one = strsep(&rest, ", ")) != NULL) {
         if (strncmp(one, "/dev/dm-", 8) != 0 ||
             !sysfs_read(uuid, sizeof(uuid), "/sys/block/%s/dm/uuid", one + 5))
@@ -84,7 +84,7 @@ static bool find_map_above(const char *block, char *name, size_t size)
     return false;
 }
 
-static void judge_disk(struct doctor *doctor, struct finding *finding)
+static void device_judge_disk(struct doctor *doctor, struct finding *finding)
 {
     char where[4096], map[128], vendor[16], model[32];
 
@@ -95,7 +95,7 @@ static void judge_disk(struct doctor *doctor, struct finding *finding)
     }
     sysfs_read(vendor, sizeof(vendor), "%s/vendor", where);
     sysfs_read(model, sizeof(model), "%s/model", where);
-    if (doctor->block[0] && find_map_above(doctor->block, map, sizeof(map))) {
+    if (doctor->block[0] && device_find_map_above(doctor->block, map, sizeof(map))) {
         finding_fail(finding, "it is one path of the multipath map %s", map);
         finding_remedy(finding,
                        "A reservation through one path locks out the others. Give the virtual "
@@ -107,7 +107,7 @@ static void judge_disk(struct doctor *doctor, struct finding *finding)
 }
 
 /* What there is, for the checks that follow. */
-static void identify(struct doctor *doctor)
+static void device_identify(struct doctor *doctor)
 {
     doctor->facts = device_examine(doctor->session.device);
     if (S_ISBLK(doctor->status.st_mode) &&
@@ -128,9 +128,9 @@ void doctor_device(struct doctor *doctor, struct finding *finding)
         finding_remedy(finding, "%s", outcome.hint);
         return;
     }
-    identify(doctor);
+    device_identify(doctor);
     if (doctor->facts.is_scsi) {
-        judge_disk(doctor, finding);
+        device_judge_disk(doctor, finding);
         return;
     }
     switch (doctor->facts.kind) {
@@ -138,10 +138,10 @@ void doctor_device(struct doctor *doctor, struct finding *finding)
         finding_good(finding, "it is the multipath map %s (%s)", doctor->map, doctor->block);
         return;
     case DEVICE_PARTITION:
-        judge_partition(doctor, finding);
+        device_judge_partition(doctor, finding);
         return;
     case DEVICE_DM_OTHER:
-        judge_map(doctor, finding);
+        device_judge_map(doctor, finding);
         return;
     case DEVICE_DM_UNKNOWN:
         finding_fail(finding, "it is %s", device_objection(&doctor->facts, true));

@@ -15,7 +15,7 @@
 #define DOCTOR_WAIT_MS 35000
 
 /* "root:kvm 0660", for people. */
-static void describe_owner(const struct stat *status, char *text, size_t size)
+static void helper_describe_owner(const struct stat *status, char *text, size_t size)
 {
     const struct passwd *user = getpwuid(status->st_uid);
     const struct group *group = getgrgid(status->st_gid);
@@ -46,7 +46,7 @@ void doctor_helper(struct doctor *doctor, struct finding *finding)
     finding_fail(finding, "%s", outcome.what);
     finding_remedy(finding, "%s", outcome.hint);
     if (r == -EACCES && stat(path, &status) == 0) {
-        describe_owner(&status, owner, sizeof(owner));
+        helper_describe_owner(&status, owner, sizeof(owner));
         finding_remedy(finding,
                        "The socket is %s. Start the helper with --socket-mode and --socket-group "
                        "so that the user of the virtual machine may write to it, or with systemd "
@@ -65,7 +65,7 @@ void doctor_socket(struct doctor *doctor, struct finding *finding)
 
     if (!doctor->connected || stat(path, &status) < 0)
         return;
-    describe_owner(&status, owner, sizeof(owner));
+    helper_describe_owner(&status, owner, sizeof(owner));
     only_owner = (status.st_mode & 0022) == 0;
     if (only_owner && geteuid() == 0) {
         finding_warn(finding, "only its owner may connect to the socket, which is %s", owner);

@@ -18,7 +18,7 @@
 #include "doctor/library.h"
 #include "doctor/multipath_conf.h"
 
-static bool is_map(const struct doctor *doctor)
+static bool multipath_is_map(const struct doctor *doctor)
 {
     return doctor->facts.kind == DEVICE_DM_MULTIPATH && doctor->block[0];
 }
@@ -29,7 +29,7 @@ void doctor_map(struct doctor *doctor, struct finding *finding)
     struct dirent *entry;
     DIR *directory;
 
-    if (!is_map(doctor))
+    if (!multipath_is_map(doctor))
         return;
     snprintf(path, sizeof(path), "/sys/block/%s/slaves", doctor->block);
     directory = opendir(path);
@@ -62,7 +62,7 @@ void doctor_multipathd(struct doctor *doctor, struct finding *finding)
     bool reachable[MULTIPATHD_SOCKETS];
     char *answer;
 
-    if (!is_map(doctor))
+    if (!multipath_is_map(doctor))
         return;
     for (unsigned where = MULTIPATHD_SOCKETS; where-- > 0;) {
         reachable[where] = multipathd_ask(where, "show daemon", &answer) == 0;
@@ -102,7 +102,8 @@ void doctor_multipathd(struct doctor *doctor, struct finding *finding)
 }
 
 /* multipathd's own view of a path: "active ready", or "" if it has none. */
-static void find_state(struct json_object *answer, const char *disk, char *text, size_t size)
+static void multipath_find_state(struct json_object *answer, const char *disk, char *text,
+                                 size_t size)
 {
     struct json_object *map = document_object(answer, "map");
 
@@ -121,7 +122,7 @@ static void find_state(struct json_object *answer, const char *disk, char *text,
     }
 }
 
-static struct json_object *ask_paths(const struct doctor *doctor)
+static struct json_object *multipath_ask_paths(const struct doctor *doctor)
 {
     struct json_object *json;
     char command[96], *answer;
@@ -141,13 +142,13 @@ void doctor_paths(struct doctor *doctor, struct finding *finding)
     unsigned count = 0;
     size_t used = 0;
 
-    if (!is_map(doctor) || doctor->n_paths == 0)
+    if (!multipath_is_map(doctor) || doctor->n_paths == 0)
         return;
-    answer = ask_paths(doctor);
+    answer = multipath_ask_paths(doctor);
     for (unsigned i = 0; i < doctor->n_paths; i++) {
         char kernel[32], state[64];
 
-        find_state(answer, doctor->paths[i], state, sizeof(state));
+        multipath_find_state(answer, doctor->paths[i], state, sizeof(state));
         sysfs_read(kernel, sizeof(kernel), "/sys/block/%s/device/state", doctor->paths[i]);
         if (strcmp(kernel, "running") == 0 &&
             (!state[0] || strcmp(state, "active ready") == 0 || strcmp(state, "active ghost") == 0))
@@ -179,7 +180,7 @@ void doctor_reservation_key(struct doctor *doctor, struct finding *finding)
     char *answer;
     int r;
 
-    if (!is_map(doctor) || !doctor->multipathd)
+    if (!multipath_is_map(doctor) || !doctor->multipathd)
         return;
     r = multipathd_ask(doctor->multipathd_socket, "show config local", &answer);
     if (r < 0) {
@@ -213,7 +214,7 @@ void doctor_reservation_key(struct doctor *doctor, struct finding *finding)
 }
 
 /* Each fault a line of the remedy. */
-static void list_faults(unsigned version, char *text, size_t size)
+static void multipath_list_faults(unsigned version, char *text, size_t size)
 {
     unsigned cursor = 0;
     const char *fault;
@@ -230,7 +231,7 @@ void doctor_library(struct doctor *doctor, struct finding *finding)
     char faults[512], name[32];
     int r = 0;
 
-    if (!is_map(doctor))
+    if (!multipath_is_map(doctor))
         return;
     if (!version)
         r = library_version(&version);
@@ -246,7 +247,7 @@ void doctor_library(struct doctor *doctor, struct finding *finding)
         return;
     }
     snprintf(name, sizeof(name), "%u.%u.%u", version >> 16, version >> 8 & 0xff, version & 0xff);
-    list_faults(version, faults, sizeof(faults));
+    multipath_list_faults(version, faults, sizeof(faults));
     if (version < LIBRARY_VERSION_MIN) {
         finding_fail(finding, "multipath-tools %s are too old", name);
         finding_remedy(finding, "Update them: the helper takes libmpathpersist from 0.8.6 on.");

@@ -19,14 +19,15 @@
 #define WINDOWS_TYPE PRHELPER_WRITE_EXCLUSIVE_REGISTRANTS_ONLY
 
 /* One command that reads: true if it was GOOD. */
-static bool ask(struct doctor *doctor, const struct command *command, struct outcome *ret_outcome)
+static bool reservations_ask(struct doctor *doctor, const struct command *command,
+                             struct outcome *ret_outcome)
 {
     session_send(&doctor->session, command, ret_outcome);
     return prhelper_is_good(ret_outcome->r, &ret_outcome->result);
 }
 
 /* Whether the device answers the kernel when root asks it without the helper. */
-static bool answers_directly(struct doctor *doctor)
+static bool reservations_answers_directly(struct doctor *doctor)
 {
     struct direct way = {.timeout_ms = DIRECT_TIMEOUT_MS};
     struct session direct = doctor->session;
@@ -41,7 +42,7 @@ static bool answers_directly(struct doctor *doctor)
     return good;
 }
 
-static bool is_illegal_request(const struct outcome *outcome)
+static bool reservations_is_illegal_request(const struct outcome *outcome)
 {
     struct prhelper_sense sense;
 
@@ -58,7 +59,7 @@ void doctor_keys(struct doctor *doctor, struct finding *finding)
 
     if (!doctor->connected || doctor->session.device < 0)
         return;
-    doctor->serves = ask(doctor, &cmd_keys, &outcome);
+    doctor->serves = reservations_ask(doctor, &cmd_keys, &outcome);
     if (doctor->serves) {
         finding_good(finding, "the device supports them, and the helper may ask it");
         return;
@@ -71,10 +72,10 @@ void doctor_keys(struct doctor *doctor, struct finding *finding)
                        "else hangs. A multipath map without paths may wait for one.");
     else if (outcome.r != 0)
         finding_remedy(finding, "The helper's log may say why; it may have ended.");
-    else if (!is_illegal_request(&outcome))
+    else if (!reservations_is_illegal_request(&outcome))
         finding_remedy(finding, "The device or the way to it is in trouble: see dmesg and the "
                                 "helper's log.");
-    else if (answers_directly(doctor))
+    else if (reservations_answers_directly(doctor))
         finding_remedy(finding, "The device answers root, but not the helper: the helper lacks "
                                 "CAP_SYS_RAWIO. Start it as root, or with that capability.");
     else
@@ -93,7 +94,7 @@ void doctor_types(struct doctor *doctor, struct finding *finding)
 
     if (!doctor->serves)
         return;
-    if (!ask(doctor, &cmd_capabilities, &outcome) ||
+    if (!reservations_ask(doctor, &cmd_capabilities, &outcome) ||
         prhelper_capabilities_decode(outcome.result.data, outcome.result.size, &capabilities) !=
             0 ||
         !capabilities.types_valid) {
@@ -120,7 +121,7 @@ void doctor_power_loss(struct doctor *doctor, struct finding *finding)
     struct prhelper_capabilities capabilities;
     struct outcome outcome;
 
-    if (!doctor->serves || !ask(doctor, &cmd_capabilities, &outcome) ||
+    if (!doctor->serves || !reservations_ask(doctor, &cmd_capabilities, &outcome) ||
         prhelper_capabilities_decode(outcome.result.data, outcome.result.size, &capabilities) != 0)
         return;
     if (capabilities.persistent) {
@@ -142,8 +143,9 @@ struct registered {
     bool has_expected; /* some registration, of whatever host, has the map's key */
 };
 
-static bool count_registered(const struct doctor *doctor, const struct outcome *outcome,
-                             struct registered *registered)
+static bool reservations_count_registered(const struct doctor *doctor,
+                                          const struct outcome *outcome,
+                                          struct registered *registered)
 {
     char initiators[DOCTOR_PATHS_MAX][INITIATOR_MAX];
     struct prhelper_registrant registrant;
@@ -174,8 +176,8 @@ static bool count_registered(const struct doctor *doctor, const struct outcome *
     return r == PRHELPER_END;
 }
 
-static void judge_key(const struct doctor *doctor, const struct registered *registered,
-                      struct finding *finding)
+static void reservations_judge_key(const struct doctor *doctor, const struct registered *registered,
+                                   struct finding *finding)
 {
     static const char hint[] = "Paths that come up later get the wrong key, and are locked out. ";
 
@@ -204,8 +206,8 @@ static void judge_key(const struct doctor *doctor, const struct registered *regi
     }
 }
 
-static void judge_paths(const struct doctor *doctor, const struct registered *registered,
-                        struct finding *finding)
+static void reservations_judge_paths(const struct doctor *doctor,
+                                     const struct registered *registered, struct finding *finding)
 {
     finding_fail(finding, "only %u of %u paths are registered", registered->own, registered->paths);
     finding_remedy(finding,
@@ -215,7 +217,7 @@ static void judge_paths(const struct doctor *doctor, const struct registered *re
 }
 
 /* What multipathd does when a path comes up: register it if prstatus is set. Root may ask. */
-static bool is_set(const struct doctor *doctor, bool *ret_set)
+static bool reservations_is_set(const struct doctor *doctor, bool *ret_set)
 {
     char command[96], *answer;
     bool known;
@@ -238,18 +240,18 @@ void doctor_registrations(struct doctor *doctor, struct finding *finding)
 
     if (doctor->facts.kind != DEVICE_DM_MULTIPATH || !doctor->serves)
         return;
-    if (!ask(doctor, &cmd_full_status, &outcome) ||
-        !count_registered(doctor, &outcome, &registered)) {
+    if (!reservations_ask(doctor, &cmd_full_status, &outcome) ||
+        !reservations_count_registered(doctor, &outcome, &registered)) {
         finding_unknown(finding, "the device does not say who is registered (READ FULL STATUS)");
         return;
     }
-    set_known = is_set(doctor, &set);
+    set_known = reservations_is_set(doctor, &set);
     if (registered.own > 0 &&
         (!registered.one_key || (doctor->key && doctor->key != registered.key)))
-        judge_key(doctor, &registered, finding);
+        reservations_judge_key(doctor, &registered, finding);
     else if (registered.own > 0 && registered.known == registered.paths &&
              registered.own < registered.paths)
-        judge_paths(doctor, &registered, finding);
+        reservations_judge_paths(doctor, &registered, finding);
     else if (set_known && set != (registered.own > 0) && registered.known == registered.paths) {
         finding_warn(finding, "multipathd's prstatus is %s, but the map is %sregistered",
                      set ? "set" : "unset", registered.own > 0 ? "" : "not ");

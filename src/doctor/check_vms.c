@@ -12,7 +12,7 @@
 #include "doctor/doctor.h"
 
 /* "a (pid 12), b (pid 13)", of those for whom `which` is true or NULL. */
-static unsigned list_vms(const struct vms *vms, bool (*which)(const struct vm *vm), char *text,
+static unsigned vms_list(const struct vms *vms, bool (*which)(const struct vm *vm), char *text,
                          size_t size)
 {
     unsigned count = 0;
@@ -34,7 +34,7 @@ static unsigned list_vms(const struct vms *vms, bool (*which)(const struct vm *v
 }
 
 /* What the helper itself says, by its status socket: the names, or false if it raises no alarm. */
-static bool is_alarmed(const struct doctor *doctor, char *names, size_t size, bool *ret_asked)
+static bool vms_is_alarmed(const struct doctor *doctor, char *names, size_t size, bool *ret_asked)
 {
     struct json_object *document, *device, *shared = NULL;
     struct outcome outcome;
@@ -56,7 +56,7 @@ static bool is_alarmed(const struct doctor *doctor, char *names, size_t size, bo
     return used > 0;
 }
 
-static void fail(struct finding *finding, const char *names)
+static void vms_fail(struct finding *finding, const char *names)
 {
     finding_fail(finding, "virtual machines share one I_T nexus: %s", names);
     finding_remedy(
@@ -74,11 +74,11 @@ void doctor_nexus(struct doctor *doctor, struct finding *finding)
     if (doctor->session.device < 0)
         return;
     vms_find(&doctor->status, &doctor->vms);
-    count = list_vms(&doctor->vms, NULL, names, sizeof(names));
+    count = vms_list(&doctor->vms, NULL, names, sizeof(names));
     if (count > 1) {
-        fail(finding, names);
-    } else if (is_alarmed(doctor, names, sizeof(names), &asked)) {
-        fail(finding, names);
+        vms_fail(finding, names);
+    } else if (vms_is_alarmed(doctor, names, sizeof(names), &asked)) {
+        vms_fail(finding, names);
     } else if (!doctor->vms.complete) {
         finding_unknown(finding, "%s",
                         asked
@@ -92,7 +92,7 @@ void doctor_nexus(struct doctor *doctor, struct finding *finding)
     }
 }
 
-static bool only_reads(const struct vm *vm)
+static bool vms_only_reads(const struct vm *vm)
 {
     return !vm->writes;
 }
@@ -101,9 +101,9 @@ void doctor_access(struct doctor *doctor, struct finding *finding)
 {
     char names[384];
 
-    if (list_vms(&doctor->vms, NULL, names, sizeof(names)) == 0)
+    if (vms_list(&doctor->vms, NULL, names, sizeof(names)) == 0)
         return;
-    if (list_vms(&doctor->vms, only_reads, names, sizeof(names)) == 0) {
+    if (vms_list(&doctor->vms, vms_only_reads, names, sizeof(names)) == 0) {
         finding_good(finding, "virtual machines have it open for writing");
         return;
     }
@@ -112,7 +112,7 @@ void doctor_access(struct doctor *doctor, struct finding *finding)
                             "read-only=on from its -blockdev, or <readonly/> from its <disk>.");
 }
 
-static bool stops(const struct vm *vm)
+static bool vms_stops(const struct vm *vm)
 {
     return vm->stops;
 }
@@ -132,7 +132,7 @@ void doctor_error_policy(struct doctor *doctor, struct finding *finding)
 
     if (doctor->session.device < 0)
         return;
-    if (list_vms(&doctor->vms, stops, names, sizeof(names)) > 0) {
+    if (vms_list(&doctor->vms, vms_stops, names, sizeof(names)) > 0) {
         finding_warn(finding, "paused upon errors of a disk: %s", names);
         finding_remedy(finding, "%s", remedy);
     } else if (doctor->vms.count > 0) {

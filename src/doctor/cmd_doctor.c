@@ -52,7 +52,7 @@ static const struct verdict_row {
 #define REMEDY_WIDTH 76
 
 /* Words behind an indent, in lines that are not longer than a terminal mostly is. */
-static void print_remedy(const char *remedy)
+static void doctor_print_remedy(const char *remedy)
 {
     size_t column = 0;
 
@@ -76,7 +76,7 @@ static void print_remedy(const char *remedy)
         putchar('\n');
 }
 
-static void print_finding(const struct check *check, const struct finding *finding)
+static void doctor_print_finding(const struct check *check, const struct finding *finding)
 {
     char text[4 * sizeof(finding->text)], line[sizeof(finding->remedy)];
     const char *remedy = finding->remedy;
@@ -88,13 +88,14 @@ static void print_finding(const struct check *check, const struct finding *findi
 
         snprintf(line, sizeof(line), "%.*s", (int)length, remedy);
         escape_text(text, sizeof(text), line);
-        print_remedy(text);
+        doctor_print_remedy(text);
         remedy += length + (remedy[length] == '\n');
     }
     fflush(stdout);
 }
 
-static struct json_object *finding_to_json(const struct check *check, const struct finding *finding)
+static struct json_object *doctor_finding_to_json(const struct check *check,
+                                                  const struct finding *finding)
 {
     struct json_object *json = json_object_new_object();
     char text[4 * sizeof(finding->text)];
@@ -109,12 +110,12 @@ static struct json_object *finding_to_json(const struct check *check, const stru
     return json;
 }
 
-static void count(unsigned number, const char *what)
+static void doctor_count(unsigned number, const char *what)
 {
     printf("%u %s%s", number, what, number == 1 ? "" : "s");
 }
 
-static int run(const struct options *options)
+static int doctor_run(const struct options *options)
 {
     struct json_object *json = options->json ? json_object_new_object() : NULL;
     struct json_object *array = json ? json_object_new_array() : NULL;
@@ -132,9 +133,9 @@ static int run(const struct options *options)
         if (finding.verdict == VERDICT_NONE)
             continue;
         if (json)
-            json_object_array_add(array, finding_to_json(&checks[i], &finding));
+            json_object_array_add(array, doctor_finding_to_json(&checks[i], &finding));
         else
-            print_finding(&checks[i], &finding);
+            doctor_print_finding(&checks[i], &finding);
     }
     session_close(&doctor.session);
     status = counts[VERDICT_FAILURE] > 0 ? STATUS_TROUBLE : STATUS_GOOD;
@@ -143,9 +144,9 @@ static int run(const struct options *options)
         return output_json(options, status, json);
     }
     printf("\n");
-    count(counts[VERDICT_FAILURE], "failure");
+    doctor_count(counts[VERDICT_FAILURE], "failure");
     printf(", ");
-    count(counts[VERDICT_WARNING], "warning");
+    doctor_count(counts[VERDICT_WARNING], "warning");
     printf(", %u not known, %u as it should be\n", counts[VERDICT_UNKNOWN], counts[VERDICT_GOOD]);
     if (!options->device)
         printf("Name a DEVICE to have that looked at as well.\n");
@@ -159,5 +160,5 @@ const struct command cmd_doctor = {
              "Changes nothing. As root it sees more: multipathd, and who else uses the device.",
     .takes = OPTION_STATUS_SOCKET,
     .wants = COMMAND_DEVICE_OPTIONAL,
-    .run = run,
+    .run = doctor_run,
 };

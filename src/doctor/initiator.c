@@ -12,7 +12,7 @@
 #include "ctl/sysfs.h"
 
 /* The part of a path that begins like this and goes on with a digit: "session12". */
-static bool find_part(const char *path, const char *begin, char *text, size_t size)
+static bool initiator_find_part(const char *path, const char *begin, char *text, size_t size)
 {
     size_t length = strlen(begin);
 
@@ -32,13 +32,13 @@ bool initiator_of_disk(const char *block, char *text, size_t size)
 
     if (!sysfs_scsi_device(block, where, sizeof(where)))
         return false;
-    if (find_part(where, "session", part, sizeof(part)) &&
+    if (initiator_find_part(where, "session", part, sizeof(part)) &&
         sysfs_read(name, sizeof(name), "/sys/class/iscsi_session/%s/initiatorname", part) &&
         name[0]) {
         snprintf(text, size, "iscsi:%s", name);
         return true;
     }
-    if (find_part(where, "host", part, sizeof(part)) &&
+    if (initiator_find_part(where, "host", part, sizeof(part)) &&
         sysfs_read(name, sizeof(name), "/sys/class/fc_host/%s/port_name", part) &&
         strncmp(name, "0x", 2) == 0) {
         snprintf(text, size, "fc:%s", name + 2);

@@ -33,7 +33,7 @@ static const struct {
 };
 
 /* All it says, until it ends, as far as there is room. */
-static void read_answer(int fd, char *text, size_t size)
+static void library_read_answer(int fd, char *text, size_t size)
 {
     struct pollfd poller = {.fd = fd, .events = POLLIN};
     size_t used = 0;
@@ -48,7 +48,7 @@ static void read_answer(int fd, char *text, size_t size)
     text[used] = '\0';
 }
 
-static int ask(char *text, size_t size)
+static int library_ask(char *text, size_t size)
 {
     char program[] = "multipath", option[] = "-h", *argv[] = {program, option, NULL};
     posix_spawn_file_actions_t actions;
@@ -65,7 +65,7 @@ static int ask(char *text, size_t size)
     posix_spawn_file_actions_destroy(&actions);
     close(ends[1]);
     if (r == 0) {
-        read_answer(ends[0], text, size);
+        library_read_answer(ends[0], text, size);
         kill(pid, SIGKILL);
         while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
             ;
@@ -79,7 +79,7 @@ int library_version(unsigned *ret_version)
     unsigned major, minor, patch = 0;
     const char *found;
     char text[512];
-    int r = ask(text, sizeof(text));
+    int r = library_ask(text, sizeof(text));
 
     if (r < 0)
         return r;

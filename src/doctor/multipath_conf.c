@@ -21,7 +21,7 @@ struct setting {
     char value[64];
 };
 
-static void take_setting(const char *value, struct setting *setting)
+static void multipath_conf_take(const char *value, struct setting *setting)
 {
     setting->given = true;
     snprintf(setting->value, sizeof(setting->value), "%s", value);
@@ -37,7 +37,7 @@ static bool multipath_conf_parse_key(const char *text, uint64_t *ret_key)
 }
 
 /* "name value" or "name "value"" in place; an empty value if there is none. */
-static const char *split(char *line, const char **ret_value)
+static const char *multipath_conf_split(char *line, const char **ret_value)
 {
     char *name = line + strspn(line, " \t"), *value = name + strcspn(name, " \t");
 
@@ -65,7 +65,7 @@ enum key_source multipath_conf_key(const char *configuration, const char *block,
 
         next = configuration + length + (configuration[length] == '\n');
         snprintf(line, sizeof(line), "%.*s", (int)length, configuration);
-        name = split(line, &value);
+        name = multipath_conf_split(line, &value);
         if (strcmp(name, "}") == 0) {
             if (depth == 2 && is_this && here.given)
                 own = here;
@@ -76,9 +76,9 @@ enum key_source multipath_conf_key(const char *configuration, const char *block,
                 snprintf(section, sizeof(section), "%s", name);
         } else if (strcmp(name, "reservation_key") == 0) {
             if (depth == 1 && strcmp(section, "defaults") == 0)
-                take_setting(value, &defaults);
+                multipath_conf_take(value, &defaults);
             else if (depth == 2 && strcmp(section, "multipaths") == 0)
-                take_setting(value, &here);
+                multipath_conf_take(value, &here);
         } else if (strcmp(name, "wwid") == 0 && depth == 2) {
             is_this = strncmp(uuid, "mpath-", 6) == 0 && strcmp(value, uuid + 6) == 0;
         }

@@ -34,7 +34,7 @@ const char *multipathd_name(enum multipathd_socket where)
     return names[where];
 }
 
-static int open_socket(const char *name, int *ret_fd)
+static int multipathd_open(const char *name, int *ret_fd)
 {
     static const struct timeval limit = {.tv_sec = MULTIPATHD_SECONDS};
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -60,7 +60,7 @@ static int open_socket(const char *name, int *ret_fd)
     return 0;
 }
 
-static int receive(int fd, void *data, size_t size)
+static int multipathd_receive(int fd, void *data, size_t size)
 {
     ssize_t n = fdio_read_full(fd, data, size);
 
@@ -69,7 +69,7 @@ static int receive(int fd, void *data, size_t size)
     return n < 0 ? (int)n : (size_t)n < size ? -EPROTO : 0;
 }
 
-static int send_all(int fd, const void *data, size_t size)
+static int multipathd_send(int fd, const void *data, size_t size)
 {
     ssize_t n = send(fd, data, size, MSG_NOSIGNAL);
 
@@ -78,16 +78,16 @@ static int send_all(int fd, const void *data, size_t size)
     return (size_t)n < size ? -EPROTO : 0;
 }
 
-static int converse(int fd, const char *command, char **ret_answer)
+static int multipathd_converse(int fd, const char *command, char **ret_answer)
 {
     size_t size = strlen(command) + 1;
     char *answer;
-    int r = send_all(fd, &size, sizeof(size));
+    int r = multipathd_send(fd, &size, sizeof(size));
 
     if (r == 0)
-        r = send_all(fd, command, size);
+        r = multipathd_send(fd, command, size);
     if (r == 0)
-        r = receive(fd, &size, sizeof(size));
+        r = multipathd_receive(fd, &size, sizeof(size));
     if (r < 0)
         return r;
     if (size > MULTIPATHD_ANSWER_MAX)
@@ -95,7 +95,7 @@ static int converse(int fd, const char *command, char **ret_answer)
     answer = malloc(size + 1);
     if (!answer)
         return -ENOMEM;
-    r = receive(fd, answer, size);
+    r = multipathd_receive(fd, answer, size);
     if (r < 0) {
         free(answer);
         return r;
@@ -109,12 +109,12 @@ static int converse(int fd, const char *command, char **ret_answer)
 
 int multipathd_ask(enum multipathd_socket where, const char *command, char **ret_answer)
 {
-    int fd = -1, r = open_socket(names[where], &fd);
+    int fd = -1, r = multipathd_open(names[where], &fd);
 
     if (r < 0)
         return r;
     if (command)
-        r = converse(fd, command, ret_answer);
+        r = multipathd_converse(fd, command, ret_answer);
     close(fd);
     return r;
 }

@@ -28,7 +28,7 @@ struct target {
 };
 
 /* The NUL-separated arguments of a process. Returns how many bytes they are; 0: unknown. */
-static size_t read_command(const char *pid, char *text, size_t size)
+static size_t vms_read_command(const char *pid, char *text, size_t size)
 {
     CLEANUP_CLOSE int fd = -1;
     char path[64];
@@ -41,7 +41,7 @@ static size_t read_command(const char *pid, char *text, size_t size)
     return n > 0 ? (size_t)n : 0;
 }
 
-static bool is_qemu(const char *program)
+static bool vms_is_qemu(const char *program)
 {
     const char *slash = strrchr(program, '/');
 
@@ -50,7 +50,7 @@ static bool is_qemu(const char *program)
            strcmp(program, "kvm") == 0;
 }
 
-static void take_command(const char *command, size_t size, struct vm *vm)
+static void vms_take_command(const char *command, size_t size, struct vm *vm)
 {
     static const char *const stops[] = {"werror=stop", "rerror=stop", "\"werror\":\"stop\"",
                                         "\"rerror\":\"stop\""};
@@ -64,7 +64,7 @@ static void take_command(const char *command, size_t size, struct vm *vm)
     }
 }
 
-static bool is_target(const struct target *target, const struct stat *status)
+static bool vms_is_target(const struct target *target, const struct stat *status)
 {
     char where[PATH_MAX];
 
@@ -77,7 +77,7 @@ static bool is_target(const struct target *target, const struct stat *status)
            strcmp(where, target->where) == 0;
 }
 
-static bool is_writable(const char *pid, const char *fd)
+static bool vms_is_writable(const char *pid, const char *fd)
 {
     char path[96], text[256];
     const char *flags;
@@ -90,7 +90,7 @@ static bool is_writable(const char *pid, const char *fd)
 }
 
 /* Whether a process has the target open. 0 or 1, or a negative errno. */
-static int find_open(const char *pid, const struct target *target, struct vm *vm)
+static int vms_find_open(const char *pid, const struct target *target, struct vm *vm)
 {
     char path[96], link[PATH_MAX];
     struct dirent *entry;
@@ -108,29 +108,30 @@ static int find_open(const char *pid, const struct target *target, struct vm *vm
         snprintf(path, sizeof(path), "/proc/%.20s/fd/%.20s", pid, entry->d_name);
         n = readlink(path, link, sizeof(link) - 1);
         if (n < 5 || strncmp(link, "/dev/", 5) != 0 || stat(path, &status) < 0 ||
-            !is_target(target, &status))
+            !vms_is_target(target, &status))
             continue;
         found = 1;
-        vm->writes |= is_writable(pid, entry->d_name);
+        vm->writes |= vms_is_writable(pid, entry->d_name);
     }
     closedir(directory);
     return found;
 }
 
-static void look_at(const char *pid, const struct target *target, char *command, struct vms *vms)
+static void vms_look_at(const char *pid, const struct target *target, char *command,
+                        struct vms *vms)
 {
-    size_t size = read_command(pid, command, VMS_COMMAND_MAX);
+    size_t size = vms_read_command(pid, command, VMS_COMMAND_MAX);
     struct vm vm = {.pid = (pid_t)strtol(pid, NULL, 10)};
     int r;
 
-    if (size == 0 || !is_qemu(command))
+    if (size == 0 || !vms_is_qemu(command))
         return;
-    r = find_open(pid, target, &vm);
+    r = vms_find_open(pid, target, &vm);
     if (r == -EACCES || r == -EPERM)
         vms->complete = false;
     if (r != 1)
         return;
-    take_command(command, size, &vm);
+    vms_take_command(command, size, &vm);
     if (vms->count < VMS_MAX)
         vms->list[vms->count++] = vm;
     else
@@ -148,7 +149,7 @@ void vms_find(const struct stat *device, struct vms *vms)
     sysfs_scsi_device_of(target.mode, target.number, target.where, sizeof(target.where));
     while (command && directory && (entry = readdir(directory)) != NULL) {
         if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
-            look_at(entry->d_name, &target, command, vms);
+            vms_look_at(entry->d_name, &target, command, vms);
     }
     if (directory)
         closedir(directory);

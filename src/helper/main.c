@@ -63,43 +63,43 @@ struct helper {
     struct server server;
 };
 
-static int say_failed(const char *message, int r)
+static int helper_fail(const char *message, int r)
 {
     log_error("%s", message);
     return r;
 }
 
-static int say_cannot(const char *what, int r)
+static int helper_fail_to(const char *what, int r)
 {
     log_error("cannot %s: %s", what, strerror(-r));
     return r;
 }
 
 /* First of all: no fd may be taken for a standard one, none of a careless parent stays open. */
-static int tidy_process(struct helper *helper)
+static int helper_clean_fds(struct helper *helper)
 {
     char error[MAIN_ERROR_SIZE];
     int r = fdio_open_standard();
 
     if (r < 0)
-        return say_cannot("open /dev/null", r);
+        return helper_fail_to("open /dev/null", r);
     helper->inherited = listen_inherited(error, sizeof(error));
     if (helper->inherited < 0)
-        return say_failed(error, helper->inherited);
+        return helper_fail(error, helper->inherited);
     if (helper->inherited > 1)
-        return say_failed("does not support socket activation with LISTEN_FDS > 1", -EINVAL);
+        return helper_fail("does not support socket activation with LISTEN_FDS > 1", -EINVAL);
     fdio_close_strays(3 + helper->inherited);
     return 0;
 }
 
 /* Before anything can take time: a signal that comes during the start waits for the loop. */
-static int block_signals(struct helper *helper)
+static int helper_block_signals(struct helper *helper)
 {
     helper->signal_fd = process_block_signals();
-    return helper->signal_fd < 0 ? say_cannot("take signals", helper->signal_fd) : 0;
+    return helper->signal_fd < 0 ? helper_fail_to("take signals", helper->signal_fd) : 0;
 }
 
-static int read_options(struct helper *helper)
+static int helper_read_options(struct helper *helper)
 {
     enum options_verdict verdict = options_parse(&helper->options, helper->argc, helper->argv);
 
@@ -108,7 +108,7 @@ static int read_options(struct helper *helper)
     if (verdict == OPTIONS_ERROR)
         return -EINVAL;
     if (helper->options.socket_path && helper->inherited)
-        return say_failed("Unix socket can't be set when using socket activation", -EINVAL);
+        return helper_fail("Unix socket can't be set when using socket activation", -EINVAL);
     if (!helper->options.socket_path)
         helper->options.socket_path = BUILD_DEFAULT_SOCKET;
     log_set_level(helper->options.level);
@@ -116,30 +116,31 @@ static int read_options(struct helper *helper)
 }
 
 /* Before locks and children, which do not pass a fork. */
-static int go_to_background(struct helper *helper)
+static int helper_go_to_background(struct helper *helper)
 {
     if (!helper->options.daemon)
         return 0;
     helper->background_fd = background_start();
-    return helper->background_fd < 0 ? say_cannot("go into the background", helper->background_fd)
-                                     : 0;
+    return helper->background_fd < 0
+               ? helper_fail_to("go into the background", helper->background_fd)
+               : 0;
 }
 
 /* By the process that stays, whose pid may be in the name, before anything of others is touched. */
-static int open_trace(struct helper *helper)
+static int helper_open_trace(struct helper *helper)
 {
     (void)helper;
     return trace_open();
 }
 
-static int raise_fd_limit(struct helper *helper)
+static int helper_raise_fd_limit(struct helper *helper)
 {
     struct options *options = &helper->options;
     int n_fds = process_raise_fd_limit();
     unsigned room;
 
     if (n_fds < 0)
-        return say_cannot("learn the limit on open files", n_fds);
+        return helper_fail_to("learn the limit on open files", n_fds);
     helper->n_fds = (unsigned)n_fds;
     room = process_client_room(helper->n_fds);
     if (!options->max_clients)
@@ -153,18 +154,18 @@ static int raise_fd_limit(struct helper *helper)
 }
 
 /* Before the socket: who has the lock may take the socket, nobody else touches it. */
-static int lock_pidfile(struct helper *helper)
+static int helper_lock_pidfile(struct helper *helper)
 {
     char error[MAIN_ERROR_SIZE];
 
     if (!helper->options.pidfile)
         return 0;
     helper->pidfile_fd = pidfile_lock(helper->options.pidfile, error, sizeof(error));
-    return helper->pidfile_fd < 0 ? say_failed(error, helper->pidfile_fd) : 0;
+    return helper->pidfile_fd < 0 ? helper_fail(error, helper->pidfile_fd) : 0;
 }
 
 /* Sockets that a sandbox would not let us make. */
-static int open_messages(struct helper *helper)
+static int helper_open_log(struct helper *helper)
 {
     int r;
 
@@ -177,7 +178,7 @@ static int open_messages(struct helper *helper)
     return 0;
 }
 
-static int open_listener(struct helper *helper)
+static int helper_open_listener(struct helper *helper)
 {
     const struct options *options = &helper->options;
     const struct listen_options listen_options = {
@@ -193,11 +194,11 @@ static int open_listener(struct helper *helper)
     else
         helper->listener = listen_open(&listen_options, &helper->socket_inode, error,
                                        sizeof(error));
-    return helper->listener < 0 ? say_failed(error, helper->listener) : 0;
+    return helper->listener < 0 ? helper_fail(error, helper->listener) : 0;
 }
 
 /* The same for the socket that tells the status. */
-static int open_status(struct helper *helper)
+static int helper_open_status(struct helper *helper)
 {
     struct listen_options listen_options = {
         .mode = helper->options.status_mode,
@@ -210,18 +211,18 @@ static int open_status(struct helper *helper)
         return 0;
     listen_options.path = helper->status_path = process_path(helper->options.status_path);
     if (!helper->status_path)
-        return say_cannot("make the status socket", -ENOMEM);
+        return helper_fail_to("make the status socket", -ENOMEM);
     helper->status_listener = listen_open(&listen_options, &helper->status_inode, error,
                                           sizeof(error));
     if (helper->status_listener < 0)
-        return say_failed(error, helper->status_listener);
+        return helper_fail(error, helper->status_listener);
     return 0;
 }
 
 /* With the user that we were started as. Not before clients can connect, since a fork takes as long
  * as all that came before; a socket that is left behind until then is replaced at the next start.
  */
-static int start_keeper(struct helper *helper)
+static int helper_start_keeper(struct helper *helper)
 {
     const struct options *options = &helper->options;
     const struct mpath_options mpath_options = {
@@ -246,10 +247,10 @@ static int start_keeper(struct helper *helper)
     if (helper->inherited && helper->pidfile_fd < 0 && !helper->status_path && !may_spawn)
         return 0; /* nothing to keep */
     r = keeper_start(&helper->keeper, &keeper_options);
-    return r < 0 ? say_cannot("start the keeper process", r) : 0;
+    return r < 0 ? helper_fail_to("start the keeper process", r) : 0;
 }
 
-static void remove_names(void *context)
+static void helper_remove_names(void *context)
 {
     struct helper *helper = context;
     int r = keeper_remove_socket(&helper->keeper);
@@ -259,7 +260,7 @@ static void remove_names(void *context)
 }
 
 /* Whatever serving needs of the system, while it can still be had. */
-static int prepare_server(struct helper *helper)
+static int helper_prepare_server(struct helper *helper)
 {
     const struct options *options = &helper->options;
     struct server_options server_options = {
@@ -273,7 +274,7 @@ static int prepare_server(struct helper *helper)
         .notify = &helper->notify,
         .peers = &helper->peers,
         .passed = helper->inherited,
-        .remove_names = helper->inherited && !helper->status_path ? NULL : remove_names,
+        .remove_names = helper->inherited && !helper->status_path ? NULL : helper_remove_names,
         .status = helper->status_path ? &helper->status : NULL,
         .context = helper,
     };
@@ -290,19 +291,19 @@ static int prepare_server(struct helper *helper)
     r = server_init(&helper->server, &server_options, helper->signal_fd);
     helper->listener = -1;
     helper->signal_fd = -1;
-    return r < 0 ? say_cannot("prepare to serve", r) : 0;
+    return r < 0 ? helper_fail_to("prepare to serve", r) : 0;
 }
 
-static int drop_privileges(struct helper *helper)
+static int helper_drop_privileges(struct helper *helper)
 {
     char error[MAIN_ERROR_SIZE];
     int r = privileges_drop(helper->options.uid, helper->options.gid, error, sizeof(error));
 
-    return r < 0 ? say_failed(error, r) : 0;
+    return r < 0 ? helper_fail(error, r) : 0;
 }
 
 /* What the status says of ourselves, while it can still be asked. */
-static int prepare_report(struct helper *helper)
+static int helper_prepare_report(struct helper *helper)
 {
     helper->report = (struct report){
         .options = &helper->options,
@@ -319,7 +320,7 @@ static int prepare_report(struct helper *helper)
 }
 
 /* Last: from here on there is no way to get anything new. */
-static int enter_sandbox(struct helper *helper)
+static int helper_enter_sandbox(struct helper *helper)
 {
     char error[MAIN_ERROR_SIZE];
     int r;
@@ -330,7 +331,7 @@ static int enter_sandbox(struct helper *helper)
     if (r == 0)
         r = sandbox_enter_seccomp(error, sizeof(error));
     if (r < 0)
-        return say_failed(error, r);
+        return helper_fail(error, r);
     helper->report.landlock = helper->report.landlock_version ? REPORT_ACTIVE : REPORT_UNSUPPORTED;
     helper->report.seccomp = REPORT_ACTIVE;
     return 0;
@@ -353,7 +354,7 @@ static void helper_notify_ready(struct helper *helper)
 }
 
 /* A stage has failed. Once there is a keeper, it removes what there is. */
-static void abandon(struct helper *helper)
+static void helper_give_up(struct helper *helper)
 {
     if (helper->keeper.channel < 0 && helper->listener >= 0 && !helper->inherited)
         inode_remove(helper->options.socket_path, &helper->socket_inode);
@@ -366,7 +367,7 @@ static void abandon(struct helper *helper)
 }
 
 /* The end, with every thread gone or, after SERVER_CUT, some left in the kernel. */
-static void finish(struct helper *helper, enum server_end end)
+static void helper_finish(struct helper *helper, enum server_end end)
 {
     int r;
 
@@ -394,21 +395,21 @@ static void finish(struct helper *helper, enum server_end end)
 
 /* The start-up. What each stage must come before or after stands with its function. */
 static int (*const stages[])(struct helper *helper) = {
-    tidy_process,     /* standard fds, stray fds, sockets from the service manager */
-    block_signals,    /* from here on no signal is lost */
-    read_options,     /* configuration file, command line, user and group names */
-    go_to_background, /* -d */
-    open_trace,       /* -T ...,file= */
-    raise_fd_limit,   /* and with it the number of clients */
-    lock_pidfile,     /* -f */
-    open_listener,    /* clients can connect from here on */
-    open_status,      /* --status-socket */
-    start_keeper,     /* who cleans up after us, and starts the multipath worker */
-    open_messages,    /* syslog, service manager */
-    prepare_server,   /* epoll, timers, /sys, /proc */
-    drop_privileges,  /* user, group, capabilities */
-    prepare_report,   /* for the status */
-    enter_sandbox,    /* Landlock, seccomp */
+    helper_clean_fds,        /* standard fds, stray fds, sockets from the service manager */
+    helper_block_signals,    /* from here on no signal is lost */
+    helper_read_options,     /* configuration file, command line, user and group names */
+    helper_go_to_background, /* -d */
+    helper_open_trace,       /* -T ...,file= */
+    helper_raise_fd_limit,   /* and with it the number of clients */
+    helper_lock_pidfile,     /* -f */
+    helper_open_listener,    /* clients can connect from here on */
+    helper_open_status,      /* --status-socket */
+    helper_start_keeper,     /* who cleans up after us, and starts the multipath worker */
+    helper_open_log,         /* syslog, service manager */
+    helper_prepare_server,   /* epoll, timers, /sys, /proc */
+    helper_drop_privileges,  /* user, group, capabilities */
+    helper_prepare_report,   /* for the status */
+    helper_enter_sandbox,    /* Landlock, seccomp */
 };
 
 int main(int argc, char **argv)
@@ -429,11 +430,11 @@ int main(int argc, char **argv)
     memory_init();
     for (size_t i = 0; i < sizeof(stages) / sizeof(stages[0]); i++) {
         if (stages[i](&helper) < 0) {
-            abandon(&helper);
+            helper_give_up(&helper);
             return EXIT_FAILURE;
         }
     }
     helper_notify_ready(&helper);
-    finish(&helper, server_run(&helper.server));
+    helper_finish(&helper, server_run(&helper.server));
     return EXIT_SUCCESS;
 }

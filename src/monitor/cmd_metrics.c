@@ -27,7 +27,7 @@ struct labels {
     size_t used;
 };
 
-static void add_label(struct labels *labels, const char *name, const char *value)
+static void metrics_add_label(struct labels *labels, const char *name, const char *value)
 {
     char clean[METRICS_LABEL_MAX], quoted[2 * METRICS_LABEL_MAX];
     size_t used = 0;
@@ -49,31 +49,31 @@ static void add_label(struct labels *labels, const char *name, const char *value
         labels->text[labels->used] = '\0';
 }
 
-static struct labels base_labels(struct json_object *document)
+static struct labels metrics_base_labels(struct json_object *document)
 {
     struct labels labels = {.used = 0};
 
-    add_label(&labels, "socket", document_text(document, "socket"));
+    metrics_add_label(&labels, "socket", document_text(document, "socket"));
     return labels;
 }
 
-static struct labels device_labels(struct json_object *document, struct json_object *device)
+static struct labels metrics_device_labels(struct json_object *document, struct json_object *device)
 {
-    struct labels labels = base_labels(document);
+    struct labels labels = metrics_base_labels(document);
 
-    add_label(&labels, "device", document_text(device, "device"));
-    add_label(&labels, "name", document_text(device, "name"));
-    add_label(&labels, "wwn", document_text(device, "wwn"));
+    metrics_add_label(&labels, "device", document_text(device, "device"));
+    metrics_add_label(&labels, "name", document_text(device, "name"));
+    metrics_add_label(&labels, "wwn", document_text(device, "wwn"));
     return labels;
 }
 
-static void put(const char *name, const struct labels *labels, double value)
+static void metrics_put(const char *name, const struct labels *labels, double value)
 {
     printf(METRICS_PREFIX "%s{%s} %.15g\n", name, labels->text, value);
 }
 
 /* What there is one of for each device. */
-static double hung(struct json_object *device)
+static double metrics_hung(struct json_object *device)
 {
     double count = 0;
 
@@ -82,51 +82,51 @@ static double hung(struct json_object *device)
     return count;
 }
 
-static double in_flight(struct json_object *device)
+static double metrics_in_flight(struct json_object *device)
 {
     return (double)document_number(device, "in_flight_total");
 }
 
-static double oldest(struct json_object *device)
+static double metrics_oldest(struct json_object *device)
 {
     return document_seconds(document_item(device, "in_flight", 0), "age_s");
 }
 
-static double shared(struct json_object *device)
+static double metrics_shared(struct json_object *device)
 {
     return document_object(device, "same_nexus") ? 1 : 0;
 }
 
-static void put_device(struct json_object *document, const char *name,
-                       double (*measure)(struct json_object *device))
+static void metrics_put_device(struct json_object *document, const char *name,
+                               double (*measure)(struct json_object *device))
 {
     for (size_t i = 0; i < document_count(document, "devices"); i++) {
         struct json_object *device = document_item(document, "devices", i);
-        struct labels labels = device_labels(document, device);
+        struct labels labels = metrics_device_labels(document, device);
 
-        put(name, &labels, measure(device));
+        metrics_put(name, &labels, measure(device));
     }
 }
 
 /* Those with more than one sample for each device. */
-static void put_commands(struct json_object *document, const char *name)
+static void metrics_put_commands(struct json_object *document, const char *name)
 {
     for (size_t i = 0; i < document_count(document, "devices"); i++) {
         struct json_object *device = document_item(document, "devices", i);
 
         for (size_t k = 0; k < document_count(device, "commands"); k++) {
             struct json_object *row = document_item(device, "commands", k);
-            struct labels labels = device_labels(document, device);
+            struct labels labels = metrics_device_labels(document, device);
 
-            add_label(&labels, "command", document_text(row, "command"));
-            add_label(&labels, "service_action", document_text(row, "service_action"));
-            add_label(&labels, "result", document_text(row, "result"));
-            put(name, &labels, (double)document_number(row, "count"));
+            metrics_add_label(&labels, "command", document_text(row, "command"));
+            metrics_add_label(&labels, "service_action", document_text(row, "service_action"));
+            metrics_add_label(&labels, "result", document_text(row, "result"));
+            metrics_put(name, &labels, (double)document_number(row, "count"));
         }
     }
 }
 
-static void put_histogram(const struct labels *common, struct json_object *latency)
+static void metrics_put_histogram(const struct labels *common, struct json_object *latency)
 {
     struct labels labels;
     char bound[32];
@@ -136,32 +136,35 @@ static void put_histogram(const struct labels *common, struct json_object *laten
 
         labels = *common;
         snprintf(bound, sizeof(bound), "%.9g", (double)document_number(bucket, "le_us") / 1e6);
-        add_label(&labels, "le", bound);
-        put("device_command_seconds_bucket", &labels, (double)document_number(bucket, "count"));
+        metrics_add_label(&labels, "le", bound);
+        metrics_put("device_command_seconds_bucket", &labels,
+                    (double)document_number(bucket, "count"));
     }
     labels = *common;
-    add_label(&labels, "le", "+Inf");
-    put("device_command_seconds_bucket", &labels, (double)document_number(latency, "count"));
-    put("device_command_seconds_count", common, (double)document_number(latency, "count"));
-    put("device_command_seconds_sum", common, (double)document_number(latency, "sum_us") / 1e6);
+    metrics_add_label(&labels, "le", "+Inf");
+    metrics_put("device_command_seconds_bucket", &labels,
+                (double)document_number(latency, "count"));
+    metrics_put("device_command_seconds_count", common, (double)document_number(latency, "count"));
+    metrics_put("device_command_seconds_sum", common,
+                (double)document_number(latency, "sum_us") / 1e6);
 }
 
-static void put_latency(struct json_object *document, const char *name)
+static void metrics_put_latency(struct json_object *document, const char *name)
 {
     for (size_t i = 0; i < document_count(document, "devices"); i++) {
         struct json_object *device = document_item(document, "devices", i);
 
         for (size_t k = 0; k < document_count(device, "latency"); k++) {
             struct json_object *latency = document_item(device, "latency", k);
-            struct labels labels = device_labels(document, device);
+            struct labels labels = metrics_device_labels(document, device);
 
-            add_label(&labels, "command", document_text(latency, "command"));
-            put_histogram(&labels, latency);
+            metrics_add_label(&labels, "command", document_text(latency, "command"));
+            metrics_put_histogram(&labels, latency);
         }
     }
 }
 
-static void put_keys(struct json_object *document, const char *name)
+static void metrics_put_keys(struct json_object *document, const char *name)
 {
     static const char *const states[] = {"registered", "stale", "replaced"};
 
@@ -175,28 +178,28 @@ static void put_keys(struct json_object *document, const char *name)
             counts[document_flag(key, "replaced") ? 2 : document_flag(key, "stale") ? 1 : 0]++;
         }
         for (size_t state = 0; state < 3; state++) {
-            struct labels labels = device_labels(document, device);
+            struct labels labels = metrics_device_labels(document, device);
 
-            add_label(&labels, "state", states[state]);
-            put(name, &labels, (double)counts[state]);
+            metrics_add_label(&labels, "state", states[state]);
+            metrics_put(name, &labels, (double)counts[state]);
         }
     }
 }
 
-static void put_build(struct json_object *document, const char *name)
+static void metrics_put_build(struct json_object *document, const char *name)
 {
-    struct labels labels = base_labels(document);
+    struct labels labels = metrics_base_labels(document);
 
-    add_label(&labels, "version", document_text(document, "version"));
-    put(name, &labels, 1);
+    metrics_add_label(&labels, "version", document_text(document, "version"));
+    metrics_put(name, &labels, 1);
 }
 
-static void put_worker(struct json_object *document, const char *name)
+static void metrics_put_worker(struct json_object *document, const char *name)
 {
     const char *state = document_text(document_object(document, "worker"), "state");
-    struct labels labels = base_labels(document);
+    struct labels labels = metrics_base_labels(document);
 
-    put(name, &labels, state && strcmp(state, "failed") == 0);
+    metrics_put(name, &labels, state && strcmp(state, "failed") == 0);
 }
 
 /*
@@ -212,7 +215,7 @@ static const struct family {
     double (*measure)(struct json_object *device);
     void (*put)(struct json_object *document, const char *name);
 } families[] = {
-    {"build", "gauge", NULL, "1, with the version of the helper", .put = put_build},
+    {"build", "gauge", NULL, "1, with the version of the helper", .put = metrics_put_build},
     {"uptime_seconds", "gauge", "seconds", "Since the helper's start", .member = "uptime_s"},
     {"clients", "gauge", NULL, "Clients connected now", "clients", "connected"},
     {"clients_accepted", "counter", NULL, "Clients that have connected", "clients", "accepted"},
@@ -226,7 +229,7 @@ static const struct family {
     {"log_lines_left_out", "counter", NULL, "Lines not logged because too many came at once",
      .member = "log_lines_left_out"},
     {"worker_failed", "gauge", NULL, "1 if the process for multipath maps cannot be started",
-     .put = put_worker},
+     .put = metrics_put_worker},
     {"same_nexus_devices", "gauge", NULL, "Devices on which VMs share one I_T nexus now",
      "same_nexus", "devices"},
     {"same_nexus_alarms", "counter", NULL, "Alarms because VMs share one I_T nexus", "same_nexus",
@@ -234,20 +237,21 @@ static const struct family {
     {"same_nexus_refused", "counter", NULL, "Commands that --exclusive has refused", "same_nexus",
      "refused"},
     {"device_commands", "counter", NULL, "Commands, by what the client was answered",
-     .put = put_commands},
+     .put = metrics_put_commands},
     {"device_command_seconds", "histogram", "seconds", "How long the device took for commands",
-     .put = put_latency},
+     .put = metrics_put_latency},
     {"device_in_flight", "gauge", NULL, "Commands that the device has not answered yet",
-     .measure = in_flight},
+     .measure = metrics_in_flight},
     {"device_hung", "gauge", NULL, "Those of them that have been there for too long",
-     .measure = hung},
+     .measure = metrics_hung},
     {"device_oldest_command_seconds", "gauge", "seconds", "Age of the oldest of them; 0: none",
-     .measure = oldest},
-    {"device_keys", "gauge", NULL, "Keys registered through this helper", .put = put_keys},
-    {"device_same_nexus", "gauge", NULL, "1 if VMs share one I_T nexus on it", .measure = shared},
+     .measure = metrics_oldest},
+    {"device_keys", "gauge", NULL, "Keys registered through this helper", .put = metrics_put_keys},
+    {"device_same_nexus", "gauge", NULL, "1 if VMs share one I_T nexus on it",
+     .measure = metrics_shared},
 };
 
-static void put_family(const struct family *family, struct json_object *document)
+static void metrics_put_family(const struct family *family, struct json_object *document)
 {
     struct json_object *object = family->object ? document_object(document, family->object)
                                                 : document;
@@ -263,14 +267,14 @@ static void put_family(const struct family *family, struct json_object *document
     if (family->put) {
         family->put(document, name);
     } else if (family->measure) {
-        put_device(document, name, family->measure);
+        metrics_put_device(document, name, family->measure);
     } else {
-        labels = base_labels(document);
-        put(name, &labels, document_seconds(object, family->member));
+        labels = metrics_base_labels(document);
+        metrics_put(name, &labels, document_seconds(object, family->member));
     }
 }
 
-static int run(const struct options *options)
+static int metrics_run(const struct options *options)
 {
     struct outcome outcome = {.result.status = PRHELPER_STATUS_NONE};
     struct json_object *document;
@@ -278,7 +282,7 @@ static int run(const struct options *options)
     if (!document_fetch(options, &outcome, &document))
         return output_finish(options, &outcome, NULL);
     for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
-        put_family(&families[i], document);
+        metrics_put_family(&families[i], document);
     printf("# EOF\n");
     json_object_put(document);
     return output_flush(STATUS_GOOD);
@@ -291,5 +295,5 @@ const struct command cmd_metrics = {
     .takes = OPTION_STATUS_SOCKET,
     .lacks = OPTION_SOCKET | OPTION_JSON,
     .wants = COMMAND_NO_DEVICE,
-    .run = run,
+    .run = metrics_run,
 };

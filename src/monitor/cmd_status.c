@@ -23,7 +23,7 @@
 #define TERMINAL_END_LINE "\033[K"
 #define TERMINAL_END_PAGE "\033[J"
 
-static const char *json_text(struct json_object *json, bool in_one_line)
+static const char *status_json_text(struct json_object *json, bool in_one_line)
 {
     return json_object_to_json_string_ext(
         json, in_one_line ? JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE
@@ -32,7 +32,7 @@ static const char *json_text(struct json_object *json, bool in_one_line)
 }
 
 /* How many bytes of a line fit into so many columns; a character may be several bytes. */
-static size_t fitting(const char *line, size_t length, size_t columns)
+static size_t status_fitting(const char *line, size_t length, size_t columns)
 {
     size_t bytes = 0;
 
@@ -46,7 +46,7 @@ static size_t fitting(const char *line, size_t length, size_t columns)
 }
 
 /* In place of what was there before. */
-static void show_in_place(const char *text)
+static void status_show_in_place(const char *text)
 {
     struct winsize size = {.ws_row = 24, .ws_col = 80};
     unsigned row = 0;
@@ -57,13 +57,13 @@ static void show_in_place(const char *text)
     while (*text && ++row < size.ws_row) {
         size_t length = strcspn(text, "\n");
 
-        printf("%.*s" TERMINAL_END_LINE "\n", (int)fitting(text, length, size.ws_col), text);
+        printf("%.*s" TERMINAL_END_LINE "\n", (int)status_fitting(text, length, size.ws_col), text);
         text += length + (text[length] == '\n');
     }
     fputs(TERMINAL_END_PAGE, stdout);
 }
 
-static char *make_text(struct json_object *document)
+static char *status_make_text(struct json_object *document)
 {
     char *text = NULL;
     size_t size;
@@ -77,7 +77,7 @@ static char *make_text(struct json_object *document)
 }
 
 /* What went wrong, in the place of tables. */
-static char *make_message(const struct outcome *outcome)
+static char *status_make_message(const struct outcome *outcome)
 {
     char *text = NULL;
 
@@ -86,19 +86,19 @@ static char *make_message(const struct outcome *outcome)
                : text;
 }
 
-static int show(const struct options *options, struct json_object *document)
+static int status_show(const struct options *options, struct json_object *document)
 {
     char *text;
 
     if (options->json) {
-        puts(json_text(document, options->watch));
+        puts(status_json_text(document, options->watch));
         return output_flush(STATUS_GOOD);
     }
-    text = make_text(document);
+    text = status_make_text(document);
     if (!text)
         return STATUS_INTERNAL;
     if (options->watch && isatty(STDOUT_FILENO))
-        show_in_place(text);
+        status_show_in_place(text);
     else
         printf("%s%s", text, options->watch ? "\n" : "");
     free(text);
@@ -106,19 +106,19 @@ static int show(const struct options *options, struct json_object *document)
 }
 
 /* While watching, a helper that is being restarted is no reason to end. */
-static int show_failure(const struct options *options, const struct outcome *outcome)
+static int status_show_failure(const struct options *options, const struct outcome *outcome)
 {
-    char *text = make_message(outcome);
+    char *text = status_make_message(outcome);
 
     if (text && !options->json && isatty(STDOUT_FILENO))
-        show_in_place(text);
+        status_show_in_place(text);
     else if (text)
         fputs(text, stderr);
     free(text);
     return output_flush(STATUS_GOOD);
 }
 
-static int run(const struct options *options)
+static int status_run(const struct options *options)
 {
     static const struct timespec interval = {.tv_sec = STATUS_INTERVAL_S};
     struct json_object *document = NULL;
@@ -129,15 +129,15 @@ static int run(const struct options *options)
         return output_finish(options, &outcome, options->json ? json_object_new_object() : NULL);
     if (options->watch && !options->json && isatty(STDOUT_FILENO))
         fputs(TERMINAL_HOME TERMINAL_END_PAGE, stdout);
-    status = show(options, document);
+    status = status_show(options, document);
     json_object_put(document);
     while (options->watch && status == STATUS_GOOD) {
         nanosleep(&interval, NULL);
         if (document_fetch(options, &outcome, &document)) {
-            status = show(options, document);
+            status = status_show(options, document);
             json_object_put(document);
         } else {
-            status = show_failure(options, &outcome);
+            status = status_show_failure(options, &outcome);
         }
     }
     return status;
@@ -151,5 +151,5 @@ const struct command cmd_status = {
     .takes = OPTION_STATUS_SOCKET | OPTION_WATCH,
     .lacks = OPTION_SOCKET,
     .wants = COMMAND_NO_DEVICE,
-    .run = run,
+    .run = status_run,
 };

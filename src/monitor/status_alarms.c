@@ -12,14 +12,14 @@
 #include "monitor/words.h"
 
 /* Another one of a list in words; what does not fit is cut. */
-static void add_to_list(char list[WORDS_MAX], const char *text)
+static void alarms_add(char list[WORDS_MAX], const char *text)
 {
     size_t used = strlen(list);
 
     snprintf(list + used, WORDS_MAX - used, "%s%s", used > 0 ? ", " : "", text);
 }
 
-static bool is_one_nexus(struct json_object *a, struct json_object *b)
+static bool alarms_is_one_nexus(struct json_object *a, struct json_object *b)
 {
     const char *nexus = document_text(a, "nexus"), *other = document_text(b, "nexus");
 
@@ -30,7 +30,8 @@ static bool is_one_nexus(struct json_object *a, struct json_object *b)
  * A disk and its SCSI generic device are two devices and one nexus, which is told of once, at the
  * first of them. Returns how many lines.
  */
-static unsigned print_shared(struct json_object *document, struct json_object *device, FILE *file)
+static unsigned alarms_print_shared(struct json_object *document, struct json_object *device,
+                                    FILE *file)
 {
     struct json_object *shared = document_object(device, "same_nexus");
     char names[WORDS_MAX] = "", vms[WORDS_MAX] = "", escaped[WORDS_MAX], raw[TABLE_CELL_MAX];
@@ -40,17 +41,17 @@ static unsigned print_shared(struct json_object *document, struct json_object *d
     for (size_t i = 0; i < document_count(document, "devices"); i++) {
         struct json_object *one = document_item(document, "devices", i);
 
-        if (!is_one_nexus(one, device))
+        if (!alarms_is_one_nexus(one, device))
             continue;
         if (!*names && one != device)
             return 0;
         words_device(one, raw, sizeof(raw));
-        add_to_list(names, raw);
+        alarms_add(names, raw);
     }
     for (size_t i = 0; i < document_count(shared, "vms"); i++) {
         const char *vm = json_object_get_string(document_item(shared, "vms", i));
 
-        add_to_list(vms, vm ? vm : "unknown");
+        alarms_add(vms, vm ? vm : "unknown");
     }
     escape_text(escaped, sizeof(escaped), names);
     fprintf(file, "SAME NEXUS  %s: ", escaped);
@@ -60,11 +61,11 @@ static unsigned print_shared(struct json_object *document, struct json_object *d
 }
 
 /* Returns how many lines. */
-static unsigned print_alarms_of(struct json_object *document, struct json_object *device,
-                                FILE *file)
+static unsigned alarms_print_device(struct json_object *document, struct json_object *device,
+                                    FILE *file)
 {
     char raw[TABLE_CELL_MAX], name[WORDS_MAX], vm[WORDS_MAX], old[WORDS_AGE_MAX];
-    unsigned lines = print_shared(document, device, file);
+    unsigned lines = alarms_print_shared(document, device, file);
 
     words_device(device, raw, sizeof(raw));
     escape_text(name, sizeof(name), raw);
@@ -99,7 +100,7 @@ void status_print_alarms(struct json_object *document, FILE *file)
 
     fprintf(file, "\n");
     for (size_t i = 0; i < count; i++)
-        lines += print_alarms_of(document, document_item(document, "devices", i), file);
+        lines += alarms_print_device(document, document_item(document, "devices", i), file);
     if (lines > 0)
         fprintf(file, "\n");
 }

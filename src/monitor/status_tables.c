@@ -16,8 +16,8 @@
 #include "monitor/table.h"
 #include "monitor/words.h"
 
-static void set_number(struct table *table, size_t column, struct json_object *object,
-                       const char *name)
+static void tables_set_number(struct table *table, size_t column, struct json_object *object,
+                              const char *name)
 {
     if (json_object_is_type(document_object(object, name), json_type_int))
         table_set(table, column, "%" PRId64, document_number(object, name));
@@ -25,7 +25,7 @@ static void set_number(struct table *table, size_t column, struct json_object *o
         table_set(table, column, "-");
 }
 
-static void print_head(struct json_object *document, FILE *file)
+static void tables_print_head(struct json_object *document, FILE *file)
 {
     struct json_object *sandbox = document_object(document, "sandbox");
     struct json_object *worker = document_object(document, "worker");
@@ -69,7 +69,7 @@ struct counts {
     int64_t all, conflicts, failed;
 };
 
-static struct counts count_commands(struct json_object *device)
+static struct counts tables_count_commands(struct json_object *device)
 {
     struct counts counts = {0};
 
@@ -88,7 +88,7 @@ static struct counts count_commands(struct json_object *device)
 }
 
 /* The slowest kind of command counts. */
-static int64_t find_p99(struct json_object *device)
+static int64_t tables_find_p99(struct json_object *device)
 {
     int64_t slowest = -1;
 
@@ -100,12 +100,12 @@ static int64_t find_p99(struct json_object *device)
     return slowest;
 }
 
-static double oldest(struct json_object *device)
+static double tables_oldest(struct json_object *device)
 {
     return document_seconds(document_item(device, "in_flight", 0), "age_s");
 }
 
-static void set_in_flight(struct table *table, size_t column, struct json_object *device)
+static void tables_set_in_flight(struct table *table, size_t column, struct json_object *device)
 {
     int64_t total = document_number(device, "in_flight_total");
     char text[WORDS_AGE_MAX];
@@ -115,10 +115,10 @@ static void set_in_flight(struct table *table, size_t column, struct json_object
     else
         table_set(table, column, "%" PRId64 "%s, %s", total,
                   document_flag(document_item(device, "in_flight", 0), "hung") ? " HUNG" : "",
-                  words_age(oldest(device), text));
+                  words_age(tables_oldest(device), text));
 }
 
-static void set_error(struct table *table, size_t column, struct json_object *device)
+static void tables_set_error(struct table *table, size_t column, struct json_object *device)
 {
     struct json_object *error = document_object(device, "last_error");
     char text[WORDS_AGE_MAX];
@@ -130,7 +130,7 @@ static void set_error(struct table *table, size_t column, struct json_object *de
                   words_or(error, "sense", words_or(error, "result", "?")));
 }
 
-static void print_devices(struct json_object *document, FILE *file)
+static void tables_print_devices(struct json_object *document, FILE *file)
 {
     static const char *const head[] = {"DEVICE", "NAME", "LUN",       "COMMANDS",   "CONFLICTS",
                                        "FAILED", "P99",  "IN FLIGHT", "LAST ERROR", NULL};
@@ -139,8 +139,8 @@ static void print_devices(struct json_object *document, FILE *file)
     table_init(&table, head);
     for (size_t i = 0; i < document_count(document, "devices"); i++) {
         struct json_object *device = document_item(document, "devices", i);
-        struct counts counts = count_commands(device);
-        int64_t p99 = find_p99(device);
+        struct counts counts = tables_count_commands(device);
+        int64_t p99 = tables_find_p99(device);
         char text[WORDS_AGE_MAX];
 
         table_add_row(&table);
@@ -151,8 +151,8 @@ static void print_devices(struct json_object *document, FILE *file)
         table_set(&table, 4, "%" PRId64, counts.conflicts);
         table_set(&table, 5, "%" PRId64, counts.failed);
         table_set(&table, 6, "%s", p99 < 0 ? "-" : words_latency(p99, text));
-        set_in_flight(&table, 7, device);
-        set_error(&table, 8, device);
+        tables_set_in_flight(&table, 7, device);
+        tables_set_error(&table, 8, device);
     }
     if (table_count(&table) == 0)
         fprintf(file, "no device has been used yet\n");
@@ -160,14 +160,14 @@ static void print_devices(struct json_object *document, FILE *file)
     table_deinit(&table);
 }
 
-static const char *key_state(struct json_object *key)
+static const char *tables_key_state(struct json_object *key)
 {
     if (document_flag(key, "replaced"))
         return document_flag(key, "stale") ? "replaced, client gone" : "replaced";
     return document_flag(key, "stale") ? "STALE: client gone" : "registered";
 }
 
-static void print_keys(struct json_object *document, FILE *file)
+static void tables_print_keys(struct json_object *document, FILE *file)
 {
     static const char *const head[] = {"DEVICE", "KEY", "VM", "PID", "AGE", "STATE", NULL};
     struct table table;
@@ -185,9 +185,9 @@ static void print_keys(struct json_object *document, FILE *file)
             table_set(&table, 0, "%s", name);
             table_set(&table, 1, "%s", words_or(key, "key", "?"));
             table_set(&table, 2, "%s", words_vm(key));
-            set_number(&table, 3, key, "pid");
+            tables_set_number(&table, 3, key, "pid");
             table_set(&table, 4, "%s", words_age(document_seconds(key, "age_s"), text));
-            table_set(&table, 5, "%s%s", key_state(key),
+            table_set(&table, 5, "%s%s", tables_key_state(key),
                       document_object(device, "same_nexus") ? ", SAME NEXUS" : "");
         }
     }
@@ -197,7 +197,7 @@ static void print_keys(struct json_object *document, FILE *file)
     table_deinit(&table);
 }
 
-static void print_in_flight(struct json_object *document, FILE *file)
+static void tables_print_in_flight(struct json_object *document, FILE *file)
 {
     static const char *const head[] = {"DEVICE", "IN FLIGHT FOR", "COMMAND", "VM",
                                        "PID",    "CONNECTION",    NULL};
@@ -219,8 +219,8 @@ static void print_in_flight(struct json_object *document, FILE *file)
             table_set(&table, 2, "%s, %s", words_or(command, "command", "?"),
                       words_or(command, "service_action", "-"));
             table_set(&table, 3, "%s", words_vm(command));
-            set_number(&table, 4, command, "pid");
-            set_number(&table, 5, command, "connection");
+            tables_set_number(&table, 4, command, "pid");
+            tables_set_number(&table, 5, command, "connection");
         }
     }
     if (table_count(&table) > 0)
@@ -229,7 +229,7 @@ static void print_in_flight(struct json_object *document, FILE *file)
     table_deinit(&table);
 }
 
-static void print_clients(struct json_object *document, FILE *file)
+static void tables_print_clients(struct json_object *document, FILE *file)
 {
     static const char *const head[] = {"CONNECTION", "VM",       "PID",    "UID", "STATE",
                                        "AGE",        "REQUESTS", "DEVICE", NULL};
@@ -241,13 +241,13 @@ static void print_clients(struct json_object *document, FILE *file)
         char text[WORDS_AGE_MAX];
 
         table_add_row(&table);
-        set_number(&table, 0, client, "connection");
+        tables_set_number(&table, 0, client, "connection");
         table_set(&table, 1, "%s", words_vm(client));
-        set_number(&table, 2, client, "pid");
-        set_number(&table, 3, client, "uid");
+        tables_set_number(&table, 2, client, "pid");
+        tables_set_number(&table, 3, client, "uid");
         table_set(&table, 4, "%s", words_or(client, "state", "?"));
         table_set(&table, 5, "%s", words_age(document_seconds(client, "age_s"), text));
-        set_number(&table, 6, client, "requests");
+        tables_set_number(&table, 6, client, "requests");
         table_set(&table, 7, "%s", words_or(client, "device", "-"));
     }
     fprintf(file, table_count(&table) > 0 ? "\n" : "\nno client is connected\n");
@@ -259,12 +259,12 @@ static void print_clients(struct json_object *document, FILE *file)
 
 void status_print(struct json_object *document, FILE *file)
 {
-    print_head(document, file);
+    tables_print_head(document, file);
     status_print_alarms(document, file);
-    print_devices(document, file);
-    print_keys(document, file);
-    print_in_flight(document, file);
-    print_clients(document, file);
+    tables_print_devices(document, file);
+    tables_print_keys(document, file);
+    tables_print_in_flight(document, file);
+    tables_print_clients(document, file);
     fprintf(file, "\nOnly clients of this helper are seen. Where each VM has a helper of its own, "
                   "ask each.\n");
 }

@@ -48,16 +48,16 @@ enum prin_result prin_list_decode(const uint8_t *data, size_t length, struct pri
 }
 
 /* What it means that the list has ended inside an entry. */
-static enum prin_result list_broken(const struct prin_list *list)
+static enum prin_result prin_list_broken(const struct prin_list *list)
 {
     return list->cut ? PRIN_TRUNCATED : PRIN_MALFORMED;
 }
 
 /* PRIN_OK if there is at least one byte more. */
-static enum prin_result list_more(const struct prin_list *list)
+static enum prin_result prin_list_more(const struct prin_list *list)
 {
     if (!reader_ok(&list->reader))
-        return list_broken(list);
+        return prin_list_broken(list);
     if (reader_left(&list->reader) > 0)
         return PRIN_OK;
     return list->cut ? PRIN_TRUNCATED : PRIN_END;
@@ -65,21 +65,21 @@ static enum prin_result list_more(const struct prin_list *list)
 
 enum prin_result prin_key_next(struct prin_list *list, uint64_t *ret)
 {
-    enum prin_result more = list_more(list);
+    enum prin_result more = prin_list_more(list);
     uint64_t key;
 
     if (more != PRIN_OK)
         return more;
     key = reader_be64(&list->reader);
     if (!reader_ok(&list->reader))
-        return list_broken(list);
+        return prin_list_broken(list);
     *ret = key;
     return PRIN_OK;
 }
 
 enum prin_result prin_registrant_next(struct prin_list *list, struct prin_registrant *ret)
 {
-    enum prin_result more = list_more(list);
+    enum prin_result more = prin_list_more(list);
     struct prin_registrant registrant;
     const uint8_t *fixed, *transportid;
     uint32_t length;
@@ -88,11 +88,11 @@ enum prin_result prin_registrant_next(struct prin_list *list, struct prin_regist
         return more;
     fixed = reader_take(&list->reader, DESCRIPTOR_SIZE);
     if (!fixed)
-        return list_broken(list);
+        return prin_list_broken(list);
     length = load_be32(fixed + 20);
     transportid = reader_take(&list->reader, length);
     if (!transportid)
-        return list_broken(list);
+        return prin_list_broken(list);
 
     registrant = (struct prin_registrant){
         .key = load_be64(fixed),

@@ -24,7 +24,7 @@
 
 /* The next TransportID of a list with nothing else in it; false at its end, `*ret_bad` at a bad
  * one. */
-static bool next(struct reader *ids, struct transportid *ret, bool *ret_bad)
+static bool prout_next_id(struct reader *ids, struct transportid *ret, bool *ret_bad)
 {
     *ret_bad = false;
     if (reader_left(ids) == 0)
@@ -33,7 +33,7 @@ static bool next(struct reader *ids, struct transportid *ret, bool *ret_bad)
     return !*ret_bad;
 }
 
-static enum prout_result decode_move(const uint8_t *list, size_t length, struct prout *prout)
+static enum prout_result prout_decode_move(const uint8_t *list, size_t length, struct prout *prout)
 {
     struct transportid id;
     struct reader walk;
@@ -49,7 +49,7 @@ static enum prout_result decode_move(const uint8_t *list, size_t length, struct 
     prout->transportids = reader_over(list + PROUT_SIZE, id_length);
 
     walk = prout->transportids;
-    if (!next(&walk, &id, &bad) || reader_left(&walk) > 0)
+    if (!prout_next_id(&walk, &id, &bad) || reader_left(&walk) > 0)
         return PROUT_BAD_FIELD;
     /* A reservation moves to one initiator port; format 00b names any number of them. 7.6.4.6. */
     if (id.kind == TRANSPORTID_ISCSI_DEVICE)
@@ -57,7 +57,8 @@ static enum prout_result decode_move(const uint8_t *list, size_t length, struct 
     return PROUT_OK;
 }
 
-static enum prout_result decode_spec_i_pt(const uint8_t *list, size_t length, struct prout *prout)
+static enum prout_result prout_decode_spec_i_pt(const uint8_t *list, size_t length,
+                                                struct prout *prout)
 {
     struct transportid id;
     struct reader walk;
@@ -72,7 +73,7 @@ static enum prout_result decode_spec_i_pt(const uint8_t *list, size_t length, st
     prout->transportids = reader_over(list + PROUT_SPEC_I_PT_SIZE, ids_length);
 
     walk = prout->transportids;
-    while (next(&walk, &id, &bad))
+    while (prout_next_id(&walk, &id, &bad))
         continue;
     return bad ? PROUT_BAD_FIELD : PROUT_OK;
 }
@@ -88,7 +89,7 @@ enum prout_result prout_decode(uint8_t service_action, const uint8_t *list, size
     prout = (struct prout){.key = load_be64(list), .sa_key = load_be64(list + 8)};
 
     if (service_action == SPC_PROUT_REGISTER_AND_MOVE) {
-        result = decode_move(list, length, &prout);
+        result = prout_decode_move(list, length, &prout);
     } else {
         prout.aptpl = list[20] & FLAG_APTPL;
         prout.all_tg_pt = list[20] & FLAG_ALL_TG_PT;
@@ -96,7 +97,7 @@ enum prout_result prout_decode(uint8_t service_action, const uint8_t *list, size
         if (prout.spec_i_pt && service_action != SPC_PROUT_REGISTER)
             result = PROUT_BAD_FIELD;
         else if (prout.spec_i_pt)
-            result = decode_spec_i_pt(list, length, &prout);
+            result = prout_decode_spec_i_pt(list, length, &prout);
         else if (length != PROUT_SIZE)
             result = PROUT_BAD_LENGTH;
     }
@@ -115,7 +116,7 @@ bool prout_transportid_next(struct prout *prout, struct transportid *ret)
 {
     bool bad;
 
-    return next(&prout->transportids, ret, &bad);
+    return prout_next_id(&prout->transportids, ret, &bad);
 }
 
 size_t prout_encode(uint8_t service_action, const struct prout *prout,

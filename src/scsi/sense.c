@@ -39,7 +39,7 @@ void sense_build(uint8_t sense[SENSE_SIZE], struct spc_sense code)
     sense[13] = code.ascq;
 }
 
-static bool decode_fixed(const uint8_t *sense, size_t length, struct spc_sense *ret)
+static bool sense_decode_fixed(const uint8_t *sense, size_t length, struct spc_sense *ret)
 {
     if (length < 3)
         return false;
@@ -58,7 +58,7 @@ static bool decode_fixed(const uint8_t *sense, size_t length, struct spc_sense *
     return true;
 }
 
-static bool decode_descriptor(const uint8_t *sense, size_t length, struct spc_sense *ret)
+static bool sense_decode_descriptor(const uint8_t *sense, size_t length, struct spc_sense *ret)
 {
     if (length < 2)
         return false;
@@ -79,10 +79,10 @@ bool sense_decode(const uint8_t *sense, size_t length, struct spc_sense *ret)
     switch (sense[0] & RESPONSE_CODE_MASK) {
     case FIXED_CURRENT:
     case FIXED_DEFERRED:
-        return decode_fixed(sense, length, ret);
+        return sense_decode_fixed(sense, length, ret);
     case DESCRIPTOR_CURRENT:
     case DESCRIPTOR_DEFERRED:
-        return decode_descriptor(sense, length, ret);
+        return sense_decode_descriptor(sense, length, ret);
     default:
         return false;
     }

@@ -35,7 +35,7 @@
 #define ISID_SEPARATOR  ",i,0x"
 #define ISID_DIGITS_MAX 12
 
-static struct transportid fixed_size(enum transportid_kind kind, uint8_t byte0)
+static struct transportid transportid_fixed_size(enum transportid_kind kind, uint8_t byte0)
 {
     struct transportid id = {.kind = kind, .size = TRANSPORTID_SIZE};
 
@@ -45,7 +45,7 @@ static struct transportid fixed_size(enum transportid_kind kind, uint8_t byte0)
 
 struct transportid transportid_fc(uint64_t port_name)
 {
-    struct transportid id = fixed_size(TRANSPORTID_FC, BYTE0_FC);
+    struct transportid id = transportid_fixed_size(TRANSPORTID_FC, BYTE0_FC);
 
     store_be64(id.bytes + FC_NAME_AT, port_name);
     return id;
@@ -53,7 +53,7 @@ struct transportid transportid_fc(uint64_t port_name)
 
 struct transportid transportid_sas(uint64_t address)
 {
-    struct transportid id = fixed_size(TRANSPORTID_SAS, BYTE0_SAS);
+    struct transportid id = transportid_fixed_size(TRANSPORTID_SAS, BYTE0_SAS);
 
     store_be64(id.bytes + SAS_NAME_AT, address);
     return id;
@@ -61,14 +61,14 @@ struct transportid transportid_sas(uint64_t address)
 
 struct transportid transportid_srp(const uint8_t identifier[16])
 {
-    struct transportid id = fixed_size(TRANSPORTID_SRP, BYTE0_SRP);
+    struct transportid id = transportid_fixed_size(TRANSPORTID_SRP, BYTE0_SRP);
 
     memcpy(id.bytes + SRP_NAME_AT, identifier, SRP_NAME_SIZE);
     return id;
 }
 
 /* isxdigit() and tolower() know about locales; these bytes do not. -1 if it is no digit. */
-static int hex_value(char digit)
+static int transportid_hex_value(char digit)
 {
     if (digit >= '0' && digit <= '9')
         return digit - '0';
@@ -104,7 +104,7 @@ bool transportid_iscsi(const char *name, struct transportid *ret)
         if (length == isid_at || length - isid_at > ISID_DIGITS_MAX)
             return false;
         for (size_t i = isid_at; i < length; i++) {
-            int value = hex_value(name[i]);
+            int value = transportid_hex_value(name[i]);
 
             if (value < 0)
                 return false;
@@ -115,8 +115,8 @@ bool transportid_iscsi(const char *name, struct transportid *ret)
     return true;
 }
 
-static enum transportid_result read_iscsi(uint8_t byte0, struct reader *reader,
-                                          struct transportid *ret)
+static enum transportid_result transportid_read_iscsi(uint8_t byte0, struct reader *reader,
+                                                      struct transportid *ret)
 {
     const uint8_t *text;
     struct transportid id;
@@ -148,7 +148,7 @@ enum transportid_result transportid_read(struct reader *reader, struct transport
     if (!reader_ok(reader))
         return TRANSPORTID_TRUNCATED;
     if (byte0 == BYTE0_ISCSI_DEVICE || byte0 == BYTE0_ISCSI_PORT)
-        return read_iscsi(byte0, reader, ret);
+        return transportid_read_iscsi(byte0, reader, ret);
 
     rest = reader_take(reader, TRANSPORTID_SIZE - 1);
     if (!rest)
@@ -212,12 +212,12 @@ bool transportid_covers(const struct transportid *id, const struct transportid *
 }
 
 /* A writer for text: it counts on as writer_put() does; format_end() terminates what is there. */
-static void put_text(struct writer *writer, const char *text)
+static void transportid_put_text(struct writer *writer, const char *text)
 {
     writer_put(writer, (const uint8_t *)text, strlen(text));
 }
 
-static void put_hex(struct writer *writer, const uint8_t *bytes, size_t count)
+static void transportid_put_hex(struct writer *writer, const uint8_t *bytes, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         writer_u8(writer, (uint8_t) "0123456789abcdef"[bytes[i] >> 4]);
@@ -225,14 +225,14 @@ static void put_hex(struct writer *writer, const uint8_t *bytes, size_t count)
     }
 }
 
-static void put_escaped(struct writer *writer, const uint8_t *text)
+static void transportid_put_escaped(struct writer *writer, const uint8_t *text)
 {
     for (; *text; text++) {
         if (*text > ' ' && *text < 0x7f && *text != '%') {
             writer_u8(writer, *text);
         } else {
             writer_u8(writer, '%');
-            put_hex(writer, text, 1);
+            transportid_put_hex(writer, text, 1);
         }
     }
 }
@@ -243,25 +243,25 @@ size_t transportid_format(char *text, size_t size, const struct transportid *id)
 
     switch (id->kind) {
     case TRANSPORTID_FC:
-        put_text(&writer, "fc:");
-        put_hex(&writer, id->bytes + FC_NAME_AT, 8);
+        transportid_put_text(&writer, "fc:");
+        transportid_put_hex(&writer, id->bytes + FC_NAME_AT, 8);
         break;
     case TRANSPORTID_SAS:
-        put_text(&writer, "sas:");
-        put_hex(&writer, id->bytes + SAS_NAME_AT, 8);
+        transportid_put_text(&writer, "sas:");
+        transportid_put_hex(&writer, id->bytes + SAS_NAME_AT, 8);
         break;
     case TRANSPORTID_SRP:
-        put_text(&writer, "srp:");
-        put_hex(&writer, id->bytes + SRP_NAME_AT, SRP_NAME_SIZE);
+        transportid_put_text(&writer, "srp:");
+        transportid_put_hex(&writer, id->bytes + SRP_NAME_AT, SRP_NAME_SIZE);
         break;
     case TRANSPORTID_ISCSI_DEVICE:
     case TRANSPORTID_ISCSI_PORT:
-        put_text(&writer, "iscsi:");
-        put_escaped(&writer, id->bytes + ISCSI_NAME_AT);
+        transportid_put_text(&writer, "iscsi:");
+        transportid_put_escaped(&writer, id->bytes + ISCSI_NAME_AT);
         break;
     case TRANSPORTID_RAW:
-        put_text(&writer, "raw:");
-        put_hex(&writer, id->bytes, id->size);
+        transportid_put_text(&writer, "raw:");
+        transportid_put_hex(&writer, id->bytes, id->size);
         break;
     }
     if (size > 0)
@@ -270,14 +270,14 @@ size_t transportid_format(char *text, size_t size, const struct transportid *id)
 }
 
 /* Exactly 2 * count digits, or with `ret_count` any even number of them up to that. */
-static bool parse_hex(const char *text, uint8_t *bytes, size_t count, size_t *ret_count)
+static bool transportid_parse_hex(const char *text, uint8_t *bytes, size_t count, size_t *ret_count)
 {
     size_t digits = strlen(text);
 
     if (digits % 2 != 0 || digits / 2 > count || (!ret_count && digits / 2 != count))
         return false;
     for (size_t i = 0; i < digits; i++) {
-        int value = hex_value(text[i]);
+        int value = transportid_hex_value(text[i]);
 
         if (value < 0)
             return false;
@@ -288,7 +288,7 @@ static bool parse_hex(const char *text, uint8_t *bytes, size_t count, size_t *re
     return true;
 }
 
-static bool parse_iscsi(const char *text, struct transportid *ret)
+static bool transportid_parse_iscsi(const char *text, struct transportid *ret)
 {
     char name[TRANSPORTID_ISCSI_MAX];
     size_t length = 0;
@@ -304,7 +304,7 @@ static bool parse_iscsi(const char *text, struct transportid *ret)
             char digits[3] = "";
 
             strncat(digits, text, 2);
-            if (!parse_hex(digits, &byte, 1, NULL) || byte == 0)
+            if (!transportid_parse_hex(digits, &byte, 1, NULL) || byte == 0)
                 return false;
             text += 2;
         }
@@ -315,7 +315,7 @@ static bool parse_iscsi(const char *text, struct transportid *ret)
 }
 
 /* Whether text begins with `prefix`; then *ret_rest is what follows it. */
-static bool strip(const char *text, const char *prefix, const char **ret_rest)
+static bool transportid_strip(const char *text, const char *prefix, const char **ret_rest)
 {
     if (strncmp(text, prefix, strlen(prefix)) != 0)
         return false;
@@ -329,30 +329,31 @@ bool transportid_parse(const char *text, struct transportid *ret)
     const char *rest;
     size_t count;
 
-    if (strip(text, "fc:", &rest)) {
-        if (!parse_hex(rest, bytes, 8, NULL))
+    if (transportid_strip(text, "fc:", &rest)) {
+        if (!transportid_parse_hex(rest, bytes, 8, NULL))
             return false;
         *ret = transportid_fc(load_be64(bytes));
         return true;
     }
-    if (strip(text, "sas:", &rest)) {
-        if (!parse_hex(rest, bytes, 8, NULL))
+    if (transportid_strip(text, "sas:", &rest)) {
+        if (!transportid_parse_hex(rest, bytes, 8, NULL))
             return false;
         *ret = transportid_sas(load_be64(bytes));
         return true;
     }
-    if (strip(text, "srp:", &rest)) {
-        if (!parse_hex(rest, bytes, SRP_NAME_SIZE, NULL))
+    if (transportid_strip(text, "srp:", &rest)) {
+        if (!transportid_parse_hex(rest, bytes, SRP_NAME_SIZE, NULL))
             return false;
         *ret = transportid_srp(bytes);
         return true;
     }
-    if (strip(text, "raw:", &rest))
-        return parse_hex(rest, bytes, sizeof(bytes), &count) &&
+    if (transportid_strip(text, "raw:", &rest))
+        return transportid_parse_hex(rest, bytes, sizeof(bytes), &count) &&
                transportid_decode(bytes, count, ret);
-    if (strip(text, "iscsi:", &rest))
-        return parse_iscsi(rest, ret);
-    if (strip(text, "iqn.", &rest) || strip(text, "eui.", &rest) || strip(text, "naa.", &rest))
-        return parse_iscsi(text, ret);
+    if (transportid_strip(text, "iscsi:", &rest))
+        return transportid_parse_iscsi(rest, ret);
+    if (transportid_strip(text, "iqn.", &rest) || transportid_strip(text, "eui.", &rest) ||
+        transportid_strip(text, "naa.", &rest))
+        return transportid_parse_iscsi(text, ret);
     return false;
 }

@@ -166,7 +166,7 @@ static int simulator_parse(struct simulator *simulator, int argc, char **argv)
     return 0;
 }
 
-static int open_sim(struct simulator *simulator)
+static int simulator_open_sim(struct simulator *simulator)
 {
     int state_dir = -1;
 
@@ -183,7 +183,7 @@ static int open_sim(struct simulator *simulator)
     return 0;
 }
 
-static int open_endpoints(struct simulator *simulator)
+static int simulator_open_endpoints(struct simulator *simulator)
 {
     char error[512];
 
@@ -218,7 +218,7 @@ static int open_endpoints(struct simulator *simulator)
 }
 
 /* Nobody shall find us any more: remove the sockets that are still ours. */
-static void close_endpoints(void *context)
+static void simulator_close_endpoints(void *context)
 {
     struct simulator *simulator = context;
 
@@ -231,7 +231,7 @@ static void close_endpoints(void *context)
     simulator->n_open = 0;
 }
 
-static int open_server(struct simulator *simulator, int signal_fd)
+static int simulator_open_server(struct simulator *simulator, int signal_fd)
 {
     struct server_options *options = &simulator->server_options;
     int n_fds = process_raise_fd_limit();
@@ -244,7 +244,7 @@ static int open_server(struct simulator *simulator, int signal_fd)
     options->client_timeout_ms = MAIN_TIMEOUT_MS;
     options->stop_timeout_ms = MAIN_STOP_MS;
     options->notify = &simulator->notify;
-    options->remove_names = close_endpoints;
+    options->remove_names = simulator_close_endpoints;
     options->context = simulator;
     return server_init(&simulator->server, options, signal_fd);
 }
@@ -260,17 +260,17 @@ int main(int argc, char **argv)
     if (fdio_open_standard() < 0 || simulator_parse(&simulator, argc, argv) < 0)
         return EXIT_FAILURE;
     signal_fd = process_block_signals();
-    if (signal_fd < 0 || open_sim(&simulator) < 0)
+    if (signal_fd < 0 || simulator_open_sim(&simulator) < 0)
         return EXIT_FAILURE;
-    if (open_endpoints(&simulator) < 0) {
-        close_endpoints(&simulator);
+    if (simulator_open_endpoints(&simulator) < 0) {
+        simulator_close_endpoints(&simulator);
         return EXIT_FAILURE;
     }
     notify_init(&simulator.notify);
-    r = open_server(&simulator, signal_fd);
+    r = simulator_open_server(&simulator, signal_fd);
     if (r < 0) {
         log_error("cannot prepare to serve: %s", strerror(-r));
-        close_endpoints(&simulator);
+        simulator_close_endpoints(&simulator);
         return EXIT_FAILURE;
     }
     log_notice("simulating %u nexus(es); no data is protected", simulator.n_endpoints);
