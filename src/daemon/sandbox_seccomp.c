@@ -81,7 +81,7 @@ static const char *const sandbox_allowed[] = {
     "nanosleep",               /* sg/issue.c: sg_try_again: nanosleep */
     "getpid",                  /* base/log.c: log_send_syslog: getpid */
     "time",                    /* base/log.c: log_send_syslog: time */
-    "exit_group",              /* helper/main.c: finish: _exit */
+    "exit_group",              /* helper/main.c: helper_finish: _exit */
 };
 
 /*

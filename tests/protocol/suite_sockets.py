@@ -228,7 +228,7 @@ def stop_in_poll(t, helper):
     def stopped():
         helper.signal(signal.SIGSTOP)
         t.eventually("it has stopped", lambda: procfs.state(helper.pid) == "T", helper=helper)
-        if procfs.system_call(helper.pid) == NUMBERS["poll"]:
+        if procfs.system_call(helper.pid) in (NUMBERS["poll"], NUMBERS["ppoll"]):
             return True
         helper.signal(signal.SIGCONT)
         return False
