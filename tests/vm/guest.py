@@ -6,6 +6,7 @@ the child prints goes to the host line by line, over the second serial port (the
 kernel's console). Lines that begin with CONTROL are between us and the host:
 
     deadline SECONDS NAME       something will be heard within that time; NAME is under way
+    left NUMBER                 so many of the tests asked for are for an emulated machine
     end                         all is said
 
 The child says the same to us before each test. If then nothing comes in time, we show where every
@@ -24,7 +25,11 @@ import sys
 import termios
 import time
 import tty
-from typing import Iterable, List, NoReturn
+import types
+from typing import TYPE_CHECKING, Iterable, List, NoReturn
+
+if TYPE_CHECKING:
+    from support.tap import Test
 
 PAYLOAD = "/payload"
 PORT = "/dev/ttyS1"
@@ -36,7 +41,8 @@ MARGIN = 60.0
 #: The tests' own limits come first, then ours, then the host's.
 GRACE = 5.0
 SIOCSIFFLAGS, IFF_UP, IFF_RUNNING = 0x8914, 0x1, 0x40
-RB_AUTOBOOT = 0x01234567
+#: How the machine ends: QEMU by a reboot, which it is told not to do; user-mode-linux would do it.
+RB_AUTOBOOT, RB_POWER_OFF = 0x01234567, 0x4321FEDC
 #: Rows and columns; a serial line does not tell.
 SHELL_SIZE = struct.pack("HHHH", 40, 120, 0, 0)
 
@@ -44,6 +50,11 @@ SHELL_SIZE = struct.pack("HHHH", 40, 120, 0, 0)
 def configuration() -> dict:
     with open(os.path.join(PAYLOAD, "configuration.json"), encoding="utf-8") as file:
         return json.load(file)
+
+
+def user_mode() -> bool:
+    """Whether the kernel is a program of the host's; see machine.py."""
+    return os.path.exists("/dev/ubda")
 
 
 def prepare() -> None:
@@ -76,6 +87,23 @@ def deadline(seconds: float, name: str) -> str:
 # -- the child
 
 
+def choose(module: types.ModuleType, tests: "List[Test]", rows: str) -> "List[Test]":
+    """Those for this kind of machine, by the file's EMULATED: patterns of names of tests, and what
+    these need that user-mode-linux has not. rows: "all", where user-mode-linux cannot, it skips;
+    "emulated", only those that it cannot; "other", only the others."""
+    from support import tap  # pylint: disable=import-outside-toplevel
+    needs = {one.name: what for pattern, what in getattr(module, "EMULATED", {}).items()
+             for one in tap.select(tests, [pattern])}
+
+    def skipping(one: "Test") -> "Test":
+        def skip(_context: object) -> NoReturn:
+            raise tap.Skip(f"needs {needs[one.name]}: --accel=tcg has it")
+        return one._replace(run=skip, arguments=())
+    if rows == "all":
+        return [skipping(one) if user_mode() and one.name in needs else one for one in tests]
+    return [one for one in tests if (one.name in needs) == (rows == "emulated")]
+
+
 def run_tests(words: List[str]) -> int:
     """Run the test file of the configuration in this process; 1 if a test failed."""
     sys.path.insert(0, os.path.join(PAYLOAD, "tests"))
@@ -84,10 +112,16 @@ def run_tests(words: List[str]) -> int:
     settings = configuration()
     suite = settings["suite"]
     module = importlib.import_module(f"test_{suite}")
-    tests = tap.select(tap.collect(module, suite), words)
-    if not tests:
+    named = tap.select(tap.collect(module, suite), words)
+    if not named:
         print("not ok 1 - no such test")
         return 1
+    tests = choose(module, named, settings["rows"])
+    if not settings["shell"]:
+        print(f"{CONTROL}left {len(named) - len(tests)}", flush=True)
+    if not tests:
+        print("1..0")
+        return 0
     started = time.monotonic()  # counts from the kernel's start
     with module.open_lab(settings) as make_context:
         if settings["timings"]:
@@ -215,7 +249,7 @@ class Watch:
 
     def __init__(self, port: Port):
         self.port = port
-        self.planned = self.results = 0
+        self.planned, self.results = 1, 0
         self.name = "starting the tests"
         self.allow(margin())
 
@@ -224,6 +258,9 @@ class Watch:
         self.port.send(deadline(seconds + 3 * GRACE, self.name))
 
     def line(self, line: str) -> None:
+        if line.startswith(CONTROL + "left"):
+            self.port.send(line + "\n")
+            return
         if line.startswith(CONTROL):
             _, seconds, self.name = line.split(" ", 2)
             self.allow(float(seconds))
@@ -259,7 +296,7 @@ def run_watched(words: List[str]) -> None:
     finished = watch.follow(output, pid)
     if finished:
         _, status = os.waitpid(pid, 0)
-        if watch.results < max(watch.planned, 1):
+        if watch.results < watch.planned:
             port.send(f"not ok {watch.results + 1} - {watch.name}\n"
                       f"# the tests ended early: {os.waitstatus_to_exitcode(status)}\n")
     else:
@@ -283,7 +320,8 @@ def run_shell() -> None:
             os.dup2(fd, target)
         os.environ["PS1"] = "vm# "
         if tests:
-            print(f"run-tests [TEST...] runs {tests}; exit or Ctrl-a x leaves", flush=True)
+            leave = "exit" if user_mode() else "exit or Ctrl-a x"
+            print(f"run-tests [TEST...] runs {tests}; {leave} leaves", flush=True)
             os.symlink(os.path.join(PAYLOAD, "tests/vm/run-tests"), "/usr/local/bin/run-tests")
         os.execv("/usr/bin/busybox", ["sh"])
     while True:
@@ -308,4 +346,4 @@ def main() -> NoReturn:
     finally:
         libc = ctypes.CDLL(None)
         while True:
-            libc.reboot(RB_AUTOBOOT)
+            libc.reboot(RB_POWER_OFF if user_mode() else RB_AUTOBOOT)

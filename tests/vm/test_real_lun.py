@@ -9,6 +9,7 @@ LIO's own tables in configfs, and above all who can still write.
 import contextlib
 import errno
 import glob
+import json
 import os
 import re
 import struct
@@ -25,6 +26,9 @@ from support import client, procfs, scsi, tap
 from support.client import Reply
 from support.process import Helper
 from support.tap import cases, differs, ours, test
+
+#: Tests that user-mode-linux cannot do, and what they need.
+EMULATED = {"landlocked": "Landlock", "no_scsi_device[NVMe]": "an NVMe disk"}
 
 INVALID_OPCODE = client.check_condition(5, 0x20, 0)
 HARDWARE_ERROR = client.check_condition(4, 0x44, 0)
@@ -158,6 +162,28 @@ def no_device_mapper(t: Context, user: str) -> None:
     t.registered(a=KEY_A)
     t.check(not re.search("multipath|libmpathpersist|device-mapper", helper.log()),
             f"log: {helper.log()!r}")
+
+
+@cases(*EACH_USER)
+@ours("it has no Landlock")
+def landlocked(t: Context, user: str) -> None:
+    """Where the kernel has Landlock, the helper has shut itself in; a cluster notices nothing."""
+    status = f"/run/{user}.status"
+    helper = t.start(user, f"--status-socket={status}")
+    report = json.loads(lab.run("qemu-pr-ctl", "status", "-s", status, "--json"))["sandbox"]
+    t.equal((report["seccomp"], report["landlock"]), ("active", "active"), "its walls")
+    for kind in ("path", "generic_path"):
+        a, b = (t.open(user, getattr(initiator, kind), helper=helper)
+                for initiator in t.lab.target.initiators[:2])
+        t.replied(a.tell(scsi.REGISTER_AND_IGNORE, action_key=KEY_A), GOOD, "a registers")
+        t.replied(b.tell(scsi.REGISTER_AND_IGNORE, action_key=KEY_B), GOOD, "b registers")
+        t.replied(a.tell(scsi.RESERVE, WRITE_EXCLUSIVE_REGISTRANTS, KEY_A), GOOD, "a reserves")
+        t.held("a")
+        t.replied(b.tell(scsi.PREEMPT_AND_ABORT, WRITE_EXCLUSIVE_REGISTRANTS, KEY_B, KEY_A), GOOD,
+                  "b preempts a")
+        t.held("b", "Write Exclusive Access, Registrants Only")
+        t.registered(b=KEY_B)
+        t.lab.reset()
 
 
 # -- reservations
@@ -518,17 +544,19 @@ def multipath_without_library(t: Context, user: str) -> None:
         t.replied(host.ask(action), lab.pr_in(host.fd, action).reply(), f"reads {action}")
 
 
-@test
-@differs("it words this as a transport error", failure="dm-0 by root.* from byte 10 on 0b ")
-def no_scsi_device(t: Context) -> None:
+@cases("map", "NVMe")
+@differs("it words this as a transport error",
+         failure="(dm-0|nvme0n1) by root.* from byte 10 on 0b ")
+def no_scsi_device(t: Context, kind: str) -> None:
     """A map over several disks takes no SCSI command; nor does a disk that is none of SCSI's."""
-    a, b = (initiator.path for initiator in t.lab.target.initiators[:2])
-    path = lab.add_map("both", "", f"0 1024 linear {a} 0", f"1024 1024 linear {b} 0")
-    t.cleanup.callback(lab.remove_map, "both")
+    path = "/dev/nvme0n1"
+    if kind == "map":
+        a, b = (initiator.path for initiator in t.lab.target.initiators[:2])
+        path = lab.add_map("both", "", f"0 1024 linear {a} 0", f"1024 1024 linear {b} 0")
+        t.cleanup.callback(lab.remove_map, "both")
     for user in USERS:
-        for other in (path, "/dev/nvme0n2"):
-            host = t.open(user, other, os.O_RDONLY)
-            t.replied(host.ask(scsi.READ_KEYS), INVALID_OPCODE, f"{other} by {user}")
+        host = t.open(user, path, os.O_RDONLY)
+        t.replied(host.ask(scsi.READ_KEYS), INVALID_OPCODE, f"{path} by {user}")
 
 
 # -- devices without persistent reservations, and without a device
