@@ -10,7 +10,7 @@
 
 #include "base/cleanup.h"
 #include "client/connection.h"
-#include "client/ports.h"
+#include "client/transport_ids.h"
 #include "proto/wire.h"
 #include "scsi/cdb.h"
 #include "scsi/prin.h"
@@ -77,7 +77,7 @@ static int commands_register(struct prhelper *helper, int device, uint8_t servic
     int r = flags & ~allowed ? PRHELPER_BAD_ARGUMENT : 0;
 
     if (r == 0 && count > 0)
-        r = ports_take(ports, count, &ids);
+        r = transport_ids_take(ports, count, &ids);
     if (r != 0) {
         result_reset(ret_result);
         return r;

@@ -5,8 +5,8 @@
  */
 #include <string.h>
 
-#include "client/ports.h"
 #include "client/prhelper.h"
+#include "client/transport_ids.h"
 #include "scsi/prin.h"
 #include "scsi/sense.h"
 
@@ -91,7 +91,7 @@ int prhelper_registrant_next(struct prhelper_list *list, struct prhelper_registr
             .type = registrant.type,
             .target_port = registrant.relative_target_port,
         };
-        port_give(&registrant.transportid, &ret_registrant->port);
+        transport_id_give(&registrant.transportid, &ret_registrant->port);
     }
     return decode_result(result);
 }

@@ -12,7 +12,7 @@ void advice_device(const struct session *session, int r, struct outcome *outcome
     const char *device = session->options->device;
     const char *how = session->options->command->changes ? "reading and writing" : "reading";
 
-    outcome_fail(outcome, STATUS_DEVICE, "cannot open it for %s: %s", how, strerror(-r));
+    outcome_fail(outcome, CTL_DEVICE, "cannot open it for %s: %s", how, strerror(-r));
     switch (-r) {
     case ENOENT:
         outcome_hint(outcome, "There is no such file. 'lsblk -S' lists the SCSI disks.");
@@ -47,7 +47,7 @@ void advice_connect(const struct session *session, int r, struct outcome *outcom
     char text[PRHELPER_TEXT_MAX];
 
     prhelper_describe(text, sizeof(text), r, NULL);
-    outcome_fail(outcome, STATUS_HELPER, "cannot reach the helper at %s: %s", path, text);
+    outcome_fail(outcome, CTL_HELPER, "cannot reach the helper at %s: %s", path, text);
     switch (r) {
     case -ENOENT:
     case -ENOTDIR:
@@ -71,7 +71,7 @@ void advice_connect(const struct session *session, int r, struct outcome *outcom
         outcome_hint(outcome, "Either the helper hangs, or what listens there is no helper.");
         break;
     case -ENOMEM:
-        outcome->status = STATUS_INTERNAL;
+        outcome->exit_status = CTL_INTERNAL;
         break;
     default:
         if (r > 0)
@@ -105,12 +105,11 @@ void advice_failure(const struct session *session, const struct command *command
     char text[PRHELPER_TEXT_MAX];
 
     prhelper_describe(text, sizeof(text), r, &outcome->result);
-    outcome_fail(outcome, unknown ? STATUS_UNKNOWN : STATUS_HELPER, "%s%s%s%s",
-                 direct ? "SG_IO: " : "", text, session->direct.problem[0] ? ", " : "",
-                 session->direct.problem);
+    outcome_fail(outcome, unknown ? CTL_UNKNOWN : CTL_HELPER, "%s%s%s%s", direct ? "SG_IO: " : "",
+                 text, session->direct.problem[0] ? ", " : "", session->direct.problem);
 
     if (r == PRHELPER_BAD_ARGUMENT) {
-        outcome->status = STATUS_USAGE;
+        outcome->exit_status = CTL_USAGE;
         outcome_hint(outcome, "Too many TransportIDs for one command?");
     } else if (r == PRHELPER_NO_FEATURE) {
         outcome_hint(outcome, "This helper is one that knows nothing to clean up.");
@@ -125,10 +124,10 @@ void advice_failure(const struct session *session, const struct command *command
         outcome_hint(outcome,
                      "--direct needs root's CAP_SYS_RAWIO. Others can go through a helper.");
     } else if (direct && (r == -ENOTTY || r == -EINVAL || r == -EBADF)) {
-        const struct device_facts facts = device_examine(session->device);
+        const struct device_facts facts = device_examine(session->device_fd);
         const char *objection = device_objection(&facts, false);
 
-        outcome->status = STATUS_REFUSED;
+        outcome->exit_status = CTL_REFUSED;
         outcome_hint(outcome, "This is %s.",
                      objection ? objection : "no device that takes SCSI commands");
     } else if (direct) {

@@ -13,7 +13,7 @@
 #include "scsi/spc.h"
 
 /* What there is on the device, as far as it could be read. */
-struct scene {
+struct advice_state {
     bool known; /* the keys */
     bool has_key, has_other_key;
     bool held;
@@ -30,27 +30,27 @@ static bool advice_read(struct session *session, const struct command *command,
     return prhelper_is_good(outcome.r, &outcome.result);
 }
 
-static void advice_read_scene(struct session *session, struct scene *scene)
+static void advice_read_state(struct session *session, struct advice_state *state)
 {
     const struct options *options = session->options;
     struct prhelper_result result;
     struct prhelper_list list;
     uint64_t key;
 
-    *scene = (struct scene){.known = false};
+    *state = (struct advice_state){.known = false};
     if (advice_read(session, &cmd_keys, &result) &&
         prhelper_list_decode(result.data, result.size, &list) == 0) {
         int r;
 
         while ((r = prhelper_key_next(&list, &key)) == 0) {
-            scene->has_key |= (options->given & OPTION_KEY) && key == options->key;
-            scene->has_other_key |= key == options->other_key;
+            state->has_key |= (options->given & OPTION_KEY) && key == options->key;
+            state->has_other_key |= key == options->other_key;
         }
-        scene->known = r == PRHELPER_END;
+        state->known = r == PRHELPER_END;
     }
     if (advice_read(session, &cmd_reservation, &result) &&
-        prhelper_reservation_decode(result.data, result.size, &scene->reservation) == 0)
-        scene->held = scene->reservation.held;
+        prhelper_reservation_decode(result.data, result.size, &state->reservation) == 0)
+        state->held = state->reservation.held;
 }
 
 static const char *advice_type_text(unsigned type)
@@ -60,7 +60,7 @@ static const char *advice_type_text(unsigned type)
     return name ? name : "of an unknown type";
 }
 
-static void advice_register(const struct session *session, const struct scene *scene,
+static void advice_register(const struct session *session, const struct advice_state *state,
                             struct outcome *outcome)
 {
     const struct options *options = session->options;
@@ -68,7 +68,7 @@ static void advice_register(const struct session *session, const struct scene *s
     if (options->key == 0)
         outcome_hint(outcome,
                      "This host is registered already. Say its present key with --key, or:");
-    else if (scene->known && !scene->has_key)
+    else if (state->known && !state->has_key)
         outcome_hint(outcome,
                      "Nobody is registered with key %#" PRIx64
                      ". For a first registration leave out "
@@ -83,14 +83,14 @@ static void advice_register(const struct session *session, const struct scene *s
                         options->other_key);
 }
 
-static void advice_reserve(const struct session *session, const struct scene *scene,
+static void advice_reserve(const struct session *session, const struct advice_state *state,
                            struct outcome *outcome)
 {
     const struct options *options = session->options;
-    const struct prhelper_reservation *reservation = &scene->reservation;
+    const struct prhelper_reservation *reservation = &state->reservation;
     const char *type = advice_type_text(reservation->type);
 
-    if (!scene->held) {
+    if (!state->held) {
         outcome_hint(outcome,
                      "Key %#" PRIx64
                      " is registered, but not for this host on this path. To see who "
@@ -115,7 +115,7 @@ static void advice_conflict(struct session *session, const struct command *comma
                             struct outcome *outcome)
 {
     const struct options *options = session->options;
-    struct scene scene;
+    struct advice_state state;
 
     if (!command->changes) {
         outcome_hint(outcome,
@@ -123,16 +123,16 @@ static void advice_conflict(struct session *session, const struct command *comma
                      "presence persistent reservations cannot even be read.");
         return;
     }
-    advice_read_scene(session, &scene);
+    advice_read_state(session, &state);
     if (command == &cmd_register) {
-        advice_register(session, &scene, outcome);
-    } else if (scene.known && (options->given & OPTION_KEY) && !scene.has_key) {
+        advice_register(session, &state, outcome);
+    } else if (state.known && (options->given & OPTION_KEY) && !state.has_key) {
         outcome_hint(outcome, "Key %#" PRIx64 " is not registered. Register first:", options->key);
         outcome_add_command(outcome, session->options, "register --new-key=%#" PRIx64,
                             options->key);
-    } else if (command == &cmd_reserve && scene.known) {
-        advice_reserve(session, &scene, outcome);
-    } else if ((options->given & OPTION_VICTIM_KEY) && scene.known && !scene.has_other_key) {
+    } else if (command == &cmd_reserve && state.known) {
+        advice_reserve(session, &state, outcome);
+    } else if ((options->given & OPTION_VICTIM_KEY) && state.known && !state.has_other_key) {
         outcome_hint(outcome,
                      "Nobody to preempt: key %#" PRIx64 " is not registered. To see which are:",
                      options->other_key);
@@ -149,11 +149,11 @@ static void advice_conflict(struct session *session, const struct command *comma
 static void advice_not_supported(const struct session *session, const struct command *command,
                                  struct outcome *outcome)
 {
-    const struct device_facts facts = device_examine(session->device);
+    const struct device_facts facts = device_examine(session->device_fd);
     const char *objection = device_objection(&facts, command->changes);
 
     if (objection) {
-        outcome->status = STATUS_REFUSED;
+        outcome->exit_status = CTL_REFUSED;
         outcome_hint(outcome, "This is %s.", objection);
     } else if (session->options->direct) {
         outcome_hint(outcome, "The device has no persistent reservations.");
@@ -166,12 +166,12 @@ static void advice_not_supported(const struct session *session, const struct com
 
 static void advice_bad_release(struct session *session, struct outcome *outcome)
 {
-    struct scene scene;
+    struct advice_state state;
 
-    advice_read_scene(session, &scene);
-    if (scene.held)
+    advice_read_state(session, &state);
+    if (state.held)
         outcome_hint(outcome, "The reservation is of another type: --type=%s",
-                     advice_type_text(scene.reservation.type));
+                     advice_type_text(state.reservation.type));
 }
 
 static bool advice_is_sense(const struct prhelper_sense *sense, struct spc_sense code)
@@ -221,14 +221,14 @@ void advice_answer(struct session *session, const struct command *command, struc
     if (status == PRHELPER_GOOD)
         return;
     prhelper_describe(text, sizeof(text), 0, &outcome->result);
-    outcome_fail(outcome, STATUS_OTHER, "%s", text);
+    outcome_fail(outcome, CTL_OTHER, "%s", text);
     switch (status) {
     case PRHELPER_RESERVATION_CONFLICT:
-        outcome->status = STATUS_CONFLICT;
+        outcome->exit_status = CTL_CONFLICT;
         advice_conflict(session, command, outcome);
         break;
     case PRHELPER_CHECK_CONDITION:
-        outcome->status = STATUS_CHECK;
+        outcome->exit_status = CTL_CHECK;
         advice_check(session, command, outcome);
         break;
     case PRHELPER_BUSY:

@@ -14,7 +14,7 @@
 struct device_facts device_examine(int fd)
 {
     struct device_facts facts;
-    struct stat status;
+    struct stat file;
     dev_t number;
 
     facts.kind = device_classify(fd, &number);
@@ -32,8 +32,7 @@ struct device_facts device_examine(int fd)
         facts.is_scsi = sysfs_read(level, sizeof(level), "/sys/dev/block/%u:%u/device/scsi_level",
                                    major(number), minor(number));
     }
-    facts.is_file = facts.kind == DEVICE_OTHER && fstat(fd, &status) == 0 &&
-                    S_ISREG(status.st_mode);
+    facts.is_file = facts.kind == DEVICE_OTHER && fstat(fd, &file) == 0 && S_ISREG(file.st_mode);
     return facts;
 }
 

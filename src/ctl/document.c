@@ -102,7 +102,7 @@ static void document_advise(const struct options *options, int r, struct outcome
 {
     const char *path = document_socket(options);
 
-    outcome_fail(outcome, r == -ENOMEM ? STATUS_INTERNAL : STATUS_HELPER,
+    outcome_fail(outcome, r == -ENOMEM ? CTL_INTERNAL : CTL_HELPER,
                  "cannot read the status at %s: %s", path, strerror(-r));
     switch (-r) {
     case ENOENT:
@@ -144,13 +144,13 @@ bool document_fetch(const struct options *options, struct outcome *outcome,
     document = json_tokener_parse(text);
     program = document_text(document, "program");
     if (!program || strcmp(program, "qemu-pr-helper") != 0) {
-        outcome_fail(outcome, STATUS_DATA, "what %s sends is no status of a helper",
+        outcome_fail(outcome, CTL_DATA, "what %s sends is no status of a helper",
                      document_socket(options));
         outcome_hint(outcome, "%s",
                      *text ? "Is it the socket of --status-socket, and not that for clients?"
                            : "It has as many readers as it takes: try again.");
     } else if (document_number(document, "format") != DOCUMENT_FORMAT) {
-        outcome_fail(outcome, STATUS_DATA, "the helper's status has format %lld",
+        outcome_fail(outcome, CTL_DATA, "the helper's status has format %lld",
                      (long long)document_number(document, "format"));
         outcome_hint(outcome, "This qemu-pr-ctl is older than the helper.");
     } else {

@@ -3,19 +3,19 @@
 #ifndef CTL_EXIT_STATUS_H
 #define CTL_EXIT_STATUS_H
 
-enum status {
-    STATUS_GOOD = 0,
-    STATUS_INTERNAL = 1, /* out of memory, no room to write to */
-    STATUS_USAGE = 2,    /* the command line makes no sense; nothing was done */
-    STATUS_DEVICE = 3,   /* the device could not be opened */
-    STATUS_HELPER = 4,   /* the helper could not be reached: the command was not carried out */
-    STATUS_UNKNOWN = 5,  /* no answer, or nonsense: it may have been carried out */
-    STATUS_REFUSED = 6,  /* not a device that such a command may be sent to */
-    STATUS_CONFLICT = 7, /* RESERVATION CONFLICT */
-    STATUS_CHECK = 8,    /* CHECK CONDITION */
-    STATUS_OTHER = 9,    /* another SCSI status: BUSY, TASK SET FULL ... */
-    STATUS_DATA = 10,    /* GOOD, but the device's data makes no sense */
-    STATUS_TROUBLE = 11, /* the doctor found something that will not work */
+enum exit_status {
+    CTL_GOOD = 0,
+    CTL_INTERNAL = 1, /* out of memory, no room to write to */
+    CTL_USAGE = 2,    /* the command line makes no sense; nothing was done */
+    CTL_DEVICE = 3,   /* the device could not be opened */
+    CTL_HELPER = 4,   /* the helper could not be reached: the command was not carried out */
+    CTL_UNKNOWN = 5,  /* no answer, or nonsense: it may have been carried out */
+    CTL_REFUSED = 6,  /* not a device that such a command may be sent to */
+    CTL_CONFLICT = 7, /* RESERVATION CONFLICT */
+    CTL_CHECK = 8,    /* CHECK CONDITION */
+    CTL_OTHER = 9,    /* another SCSI status: BUSY, TASK SET FULL ... */
+    CTL_DATA = 10,    /* GOOD, but the device's data makes no sense */
+    CTL_TROUBLE = 11, /* the doctor found something that will not work */
 };
 
 #endif

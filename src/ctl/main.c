@@ -65,10 +65,10 @@ static bool ctl_is_refused(const struct session *session, struct outcome *outcom
 
     if (!session->options->direct || !session->options->command->changes)
         return false;
-    facts = device_examine(session->device);
+    facts = device_examine(session->device_fd);
     if (!device_is_part(&facts))
         return false;
-    outcome_fail(outcome, STATUS_REFUSED, "refused");
+    outcome_fail(outcome, CTL_REFUSED, "refused");
     outcome_hint(outcome, "This is %s.", device_objection(&facts, true));
     return true;
 }
@@ -82,7 +82,7 @@ static void ctl_show(const struct options *options, struct outcome *outcome,
     if (r == 0)
         return;
     prhelper_describe(text, sizeof(text), r, NULL);
-    outcome_fail(outcome, STATUS_DATA, "the device's answer cannot be understood: %s", text);
+    outcome_fail(outcome, CTL_DATA, "the device's answer cannot be understood: %s", text);
 }
 
 static void ctl_run(const struct options *options, struct outcome *outcome,
@@ -107,7 +107,7 @@ static void ctl_run(const struct options *options, struct outcome *outcome,
                 advice_answer(&session, options->command, outcome);
             else
                 advice_failure(&session, options->command, outcome);
-            if (outcome->status == STATUS_GOOD)
+            if (outcome->exit_status == CTL_GOOD)
                 ctl_show(options, outcome, json);
         }
     }
@@ -117,32 +117,32 @@ static void ctl_run(const struct options *options, struct outcome *outcome,
 int main(int argc, char **argv)
 {
     const struct command *command;
-    struct outcome outcome = {.status = STATUS_GOOD};
+    struct outcome outcome = {.exit_status = CTL_GOOD};
     struct json_object *json;
     struct options options;
     int status;
 
     if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
         ctl_show_help();
-        return fflush(stdout) == 0 ? STATUS_GOOD : STATUS_INTERNAL;
+        return fflush(stdout) == 0 ? CTL_GOOD : CTL_INTERNAL;
     }
     if (argc > 1 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)) {
         printf("qemu-pr-ctl %s (libprhelper %s)\n", BUILD_VERSION, prhelper_version());
-        return fflush(stdout) == 0 ? STATUS_GOOD : STATUS_INTERNAL;
+        return fflush(stdout) == 0 ? CTL_GOOD : CTL_INTERNAL;
     }
     command = argc > 1 ? ctl_find_command(argv[1]) : NULL;
     if (!command) {
         fprintf(stderr, "qemu-pr-ctl: %s%s\nTry 'qemu-pr-ctl --help'.\n",
                 argc > 1 ? "no such command: " : "which command?", argc > 1 ? argv[1] : "");
-        return STATUS_USAGE;
+        return CTL_USAGE;
     }
     switch (options_parse(&options, command, argc - 1, argv + 1)) {
     case OPTIONS_RUN:
         break;
     case OPTIONS_EXIT:
-        return fflush(stdout) == 0 ? STATUS_GOOD : STATUS_INTERNAL;
+        return fflush(stdout) == 0 ? CTL_GOOD : CTL_INTERNAL;
     case OPTIONS_ERROR:
-        return STATUS_USAGE;
+        return CTL_USAGE;
     }
     if (command->run) {
         status = command->run(&options);

@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 
-void outcome_fail(struct outcome *outcome, enum status status, const char *format, ...)
+void outcome_fail(struct outcome *outcome, enum exit_status status, const char *format, ...)
 {
     va_list arguments;
 
-    outcome->status = status;
+    outcome->exit_status = status;
     va_start(arguments, format);
     vsnprintf(outcome->what, sizeof(outcome->what), format, arguments);
     va_end(arguments);

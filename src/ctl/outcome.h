@@ -18,14 +18,14 @@ struct outcome {
     struct prhelper_sense attentions[OUTCOME_ATTENTIONS_MAX]; /* that were reported before */
     unsigned n_attentions;
 
-    enum status status;                 /* what follows is for advice_* to fill in */
+    enum exit_status exit_status;       /* what follows is for advice_* to fill in */
     char what[PRHELPER_TEXT_MAX + 128]; /* what went wrong, in words; "" if nothing did */
     char hint[1024];                    /* what to do about it, maybe several lines; or "" */
 };
 
 /* It failed, for this reason. */
-__attribute__((format(printf, 3, 4))) void outcome_fail(struct outcome *outcome, enum status status,
-                                                        const char *format, ...);
+__attribute__((format(printf, 3, 4))) void
+outcome_fail(struct outcome *outcome, enum exit_status status, const char *format, ...);
 
 /* What to do about it. */
 __attribute__((format(printf, 2, 3))) void outcome_hint(struct outcome *outcome, const char *format,

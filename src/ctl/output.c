@@ -67,7 +67,7 @@ static void output_print_object(struct json_object *json)
 static void output_print_json(const struct options *options, const struct outcome *outcome,
                               struct json_object *json)
 {
-    output_add_head(json, options, (int)outcome->status);
+    output_add_head(json, options, (int)outcome->exit_status);
     if (outcome->r == 0 && outcome->result.status != PRHELPER_STATUS_NONE)
         output_add_answer(json, outcome);
     if (outcome->n_attentions > 0) {
@@ -77,7 +77,7 @@ static void output_print_json(const struct options *options, const struct outcom
             json_object_array_add(array, output_sense(&outcome->attentions[i]));
         json_object_object_add(json, "unit_attentions", array);
     }
-    if (outcome->status != STATUS_GOOD)
+    if (outcome->exit_status != CTL_GOOD)
         json_object_object_add(json, "outcome_unknown",
                                json_object_new_boolean(outcome->result.outcome_unknown));
     output_add_text(json, "error", outcome->what);
@@ -117,7 +117,7 @@ int output_flush(int status)
     if (fflush(stdout) == 0 && !ferror(stdout))
         return status;
     perror("qemu-pr-ctl: standard output");
-    return status == STATUS_GOOD ? STATUS_INTERNAL : status;
+    return status == CTL_GOOD ? CTL_INTERNAL : status;
 }
 
 int output_json(const struct options *options, int status, struct json_object *json)
@@ -137,7 +137,7 @@ int output_finish(const struct options *options, const struct outcome *outcome,
         output_print_json(options, outcome, json);
         json_object_put(json);
     }
-    status = output_flush((int)outcome->status);
+    status = output_flush((int)outcome->exit_status);
     if (!ferror(stdout))
         output_print_notes(options, outcome);
     return status;

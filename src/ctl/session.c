@@ -29,10 +29,10 @@ int session_open_device(struct session *session, const struct options *options)
 {
     int access = options->command->changes ? O_RDWR : O_RDONLY;
 
-    *session = (struct session){.options = options, .device = -1};
+    *session = (struct session){.options = options, .device_fd = -1};
     /* Without O_NONBLOCK a FIFO, a tape or a device that somebody has for himself would wait. */
-    session->device = open(options->device, access | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    return session->device < 0 ? -errno : 0;
+    session->device_fd = open(options->device, access | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    return session->device_fd < 0 ? -errno : 0;
 }
 
 int session_connect(struct session *session)
@@ -55,9 +55,9 @@ void session_close(struct session *session)
 {
     prhelper_close(session->helper);
     session->helper = NULL;
-    if (session->device >= 0)
-        close(session->device);
-    session->device = -1;
+    if (session->device_fd >= 0)
+        close(session->device_fd);
+    session->device_fd = -1;
 }
 
 static bool session_is_attention(const struct command *command, const struct outcome *outcome,
@@ -76,7 +76,7 @@ void session_send(struct session *session, const struct command *command, struct
 
     memset(outcome, 0, sizeof(*outcome));
     for (;;) {
-        outcome->r = command->send(session->helper, session->device, session->options,
+        outcome->r = command->send(session->helper, session->device_fd, session->options,
                                    &outcome->result);
         if (outcome->n_attentions == OUTCOME_ATTENTIONS_MAX ||
             !session_is_attention(command, outcome, &sense))

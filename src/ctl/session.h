@@ -13,7 +13,7 @@ struct session {
     const struct options *options;
     struct direct direct;    /* of --direct */
     struct prhelper *helper; /* a helper's, or one that is `direct` */
-    int device;              /* -1: not open */
+    int device_fd;           /* -1: not open */
 };
 
 const char *session_socket(const struct session *session);

@@ -22,12 +22,12 @@
 
 #define STALE_NAME_MAX 256
 
-enum finding { FOUND_NOTHING, FOUND_REPLACED, FOUND_STALE, FOUND_CONNECTED };
+enum stale_state { STALE_UNKNOWN, STALE_REPLACED, STALE_VANISHED, STALE_CONNECTED };
 
 /* What the helper lists of a key, the weightiest if it is listed more than once, and whose it is.
  */
 struct owner {
-    enum finding finding;
+    enum stale_state state;
     char name[STALE_NAME_MAX]; /* escaped */
 };
 
@@ -39,35 +39,35 @@ static bool stale_equals(const char *text, const char *other)
 struct json_object *stale_next_device(struct json_object *document, int device, size_t *cursor)
 {
     char number[32], where[PATH_MAX] = "/";
-    struct stat status;
+    struct stat file;
 
-    if (fstat(device, &status) < 0)
+    if (fstat(device, &file) < 0)
         return NULL;
-    snprintf(number, sizeof(number), "%u:%u", major(status.st_rdev), minor(status.st_rdev));
-    sysfs_scsi_device_of(status.st_mode, status.st_rdev, where, sizeof(where));
+    snprintf(number, sizeof(number), "%u:%u", major(file.st_rdev), minor(file.st_rdev));
+    sysfs_scsi_device_of(file.st_mode, file.st_rdev, where, sizeof(where));
     while (*cursor < document_count(document, "devices")) {
         struct json_object *one = document_item(document, "devices", (*cursor)++);
         bool is_generic = stale_equals(document_text(one, "kind"), "generic");
 
         if ((stale_equals(document_text(one, "device"), number) &&
-             is_generic == S_ISCHR(status.st_mode)) ||
+             is_generic == S_ISCHR(file.st_mode)) ||
             stale_equals(document_text(one, "nexus"), strrchr(where, '/') + 1))
             return one;
     }
     return NULL;
 }
 
-static void stale_note(struct owner *owner, struct json_object *key)
+static void stale_add_owner(struct owner *owner, struct json_object *key)
 {
-    enum finding finding = document_flag(key, "replaced") ? FOUND_REPLACED
-                           : document_flag(key, "stale")  ? FOUND_STALE
-                                                          : FOUND_CONNECTED;
+    enum stale_state state = document_flag(key, "replaced") ? STALE_REPLACED
+                             : document_flag(key, "stale")  ? STALE_VANISHED
+                                                            : STALE_CONNECTED;
     const char *vm = document_text(key, "vm");
     char raw[STALE_NAME_MAX];
 
-    if (finding < owner->finding)
+    if (state < owner->state)
         return;
-    owner->finding = finding;
+    owner->state = state;
     if (document_number(key, "pid") > 0)
         snprintf(raw, sizeof(raw), "%s (pid %" PRId64 ")", vm ? vm : "an unknown client",
                  document_number(key, "pid"));
@@ -77,22 +77,23 @@ static void stale_note(struct owner *owner, struct json_object *key)
 }
 
 /* False if the status cannot be read; the outcome says why then. */
-static bool stale_look(const struct session *session, struct outcome *outcome, struct owner *owner)
+static bool stale_find_owner(const struct session *session, struct outcome *outcome,
+                             struct owner *owner)
 {
     struct json_object *document, *device;
     size_t cursor = 0;
 
-    *owner = (struct owner){.finding = FOUND_NOTHING};
+    *owner = (struct owner){.state = STALE_UNKNOWN};
     if (!document_fetch(session->options, outcome, &document))
         return false;
-    while ((device = stale_next_device(document, session->device, &cursor)) != NULL) {
+    while ((device = stale_next_device(document, session->device_fd, &cursor)) != NULL) {
         for (size_t i = 0; i < document_count(device, "keys"); i++) {
             struct json_object *key = document_item(device, "keys", i);
             const char *text = document_text(key, "key");
             uint64_t number;
 
             if (text && parse_hex(text, UINT64_MAX, &number) && number == session->options->key)
-                stale_note(owner, key);
+                stale_add_owner(owner, key);
         }
     }
     json_object_put(document);
@@ -104,22 +105,22 @@ static bool stale_is_stale(const struct session *session, const struct owner *ow
 {
     uint64_t key = session->options->key;
 
-    switch (owner->finding) {
-    case FOUND_STALE:
+    switch (owner->state) {
+    case STALE_VANISHED:
         return true;
-    case FOUND_CONNECTED:
-        outcome_fail(outcome, STATUS_REFUSED, "key %#" PRIx64 " is in use by %s", key, owner->name);
+    case STALE_CONNECTED:
+        outcome_fail(outcome, CTL_REFUSED, "key %#" PRIx64 " is in use by %s", key, owner->name);
         outcome_hint(outcome, "Its client is connected, so the key is not stale.");
         return false;
-    case FOUND_REPLACED:
-        outcome_fail(outcome, STATUS_REFUSED, "key %#" PRIx64 " of %s is no longer registered", key,
+    case STALE_REPLACED:
+        outcome_fail(outcome, CTL_REFUSED, "key %#" PRIx64 " of %s is no longer registered", key,
                      owner->name);
         outcome_hint(outcome, "Another client of this host has registered in its place.");
         return false;
-    case FOUND_NOTHING:
+    case STALE_UNKNOWN:
         break;
     }
-    outcome_fail(outcome, STATUS_REFUSED, "the helper lists no stale key %#" PRIx64 " here", key);
+    outcome_fail(outcome, CTL_REFUSED, "the helper lists no stale key %#" PRIx64 " here", key);
     outcome_hint(
         outcome,
         "'qemu-pr-ctl status' shows the keys that came through the helper since its start. "
@@ -135,7 +136,7 @@ static bool stale_ask(const struct session *session, const struct owner *owner,
     char answer[16];
 
     if (!isatty(STDIN_FILENO)) {
-        outcome_fail(outcome, STATUS_REFUSED, "not confirmed");
+        outcome_fail(outcome, CTL_REFUSED, "not confirmed");
         outcome_hint(outcome, "There is no terminal to ask the question on: say --yes.");
         return false;
     }
@@ -145,7 +146,7 @@ static bool stale_ask(const struct session *session, const struct owner *owner,
             session->options->key, session->options->device, owner->name);
     if (fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y'))
         return true;
-    outcome_fail(outcome, STATUS_REFUSED, "not confirmed");
+    outcome_fail(outcome, CTL_REFUSED, "not confirmed");
     outcome_hint(outcome, "Nothing was changed.");
     return false;
 }
@@ -154,10 +155,10 @@ bool stale_confirm(const struct session *session, struct outcome *outcome)
 {
     struct owner owner;
 
-    if (!stale_look(session, outcome, &owner) || !stale_is_stale(session, &owner, outcome))
+    if (!stale_find_owner(session, outcome, &owner) || !stale_is_stale(session, &owner, outcome))
         return false;
     if (session->options->yes)
         return true;
-    return stale_ask(session, &owner, outcome) && stale_look(session, outcome, &owner) &&
+    return stale_ask(session, &owner, outcome) && stale_find_owner(session, outcome, &owner) &&
            stale_is_stale(session, &owner, outcome);
 }

@@ -132,7 +132,7 @@ static int keeper_remove_sockets(struct keeper_state *state)
 }
 
 /* Returns 0 or a negative errno; with *ret_fd set, that fd is part of the answer. */
-static int keeper_obey(struct keeper_state *state, uint32_t verb, int *ret_fd)
+static int keeper_handle(struct keeper_state *state, uint32_t verb, int *ret_fd)
 {
     int r;
 
@@ -193,7 +193,7 @@ static void keeper_main(struct keeper_state *state)
         if (n == 0)
             break;
         answer.serial = question.serial;
-        answer.result = n == (ssize_t)sizeof(question) ? keeper_obey(state, question.verb, &fd)
+        answer.result = n == (ssize_t)sizeof(question) ? keeper_handle(state, question.verb, &fd)
                                                        : -EINVAL;
         (void)!fdio_send_fds(state->channel, &answer, sizeof(answer), &fd, fd >= 0);
     }

@@ -57,8 +57,8 @@ static void device_judge_partition(struct doctor *doctor, struct finding *findin
 {
     char link[128], real[4096], *end;
 
-    snprintf(link, sizeof(link), "/sys/dev/block/%u:%u", major(doctor->status.st_rdev),
-             minor(doctor->status.st_rdev));
+    snprintf(link, sizeof(link), "/sys/dev/block/%u:%u", major(doctor->file.st_rdev),
+             minor(doctor->file.st_rdev));
     /* The directory of a partition is inside of its disk's. */
     end = realpath(link, real) ? strrchr(real, '/') : NULL;
     if (end)
@@ -88,8 +88,7 @@ static void device_judge_disk(struct doctor *doctor, struct finding *finding)
 {
     char where[4096], map[128], vendor[16], model[32];
 
-    if (!sysfs_scsi_device_of(doctor->status.st_mode, doctor->status.st_rdev, where,
-                              sizeof(where))) {
+    if (!sysfs_scsi_device_of(doctor->file.st_mode, doctor->file.st_rdev, where, sizeof(where))) {
         finding_good(finding, "it is a SCSI device");
         return;
     }
@@ -109,9 +108,9 @@ static void device_judge_disk(struct doctor *doctor, struct finding *finding)
 /* What there is, for the checks that follow. */
 static void device_identify(struct doctor *doctor)
 {
-    doctor->facts = device_examine(doctor->session.device);
-    if (S_ISBLK(doctor->status.st_mode) &&
-        sysfs_block_name(doctor->status.st_rdev, doctor->block, sizeof(doctor->block)))
+    doctor->facts = device_examine(doctor->session.device_fd);
+    if (S_ISBLK(doctor->file.st_mode) &&
+        sysfs_block_name(doctor->file.st_rdev, doctor->block, sizeof(doctor->block)))
         sysfs_read(doctor->map, sizeof(doctor->map), "/sys/block/%s/dm/name", doctor->block);
 }
 
@@ -121,8 +120,8 @@ void doctor_device(struct doctor *doctor, struct finding *finding)
     struct session opened;
     int r = session_open_device(&opened, doctor->options);
 
-    doctor->session.device = opened.device;
-    if (r < 0 || fstat(doctor->session.device, &doctor->status) < 0) {
+    doctor->session.device_fd = opened.device_fd;
+    if (r < 0 || fstat(doctor->session.device_fd, &doctor->file) < 0) {
         advice_device(&doctor->session, r < 0 ? r : -errno, &outcome);
         finding_fail(finding, "%s", outcome.what);
         finding_remedy(finding, "%s", outcome.hint);
@@ -161,7 +160,7 @@ void doctor_writable(struct doctor *doctor, struct finding *finding)
     const char *device = doctor->options->device;
     char read_only[4];
 
-    if (doctor->session.device < 0)
+    if (doctor->session.device_fd < 0)
         return;
     if (doctor->block[0] &&
         sysfs_read(read_only, sizeof(read_only), "/sys/block/%s/ro", doctor->block) &&
@@ -178,9 +177,9 @@ void doctor_writable(struct doctor *doctor, struct finding *finding)
                        "virtual machine needs the right to write: see 'ls -l %s'; libvirt gives "
                        "it, unless the disk is <readonly/>.",
                        device);
-    } else if ((doctor->status.st_mode & 0222) == 0) {
+    } else if ((doctor->file.st_mode & 0222) == 0) {
         finding_fail(finding, "the device's node is read-only (mode %04o) for all but root",
-                     doctor->status.st_mode & 07777);
+                     doctor->file.st_mode & 07777);
         finding_remedy(finding,
                        "A virtual machine that may only read it cannot reserve it. Let its user "
                        "write: 'chmod u+w %s', or a udev rule that lasts.",

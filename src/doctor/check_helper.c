@@ -15,23 +15,23 @@
 #define DOCTOR_WAIT_MS 35000
 
 /* "root:kvm 0660", for people. */
-static void helper_describe_owner(const struct stat *status, char *text, size_t size)
+static void helper_describe_owner(const struct stat *file, char *text, size_t size)
 {
-    const struct passwd *user = getpwuid(status->st_uid);
-    const struct group *group = getgrgid(status->st_gid);
+    const struct passwd *user = getpwuid(file->st_uid);
+    const struct group *group = getgrgid(file->st_gid);
     char uid[16], gid[16];
 
-    snprintf(uid, sizeof(uid), "%u", status->st_uid);
-    snprintf(gid, sizeof(gid), "%u", status->st_gid);
+    snprintf(uid, sizeof(uid), "%u", file->st_uid);
+    snprintf(gid, sizeof(gid), "%u", file->st_gid);
     snprintf(text, size, "%s:%s %04o", user ? user->pw_name : uid, group ? group->gr_name : gid,
-             status->st_mode & 07777);
+             file->st_mode & 07777);
 }
 
 void doctor_helper(struct doctor *doctor, struct finding *finding)
 {
     struct outcome outcome = {.r = 0};
     char owner[128];
-    struct stat status;
+    struct stat file;
     const char *path = session_socket(&doctor->session);
     int r = session_connect(&doctor->session);
 
@@ -45,8 +45,8 @@ void doctor_helper(struct doctor *doctor, struct finding *finding)
     advice_connect(&doctor->session, r, &outcome);
     finding_fail(finding, "%s", outcome.what);
     finding_remedy(finding, "%s", outcome.hint);
-    if (r == -EACCES && stat(path, &status) == 0) {
-        helper_describe_owner(&status, owner, sizeof(owner));
+    if (r == -EACCES && stat(path, &file) == 0) {
+        helper_describe_owner(&file, owner, sizeof(owner));
         finding_remedy(finding,
                        "The socket is %s. Start the helper with --socket-mode and --socket-group "
                        "so that the user of the virtual machine may write to it, or with systemd "
@@ -60,13 +60,13 @@ void doctor_socket(struct doctor *doctor, struct finding *finding)
 {
     const char *path = session_socket(&doctor->session);
     char owner[128];
-    struct stat status;
+    struct stat file;
     bool only_owner;
 
-    if (!doctor->connected || stat(path, &status) < 0)
+    if (!doctor->connected || stat(path, &file) < 0)
         return;
-    helper_describe_owner(&status, owner, sizeof(owner));
-    only_owner = (status.st_mode & 0022) == 0;
+    helper_describe_owner(&file, owner, sizeof(owner));
+    only_owner = (file.st_mode & 0022) == 0;
     if (only_owner && geteuid() == 0) {
         finding_warn(finding, "only its owner may connect to the socket, which is %s", owner);
         finding_remedy(finding,

@@ -15,7 +15,7 @@
 #include "ctl/document.h"
 #include "ctl/sysfs.h"
 #include "doctor/doctor.h"
-#include "doctor/library.h"
+#include "doctor/mpath_library.h"
 #include "doctor/multipath_conf.h"
 
 static bool multipath_is_map(const struct doctor *doctor)
@@ -81,9 +81,9 @@ void doctor_multipathd(struct doctor *doctor, struct finding *finding)
                        multipathd_name(MULTIPATHD_FILE));
         return;
     }
-    if (library_version(&doctor->library) < 0)
-        doctor->library = 0;
-    if (doctor->library && doctor->library < LIBRARY_VERSION_SOCKET &&
+    if (mpath_library_version(&doctor->mpath_library) < 0)
+        doctor->mpath_library = 0;
+    if (doctor->mpath_library && doctor->mpath_library < MPATH_LIBRARY_VERSION_SOCKET &&
         !reachable[MULTIPATHD_ABSTRACT]) {
         finding_fail(finding, "multipathd answers at %s only, where the library does not look",
                      multipathd_name(MULTIPATHD_FILE));
@@ -221,20 +221,20 @@ static void multipath_list_faults(unsigned version, char *text, size_t size)
     size_t used = 0;
 
     text[0] = '\0';
-    while ((fault = library_fault(version, &cursor)) != NULL && used < size)
+    while ((fault = mpath_library_fault(version, &cursor)) != NULL && used < size)
         used += (size_t)snprintf(text + used, size - used, "Known fault: %s.\n", fault);
 }
 
 void doctor_library(struct doctor *doctor, struct finding *finding)
 {
-    unsigned version = doctor->library;
+    unsigned version = doctor->mpath_library;
     char faults[512], name[32];
     int r = 0;
 
     if (!multipath_is_map(doctor))
         return;
     if (!version)
-        r = library_version(&version);
+        r = mpath_library_version(&version);
     if (r == -ENOENT) {
         finding_fail(finding, "multipath-tools are not installed here, or not in PATH");
         finding_remedy(finding, "The helper needs libmpathpersist.so.0 of that package, 0.8.6 or "
@@ -248,7 +248,7 @@ void doctor_library(struct doctor *doctor, struct finding *finding)
     }
     snprintf(name, sizeof(name), "%u.%u.%u", version >> 16, version >> 8 & 0xff, version & 0xff);
     multipath_list_faults(version, faults, sizeof(faults));
-    if (version < LIBRARY_VERSION_MIN) {
+    if (version < MPATH_LIBRARY_VERSION_MIN) {
         finding_fail(finding, "multipath-tools %s are too old", name);
         finding_remedy(finding, "Update them: the helper takes libmpathpersist from 0.8.6 on.");
     } else if (faults[0]) {

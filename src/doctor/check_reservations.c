@@ -57,7 +57,7 @@ void doctor_keys(struct doctor *doctor, struct finding *finding)
     char text[PRHELPER_TEXT_MAX];
     struct outcome outcome;
 
-    if (!doctor->connected || doctor->session.device < 0)
+    if (!doctor->connected || doctor->session.device_fd < 0)
         return;
     doctor->serves = reservations_ask(doctor, &cmd_keys, &outcome);
     if (doctor->serves) {

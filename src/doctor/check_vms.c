@@ -44,7 +44,7 @@ static bool vms_is_alarmed(const struct doctor *doctor, char *names, size_t size
     if (!*ret_asked)
         return false;
     while (!shared &&
-           (device = stale_next_device(document, doctor->session.device, &cursor)) != NULL)
+           (device = stale_next_device(document, doctor->session.device_fd, &cursor)) != NULL)
         shared = document_object(device, "same_nexus");
     for (size_t i = 0; i < document_count(shared, "vms") && used < size; i++) {
         const char *name = json_object_get_string(document_item(shared, "vms", i));
@@ -71,9 +71,9 @@ void doctor_nexus(struct doctor *doctor, struct finding *finding)
     bool asked;
     unsigned count;
 
-    if (doctor->session.device < 0)
+    if (doctor->session.device_fd < 0)
         return;
-    vms_find(&doctor->status, &doctor->vms);
+    vms_find(&doctor->file, &doctor->vms);
     count = vms_list(&doctor->vms, NULL, names, sizeof(names));
     if (count > 1) {
         vms_fail(finding, names);
@@ -112,7 +112,7 @@ void doctor_access(struct doctor *doctor, struct finding *finding)
                             "read-only=on from its -blockdev, or <readonly/> from its <disk>.");
 }
 
-static bool vms_stops(const struct vm *vm)
+static bool vms_stops_on_error(const struct vm *vm)
 {
     return vm->stops;
 }
@@ -130,9 +130,9 @@ void doctor_error_policy(struct doctor *doctor, struct finding *finding)
         "provokes on purpose.";
     char names[384];
 
-    if (doctor->session.device < 0)
+    if (doctor->session.device_fd < 0)
         return;
-    if (vms_list(&doctor->vms, vms_stops, names, sizeof(names)) > 0) {
+    if (vms_list(&doctor->vms, vms_stops_on_error, names, sizeof(names)) > 0) {
         finding_warn(finding, "paused upon errors of a disk: %s", names);
         finding_remedy(finding, "%s", remedy);
     } else if (doctor->vms.count > 0) {

@@ -119,7 +119,7 @@ static int doctor_run(const struct options *options)
 {
     struct json_object *json = options->json ? json_object_new_object() : NULL;
     struct json_object *array = json ? json_object_new_array() : NULL;
-    struct doctor doctor = {.options = options, .session = {.options = options, .device = -1}};
+    struct doctor doctor = {.options = options, .session = {.options = options, .device_fd = -1}};
     unsigned counts[VERDICT_FAILURE + 1] = {0};
     int status;
 
@@ -138,7 +138,7 @@ static int doctor_run(const struct options *options)
             doctor_print_finding(&checks[i], &finding);
     }
     session_close(&doctor.session);
-    status = counts[VERDICT_FAILURE] > 0 ? STATUS_TROUBLE : STATUS_GOOD;
+    status = counts[VERDICT_FAILURE] > 0 ? CTL_TROUBLE : CTL_GOOD;
     if (json) {
         json_object_object_add(json, "checks", array);
         return output_json(options, status, json);

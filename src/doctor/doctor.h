@@ -39,7 +39,7 @@ struct doctor {
     bool connected; /* to the helper */
     bool serves;    /* the device has answered a command through the helper */
 
-    struct stat status; /* of the device */
+    struct stat file; /* of the device */
     struct device_facts facts;
     char block[32]; /* the kernel's name, such as "sda"; "" if it is no block device */
     char map[128];  /* name of a device-mapper map, or "" */
@@ -50,8 +50,8 @@ struct doctor {
     bool multipathd; /* answers, at: */
     enum multipathd_socket multipathd_socket;
     enum key_source key_source;
-    uint64_t key;     /* the one that multipathd gives to the map's paths, if it is known; else 0 */
-    unsigned library; /* version, or 0 */
+    uint64_t key; /* the one that multipathd gives to the map's paths, if it is known; else 0 */
+    unsigned mpath_library; /* version, or 0 */
 
     struct vms vms; /* that have the device open */
 };

@@ -78,7 +78,7 @@ static int multipathd_send(int fd, const void *data, size_t size)
     return (size_t)n < size ? -EPROTO : 0;
 }
 
-static int multipathd_converse(int fd, const char *command, char **ret_answer)
+static int multipathd_exchange(int fd, const char *command, char **ret_answer)
 {
     size_t size = strlen(command) + 1;
     char *answer;
@@ -114,7 +114,7 @@ int multipathd_ask(enum multipathd_socket where, const char *command, char **ret
     if (r < 0)
         return r;
     if (command)
-        r = multipathd_converse(fd, command, ret_answer);
+        r = multipathd_exchange(fd, command, ret_answer);
     close(fd);
     return r;
 }

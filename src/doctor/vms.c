@@ -64,16 +64,16 @@ static void vms_take_command(const char *command, size_t size, struct vm *vm)
     }
 }
 
-static bool vms_is_target(const struct target *target, const struct stat *status)
+static bool vms_is_target(const struct target *target, const struct stat *file)
 {
     char where[PATH_MAX];
 
-    if (!S_ISBLK(status->st_mode) && !S_ISCHR(status->st_mode))
+    if (!S_ISBLK(file->st_mode) && !S_ISCHR(file->st_mode))
         return false;
-    if ((status->st_mode & S_IFMT) == (target->mode & S_IFMT) && status->st_rdev == target->number)
+    if ((file->st_mode & S_IFMT) == (target->mode & S_IFMT) && file->st_rdev == target->number)
         return true;
     return target->where[0] &&
-           sysfs_scsi_device_of(status->st_mode, status->st_rdev, where, sizeof(where)) &&
+           sysfs_scsi_device_of(file->st_mode, file->st_rdev, where, sizeof(where)) &&
            strcmp(where, target->where) == 0;
 }
 
@@ -94,7 +94,7 @@ static int vms_find_open(const char *pid, const struct target *target, struct vm
 {
     char path[96], link[PATH_MAX];
     struct dirent *entry;
-    struct stat status;
+    struct stat file;
     DIR *directory;
     int found = 0;
 
@@ -107,8 +107,8 @@ static int vms_find_open(const char *pid, const struct target *target, struct vm
 
         snprintf(path, sizeof(path), "/proc/%.20s/fd/%.20s", pid, entry->d_name);
         n = readlink(path, link, sizeof(link) - 1);
-        if (n < 5 || strncmp(link, "/dev/", 5) != 0 || stat(path, &status) < 0 ||
-            !vms_is_target(target, &status))
+        if (n < 5 || strncmp(link, "/dev/", 5) != 0 || stat(path, &file) < 0 ||
+            !vms_is_target(target, &file))
             continue;
         found = 1;
         vm->writes |= vms_is_writable(pid, entry->d_name);
@@ -117,7 +117,7 @@ static int vms_find_open(const char *pid, const struct target *target, struct vm
     return found;
 }
 
-static void vms_look_at(const char *pid, const struct target *target, char *command,
+static void vms_examine(const char *pid, const struct target *target, char *command,
                         struct vms *vms)
 {
     size_t size = vms_read_command(pid, command, VMS_COMMAND_MAX);
@@ -149,7 +149,7 @@ void vms_find(const struct stat *device, struct vms *vms)
     sysfs_scsi_device_of(target.mode, target.number, target.where, sizeof(target.where));
     while (command && directory && (entry = readdir(directory)) != NULL) {
         if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
-            vms_look_at(entry->d_name, &target, command, vms);
+            vms_examine(entry->d_name, &target, command, vms);
     }
     if (directory)
         closedir(directory);

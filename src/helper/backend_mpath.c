@@ -48,8 +48,8 @@ enum mpath_state {
     MPATH_NEVER, /* not as things are; mpath->problem says why */
 };
 
-static void mpath_note(struct mpath *mpath, enum mpath_condition condition, uint32_t pid,
-                       const char *problem)
+static void mpath_set_facts(struct mpath *mpath, enum mpath_condition condition, uint32_t pid,
+                            const char *problem)
 {
     pthread_mutex_lock(&mpath->facts_lock);
     mpath->facts.condition = condition;
@@ -58,7 +58,7 @@ static void mpath_note(struct mpath *mpath, enum mpath_condition condition, uint
     pthread_mutex_unlock(&mpath->facts_lock);
 }
 
-void mpath_look(struct mpath *mpath, struct mpath_facts *ret)
+void mpath_get_facts(struct mpath *mpath, struct mpath_facts *ret)
 {
     pthread_mutex_lock(&mpath->facts_lock);
     *ret = mpath->facts;
@@ -72,9 +72,9 @@ void mpath_init(struct mpath *mpath, const struct mpath_options *options, struct
     pthread_mutex_init(&mpath->lock, NULL);
     pthread_mutex_init(&mpath->facts_lock, NULL);
     if (keeper)
-        mpath_note(mpath, MPATH_STOPPED, 0, "");
+        mpath_set_facts(mpath, MPATH_STOPPED, 0, "");
     else
-        mpath_note(mpath, MPATH_IMPOSSIBLE, 0, problem);
+        mpath_set_facts(mpath, MPATH_IMPOSSIBLE, 0, problem);
 }
 
 void mpath_deinit(struct mpath *mpath)
@@ -109,12 +109,12 @@ static enum mpath_state mpath_refuse(struct mpath *mpath, const char *problem)
 {
     if (strcmp(mpath->facts.problem, problem))
         log_error("no persistent reservations on multipath maps: %s", problem);
-    mpath_note(mpath, MPATH_FAILED, 0, problem);
+    mpath_set_facts(mpath, MPATH_FAILED, 0, problem);
     return MPATH_NEVER;
 }
 
 /* Under the lock. */
-static enum mpath_state mpath_hear_hello(struct mpath *mpath, int channel)
+static enum mpath_state mpath_receive_hello(struct mpath *mpath, int channel)
 {
     uint8_t bytes[WORKER_HELLO_SIZE + 1]; /* room to see that it is too long */
     struct worker_hello hello;
@@ -136,7 +136,7 @@ static enum mpath_state mpath_hear_hello(struct mpath *mpath, int channel)
     pthread_mutex_lock(&mpath->facts_lock);
     memcpy(mpath->facts.version, hello.version, sizeof(mpath->facts.version));
     pthread_mutex_unlock(&mpath->facts_lock);
-    mpath_note(mpath, MPATH_RUNNING, hello.pid, "");
+    mpath_set_facts(mpath, MPATH_RUNNING, hello.pid, "");
     log_info("multipath worker started, libmpathpersist %s",
              hello.version[0] ? hello.version : "of an unknown version");
     return MPATH_RUNS;
@@ -150,9 +150,9 @@ static enum mpath_state mpath_start(struct mpath *mpath)
     enum mpath_state state;
 
     if (!mpath->keeper) {
-        if (!mpath->is_said)
+        if (!mpath->is_logged)
             log_error("no persistent reservations on multipath maps: %s", mpath->facts.problem);
-        mpath->is_said = true;
+        mpath->is_logged = true;
         return MPATH_NEVER;
     }
     if (mpath->started_ms && now < mpath->started_ms + mpath->delay_ms)
@@ -174,7 +174,7 @@ static enum mpath_state mpath_start(struct mpath *mpath)
         log_error("the keeper cannot start the multipath worker: %s", strerror(-channel));
         return MPATH_LATER;
     }
-    state = mpath_hear_hello(mpath, channel);
+    state = mpath_receive_hello(mpath, channel);
     if (state == MPATH_RUNS) {
         mpath_set_timeout(channel, SO_SNDTIMEO, MPATH_SEND_S * 1000);
         mpath->channel = steal_fd(&channel);
@@ -207,25 +207,25 @@ static enum mpath_state mpath_send(struct mpath *mpath, const uint8_t *bytes, co
         log_warning("the multipath worker has ended: %s", strerror(-r));
         close(mpath->channel);
         mpath->channel = -1;
-        mpath_note(mpath, MPATH_STOPPED, 0, "");
+        mpath_set_facts(mpath, MPATH_STOPPED, 0, "");
     }
     pthread_mutex_unlock(&mpath->lock);
     return state;
 }
 
 /* No answer: the worker died (n is 0), or it missed even the end of its deadline. */
-static void mpath_answer_lost(const struct request *request, dev_t device, ssize_t n,
+static void mpath_answer_lost(const struct request *request, dev_t number, ssize_t n,
                               struct reply *reply)
 {
     bool is_late = n < 0 && (errno == EAGAIN || errno == EINTR);
 
-    log_client("device %u:%u: the multipath worker %s%s", major(device), minor(device),
+    log_client("device %u:%u: the multipath worker %s%s", major(number), minor(number),
                is_late ? "did not answer in time" : "ended before it answered",
                request->opcode == SPC_PERSISTENT_RESERVE_IN ? "" : ": outcome unknown");
     reply_sense(reply, is_late ? SPC_LU_COMMUNICATION_TIMEOUT : SPC_LU_COMMUNICATION_FAILURE);
 }
 
-static void mpath_receive(int sock, uint8_t *bytes, const struct request *request, dev_t device,
+static void mpath_receive(int sock, uint8_t *bytes, const struct request *request, dev_t number,
                           struct reply *reply)
 {
     struct worker_reply answer;
@@ -236,11 +236,11 @@ static void mpath_receive(int sock, uint8_t *bytes, const struct request *reques
         n = recv(sock, bytes, MPATH_BUFFER_SIZE, 0);
     while (n < 0 && errno == EINTR);
     if (n <= 0 || !worker_decode_reply(bytes, (size_t)n, &answer, &data)) {
-        mpath_answer_lost(request, device, n, reply);
+        mpath_answer_lost(request, number, n, reply);
         return;
     }
     if (answer.text[0])
-        log_client("device %u:%u: %s", major(device), minor(device), answer.text);
+        log_client("device %u:%u: %s", major(number), minor(number), answer.text);
     *reply = answer.reply;
     if (reply->size > request->length)
         reply->size = request->length;
@@ -250,7 +250,7 @@ static void mpath_receive(int sock, uint8_t *bytes, const struct request *reques
         memcpy(request->data, data, reply->size);
 }
 
-bool mpath_execute(struct mpath *mpath, const struct request *request, dev_t device,
+bool mpath_execute(struct mpath *mpath, const struct request *request, dev_t number,
                    struct reply *reply)
 {
     const struct worker_request message = {
@@ -282,6 +282,6 @@ bool mpath_execute(struct mpath *mpath, const struct request *request, dev_t dev
         return true;
     }
     close(steal_fd(&theirs)); /* ours must not be what keeps the answer's socket open */
-    mpath_receive(ours, bytes, request, device, reply);
+    mpath_receive(ours, bytes, request, number, reply);
     return true;
 }

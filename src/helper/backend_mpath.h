@@ -46,7 +46,7 @@ struct mpath {
     int channel;          /* -1: no worker runs */
     unsigned delay_ms;    /* between the starts of this worker and the next one */
     int64_t started_ms;   /* the last start; 0: there has been none */
-    bool is_said;         /* that there can be none */
+    bool is_logged;       /* that there can be none */
 
     pthread_mutex_t facts_lock; /* taken last, and never for long */
     struct mpath_facts facts;
@@ -61,14 +61,14 @@ void mpath_init(struct mpath *mpath, const struct mpath_options *options, struct
 void mpath_deinit(struct mpath *mpath);
 
 /* Waits for nobody. */
-void mpath_look(struct mpath *mpath, struct mpath_facts *ret);
+void mpath_get_facts(struct mpath *mpath, struct mpath_facts *ret);
 
 /*
- * Have the worker execute a command on a map, whose device number is `device`, and fill in the
+ * Have the worker execute a command on a map, whose device number is `number`, and fill in the
  * reply. May block until the deadline, and a little longer. Returns false if there is no worker and
  * none can be started: the command was not sent, and the reply is untouched.
  */
-bool mpath_execute(struct mpath *mpath, const struct request *request, dev_t device,
+bool mpath_execute(struct mpath *mpath, const struct request *request, dev_t number,
                    struct reply *reply);
 
 #endif

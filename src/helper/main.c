@@ -284,7 +284,7 @@ static int helper_prepare_server(struct helper *helper)
     peers_init(&helper->peers, helper->status_path != NULL);
     ledger_init(&helper->ledger, &helper->route.sources, &helper->peers, options->exclusive,
                 helper->status_path != NULL);
-    route_set_books(&helper->route, &helper->ledger, options->audit);
+    route_set_ledger(&helper->route, &helper->ledger, options->audit);
     status_init(&helper->status, helper->status_listener, report_write, &helper->report);
     helper->status_listener = -1;
     helper->backend = (struct backend){"sg", &helper->route, route_execute};

@@ -63,7 +63,7 @@ static void report_worker(struct mpath *mpath, struct json *json)
     };
     struct mpath_facts facts;
 
-    mpath_look(mpath, &facts);
+    mpath_get_facts(mpath, &facts);
     json_open(json, "worker", '{');
     json_text(json, "state", states[facts.condition]);
     if (facts.pid)

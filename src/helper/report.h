@@ -19,7 +19,7 @@
 #define REPORT_CONNECTIONS_MAX 2000
 
 /* One of the walls around the process. */
-enum report_wall { REPORT_OFF, REPORT_ACTIVE, REPORT_UNSUPPORTED };
+enum report_layer { REPORT_OFF, REPORT_ACTIVE, REPORT_UNSUPPORTED };
 
 /* What the document is made of. Everything that is pointed to is borrowed. */
 struct report {
@@ -34,7 +34,7 @@ struct report {
     uid_t uid;
     gid_t gid;
     uint32_t capabilities;
-    enum report_wall seccomp, landlock;
+    enum report_layer seccomp, landlock;
     int landlock_version;
 };
 

@@ -22,17 +22,17 @@ void route_init(struct route *route, unsigned io_timeout_ms, struct mpath *mpath
     route->io_timeout_ms = io_timeout_ms;
     route->mpath = mpath;
     route->ledger = NULL;
-    route->books_of_reads = false;
+    route->records_reads = false;
     route->audit = false;
     if (!device_sources_init(&route->sources))
         log_warning("/sys or /proc is not there: partitions and device-mapper maps cannot be told "
                     "from other devices");
 }
 
-void route_set_books(struct route *route, struct ledger *ledger, bool audit)
+void route_set_ledger(struct route *route, struct ledger *ledger, bool audit)
 {
     route->ledger = ledger;
-    route->books_of_reads = ledger->reads;
+    route->records_reads = ledger->reads;
     route->audit = audit;
 }
 
@@ -112,9 +112,9 @@ static const char *route_carry_out(const struct route *route, const struct reque
     return reason;
 }
 
-/* The same, in the ledger and in the audit. */
-static void route_keep_books(const struct route *route, const struct request *request,
-                             const struct route_target *target, struct reply *reply)
+/* Do it, with a record in the ledger and in the audit. */
+static void route_execute_recorded(const struct route *route, const struct request *request,
+                                   const struct route_target *target, struct reply *reply)
 {
     struct audit_event event = {
         .request = request, .reply = reply, .kind = target->kind, .number = target->number};
@@ -147,7 +147,7 @@ void route_execute(void *context, const struct request *request, struct reply *r
     struct route_target target;
     enum device_kind kind;
     dev_t number;
-    bool books;
+    bool recorded;
 
     kind = device_classify(request->fd, &number);
     if (policy_needs_details(request->opcode)) {
@@ -157,15 +157,15 @@ void route_execute(void *context, const struct request *request, struct reply *r
     }
     verdict = policy_judge(request->opcode, kind, writable, &reason);
     trace_route(request->connection, number, device_kind_word[kind], route_verdict_word[verdict]);
-    books = request->opcode == SPC_PERSISTENT_RESERVE_IN ? route->books_of_reads
-                                                         : route->ledger != NULL;
-    if (!books && verdict == POLICY_ISSUE) { /* the way of nearly all: a short one */
+    recorded = request->opcode == SPC_PERSISTENT_RESERVE_IN ? route->records_reads
+                                                            : route->ledger != NULL;
+    if (!recorded && verdict == POLICY_ISSUE) { /* the way of nearly all: a short one */
         route_issue(route, request, kind, number, reply);
         return;
     }
     target = (struct route_target){kind, number, verdict, reason};
-    if (books)
-        route_keep_books(route, request, &target, reply);
+    if (recorded)
+        route_execute_recorded(route, request, &target, reply);
     else
         route_carry_out(route, request, &target, reply);
 }

@@ -12,16 +12,16 @@ struct route {
     struct device_sources sources;
     unsigned io_timeout_ms;
     struct mpath *mpath;   /* borrowed */
-    struct ledger *ledger; /* borrowed; NULL: nobody keeps books */
-    bool books_of_reads;   /* of PERSISTENT RESERVE IN as well */
+    struct ledger *ledger; /* borrowed; NULL: nothing is recorded */
+    bool records_reads;    /* of PERSISTENT RESERVE IN as well */
     bool audit;
 };
 
-/* Ahead of a sandbox: opens directories of /sys and /proc. Nobody keeps books at first. */
+/* Ahead of a sandbox: opens directories of /sys and /proc. Nothing is recorded at first. */
 void route_init(struct route *route, unsigned io_timeout_ms, struct mpath *mpath);
 
-/* Keep books in this ledger (borrowed) from now on, with an audit or without. */
-void route_set_books(struct route *route, struct ledger *ledger, bool audit);
+/* Record commands in this ledger (borrowed) from now on, with an audit or without. */
+void route_set_ledger(struct route *route, struct ledger *ledger, bool audit);
 
 void route_deinit(struct route *route);
 

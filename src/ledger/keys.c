@@ -244,7 +244,7 @@ static void ledger_keys_remove(struct ledger *ledger, const struct ledger_device
     }
 }
 
-static void ledger_keys_follow_out(struct ledger *ledger, const struct ledger_command *command,
+static void ledger_keys_update_out(struct ledger *ledger, const struct ledger_command *command,
                                    int64_t now_us, struct ledger_alarm *ret_alarm)
 {
     const struct request *request = command->request;
@@ -279,7 +279,7 @@ static void ledger_keys_follow_out(struct ledger *ledger, const struct ledger_co
     }
 }
 
-void ledger_keys_follow(struct ledger *ledger, const struct ledger_command *command,
+void ledger_keys_update(struct ledger *ledger, const struct ledger_command *command,
                         const struct reply *reply, int64_t now_us, struct ledger_alarm *ret_alarm)
 {
     const struct request *request = command->request;
@@ -288,7 +288,7 @@ void ledger_keys_follow(struct ledger *ledger, const struct ledger_command *comm
 
     switch (request->opcode) {
     case SPC_PERSISTENT_RESERVE_OUT:
-        ledger_keys_follow_out(ledger, command, now_us, ret_alarm);
+        ledger_keys_update_out(ledger, command, now_us, ret_alarm);
         break;
     case SPC_PERSISTENT_RESERVE_IN:
         if ((request->cdb[1] & CDB_SERVICE_ACTION_MASK) != SPC_PRIN_READ_KEYS ||

@@ -11,7 +11,7 @@ struct ledger_alarm {
 };
 
 /* A command has been answered GOOD: what does that mean for the keys? */
-void ledger_keys_follow(struct ledger *ledger, const struct ledger_command *command,
+void ledger_keys_update(struct ledger *ledger, const struct ledger_command *command,
                         const struct reply *reply, int64_t now_us, struct ledger_alarm *ret_alarm);
 
 /*

@@ -242,7 +242,7 @@ void ledger_end(struct ledger *ledger, struct ledger_command *command, const str
     if (result != LEDGER_GOOD && result != LEDGER_RESERVATION_CONFLICT)
         ledger_note_error(device, command, reply, result, now);
     if (result == LEDGER_GOOD)
-        ledger_keys_follow(ledger, command, reply, now, &alarm);
+        ledger_keys_update(ledger, command, reply, now, &alarm);
     number = device->number;
     pthread_mutex_unlock(&ledger->lock);
 

@@ -285,7 +285,7 @@ static int metrics_run(const struct options *options)
         metrics_put_family(&families[i], document);
     printf("# EOF\n");
     json_object_put(document);
-    return output_flush(STATUS_GOOD);
+    return output_flush(CTL_GOOD);
 }
 
 const struct command cmd_metrics = {

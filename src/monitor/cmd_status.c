@@ -32,7 +32,7 @@ static const char *status_json_text(struct json_object *json, bool in_one_line)
 }
 
 /* How many bytes of a line fit into so many columns; a character may be several bytes. */
-static size_t status_fitting(const char *line, size_t length, size_t columns)
+static size_t status_bytes_that_fit(const char *line, size_t length, size_t columns)
 {
     size_t bytes = 0;
 
@@ -57,7 +57,8 @@ static void status_show_in_place(const char *text)
     while (*text && ++row < size.ws_row) {
         size_t length = strcspn(text, "\n");
 
-        printf("%.*s" TERMINAL_END_LINE "\n", (int)status_fitting(text, length, size.ws_col), text);
+        printf("%.*s" TERMINAL_END_LINE "\n", (int)status_bytes_that_fit(text, length, size.ws_col),
+               text);
         text += length + (text[length] == '\n');
     }
     fputs(TERMINAL_END_PAGE, stdout);
@@ -92,17 +93,17 @@ static int status_show(const struct options *options, struct json_object *docume
 
     if (options->json) {
         puts(status_json_text(document, options->watch));
-        return output_flush(STATUS_GOOD);
+        return output_flush(CTL_GOOD);
     }
     text = status_make_text(document);
     if (!text)
-        return STATUS_INTERNAL;
+        return CTL_INTERNAL;
     if (options->watch && isatty(STDOUT_FILENO))
         status_show_in_place(text);
     else
         printf("%s%s", text, options->watch ? "\n" : "");
     free(text);
-    return output_flush(STATUS_GOOD);
+    return output_flush(CTL_GOOD);
 }
 
 /* While watching, a helper that is being restarted is no reason to end. */
@@ -115,7 +116,7 @@ static int status_show_failure(const struct options *options, const struct outco
     else if (text)
         fputs(text, stderr);
     free(text);
-    return output_flush(STATUS_GOOD);
+    return output_flush(CTL_GOOD);
 }
 
 static int status_run(const struct options *options)
@@ -131,7 +132,7 @@ static int status_run(const struct options *options)
         fputs(TERMINAL_HOME TERMINAL_END_PAGE, stdout);
     status = status_show(options, document);
     json_object_put(document);
-    while (options->watch && status == STATUS_GOOD) {
+    while (options->watch && status == CTL_GOOD) {
         nanosleep(&interval, NULL);
         if (document_fetch(options, &outcome, &document)) {
             status = status_show(options, document);

@@ -85,7 +85,7 @@ static unsigned alarms_print_device(struct json_object *document, struct json_ob
         if (!document_flag(key, "stale") || document_flag(key, "replaced"))
             continue;
         escape_text(vm, sizeof(vm), words_vm(key));
-        escape_text(raw, sizeof(raw), words_or(key, "key", "?"));
+        escape_text(raw, sizeof(raw), words_text(key, "key", "?"));
         fprintf(file, "STALE KEY   %s: %s of %s, which is gone; see qemu-pr-ctl cleanup --key\n",
                 name, raw, vm);
         lines++;

@@ -35,16 +35,17 @@ static void tables_print_head(struct json_object *document, FILE *file)
     char line[WORDS_MAX], escaped[WORDS_MAX], up[WORDS_AGE_MAX];
 
     snprintf(line, sizeof(line), "qemu-pr-helper %s, pid %" PRId64 ", up %s, at %s",
-             words_or(document, "version", "?"), document_number(document, "pid"),
+             words_text(document, "version", "?"), document_number(document, "pid"),
              words_age(document_seconds(document, "uptime_s"), up),
-             words_or(document, "socket", "the service manager's socket"));
+             words_text(document, "socket", "the service manager's socket"));
     escape_text(escaped, sizeof(escaped), line);
     fprintf(file, "%s\n", escaped);
     snprintf(line, sizeof(line),
              "sandbox: seccomp %s, Landlock %s, uid %" PRId64 "; multipath worker: %s%s%s%s",
-             words_or(sandbox, "seccomp", "?"), words_or(sandbox, "landlock", "?"),
-             document_number(sandbox, "uid"), words_or(worker, "state", "?"),
-             document_text(worker, "library") ? ", library " : "", words_or(worker, "library", ""),
+             words_text(sandbox, "seccomp", "?"), words_text(sandbox, "landlock", "?"),
+             document_number(sandbox, "uid"), words_text(worker, "state", "?"),
+             document_text(worker, "library") ? ", library " : "",
+             words_text(worker, "library", ""),
              document_flag(document_object(document, "options"), "exclusive") ? "; exclusive" : "");
     escape_text(escaped, sizeof(escaped), line);
     fprintf(file, "%s\n", escaped);
@@ -75,7 +76,7 @@ static struct counts tables_count_commands(struct json_object *device)
 
     for (size_t i = 0; i < document_count(device, "commands"); i++) {
         struct json_object *row = document_item(device, "commands", i);
-        const char *result = words_or(row, "result", "");
+        const char *result = words_text(row, "result", "");
         int64_t count = document_number(row, "count");
 
         counts.all += count;
@@ -127,7 +128,7 @@ static void tables_set_error(struct table *table, size_t column, struct json_obj
         table_set(table, column, "-");
     else
         table_set(table, column, "%s ago: %s", words_age(document_seconds(error, "age_s"), text),
-                  words_or(error, "sense", words_or(error, "result", "?")));
+                  words_text(error, "sense", words_text(error, "result", "?")));
 }
 
 static void tables_print_devices(struct json_object *document, FILE *file)
@@ -144,9 +145,9 @@ static void tables_print_devices(struct json_object *document, FILE *file)
         char text[WORDS_AGE_MAX];
 
         table_add_row(&table);
-        table_set(&table, 0, "%s", words_or(device, "device", "?"));
-        table_set(&table, 1, "%s", words_or(device, "map", words_or(device, "name", "-")));
-        table_set(&table, 2, "%s", words_or(device, "wwn", "-"));
+        table_set(&table, 0, "%s", words_text(device, "device", "?"));
+        table_set(&table, 1, "%s", words_text(device, "map", words_text(device, "name", "-")));
+        table_set(&table, 2, "%s", words_text(device, "wwn", "-"));
         table_set(&table, 3, "%" PRId64, counts.all);
         table_set(&table, 4, "%" PRId64, counts.conflicts);
         table_set(&table, 5, "%" PRId64, counts.failed);
@@ -183,7 +184,7 @@ static void tables_print_keys(struct json_object *document, FILE *file)
             words_device(device, name, sizeof(name));
             table_add_row(&table);
             table_set(&table, 0, "%s", name);
-            table_set(&table, 1, "%s", words_or(key, "key", "?"));
+            table_set(&table, 1, "%s", words_text(key, "key", "?"));
             table_set(&table, 2, "%s", words_vm(key));
             tables_set_number(&table, 3, key, "pid");
             table_set(&table, 4, "%s", words_age(document_seconds(key, "age_s"), text));
@@ -216,8 +217,8 @@ static void tables_print_in_flight(struct json_object *document, FILE *file)
             table_set(&table, 0, "%s", name);
             table_set(&table, 1, "%s%s", words_age(document_seconds(command, "age_s"), text),
                       document_flag(command, "hung") ? " HUNG" : "");
-            table_set(&table, 2, "%s, %s", words_or(command, "command", "?"),
-                      words_or(command, "service_action", "-"));
+            table_set(&table, 2, "%s, %s", words_text(command, "command", "?"),
+                      words_text(command, "service_action", "-"));
             table_set(&table, 3, "%s", words_vm(command));
             tables_set_number(&table, 4, command, "pid");
             tables_set_number(&table, 5, command, "connection");
@@ -245,10 +246,10 @@ static void tables_print_clients(struct json_object *document, FILE *file)
         table_set(&table, 1, "%s", words_vm(client));
         tables_set_number(&table, 2, client, "pid");
         tables_set_number(&table, 3, client, "uid");
-        table_set(&table, 4, "%s", words_or(client, "state", "?"));
+        table_set(&table, 4, "%s", words_text(client, "state", "?"));
         table_set(&table, 5, "%s", words_age(document_seconds(client, "age_s"), text));
         tables_set_number(&table, 6, client, "requests");
-        table_set(&table, 7, "%s", words_or(client, "device", "-"));
+        table_set(&table, 7, "%s", words_text(client, "device", "-"));
     }
     fprintf(file, table_count(&table) > 0 ? "\n" : "\nno client is connected\n");
     table_print(&table, file);

@@ -31,7 +31,7 @@ const char *words_latency(int64_t us, char text[WORDS_AGE_MAX])
     return text;
 }
 
-const char *words_or(struct json_object *object, const char *name, const char *otherwise)
+const char *words_text(struct json_object *object, const char *name, const char *otherwise)
 {
     const char *text = document_text(object, name);
 
@@ -40,12 +40,12 @@ const char *words_or(struct json_object *object, const char *name, const char *o
 
 const char *words_vm(struct json_object *object)
 {
-    return words_or(object, "vm", "unknown");
+    return words_text(object, "vm", "unknown");
 }
 
 void words_device(struct json_object *device, char *text, size_t size)
 {
-    const char *name = words_or(device, "map", words_or(device, "name", ""));
+    const char *name = words_text(device, "map", words_text(device, "name", ""));
 
-    snprintf(text, size, "%s%s%s", words_or(device, "device", "?"), *name ? " " : "", name);
+    snprintf(text, size, "%s%s%s", words_text(device, "device", "?"), *name ? " " : "", name);
 }

@@ -15,7 +15,7 @@ const char *words_age(double seconds, char text[WORDS_AGE_MAX]);
 const char *words_latency(int64_t us, char text[WORDS_AGE_MAX]);
 
 /* A member that is a text, or what to say otherwise. */
-const char *words_or(struct json_object *object, const char *name, const char *otherwise);
+const char *words_text(struct json_object *object, const char *name, const char *otherwise);
 
 /* A client by name; an unknown one is called that. */
 const char *words_vm(struct json_object *object);

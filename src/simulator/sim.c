@@ -82,7 +82,7 @@ static struct sim_unit *sim_find_unit(struct sim *sim, const struct store_lun *l
 }
 
 /* Play the LUN's fault, if it has one. True: that was the answer. */
-static bool sim_play_fault(struct sim *sim, dev_t device, ino_t inode, struct reply *reply)
+static bool sim_apply_fault(struct sim *sim, dev_t device, ino_t inode, struct reply *reply)
 {
     struct fault fault = faults_find(&sim->faults, device, inode);
 
@@ -194,7 +194,7 @@ static void sim_execute(void *context, const struct request *request, struct rep
     }
     if (sim->latency_ms)
         sim_pause(sim->latency_ms);
-    if (sim_play_fault(sim, lun.device, lun.inode, reply))
+    if (sim_apply_fault(sim, lun.device, lun.inode, reply))
         return;
 
     unit = sim_find_unit(sim, &lun);

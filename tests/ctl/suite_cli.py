@@ -250,7 +250,7 @@ def manual_has_every_command(t):
 def manual_has_every_exit_status(t):
     section = read(MANUAL).partition("\nEXIT STATUS\n")[2].partition("\nDIAGNOSTICS\n")[0]
     numbers = re.findall(r"^(\d+)$", section, re.MULTILINE)
-    t.equal(numbers, re.findall(r"STATUS_\w+ = (\d+)", read(STATUS)), "exit statuses")
+    t.equal(numbers, re.findall(r"CTL_\w+ = (\d+)", read(STATUS)), "exit statuses")
 
 
 # -- "when it does not work"

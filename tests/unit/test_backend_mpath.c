@@ -226,7 +226,7 @@ static void assert_facts(enum mpath_condition condition, const char *problem)
 {
     struct mpath_facts facts;
 
-    mpath_look(&mpath, &facts);
+    mpath_get_facts(&mpath, &facts);
     assert_int_equal(facts.condition, condition);
     assert_string_equal(facts.problem, problem);
     assert_uint_equal(facts.pid, condition == MPATH_RUNNING ? keeper.pid : 0);

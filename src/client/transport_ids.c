@@ -3,7 +3,7 @@
  * A list of TransportIDs has no lengths but those inside of its members, so one of another size
  * than its bytes say would turn all that follow into nonsense. Those cannot be taken.
  */
-#include "client/ports.h"
+#include "client/transport_ids.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -17,7 +17,8 @@
 _Static_assert(PRHELPER_TRANSPORTID_MAX == TRANSPORTID_SIZE_MAX, "the same bytes");
 _Static_assert(PRHELPER_TRANSPORTID_TEXT_MAX >= TRANSPORTID_TEXT_SIZE, "room for all of it");
 
-int ports_take(const struct prhelper_transportid *ports, size_t count, struct transportid **ret_ids)
+int transport_ids_take(const struct prhelper_transportid *ports, size_t count,
+                       struct transportid **ret_ids)
 {
     CLEANUP_FREE struct transportid *ids = NULL;
 
@@ -37,7 +38,7 @@ int ports_take(const struct prhelper_transportid *ports, size_t count, struct tr
     return 0;
 }
 
-void port_give(const struct transportid *id, struct prhelper_transportid *ret_port)
+void transport_id_give(const struct transportid *id, struct prhelper_transportid *ret_port)
 {
     memset(ret_port, 0, sizeof(*ret_port));
     ret_port->size = id->size;
@@ -59,6 +60,6 @@ int prhelper_transportid_parse(const char *text, struct prhelper_transportid *re
 
     if (!transportid_parse(text, &id))
         return PRHELPER_BAD_ARGUMENT;
-    port_give(&id, ret_port);
+    transport_id_give(&id, ret_port);
     return 0;
 }

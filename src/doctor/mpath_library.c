@@ -4,7 +4,7 @@
  * nothing. The faults are those that matter to persistent reservations; the helper steers around
  * them, mpathpersist(8) and other programs that use the library do not.
  */
-#include "doctor/library.h"
+#include "doctor/mpath_library.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,29 +16,29 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LIBRARY_ANSWER_MS 10000
+#define MPATH_LIBRARY_ANSWER_MS 10000
 
 static const struct {
     unsigned first, last;
     const char *fault;
 } faults[] = {
-    {LIBRARY_VERSION(0, 7, 0), LIBRARY_VERSION(0, 9, 9),
+    {MPATH_LIBRARY_VERSION(0, 7, 0), MPATH_LIBRARY_VERSION(0, 9, 9),
      "RELEASE by a host that does not hold the reservation clears that of another host"},
-    {LIBRARY_VERSION(0, 10, 0), LIBRARY_VERSION(0, 10, 5),
+    {MPATH_LIBRARY_VERSION(0, 10, 0), MPATH_LIBRARY_VERSION(0, 10, 5),
      "RELEASE by a host that does not hold the reservation clears that of another host"},
-    {LIBRARY_VERSION(0, 11, 0), LIBRARY_VERSION(0, 11, 1),
+    {MPATH_LIBRARY_VERSION(0, 11, 0), MPATH_LIBRARY_VERSION(0, 11, 1),
      "RELEASE by a host that does not hold the reservation clears that of another host"},
-    {LIBRARY_VERSION(0, 9, 4), LIBRARY_VERSION(0, 9, 4),
+    {MPATH_LIBRARY_VERSION(0, 9, 4), MPATH_LIBRARY_VERSION(0, 9, 4),
      "PREEMPT of its own key leaves one path of several registered"},
 };
 
 /* All it says, until it ends, as far as there is room. */
-static void library_read_answer(int fd, char *text, size_t size)
+static void mpath_library_read_answer(int fd, char *text, size_t size)
 {
     struct pollfd poller = {.fd = fd, .events = POLLIN};
     size_t used = 0;
 
-    while (used < size - 1 && poll(&poller, 1, LIBRARY_ANSWER_MS) > 0) {
+    while (used < size - 1 && poll(&poller, 1, MPATH_LIBRARY_ANSWER_MS) > 0) {
         ssize_t n = read(fd, text + used, size - 1 - used);
 
         if (n <= 0)
@@ -48,7 +48,7 @@ static void library_read_answer(int fd, char *text, size_t size)
     text[used] = '\0';
 }
 
-static int library_ask(char *text, size_t size)
+static int mpath_library_ask(char *text, size_t size)
 {
     char program[] = "multipath", option[] = "-h", *argv[] = {program, option, NULL};
     posix_spawn_file_actions_t actions;
@@ -65,7 +65,7 @@ static int library_ask(char *text, size_t size)
     posix_spawn_file_actions_destroy(&actions);
     close(ends[1]);
     if (r == 0) {
-        library_read_answer(ends[0], text, size);
+        mpath_library_read_answer(ends[0], text, size);
         kill(pid, SIGKILL);
         while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
             ;
@@ -74,12 +74,12 @@ static int library_ask(char *text, size_t size)
     return r;
 }
 
-int library_version(unsigned *ret_version)
+int mpath_library_version(unsigned *ret_version)
 {
     unsigned major, minor, patch = 0;
     const char *found;
     char text[512];
-    int r = library_ask(text, sizeof(text));
+    int r = mpath_library_ask(text, sizeof(text));
 
     if (r < 0)
         return r;
@@ -87,11 +87,11 @@ int library_version(unsigned *ret_version)
     if (!found || sscanf(found, "multipath-tools v%3u.%3u.%3u", &major, &minor, &patch) < 2 ||
         major > 255 || minor > 255 || patch > 255)
         return -EPROTO;
-    *ret_version = LIBRARY_VERSION(major, minor, patch);
+    *ret_version = MPATH_LIBRARY_VERSION(major, minor, patch);
     return 0;
 }
 
-const char *library_fault(unsigned version, unsigned *cursor)
+const char *mpath_library_fault(unsigned version, unsigned *cursor)
 {
     while (*cursor < sizeof(faults) / sizeof(faults[0])) {
         unsigned i = (*cursor)++;

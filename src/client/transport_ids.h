@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* TransportIDs between the public form, which only carries bytes, and our own. */
-#ifndef CLIENT_PORTS_H
-#define CLIENT_PORTS_H
+#ifndef CLIENT_TRANSPORT_IDS_H
+#define CLIENT_TRANSPORT_IDS_H
 
 #include <stddef.h>
 
@@ -12,9 +12,9 @@
  * Take `count` of them for a parameter list. 0: *ret_ids is the caller's to free. BAD_ARGUMENT if
  * there is one that no list can hold; -ENOMEM.
  */
-int ports_take(const struct prhelper_transportid *ports, size_t count,
-               struct transportid **ret_ids);
+int transport_ids_take(const struct prhelper_transportid *ports, size_t count,
+                       struct transportid **ret_ids);
 
-void port_give(const struct transportid *id, struct prhelper_transportid *ret_port);
+void transport_id_give(const struct transportid *id, struct prhelper_transportid *ret_port);
 
 #endif
