@@ -31,15 +31,15 @@ static void report_options(const struct options *options, struct json *json)
 
 static void report_sandbox(const struct report *report, struct json *json)
 {
-    static const char *const walls[] = {
+    static const char *const states[] = {
         [REPORT_OFF] = "off",
         [REPORT_ACTIVE] = "active",
         [REPORT_UNSUPPORTED] = "unsupported",
     };
 
     json_open(json, "sandbox", '{');
-    json_text(json, "seccomp", walls[report->seccomp]);
-    json_text(json, "landlock", walls[report->landlock]);
+    json_text(json, "seccomp", states[report->seccomp]);
+    json_text(json, "landlock", states[report->landlock]);
     if (report->landlock == REPORT_ACTIVE)
         json_integer(json, "landlock_version", report->landlock_version);
     else
