@@ -9,8 +9,6 @@ import signal
 import socket
 import stat
 
-from support import procfs
-from support.attempts import NUMBERS
 from support.inotify import Watch
 from support.systemd import activation, passing
 from support.tap import cases, differs, ours, row_differs, row_ours, test
@@ -222,19 +220,6 @@ def socket_activation(t):
     t.check(os.path.exists(path), "the service manager's socket file was removed")
 
 
-def stop_in_poll(t, helper):
-    """Stop a helper whose main loop waits, so that it has looked at nothing of what comes meanwhile.
-    Between two accepts, where one that has just been told of a client is, it would still accept."""
-    def stopped():
-        helper.signal(signal.SIGSTOP)
-        t.eventually("it has stopped", lambda: procfs.state(helper.pid) == "T", helper=helper)
-        if procfs.system_call(helper.pid) in (NUMBERS["poll"], NUMBERS["ppoll"]):
-            return True
-        helper.signal(signal.SIGCONT)
-        return False
-    t.eventually("its main loop waits", stopped, helper=helper)
-
-
 @cases(("alone", False), row_ours(NO_OPTION, "beside a status socket", True))
 def queue_of_a_passed_socket_is_for_the_next_helper(t, status):
     sock, path = listener(t)
@@ -243,7 +228,7 @@ def queue_of_a_passed_socket_is_for_the_next_helper(t, status):
         options = [f"--status-socket={t.directory()}/status"] if status else []
         return t.start(*options, socket_path="", wrap=activation, **passing(sock)).at(path)
     first = start().wait_ready()
-    stop_in_poll(t, first)
+    first.suspend_in_poll()
     waiting = t.connect(first, handshake=False)
     first.signal(signal.SIGTERM)
     first.signal(signal.SIGCONT)

@@ -75,14 +75,6 @@ def each_entry_has_a_caller(t):
     t.equal([name for name in names if names.count(name) > 1], [], "entries that are there twice")
 
 
-def stopped_and_continued(t, helper):
-    """Whoever waits in a call with a time-out makes another one to go on."""
-    helper.signal(signal.SIGSTOP)
-    t.soon("stopped", lambda: all(procfs.state(thread.tid) in "Tt"
-                                  for thread in procfs.threads(helper.pid)))
-    helper.signal(signal.SIGCONT)
-
-
 def use_devices(t, helper):
     """Reading, a burst, a map that is suspended, a client that stops in the middle."""
     fd = t.own(t.disk.open())
@@ -91,7 +83,8 @@ def use_devices(t, helper):
     for number, client in enumerate(clients):
         client.send_request(READ_KEYS, [fd])
         t.disk.wait_running(number + 1)
-    stopped_and_continued(t, helper)
+    helper.suspend_in_poll()
+    helper.signal(signal.SIGCONT)
     t.disk.release()
     for client in clients:
         t.replied(client, KEYS)

@@ -12,9 +12,10 @@ import os
 import platform
 import signal
 import struct
+import time
 from typing import Optional, Union
 
-from . import procfs
+from . import procfs, scaled
 from .tap import Skip
 
 PTRACE_GETREGS, PTRACE_SETREGS, PTRACE_DETACH, PTRACE_SYSCALL = 12, 13, 17, 24
@@ -95,8 +96,9 @@ def _poke(tid: int, address: int, data: bytes) -> None:
         memory.write(data)
 
 
-def _instruction(tid: int, registers: _Registers) -> int:
-    """Where the system call is that the thread is in, or about to enter."""
+def _instruction(tid: int, registers: _Registers) -> Optional[int]:
+    """Where the system call is that the thread is in, or about to enter; None: it does something
+    else."""
     with open(f"/proc/{tid}/mem", "rb", buffering=0) as memory:
         memory.seek(registers.rip - len(SYSCALL))
         code = memory.read(2 * len(SYSCALL))
@@ -104,7 +106,25 @@ def _instruction(tid: int, registers: _Registers) -> int:
         return registers.rip - len(SYSCALL)
     if code.endswith(SYSCALL):
         return registers.rip
-    raise AssertionError(f"thread {tid} does not wait in a system call")
+    return None
+
+
+def _stop(tid: int, ret_saved: _Registers) -> int:
+    """Stop a thread in a system call; its registers, and where the call is. One that waits with a
+    time-out may be between two calls, and on a busy machine it stays there for a while."""
+    deadline = time.monotonic() + scaled(5)
+    while True:
+        _ptrace(PTRACE_SEIZE, tid, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)
+        _ptrace(PTRACE_INTERRUPT, tid)
+        _wait_stop(tid, signal.SIGTRAP)
+        _ptrace(PTRACE_GETREGS, tid, ret_saved)
+        address = _instruction(tid, ret_saved)
+        if address is not None:
+            return address
+        _ptrace(PTRACE_DETACH, tid)
+        if time.monotonic() > deadline:
+            raise AssertionError(f"thread {tid} does not wait in a system call")
+        time.sleep(0.001)
 
 
 def _make(tid: int, saved: _Registers, address: int, instruction: bytes, number: int,
@@ -129,11 +149,7 @@ def call(tid: int, number: int, *arguments: Union[int, bytes], instruction: byte
     """Have a thread, which waits in some system call, make another one. Arguments that are bytes
     are passed by their address. Returns what it returned, a negative errno if it failed."""
     saved = _Registers()
-    _ptrace(PTRACE_SEIZE, tid, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)
-    _ptrace(PTRACE_INTERRUPT, tid)
-    _wait_stop(tid, signal.SIGTRAP)
-    _ptrace(PTRACE_GETREGS, tid, saved)
-    address = _instruction(tid, saved)
+    address = _stop(tid, saved)
     _poke(tid, address, instruction)
     try:
         result = _make(tid, saved, address, instruction, number, arguments)

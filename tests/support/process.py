@@ -10,6 +10,7 @@ import time
 from typing import Callable, Dict, List, Optional, Sequence
 
 from . import procfs, scaled
+from .attempts import NUMBERS
 
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -132,6 +133,21 @@ class Program:
 
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
+
+    def suspend_in_poll(self) -> None:
+        """SIGSTOP, while its main loop waits: it has looked at nothing of what comes meanwhile, and
+        makes another system call to go on (restart_syscall(2)). Elsewhere it may be on its way: it
+        is let go on, and stopped again."""
+        def suspended() -> bool:
+            self.signal(signal.SIGSTOP)
+            self.wait_until("every thread stopped",
+                            lambda: all(procfs.state(thread.tid) in "TtX"
+                                        for thread in procfs.threads(self.pid)))
+            if procfs.system_call(self.pid) in (NUMBERS["poll"], NUMBERS["ppoll"]):
+                return True
+            self.signal(signal.SIGCONT)
+            return False
+        self.wait_until("its main loop waits", suspended)
 
     def stop(self, timeout: float = 10.0) -> int:
         """Ask it to end and wait for that."""
