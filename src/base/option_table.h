@@ -2,12 +2,15 @@
 /*
  * Options of a program as one table: what getopt_long(3) accepts, what --help says, what the values
  * are before anything is given, and how a value is checked and stored all come from the same row.
+ * Rows have pointers, which the dynamic linker fills in, so their pages are private memory: they
+ * are kept small.
  */
 #ifndef BASE_OPTION_TABLE_H
 #define BASE_OPTION_TABLE_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #define OPTION_TABLE_ROWS_MAX 64
@@ -30,15 +33,17 @@ struct option_row {
     const char *help;     /* one line or several; NULL: not shown */
     const char *initial;  /* as if given first, and shown as the default; NULL: there is none */
 
-    /* Check use->value and store it. 0, or -EINVAL with use->error. NULL: the program looks itself.
+    /*
+     * Check use->value and store it. 0, or -EINVAL with use->error. NULL: the program looks itself,
+     * and on the command line alone.
      */
     int (*set)(struct option_use *use);
 
-    size_t field;          /* offset in the target of what `set` stores */
-    unsigned min, max;     /* of a number */
     const char *unit;      /* of a number, in the plural, or NULL */
     const char *choice[2]; /* the words that mean false and true */
-    bool command_line;     /* it makes no sense in a configuration file */
+    unsigned max;          /* of a number */
+    uint16_t min;          /* the same */
+    uint16_t field;        /* offset in the target of what `set` stores */
 };
 
 struct option_table {

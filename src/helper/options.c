@@ -42,7 +42,7 @@ static int options_apply(struct options_parser *parser, const struct option_row 
     struct option_use use;
 
     if (!row->set)
-        return 0; /* seen by the first pass */
+        return 0; /* the first pass has looked at it */
     use.row = row;
     use.value = value;
     use.target = parser;
@@ -69,7 +69,7 @@ static int options_read_line(struct options_parser *parser, const char *path, un
         value = options_trim(value);
     }
     row = option_table_find(&options_table, name);
-    if (!row || row->command_line) {
+    if (!row || !row->set) {
         log_error("%s:%u: there is no option '%s' for this file", path, number, name);
         return -EINVAL;
     }

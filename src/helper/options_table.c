@@ -76,8 +76,8 @@ static int options_set_audit(struct option_use *use)
 }
 
 static const struct option_row options_rows[] = {
-    {'h', "help", NULL, "show this help and exit", .command_line = true},
-    {'V', "version", NULL, "show the version and exit", .command_line = true},
+    {'h', "help", NULL, "show this help and exit"},
+    {'V', "version", NULL, "show the version and exit"},
     {'k', "socket", "PATH", "listen on this socket\n(default " BUILD_DEFAULT_SOCKET ")",
      .set = options_set_socket},
     {'d', "daemon", NULL, "run in the background", .set = option_set_flag, FIELD(daemon)},
@@ -97,8 +97,7 @@ static const struct option_row options_rows[] = {
     {0},
     {0, "config", "FILE",
      "read long options from this file first, one a line\n"
-     "(default " BUILD_DEFAULT_CONFIG ", if it exists)",
-     .command_line = true},
+     "(default " BUILD_DEFAULT_CONFIG ", if it exists)"},
     {0, "io-timeout", "SECONDS", "what the kernel grants a command", "30",
      SECONDS(io_timeout_s, 1)},
     {0, "client-timeout", "SECONDS",
