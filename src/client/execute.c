@@ -174,7 +174,7 @@ int prhelper_execute(struct prhelper *helper, int device, const void *cdb, size_
         ret_result->outcome_unknown = outcome_unknown;
         return r;
     }
-    ret_result->outcome_unknown = false;
+    ret_result->outcome_unknown = prhelper_outcome(0, ret_result) == PRHELPER_OUTCOME_UNKNOWN;
     if (ret_result->status != SPC_STATUS_CHECK_CONDITION)
         memset(ret_result->sense, 0, sizeof(ret_result->sense));
     memset(ret_result->data + ret_result->size, 0, sizeof(ret_result->data) - ret_result->size);

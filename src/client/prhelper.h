@@ -97,9 +97,8 @@ struct prhelper;
 /*
  * What came of one command. Filled in whatever the function returns.
  *
- * After an error, `outcome_unknown` says that the whole command had been handed to the helper: a
- * PERSISTENT RESERVE OUT may have been carried out or may still be. Look at the device with another
- * connection. If it is false, the command has not been carried out and may be sent again.
+ * `outcome_unknown`: prhelper_outcome() says PRHELPER_OUTCOME_UNKNOWN. After an error that is the
+ * case if the whole command had been handed to the helper.
  */
 struct prhelper_result {
     uint8_t status; /* enum prhelper_status, or another of SCSI's; NONE after an error */
@@ -114,6 +113,22 @@ static inline bool prhelper_is_good(int r, const struct prhelper_result *result)
 {
     return r == 0 && result->status == PRHELPER_GOOD;
 }
+
+/* Whether a command was carried out. */
+enum prhelper_outcome {
+    PRHELPER_OUTCOME_DONE = 0,     /* it was */
+    PRHELPER_OUTCOME_NOT_DONE = 1, /* it was not, and never will be; it may be sent again */
+    PRHELPER_OUTCOME_UNKNOWN = 2,  /* it may have been, or may still be: look at the device */
+};
+
+/*
+ * What is known of a command that returned `r` and filled in `result`. That there is an answer is
+ * not enough to tell: what happens between helper and device reaches the client as a SCSI status
+ * too, such as CHECK CONDITION with B/2E/02 for a time-out. NOT_DONE is said only of statuses and
+ * sense keys with which a device server declines a command (SAM-5 5.3.1, SPC-4 4.5). A command that
+ * only reads has an outcome as well.
+ */
+enum prhelper_outcome prhelper_outcome(int r, const struct prhelper_result *result);
 
 /* "0.1.0": of the library that is loaded. */
 const char *prhelper_version(void);

@@ -82,13 +82,12 @@ void advice_connect(const struct session *session, int r, struct outcome *outcom
     }
 }
 
-void advice_unknown(const struct session *session, const struct command *command, bool unknown,
-                    const char *first, struct outcome *outcome)
+void advice_unknown(const struct session *session, const struct command *command, const char *first,
+                    struct outcome *outcome)
 {
-    outcome->result.outcome_unknown = unknown && command->changes;
     if (!command->changes) {
         outcome_hint(outcome, "%s", first);
-    } else if (!unknown) {
+    } else if (!outcome_is_unknown(outcome, command)) {
         outcome_hint(outcome, "%s The command was not carried out.", first);
     } else {
         outcome_hint(outcome,
@@ -100,10 +99,11 @@ void advice_unknown(const struct session *session, const struct command *command
 void advice_failure(const struct session *session, const struct command *command,
                     struct outcome *outcome)
 {
-    bool direct = session->options->direct, unknown = outcome->result.outcome_unknown;
+    bool direct = session->options->direct, unknown;
     int r = outcome->r;
     char text[PRHELPER_TEXT_MAX];
 
+    unknown = prhelper_outcome(r, &outcome->result) == PRHELPER_OUTCOME_UNKNOWN;
     prhelper_describe(text, sizeof(text), r, &outcome->result);
     outcome_fail(outcome, unknown ? CTL_UNKNOWN : CTL_HELPER, "%s%s%s%s", direct ? "SG_IO: " : "",
                  text, session->direct.problem[0] ? ", " : "", session->direct.problem);
@@ -114,10 +114,9 @@ void advice_failure(const struct session *session, const struct command *command
     } else if (r == PRHELPER_NO_FEATURE) {
         outcome_hint(outcome, "This helper is one that knows nothing to clean up.");
     } else if (r == -ETIMEDOUT) {
-        advice_unknown(session, command, unknown, "The device did not answer within --timeout.",
-                       outcome);
+        advice_unknown(session, command, "The device did not answer within --timeout.", outcome);
     } else if (r > 0) {
-        advice_unknown(session, command, unknown,
+        advice_unknown(session, command,
                        "The helper's log may say why; it may have ended, or be no helper at all.",
                        outcome);
     } else if (direct && (r == -EPERM || r == -EACCES)) {
@@ -131,7 +130,7 @@ void advice_failure(const struct session *session, const struct command *command
         outcome_hint(outcome, "This is %s.",
                      objection ? objection : "no device that takes SCSI commands");
     } else if (direct) {
-        advice_unknown(session, command, unknown,
-                       "The device or its transport is in trouble: see dmesg.", outcome);
+        advice_unknown(session, command, "The device or its transport is in trouble: see dmesg.",
+                       outcome);
     }
 }

@@ -22,8 +22,8 @@ void advice_failure(const struct session *session, const struct command *command
  */
 void advice_answer(struct session *session, const struct command *command, struct outcome *outcome);
 
-/* For the two above: something keeps one from knowing, if `unknown`, what the device has done. */
-void advice_unknown(const struct session *session, const struct command *command, bool unknown,
-                    const char *first, struct outcome *outcome);
+/* For the two above: what to do when it is not known what the device has done. */
+void advice_unknown(const struct session *session, const struct command *command, const char *first,
+                    struct outcome *outcome);
 
 #endif

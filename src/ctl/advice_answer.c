@@ -145,6 +145,15 @@ static void advice_conflict(struct session *session, const struct command *comma
     }
 }
 
+/* No advice but this: the answer leaves open what the device has done. */
+static void advice_look(const struct session *session, const struct command *command,
+                        struct outcome *outcome)
+{
+    if (outcome_is_unknown(outcome, command))
+        advice_unknown(session, command, "The transport or the device gave up or was reset.",
+                       outcome);
+}
+
 /* 5/20/00: a device that does not know the command, or a helper that does not pass it on. */
 static void advice_not_supported(const struct session *session, const struct command *command,
                                  struct outcome *outcome)
@@ -184,8 +193,10 @@ static void advice_check(struct session *session, const struct command *command,
 {
     struct prhelper_sense sense;
 
-    if (prhelper_sense_decode(outcome->result.sense, sizeof(outcome->result.sense), &sense) != 0)
+    if (prhelper_sense_decode(outcome->result.sense, sizeof(outcome->result.sense), &sense) != 0) {
+        advice_look(session, command, outcome);
         return;
+    }
     if (advice_is_sense(&sense, SPC_INVALID_OPERATION_CODE)) {
         advice_not_supported(session, command, outcome);
     } else if (advice_is_sense(&sense, SPC_INVALID_FIELD_IN_CDB)) {
@@ -204,12 +215,13 @@ static void advice_check(struct session *session, const struct command *command,
     } else if (advice_is_sense(&sense, SPC_LU_COMMUNICATION_FAILURE_NOT_READY)) {
         if (command->changes)
             advice_conflict(session, command, outcome);
-    } else if (sense.key == SPC_SENSE_ABORTED_COMMAND ||
-               (sense.key == SPC_SENSE_UNIT_ATTENTION && command->changes)) {
-        advice_unknown(session, command, true, "The transport or the device gave up or was reset.",
+    } else if (sense.key == SPC_SENSE_ABORTED_COMMAND) {
+        advice_unknown(session, command, "The transport or the device gave up or was reset.",
                        outcome);
-    } else if (sense.key == SPC_SENSE_NOT_READY) {
+    } else if (sense.key == SPC_SENSE_NOT_READY && !outcome_is_unknown(outcome, command)) {
         outcome_hint(outcome, "The device is not ready; try again.");
+    } else {
+        advice_look(session, command, outcome);
     }
 }
 
@@ -236,6 +248,7 @@ void advice_answer(struct session *session, const struct command *command, struc
         outcome_hint(outcome, "The device or the helper has too much to do; try again.");
         break;
     default:
+        advice_look(session, command, outcome);
         break;
     }
 }

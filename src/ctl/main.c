@@ -91,6 +91,7 @@ static void ctl_run(const struct options *options, struct outcome *outcome,
     struct session session;
     int r = session_open_device(&session, options);
 
+    outcome->r = PRHELPER_DEAD; /* until something is sent */
     outcome->result.status = PRHELPER_STATUS_NONE;
     if (r < 0) {
         advice_device(&session, r, outcome);

@@ -6,6 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 
+bool outcome_is_unknown(const struct outcome *outcome, const struct command *command)
+{
+    return command->changes &&
+           prhelper_outcome(outcome->r, &outcome->result) == PRHELPER_OUTCOME_UNKNOWN;
+}
+
 void outcome_fail(struct outcome *outcome, enum exit_status status, const char *format, ...)
 {
     va_list arguments;

@@ -4,7 +4,9 @@
 #define CTL_OUTCOME_H
 
 #include <prhelper.h>
+#include <stdbool.h>
 
+#include "ctl/command.h"
 #include "ctl/exit_status.h"
 #include "ctl/options.h"
 
@@ -22,6 +24,9 @@ struct outcome {
     char what[PRHELPER_TEXT_MAX + 128]; /* what went wrong, in words; "" if nothing did */
     char hint[1024];                    /* what to do about it, maybe several lines; or "" */
 };
+
+/* Whether `command` may have changed something on the device without anybody knowing. */
+bool outcome_is_unknown(const struct outcome *outcome, const struct command *command);
 
 /* It failed, for this reason. */
 __attribute__((format(printf, 3, 4))) void

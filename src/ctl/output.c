@@ -78,8 +78,9 @@ static void output_print_json(const struct options *options, const struct outcom
         json_object_object_add(json, "unit_attentions", array);
     }
     if (outcome->exit_status != CTL_GOOD)
-        json_object_object_add(json, "outcome_unknown",
-                               json_object_new_boolean(outcome->result.outcome_unknown));
+        json_object_object_add(
+            json, "outcome_unknown",
+            json_object_new_boolean(outcome_is_unknown(outcome, options->command)));
     output_add_text(json, "error", outcome->what);
     output_add_text(json, "hint", outcome->hint);
     output_print_object(json);

@@ -2,8 +2,8 @@
 /*
  * A unit attention is news for the initiator, told once, in place of the answer to whatever command
  * comes next; that command was not carried out (SAM-5 5.14). So it is noted and the command sent
- * again. The exception are resets (ASC 29h) after a command that changes something: a helper says
- * the same when the transport was reset under a command that may have been carried out.
+ * again. The exception are those after which it is not known what a command that changes something
+ * has done: a helper reports a reset of the transport as a unit attention.
  */
 #include "ctl/session.h"
 
@@ -17,8 +17,6 @@
 #include "scsi/spc.h"
 
 #define SESSION_CONNECT_MS 10000
-
-#define SESSION_ASC_RESET 0x29 /* any ASCQ */
 
 const char *session_socket(const struct session *session)
 {
@@ -66,8 +64,7 @@ static bool session_is_attention(const struct command *command, const struct out
     if (outcome->r != 0 || outcome->result.status != PRHELPER_CHECK_CONDITION ||
         prhelper_sense_decode(outcome->result.sense, sizeof(outcome->result.sense), ret_sense) != 0)
         return false;
-    return ret_sense->key == SPC_SENSE_UNIT_ATTENTION &&
-           !(command->changes && ret_sense->asc == SESSION_ASC_RESET);
+    return ret_sense->key == SPC_SENSE_UNIT_ATTENTION && !outcome_is_unknown(outcome, command);
 }
 
 void session_send(struct session *session, const struct command *command, struct outcome *outcome)

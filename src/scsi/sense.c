@@ -88,6 +88,13 @@ bool sense_decode(const uint8_t *sense, size_t length, struct spc_sense *ret)
     }
 }
 
+bool sense_is_deferred(const uint8_t *sense, size_t length)
+{
+    uint8_t response_code = length > 0 ? sense[0] & RESPONSE_CODE_MASK : 0;
+
+    return response_code == FIXED_DEFERRED || response_code == DESCRIPTOR_DEFERRED;
+}
+
 const char *sense_key_name(uint8_t key)
 {
     static const char *const names[16] = {

@@ -32,6 +32,12 @@ void sense_build(uint8_t sense[SENSE_SIZE], struct spc_sense code);
  */
 bool sense_decode(const uint8_t *sense, size_t length, struct spc_sense *ret);
 
+/*
+ * Whether the sense data is about a command that had ended before (response code 71h or 73h). The
+ * command that it came with was then not carried out. SPC-4 4.5, Deferred errors.
+ */
+bool sense_is_deferred(const uint8_t *sense, size_t length);
+
 /* The standard's name of a sense key, of which the low four bits count. Never NULL. */
 const char *sense_key_name(uint8_t key);
 

@@ -117,7 +117,7 @@ def without_comments(text: str) -> str:
 
 def prototypes(text: str) -> Set[str]:
     """Every function that is declared, on one line each."""
-    types = r"(?:typedef )?(?:const )?(?:int|void|char|size_t|uint32_t)"
+    types = r"(?:typedef )?(?:const )?(?:int|void|char|size_t|uint32_t|enum \w+)"
     found = re.findall(rf"^ *({types} [^;{{}}=]*?\));", text, re.MULTILINE)
     return {re.sub(r"\(\s+", "(", re.sub(r"\s+", " ", one)) for one in found if "prhelper_" in one}
 

@@ -243,7 +243,12 @@ def statuses(t):
     ("not ready", "2/04/01", CHECK,
      "NOT READY, LOGICAL UNIT IS IN PROCESS OF BECOMING READY",
      ["  The device is not ready; try again."]),
-    ("hardware", "4/44/00", CHECK, "HARDWARE ERROR, INTERNAL TARGET FAILURE", []))
+    ("hardware", "4/44/00", CHECK, "HARDWARE ERROR, INTERNAL TARGET FAILURE",
+     ["  The transport or the device gave up or was reset. Whether the command was carried out is "
+      "not known. To see:", "    qemu-pr-ctl full-status WAY LUN"]),
+    ("communication", "2/08/01", CHECK, "NOT READY, LOGICAL UNIT COMMUNICATION TIME-OUT",
+     ["  The transport or the device gave up or was reset. Whether the command was carried out is "
+      "not known. To see:", "    qemu-pr-ctl full-status WAY LUN"]))
 def sense(t, code, status, words, hint):
     lun = t.make_lun()
     t.fault(lun, f"sense {code}")
@@ -269,6 +274,22 @@ def sense_as_json(t):
                     "sense": {"key": 11, "asc": 0x2e, "ascq": 2, "text": words},
                     "outcome_unknown": True,
                     "error": f"CHECK CONDITION: {words}"}, "JSON")
+
+
+@cases(("aborted by another", "status 40", True), ("no status", "status 77", True),
+       ("unknown", "sense 4/44/00", True), ("declined", "sense 5/24/00", False),
+       ("busy", "status 8", False), ("conflict", "status 18", False))
+def outcome_as_json(t, fault, unknown):
+    """Of what changes something. Who only reads need not care."""
+    lun = t.make_lun()
+    t.fault(lun, fault)
+    result = t.ctl("clear", *t.host("a"), "-K", "1", "-j", lun).json
+    t.equal(result["outcome_unknown"], unknown, "outcome_unknown")
+    t.equal("full-status" in result.get("hint", "") and "not known" in result["hint"], unknown,
+            "the hint says so")
+    t.fault(lun, fault)
+    result = t.ctl("keys", *t.host("a"), "-j", lun).json
+    t.equal(result["outcome_unknown"], False, "outcome_unknown after reading")
 
 
 @test

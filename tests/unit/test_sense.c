@@ -125,6 +125,8 @@ static void test_decode(void **state)
 
         table_row = rows[i].name;
         assert_int_equal(sense_decode(sense, rows[i].length, &code), usable);
+        assert_int_equal(sense_is_deferred(sense, rows[i].length),
+                         strstr(rows[i].name, "deferred") != NULL);
         assert_uint_equal(code.key, usable ? rows[i].expected.key : 0x5a);
         assert_uint_equal(code.asc, usable ? rows[i].expected.asc : 0x5a);
         assert_uint_equal(code.ascq, usable ? rows[i].expected.ascq : 0x5a);
