@@ -119,11 +119,29 @@ bool prout_transportid_next(struct prout *prout, struct transportid *ret)
     return prout_next_id(&prout->transportids, ret, &bad);
 }
 
+/* Where the length of the TransportIDs is: its four bytes end where they begin. */
+static size_t prout_ids_at(uint8_t service_action)
+{
+    return service_action == SPC_PROUT_REGISTER_AND_MOVE ? PROUT_SIZE : PROUT_SPEC_I_PT_SIZE;
+}
+
+size_t prout_append(uint8_t service_action, const struct transportid *id, uint8_t *list,
+                    size_t length, size_t size)
+{
+    size_t ids_at = prout_ids_at(service_action);
+    struct writer writer = writer_over(list, size);
+
+    writer.offset = length;
+    writer_put(&writer, id->bytes, id->size);
+    writer_patch_be32(&writer, ids_at - 4, (uint32_t)(writer.offset - ids_at));
+    return writer.offset;
+}
+
 size_t prout_encode(uint8_t service_action, const struct prout *prout,
                     const struct transportid *ids, size_t count, uint8_t *list, size_t size)
 {
     struct writer writer = writer_over(list, size);
-    size_t length_at;
+    size_t length;
 
     writer_be64(&writer, prout->key);
     writer_be64(&writer, prout->sa_key);
@@ -142,10 +160,9 @@ size_t prout_encode(uint8_t service_action, const struct prout *prout,
         if (!prout->spec_i_pt)
             return writer.offset;
     }
-    length_at = writer.offset;
     writer_zeros(&writer, 4);
+    length = writer.offset;
     for (size_t i = 0; i < count; i++)
-        writer_put(&writer, ids[i].bytes, ids[i].size);
-    writer_patch_be32(&writer, length_at, (uint32_t)(writer.offset - length_at - 4));
-    return writer.offset;
+        length = prout_append(service_action, &ids[i], list, length, size);
+    return length;
 }

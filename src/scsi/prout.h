@@ -66,4 +66,12 @@ bool prout_transportid_next(struct prout *prout, struct transportid *ret);
 size_t prout_encode(uint8_t service_action, const struct prout *prout,
                     const struct transportid *ids, size_t count, uint8_t *list, size_t size);
 
+/*
+ * Append one more TransportID to a list of `length` bytes that prout_encode() has made for the same
+ * service action, and that takes one: with SPEC_I_PT any number, for REGISTER AND MOVE one. Returns
+ * the new length; if that is above `size` the list must not be sent, as above.
+ */
+size_t prout_append(uint8_t service_action, const struct transportid *id, uint8_t *list,
+                    size_t length, size_t size);
+
 #endif

@@ -118,8 +118,7 @@ bool transportid_iscsi(const char *name, struct transportid *ret)
 static enum transportid_result transportid_read_iscsi(uint8_t byte0, struct reader *reader,
                                                       struct transportid *ret)
 {
-    const uint8_t *text;
-    struct transportid id;
+    const char *text;
     size_t length;
 
     reader_take(reader, 1);
@@ -128,29 +127,26 @@ static enum transportid_result transportid_read_iscsi(uint8_t byte0, struct read
         return TRANSPORTID_TRUNCATED;
     if (length > TRANSPORTID_ISCSI_MAX || length % 4 != 0)
         return TRANSPORTID_MALFORMED;
-    text = reader_take(reader, length);
+    text = (const char *)reader_take(reader, length);
     if (!text)
         return TRANSPORTID_TRUNCATED;
-    if (!memchr(text, '\0', length) || !transportid_iscsi((const char *)text, &id))
+    if (!memchr(text, '\0', length))
         return TRANSPORTID_MALFORMED;
     /* The text must be of the format that byte 0 promised. */
-    if (id.bytes[0] != byte0)
+    if ((strstr(text, ISID_SEPARATOR) != NULL) != (byte0 == BYTE0_ISCSI_PORT))
         return TRANSPORTID_MALFORMED;
-    *ret = id;
-    return TRANSPORTID_OK;
+    return transportid_iscsi(text, ret) ? TRANSPORTID_OK : TRANSPORTID_MALFORMED;
 }
 
-enum transportid_result transportid_read(struct reader *reader, struct transportid *ret)
+/*
+ * One that is as long as they all are. Not inlined, for the temporary ones are not to lie on the
+ * stack below transportid_iscsi(): the library promises its callers to need little of it.
+ */
+__attribute__((noinline)) static enum transportid_result
+transportid_read_fixed(uint8_t byte0, struct reader *reader, struct transportid *ret)
 {
-    uint8_t byte0 = reader_u8(reader) & FORMAT_AND_PROTOCOL_MASK;
-    const uint8_t *rest;
+    const uint8_t *rest = reader_take(reader, TRANSPORTID_SIZE - 1);
 
-    if (!reader_ok(reader))
-        return TRANSPORTID_TRUNCATED;
-    if (byte0 == BYTE0_ISCSI_DEVICE || byte0 == BYTE0_ISCSI_PORT)
-        return transportid_read_iscsi(byte0, reader, ret);
-
-    rest = reader_take(reader, TRANSPORTID_SIZE - 1);
     if (!rest)
         return TRANSPORTID_TRUNCATED;
 
@@ -170,6 +166,17 @@ enum transportid_result transportid_read(struct reader *reader, struct transport
         break;
     }
     return TRANSPORTID_OK;
+}
+
+enum transportid_result transportid_read(struct reader *reader, struct transportid *ret)
+{
+    uint8_t byte0 = reader_u8(reader) & FORMAT_AND_PROTOCOL_MASK;
+
+    if (!reader_ok(reader))
+        return TRANSPORTID_TRUNCATED;
+    if (byte0 == BYTE0_ISCSI_DEVICE || byte0 == BYTE0_ISCSI_PORT)
+        return transportid_read_iscsi(byte0, reader, ret);
+    return transportid_read_fixed(byte0, reader, ret);
 }
 
 bool transportid_decode(const uint8_t *bytes, size_t size, struct transportid *ret)
