@@ -1,121 +1,203 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * From a path to a connection. The time-out covers all of it, and each part has a wait of its own:
- * connect(2) waits while the helper's queue of new clients is full, the handshake waits for the
- * helper, which speaks first.
+ * From a path to a connection. connect(2) on a unix socket either succeeds or fails at once; with
+ * EAGAIN if the helper's queue of new clients is full, and then poll(2) cannot tell when to try
+ * again (unix_stream_connect() in net/unix/af_unix.c). So it is tried every now and then. Behind it
+ * comes the handshake, in which the helper speaks first.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "client/connection.h"
-#include "proto/wire.h"
+#include "client/stream.h"
 
 _Static_assert(PRHELPER_CDB_MAX == WIRE_CDB_SIZE && PRHELPER_DATA_MAX == WIRE_DATA_MAX &&
                    PRHELPER_SENSE_MAX == SENSE_SIZE &&
                    PRHELPER_FEATURE_CLEANUP == WIRE_FEATURE_CLEANUP,
                "the public header repeats the protocol's numbers");
 
-/*
- * A unix socket that must not wait fails with EAGAIN, and poll(2) cannot tell when to try again. So
- * it is let wait, for as long as SO_SNDTIMEO says (unix_stream_connect() in net/unix/af_unix.c).
- */
-static int connect_by(int sock, const struct sockaddr_un *address, int64_t deadline)
+/* Pauses before another try while the queue is full: twice as long each time. */
+#define BACKLOG_MIN_MS 1
+#define BACKLOG_MAX_MS 64
+
+/* Nothing of a handshake or an answer to it has been seen yet. */
+static void connect_begin_handshake(struct prhelper *helper)
 {
-    for (;;) {
-        int left_ms = stream_time_left(deadline);
-
-        if (left_ms >= 0) {
-            struct timeval left = {.tv_sec = left_ms / 1000, .tv_usec = left_ms % 1000 * 1000};
-
-            if (left_ms == 0)
-                left.tv_usec = 1; /* zero would mean for ever */
-            if (setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &left, sizeof(left)) < 0)
-                return -errno;
-        }
-        if (connect(sock, (const struct sockaddr *)address, sizeof(*address)) == 0)
-            return 0;
-        if (errno == EAGAIN)
-            return -ETIMEDOUT;
-        if (errno != EINTR)
-            return -errno;
-    }
+    helper->handshaken = 0;
+    helper->state = CONNECTION_GREETING;
 }
 
-/* The helper says what it offers, we say what we want. */
-static int connect_shake_hands(int sock, uint32_t wanted, int64_t deadline, uint32_t *ret_features)
+int connect_dial(struct prhelper *helper)
 {
-    uint8_t bytes[WIRE_FEATURES_SIZE];
-    size_t done = 0, sent;
+    CLEANUP_CLOSE int sock = -1;
+    int64_t now = clock_now_ms();
     int r;
 
-    while (done < sizeof(bytes)) {
-        struct iovec iov = {.iov_base = bytes + done, .iov_len = sizeof(bytes) - done};
-        ssize_t n = stream_receive(sock, &iov, 1, deadline);
-
-        if (n < 0)
-            return (int)n;
-        if (n == 0)
-            return done == 0 ? PRHELPER_CLOSED : PRHELPER_CUT;
-        done += (size_t)n;
+    if (now < helper->wake)
+        return PRHELPER_PENDING;
+    sock = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (sock < 0)
+        return -errno;
+    do
+        r = connect(sock, (const struct sockaddr *)&helper->address, sizeof(helper->address));
+    while (r < 0 && errno == EINTR);
+    if (r < 0 && errno == EAGAIN) {
+        helper->backlog_ms = helper->backlog_ms < BACKLOG_MAX_MS
+                                 ? 2 * helper->backlog_ms + BACKLOG_MIN_MS
+                                 : BACKLOG_MAX_MS;
+        helper->wake = now + helper->backlog_ms;
+        return PRHELPER_PENDING;
     }
-    wanted &= load_be32(bytes);
-    wire_encode_features(bytes, wanted);
-    r = stream_send(sock, bytes, sizeof(bytes), -1, deadline, &sent);
-    if (r == 0)
-        *ret_features = wanted;
+    if (r < 0)
+        return -errno;
+    helper->backlog_ms = 0;
+    helper->sock = steal_fd(&sock);
+    connect_begin_handshake(helper);
+    return 0;
+}
+
+int connect_receive_greeting(struct prhelper *helper)
+{
+    struct iovec iov = {.iov_base = helper->handshake + helper->handshaken,
+                        .iov_len = sizeof(helper->handshake) - helper->handshaken};
+    ssize_t n = stream_receive(helper->sock, &iov, 1);
+
+    if (n == -EAGAIN)
+        return PRHELPER_PENDING;
+    if (n < 0)
+        return (int)n;
+    if (n == 0)
+        return helper->handshaken == 0 ? PRHELPER_CLOSED : PRHELPER_CUT;
+    helper->handshaken += (size_t)n;
+    if (helper->handshaken == sizeof(helper->handshake)) {
+        helper->features = helper->wanted & load_be32(helper->handshake);
+        wire_encode_features(helper->handshake, helper->features);
+        helper->handshaken = 0;
+        helper->state = CONNECTION_ANSWERING;
+    }
+    return 0;
+}
+
+int connect_answer(struct prhelper *helper)
+{
+    ssize_t n = stream_send(helper->sock, helper->handshake + helper->handshaken,
+                            sizeof(helper->handshake) - helper->handshaken, -1);
+
+    if (n == -EAGAIN)
+        return PRHELPER_PENDING;
+    if (n < 0)
+        return n == -EPIPE ? PRHELPER_CLOSED : (int)n;
+    helper->handshaken += (size_t)n;
+    if (helper->handshaken == sizeof(helper->handshake))
+        helper->state = helper->result ? CONNECTION_SENDING : CONNECTION_IDLE;
+    return 0;
+}
+
+static struct prhelper *connect_allocate(uint32_t features)
+{
+    struct prhelper *helper = malloc(sizeof(*helper));
+
+    if (!helper)
+        return NULL;
+    memset(helper, 0, offsetof(struct prhelper, message));
+    helper->sock = helper->device = -1;
+    helper->wanted = features;
+    helper->timeout_ms = PRHELPER_FOREVER;
+    helper->deadline = STREAM_NEVER;
+    return helper;
+}
+
+/* Make it and begin. *ret_helper is set for 0 and PENDING; its socket is borrowed still. */
+static int connect_start_adopt(int socket_fd, uint32_t features, int timeout_ms,
+                               struct prhelper **ret_helper)
+{
+    CLEANUP_FREE struct prhelper *helper = NULL;
+    int r;
+
+    if (socket_fd < 0 || (features & ~PRHELPER_FEATURES))
+        return PRHELPER_BAD_ARGUMENT;
+    helper = connect_allocate(features);
+    if (!helper)
+        return -ENOMEM;
+    helper->sock = socket_fd;
+    helper->borrowed = true;
+    helper->deadline = stream_deadline(timeout_ms);
+    connect_begin_handshake(helper);
+    r = connection_advance(helper);
+    if (r == 0 || r == PRHELPER_PENDING)
+        *ret_helper = steal_pointer(&helper);
     return r;
 }
 
-static int connect_adopt(int sock, uint32_t features, int64_t deadline,
+int prhelper_start_adopt(int socket_fd, uint32_t features, int timeout_ms,
                          struct prhelper **ret_helper)
 {
-    CLEANUP_FREE struct prhelper *helper = malloc(sizeof(*helper));
-    int r;
+    struct prhelper *helper;
+    int r = connect_start_adopt(socket_fd, features, timeout_ms, &helper);
 
-    if (!helper)
-        return -ENOMEM;
-    *helper = (struct prhelper){.sock = sock, .timeout_ms = PRHELPER_FOREVER};
-    r = connect_shake_hands(sock, features, deadline, &helper->features);
-    if (r == 0)
-        *ret_helper = steal_pointer(&helper);
+    if (r == 0 || r == PRHELPER_PENDING) {
+        helper->borrowed = false;
+        *ret_helper = helper;
+    }
     return r;
 }
 
 int prhelper_adopt(int socket_fd, uint32_t features, int timeout_ms, struct prhelper **ret_helper)
 {
-    if (socket_fd < 0 || (features & ~PRHELPER_FEATURES))
+    struct prhelper *helper = NULL;
+    int r = connect_start_adopt(socket_fd, features, timeout_ms, &helper);
+
+    if (helper)
+        r = connection_wait(helper, r);
+    if (r != 0) {
+        prhelper_close(helper);
+        return r;
+    }
+    helper->borrowed = false;
+    *ret_helper = helper;
+    return 0;
+}
+
+int prhelper_start_connect(const char *path, uint32_t features, int timeout_ms,
+                           struct prhelper **ret_helper)
+{
+    CLEANUP_FREE struct prhelper *helper = NULL;
+    int r;
+
+    if (!path || !*path || (features & ~PRHELPER_FEATURES))
         return PRHELPER_BAD_ARGUMENT;
-    return connect_adopt(socket_fd, features, stream_deadline(timeout_ms), ret_helper);
+    if (strlen(path) >= sizeof(helper->address.sun_path))
+        return -ENAMETOOLONG;
+    helper = connect_allocate(features);
+    if (!helper)
+        return -ENOMEM;
+    helper->address.sun_family = AF_UNIX;
+    strcpy(helper->address.sun_path, path);
+    helper->deadline = stream_deadline(timeout_ms);
+    helper->state = CONNECTION_PAUSED;
+    r = connection_advance(helper);
+    if (r == 0 || r == PRHELPER_PENDING)
+        *ret_helper = steal_pointer(&helper);
+    return r;
 }
 
 int prhelper_connect(const char *path, uint32_t features, int timeout_ms,
                      struct prhelper **ret_helper)
 {
-    int64_t deadline = stream_deadline(timeout_ms);
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    CLEANUP_CLOSE int sock = -1;
-    int r;
+    struct prhelper *helper = NULL;
+    int r = prhelper_start_connect(path, features, timeout_ms, &helper);
 
-    if (!path || !*path || (features & ~PRHELPER_FEATURES))
-        return PRHELPER_BAD_ARGUMENT;
-    if (strlen(path) >= sizeof(address.sun_path))
-        return -ENAMETOOLONG;
-    strcpy(address.sun_path, path);
-
-    sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (sock < 0)
-        return -errno;
-    r = connect_by(sock, &address, deadline);
+    if (helper)
+        r = connection_wait(helper, r);
     if (r == 0)
-        r = connect_adopt(sock, features, deadline, ret_helper);
-    if (r == 0)
-        steal_fd(&sock);
+        *ret_helper = helper;
+    else
+        prhelper_close(helper);
     return r;
 }
 
@@ -125,16 +207,13 @@ int prhelper_custom(prhelper_execute_function *execute, void *context, struct pr
 
     if (!execute)
         return PRHELPER_BAD_ARGUMENT;
-    helper = malloc(sizeof(*helper));
+    helper = connect_allocate(PRHELPER_FEATURES);
     if (!helper)
         return -ENOMEM;
-    *helper = (struct prhelper){
-        .sock = -1,
-        .timeout_ms = PRHELPER_FOREVER,
-        .features = PRHELPER_FEATURES,
-        .execute = execute,
-        .context = context,
-    };
+    helper->state = CONNECTION_IDLE;
+    helper->features = PRHELPER_FEATURES;
+    helper->execute = execute;
+    helper->context = context;
     *ret_helper = helper;
     return 0;
 }
@@ -143,7 +222,9 @@ void prhelper_close(struct prhelper *helper)
 {
     if (!helper)
         return;
-    cleanup_close(&helper->sock);
+    connection_drop(helper);
+    if (helper->device_is_ours)
+        cleanup_close(&helper->device);
     free(helper);
 }
 
@@ -155,4 +236,13 @@ uint32_t prhelper_features(const struct prhelper *helper)
 void prhelper_set_timeout(struct prhelper *helper, int timeout_ms)
 {
     helper->timeout_ms = timeout_ms;
+}
+
+int prhelper_set_reconnect(struct prhelper *helper, unsigned tries, int interval_ms)
+{
+    if (interval_ms < 0 || helper->address.sun_path[0] == '\0')
+        return PRHELPER_BAD_ARGUMENT;
+    helper->tries = tries;
+    helper->interval_ms = interval_ms;
+    return 0;
 }

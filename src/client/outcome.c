@@ -72,7 +72,10 @@ enum prhelper_outcome prhelper_outcome(int r, const struct prhelper_result *resu
     case PRHELPER_BAD_ARGUMENT:
     case PRHELPER_NO_FEATURE:
     case PRHELPER_DEAD:
+    case PRHELPER_IN_USE:
         return PRHELPER_OUTCOME_NOT_DONE;
+    case PRHELPER_PENDING:
+        return PRHELPER_OUTCOME_UNKNOWN;
     case 0:
         return result ? outcome_of_answer(result) : PRHELPER_OUTCOME_UNKNOWN;
     default:

@@ -54,6 +54,7 @@ enum prhelper_error {
     /* Nothing was sent, and the connection is as good as before. */
     PRHELPER_BAD_ARGUMENT = 1, /* this is no command that the protocol could carry */
     PRHELPER_NO_FEATURE = 2,   /* the helper does not offer what this needs, or was not asked to */
+    PRHELPER_IN_USE = 9,       /* something else is under way on this connection */
 
     /* Nothing was sent: an earlier command, which failed otherwise, was this connection's last. */
     PRHELPER_DEAD = 3,
@@ -64,6 +65,10 @@ enum prhelper_error {
     PRHELPER_BAD_STATUS = 6, /* the answer's status is none of SCSI's, which are one byte */
     PRHELPER_BAD_SIZE = 7,   /* the answer has more data than was asked for */
     PRHELPER_UNEXPECTED = 8, /* bytes came from the helper that answer nothing */
+    PRHELPER_CANCELLED = 10, /* prhelper_cancel() */
+
+    /* Not over yet: see prhelper_continue(). */
+    PRHELPER_PENDING = 11,
 
     /* Of the decoders: nothing to do with a connection. */
     PRHELPER_END = 16,       /* that was the whole list */
@@ -190,11 +195,24 @@ uint32_t prhelper_features(const struct prhelper *helper);
 void prhelper_set_timeout(struct prhelper *helper, int timeout_ms);
 
 /*
+ * Let a command connect again, if the connection has ended or ends before all of the command has
+ * been sent, which the end of a helper that is restarted looks like: try to connect up to `tries`
+ * times, interval_ms apart, before the command fails with the error of the last try. It is not
+ * carried out then. After the command has been sent it is never sent again. tries 0: not at all, as
+ * it is at first. BAD_ARGUMENT for a connection that was not made by its helper's path, or a
+ * negative interval.
+ *
+ * QEMU's client tries 5 times, 1,000 ms apart.
+ */
+int prhelper_set_reconnect(struct prhelper *helper, unsigned tries, int interval_ms);
+
+/*
  * Commands. Each sends one command for the disk that is open as `device` (which stays the caller's)
  * and waits for the answer. PERSISTENT RESERVE OUT and CLEANUP need it to be open for writing.
  *
- * Besides enum prhelper_error these return -ETIMEDOUT, and what sendmsg(2) says of a bad `device`
- * (-EBADF, -ETOOMANYREFS), which leaves the connection alive.
+ * Besides enum prhelper_error these return -ETIMEDOUT; what sendmsg(2) says of a bad `device`
+ * (-EBADF, -ETOOMANYREFS), which leaves the connection alive; and when they have to connect again
+ * what prhelper_connect() returns.
  */
 
 /*
@@ -279,6 +297,96 @@ int prhelper_replace_lost(struct prhelper *helper, int device, uint64_t new_key,
  * anything else nothing is done. Needs PRHELPER_FEATURE_CLEANUP, else NO_FEATURE.
  */
 int prhelper_cleanup(struct prhelper *helper, int device, struct prhelper_result *ret_result);
+
+/*
+ * The same for an event loop: nothing of what follows ever waits.
+ *
+ * A function that starts something returns what the one without `start` in its name returns, if it
+ * is over already, or PENDING. Then the caller waits until prhelper_fd() is ready for
+ * prhelper_events(), or prhelper_timeout() is over, and calls prhelper_continue(), until that
+ * returns something else: what came of it. One thing can be under way on a connection.
+ *
+ *     r = prhelper_start_preempt(helper, device, key, victim_key, type, &result);
+ *     while (r == PRHELPER_PENDING) {
+ *         (let the loop wait for these three)
+ *         r = prhelper_continue(helper);
+ *     }
+ *
+ * *ret_result has to stay, untouched, until then. All else that is passed, `device` too, is the
+ * caller's again when the function returns. Nothing is allocated for a command.
+ */
+int prhelper_start_connect(const char *path, uint32_t features, int timeout_ms,
+                           struct prhelper **ret_helper);
+int prhelper_start_adopt(int socket_fd, uint32_t features, int timeout_ms,
+                         struct prhelper **ret_helper);
+
+/*
+ * The fd to wait for; -1: there is none now. Ask after each call, because it may have changed. It
+ * never goes from one socket to another without having been -1 for the time between two calls, so
+ * that an epoll set is not left with one of the same number.
+ */
+int prhelper_fd(const struct prhelper *helper);
+
+/*
+ * What to wait for: POLLIN or POLLOUT of poll(2), which EPOLLIN and EPOLLOUT equal; or 0. When
+ * nothing is under way it is POLLIN, for news of the connection's end.
+ */
+int prhelper_events(const struct prhelper *helper);
+
+/* Milliseconds after which to go on in any case; -1: none. */
+int prhelper_timeout(const struct prhelper *helper);
+
+/*
+ * Go on as far as that is possible without waiting. It may be called at any time. When nothing is
+ * under way: 0, or once CLOSED or UNEXPECTED (or an errno) if that has happened to the connection
+ * in the meantime, which is dead then; then DEAD.
+ */
+int prhelper_continue(struct prhelper *helper);
+
+/*
+ * Give up what is under way. Fills in the result and returns CANCELLED, or 0 if there was nothing.
+ * A command that has left is not called back by this: see prhelper_outcome(). The connection is
+ * dead then, unless nothing of a command had been sent on it.
+ */
+int prhelper_cancel(struct prhelper *helper);
+
+/* The commands. PENDING, or what those above return. */
+int prhelper_start_execute(struct prhelper *helper, int device, const void *cdb, size_t cdb_size,
+                           const void *out, size_t out_size, struct prhelper_result *ret_result);
+int prhelper_start_read_keys(struct prhelper *helper, int device,
+                             struct prhelper_result *ret_result);
+int prhelper_start_read_reservation(struct prhelper *helper, int device,
+                                    struct prhelper_result *ret_result);
+int prhelper_start_report_capabilities(struct prhelper *helper, int device,
+                                       struct prhelper_result *ret_result);
+int prhelper_start_read_full_status(struct prhelper *helper, int device,
+                                    struct prhelper_result *ret_result);
+int prhelper_start_register(struct prhelper *helper, int device, uint64_t key, uint64_t new_key,
+                            unsigned flags, struct prhelper_result *ret_result);
+int prhelper_start_register_ports(struct prhelper *helper, int device, uint64_t key,
+                                  uint64_t new_key, unsigned flags,
+                                  const struct prhelper_transportid *ports, size_t count,
+                                  struct prhelper_result *ret_result);
+int prhelper_start_register_ignore(struct prhelper *helper, int device, uint64_t new_key,
+                                   unsigned flags, struct prhelper_result *ret_result);
+int prhelper_start_register_move(struct prhelper *helper, int device, uint64_t key,
+                                 uint64_t new_key, unsigned type, unsigned flags,
+                                 uint16_t target_port, const struct prhelper_transportid *port,
+                                 struct prhelper_result *ret_result);
+int prhelper_start_reserve(struct prhelper *helper, int device, uint64_t key, unsigned type,
+                           struct prhelper_result *ret_result);
+int prhelper_start_release(struct prhelper *helper, int device, uint64_t key, unsigned type,
+                           struct prhelper_result *ret_result);
+int prhelper_start_clear(struct prhelper *helper, int device, uint64_t key,
+                         struct prhelper_result *ret_result);
+int prhelper_start_preempt(struct prhelper *helper, int device, uint64_t key, uint64_t victim_key,
+                           unsigned type, struct prhelper_result *ret_result);
+int prhelper_start_preempt_abort(struct prhelper *helper, int device, uint64_t key,
+                                 uint64_t victim_key, unsigned type,
+                                 struct prhelper_result *ret_result);
+int prhelper_start_replace_lost(struct prhelper *helper, int device, uint64_t new_key,
+                                unsigned type, struct prhelper_result *ret_result);
+int prhelper_start_cleanup(struct prhelper *helper, int device, struct prhelper_result *ret_result);
 
 /*
  * Decoders, of `size` bytes of data from a result or from anywhere else. They believe no length in

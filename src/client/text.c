@@ -77,6 +77,12 @@ static const char *text_of_error(int error)
         return "the helper answered with more data than was asked for";
     case PRHELPER_UNEXPECTED:
         return "the helper sent something that nobody asked for";
+    case PRHELPER_IN_USE:
+        return "another command is under way on this connection";
+    case PRHELPER_CANCELLED:
+        return "cancelled";
+    case PRHELPER_PENDING:
+        return "under way";
     case PRHELPER_END:
         return "the end of the list";
     case PRHELPER_TRUNCATED:

@@ -5,36 +5,28 @@
  */
 #include "client/transport_ids.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
-#include "base/cleanup.h"
-#include "client/connection.h"
-#include "proto/wire.h"
+#include "scsi/prout.h"
 
 _Static_assert(PRHELPER_TRANSPORTID_MAX == TRANSPORTID_SIZE_MAX, "the same bytes");
 _Static_assert(PRHELPER_TRANSPORTID_TEXT_MAX >= TRANSPORTID_TEXT_SIZE, "room for all of it");
 
-int transport_ids_take(const struct prhelper_transportid *ports, size_t count,
-                       struct transportid **ret_ids)
+int transport_ids_append(uint8_t service_action, const struct prhelper_transportid *ports,
+                         size_t count, struct transportid *scratch, uint8_t *list, size_t *length,
+                         size_t size)
 {
-    CLEANUP_FREE struct transportid *ids = NULL;
-
-    if (count > WIRE_DATA_MAX / TRANSPORTID_SIZE)
-        return PRHELPER_BAD_ARGUMENT;
-    ids = calloc(count, sizeof(*ids));
-    if (!ids)
-        return -ENOMEM;
     for (size_t i = 0; i < count; i++) {
         struct reader reader = reader_over(ports[i].bytes, ports[i].size);
 
         if (ports[i].size > sizeof(ports[i].bytes) ||
-            transportid_read(&reader, &ids[i]) != TRANSPORTID_OK || reader_left(&reader) > 0)
+            transportid_read(&reader, scratch) != TRANSPORTID_OK || reader_left(&reader) > 0)
+            return PRHELPER_BAD_ARGUMENT;
+        *length = prout_append(service_action, scratch, list, *length, size);
+        if (*length > size)
             return PRHELPER_BAD_ARGUMENT;
     }
-    *ret_ids = steal_pointer(&ids);
     return 0;
 }
 

@@ -266,7 +266,7 @@ static void test_describe(void **state)
     for (int a = 0; a <= PRHELPER_MALFORMED; a++) {
         char other[PRHELPER_TEXT_MAX];
 
-        if (a > PRHELPER_UNEXPECTED && a < PRHELPER_END)
+        if (a > PRHELPER_PENDING && a < PRHELPER_END)
             continue;
         prhelper_describe(text, sizeof(text), a, NULL);
         assert_string_not_equal(text, "unknown error");
