@@ -11,7 +11,7 @@ import threading
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from simulator.fixture import Simulator
-from support import loop, scaled, scsi, standin, sysfs, tap
+from support import loop, mounts, scaled, scsi, standin, sysfs, tap
 from support.process import Helper, adopt_orphans, environment
 from support.scratch import Scratch
 
@@ -125,6 +125,7 @@ class Lab(Scratch):
     """What a run shares: the programs, a directory, and, made when first wanted, the rest."""
 
     def __init__(self, build: str, helper_arguments: Sequence[str] = ()):
+        build = mounts.open_to_all(build)
         self.build = build
         self.helper_arguments = list(helper_arguments)
         self.ctl = os.path.join(build, "qemu-pr-ctl")

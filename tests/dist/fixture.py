@@ -3,10 +3,10 @@
 import contextlib
 import os
 import shutil
-import subprocess
 from typing import List
 
 from client import installed
+from support import tree
 from support.tap import Skip
 
 TOP = installed.TOP
@@ -26,11 +26,7 @@ class Lab(installed.Lab):
 
     def tracked(self, *patterns: str) -> List[str]:
         """The project's own files, relative to its top."""
-        if not os.path.exists(os.path.join(TOP, ".git")):
-            raise Skip("not a git checkout: which files are the project's own?")
-        output = subprocess.run(["git", "-C", TOP, "ls-files", "-z", *patterns], check=True,
-                                capture_output=True, text=True).stdout
-        return [path for path in output.split("\0") if path]
+        return tree.tracked(*patterns)
 
     def program(self, name: str) -> str:
         """A program that was built."""

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 
-from support import pages, scaled
+from support import pages, scaled, tree
 from support.process import Program, environment, serving
 from support.tap import limit, test
 
@@ -27,8 +27,10 @@ def clone(t):
     """With the files as they are now, and with the virtual machine's images, which are large."""
     if not made:
         top = os.path.join(t.lab.make_directory(), "clone")
-        t.run(["git", "clone", "--quiet", TOP, top], patience=60)
+        if tree.is_checkout():
+            t.run(["git", "clone", "--quiet", TOP, top], patience=60)
         for path in t.lab.tracked():
+            os.makedirs(os.path.dirname(os.path.join(top, path)), exist_ok=True)
             with contextlib.suppress(FileNotFoundError):
                 shutil.copy(os.path.join(TOP, path), os.path.join(top, path))
         os.makedirs(os.path.join(t.lab.build, "vm"), exist_ok=True)

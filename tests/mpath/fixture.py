@@ -8,7 +8,7 @@ import sys
 import threading
 from typing import Dict, List, Optional
 
-from support import procfs, scsi, tap
+from support import mounts, procfs, scsi, tap
 from support.process import Program
 from support.scratch import Scratch
 from support.worker import Pending, Reply, Worker
@@ -55,6 +55,7 @@ class Lab(Scratch):
     """What a run shares: programs and a directory."""
 
     def __init__(self, build: str):
+        build = mounts.open_to_all(build)
         self.real = os.path.join(build, "qemu-pr-mpath")
         self.binary = os.path.join(build, "tests", "standin", "qemu-pr-mpath-test")
         self.library = os.path.join(build, "tests", "standin", "libmpathpersist.so.0")

@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Callable, List, Optional, Sequence, Tuple
 
-from support import loop, procfs, scaled, scsi, standin, sysfs, tap
+from support import loop, mounts, procfs, scaled, scsi, standin, sysfs, tap
 from support.client import Connection, Reply
 from support.process import Helper, Program, adopt_orphans, kill_and_reap
 from support.scratch import Scratch
@@ -61,6 +61,7 @@ class Lab(Scratch):
 
     def __init__(self, build: str, target: str, binary: Optional[str],
                  helper_arguments: Sequence[str]):
+        build = mounts.open_to_all(build)
         self.build = build
         self.peer = target == "peer"
         self.binary = binary or (PEER if self.peer else os.path.join(build, "qemu-pr-helper"))

@@ -38,6 +38,8 @@ PERHAPS = {
     "fstat": "glibc makes newfstatat of it, or not, depending on its version",
     "clock_gettime": "where the vDSO cannot serve it: that depends on the clock",
     "time": "the same",
+    "madvise": "malloc_trim, if there are free pages below the end of the heap: that depends on the "
+               "order in which threads end",
 }
 #: Refused, and the C library does without: it makes a thread by clone.
 REFUSED = {"clone3"}

@@ -6,7 +6,7 @@ import struct
 import sys
 from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
 
-from support import procfs, scsi, tap
+from support import mounts, procfs, scsi, tap
 from support.client import Connection, Reply, check_condition, reply
 from support.process import Program, serving
 from support.scratch import Scratch
@@ -29,6 +29,7 @@ class Lab(Scratch):
     """What a run shares: the program and a directory."""
 
     def __init__(self, build: str):
+        build = mounts.open_to_all(build)
         self.binary = os.path.join(build, "qemu-pr-simulator")
         if not os.access(self.binary, os.X_OK):
             sys.exit(f"{self.binary} is missing: build first, or name another --build")

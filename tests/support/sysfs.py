@@ -13,20 +13,14 @@ drivers/scsi/scsi_sysfs.c of the kernel), as far as our programs ask:
     .../loop3/device   -> ../../../7:0:0:3
     .../7:0:0:3/subsystem -> ../../../../.bus/scsi
 """
-import ctypes
 import os
 import shutil
-import threading
 from typing import List, Optional
 
-CLONE_NEWNS = 0x00020000
-MS_REC = 0x4000
-MS_PRIVATE = 1 << 18
+from . import mounts
 
 NUMBERS = "/sys/dev/block"
 NAMES = "/sys/block"
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Unavailable(Exception):
@@ -119,31 +113,21 @@ _tree: Optional[Tree] = None
 _reason = "nothing has made a /sys for this run"
 
 
-def _mount(source: str, target: str, kind: Optional[str], flags: int) -> None:
-    if _libc.mount(source.encode(), target.encode(), kind and kind.encode(), flags, None) < 0:
-        number_of = ctypes.get_errno()
-        raise OSError(number_of, f"mount on {target}: {os.strerror(number_of)}")
-
-
 def _links(directory: str) -> List[tuple]:
     return [(os.readlink(os.path.join(directory, name)), name) for name in os.listdir(directory)]
 
 
 def enter() -> None:
     """From now on this process and its children have such a /sys, if that can be done: tree() tells.
-    A namespace belongs to a thread, so this has to come before there are others."""
+    This has to come before there are threads."""
     global _tree, _reason
     if _tree:
         return
-    if threading.active_count() > 1:
-        raise RuntimeError("too late for a mount namespace: there are threads")
     try:
-        if _libc.unshare(CLONE_NEWNS) < 0:
-            raise OSError(ctypes.get_errno(), "unshare")
-        _mount("none", "/", None, MS_REC | MS_PRIVATE)
+        mounts.make_private()
         kept = [(directory, _links(directory)) for directory in (NUMBERS, NAMES)]
         for directory, links in kept:
-            _mount("tmpfs", directory, "tmpfs", 0)
+            mounts.mount("tmpfs", directory, "tmpfs")
             os.chmod(directory, 0o755)
             for target, name in links:
                 os.symlink(target, os.path.join(directory, name))
