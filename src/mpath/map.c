@@ -38,24 +38,29 @@ static ssize_t map_read(dev_t number, const char *file, char *text, size_t size)
     return fdio_read_text(AT_FDCWD, path, text, size);
 }
 
-bool map_identify(int fd, struct map *ret)
+int map_identify(int fd, struct map *ret)
 {
     struct map map;
     struct stat status;
     char uuid[160];
+    ssize_t n;
 
-    if (fstat(fd, &status) < 0 || !host_is_disk(&status))
-        return false;
+    if (fstat(fd, &status) < 0)
+        return -errno;
+    if (!host_is_disk(&status))
+        return -ENODEV;
     map.number = status.st_rdev;
-    if (map_read(map.number, "dm/uuid", uuid, sizeof(uuid)) < 0 ||
-        strncmp(uuid, MAP_UUID_PREFIX, strlen(MAP_UUID_PREFIX)) != 0)
-        return false;
+    n = map_read(map.number, "dm/uuid", uuid, sizeof(uuid));
+    if (n < 0)
+        return n == -ENOENT ? -ENODEV : (int)n;
+    if (strncmp(uuid, MAP_UUID_PREFIX, strlen(MAP_UUID_PREFIX)) != 0)
+        return -ENODEV;
 
     snprintf(map.kernel_name, sizeof(map.kernel_name), "dm-%u", minor(map.number));
     if (map_read(map.number, "dm/name", map.name, sizeof(map.name)) <= 0)
         strcpy(map.name, map.kernel_name);
     *ret = map;
-    return true;
+    return 0;
 }
 
 bool map_is_writable(int fd)

@@ -14,9 +14,11 @@ struct map {
     char name[MAP_NAME_SIZE]; /* "mpatha", for people */
 };
 
-/* Is it a multipath map that fd is open on? False, with ret untouched, if it is not or if that
- * cannot be told. */
-bool map_identify(int fd, struct map *ret);
+/*
+ * Which multipath map is fd open on? Returns 0; -ENODEV: on none; another negative errno: that
+ * cannot be told. ret is untouched but for 0.
+ */
+int map_identify(int fd, struct map *ret);
 
 /* Is fd open for writing? The kernel itself does not ask that of who has CAP_SYS_RAWIO. */
 bool map_is_writable(int fd);

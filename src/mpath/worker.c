@@ -29,6 +29,7 @@
 #include "mpath/dm.h"
 #include "mpath/map.h"
 #include "mpath/output.h"
+#include "sg/device.h"
 
 #define WORKER_RESUME_MS 10000 /* for a map to be resumed */
 
@@ -200,11 +201,21 @@ static void worker_reap(struct worker *worker)
     }
 }
 
-/* What the helper has looked at already; see map.c. */
-static bool worker_may_execute(const struct command_job *job, struct map *ret_map)
+/* What the helper has looked at already; see map.c. False: it has its answer. */
+static bool worker_may_execute(struct command_job *job)
 {
-    return map_identify(job->device, ret_map) &&
-           (!job->job.changes || map_is_writable(job->device));
+    int r = map_identify(job->device, &job->map);
+
+    if (r == 0 && (!job->job.changes || map_is_writable(job->device)))
+        return true;
+    strcpy(job->map.name, "?");
+    if (device_is_shortage(-r))
+        worker_answer_busy(job, strerror(-r));
+    else
+        worker_answer(job, SPC_INVALID_OPERATION_CODE,
+                      r == 0 || r == -ENODEV ? "not a multipath map, or not open for writing"
+                                             : "cannot tell whether it is a multipath map");
+    return false;
 }
 
 /* A message with its fds has come. */
@@ -231,10 +242,7 @@ static void worker_take(struct worker *worker, const uint8_t *bytes, size_t size
     job->job.changes = job->request.request.opcode != SPC_PERSISTENT_RESERVE_IN;
     job->allowed_ms = job->request.deadline_ms;
     job->job.deadline_ms = clock_now_ms() + job->allowed_ms;
-    if (!worker_may_execute(job, &job->map)) {
-        strcpy(job->map.name, "?");
-        worker_answer(job, SPC_INVALID_OPERATION_CODE,
-                      "not a multipath map, or not open for writing");
+    if (!worker_may_execute(job)) {
         worker_free(job);
         return;
     }
