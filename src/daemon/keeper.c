@@ -86,7 +86,8 @@ static void keeper_close_others(int channel, int pidfile_fd)
     }
 }
 
-/* Could the directory of this path be written to with effective rights as they are? */
+/* Could the directory of this path be written to with effective rights as they are? Only the
+ * kernel's no is one: what else goes wrong is no reason to keep more of them. */
 static bool keeper_can_write(const char *path)
 {
     char copy[PATH_MAX];
@@ -94,7 +95,7 @@ static bool keeper_can_write(const char *path)
     if (!path || strlen(path) >= sizeof(copy))
         return true;
     strcpy(copy, path);
-    return faccessat(AT_FDCWD, dirname(copy), W_OK | X_OK, AT_EACCESS) == 0;
+    return faccessat(AT_FDCWD, dirname(copy), W_OK | X_OK, AT_EACCESS) == 0 || errno != EACCES;
 }
 
 static void keeper_drop_privileges(const struct keeper_state *state)

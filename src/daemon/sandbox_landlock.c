@@ -46,8 +46,8 @@ static int landlock_allow_reading(int ruleset, const char *path)
         .parent_fd = directory,
     };
 
-    if (directory < 0)
-        return 0; /* what is not mounted needs no right */
+    if (directory < 0) /* what is not mounted needs no right */
+        return errno == ENOENT ? 0 : -errno;
     return syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0
                ? -errno
                : 0;
@@ -62,6 +62,12 @@ int sandbox_enter_landlock(int *ret_version, char *ret_error, size_t error_size)
     *ret_version = 0;
     abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
     if (abi < 0) {
+        if (errno != ENOSYS && errno != EOPNOTSUPP &&
+            errno != EPERM) { /* EPERM: a container's filter */
+            snprintf(ret_error, error_size, "cannot tell whether there is Landlock: %s",
+                     strerror(errno));
+            return -errno;
+        }
         log_info("no Landlock: %s", strerror(errno));
         return 0;
     }
