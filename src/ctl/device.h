@@ -10,16 +10,12 @@
 
 struct device_facts {
     enum device_kind kind; /* as a helper finds it */
-    bool is_scsi;          /* a SCSI generic device, or of DEVICE_BLOCK a SCSI disk */
+    bool is_scsi;          /* a SCSI generic device or a SCSI disk: what may be changed through */
     bool is_file;          /* of DEVICE_OTHER: a regular file */
 };
 
-/* Never fails: of what cannot be looked at the kind is DEVICE_OTHER. */
+/* Never fails: of what cannot be looked at the kind is DEVICE_UNKNOWN. */
 struct device_facts device_examine(int fd);
-
-/* Whether it is a way to some disk that the kernel would let a command take, but of which it is
- * only a part, or may be. */
-bool device_is_part(const struct device_facts *facts);
 
 /*
  * Why a PERSISTENT RESERVE IN, or with `changes` OUT, has no business with it; NULL if it may have.

@@ -66,7 +66,7 @@ static bool ctl_is_refused(const struct session *session, struct outcome *outcom
     if (!session->options->direct || !session->options->command->changes)
         return false;
     facts = device_examine(session->device_fd);
-    if (!device_is_part(&facts))
+    if (facts.is_scsi)
         return false;
     outcome_fail(outcome, CTL_REFUSED, "refused");
     outcome_hint(outcome, "This is %s.", device_objection(&facts, true));

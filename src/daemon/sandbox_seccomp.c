@@ -70,9 +70,9 @@ static const char *const sandbox_allowed[] = {
     "shutdown",                /* serve/conn.c: conn_handshake: shutdown */
     "fstat",                   /* sg/device.c: device_classify: fstat */
     "fstat64",                 /* sg/device.c: device_classify: fstat */
-    "newfstatat",              /* sg/device.c: device_refine_block: fstatat */
-    "fstatat64",               /* sg/device.c: device_refine_block: fstatat */
-    "statx",                   /* sg/device.c: device_refine_block: fstatat */
+    "newfstatat",              /* sg/device.c: device_has: fstatat */
+    "fstatat64",               /* sg/device.c: device_has: fstatat */
+    "statx",                   /* sg/device.c: device_has: fstatat */
     "readlinkat",              /* sg/device.c: device_read_link: readlinkat */
     "fcntl",                   /* helper/route.c: route_is_writable: fcntl */
     "fcntl64",                 /* helper/route.c: route_is_writable: fcntl */

@@ -142,11 +142,12 @@ void doctor_device(struct doctor *doctor, struct finding *finding)
     case DEVICE_DM_OTHER:
         device_judge_map(doctor, finding);
         return;
-    case DEVICE_DM_UNKNOWN:
+    case DEVICE_UNKNOWN:
         finding_fail(finding, "it is %s", device_objection(&doctor->facts, true));
-        finding_remedy(finding,
-                       "A helper refuses to reserve it, since it cannot know how many "
-                       "paths there are. Mount /sys, and in a container share the host's.");
+        finding_remedy(
+            finding,
+            "A helper refuses to reserve it, since it may be a part of a "
+            "disk, or one of several paths. Mount /sys, and in a container share the host's.");
         return;
     default:
         finding_fail(finding, "it is %s", device_objection(&doctor->facts, false));

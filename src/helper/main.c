@@ -280,7 +280,9 @@ static int helper_prepare_server(struct helper *helper)
     };
     int r;
 
-    route_init(&helper->route, options->io_timeout_s * 1000, &helper->mpath);
+    r = route_init(&helper->route, options->io_timeout_s * 1000, &helper->mpath);
+    if (r < 0)
+        return helper_fail_to("look into /sys", r);
     peers_init(&helper->peers, helper->status_path != NULL);
     ledger_init(&helper->ledger, &helper->route.sources, &helper->peers, options->exclusive,
                 helper->status_path != NULL);

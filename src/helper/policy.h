@@ -17,6 +17,7 @@ enum policy_verdict {
     POLICY_MULTIPATH, /* by whoever can speak for all paths of the map */
     POLICY_DONE,      /* GOOD: there is nothing to do */
     POLICY_REFUSE,    /* CHECK CONDITION 5/20/00 */
+    POLICY_BUSY,      /* BUSY: it cannot be told now, and perhaps later */
 };
 
 /* Does the verdict depend on the fd's access mode and on the kind of block device? */
@@ -26,10 +27,17 @@ static inline bool policy_needs_details(uint8_t opcode)
 }
 
 /*
- * writable: the fd is open for writing. kind: refined where policy_needs_details says so. For
- * POLICY_REFUSE *ret_reason is a static text that goes after "refused: ".
+ * writable: the fd is open for writing. kind: refined where policy_needs_details says so; a
+ * DEVICE_BLOCK is then one that nobody has looked at. For POLICY_REFUSE *ret_reason is a static
+ * text that goes after "refused: ".
  */
 enum policy_verdict policy_judge(uint8_t opcode, enum device_kind kind, bool writable,
                                  const char **ret_reason);
+
+/*
+ * The verdict on a device of which it could not be found out what it is, for the reason `error` (a
+ * positive errno): POLICY_REFUSE, or POLICY_BUSY for want of fds or memory. *ret_reason as above.
+ */
+enum policy_verdict policy_judge_unknown(int error, const char **ret_reason);
 
 #endif

@@ -5,8 +5,10 @@
  */
 #include "helper/route.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <string.h>
 #include <sys/sysmacros.h>
 
 #include "base/clock.h"
@@ -17,16 +19,22 @@
 #include "ledger/audit.h"
 #include "serve/tracepoints.h"
 
-void route_init(struct route *route, unsigned io_timeout_ms, struct mpath *mpath)
+int route_init(struct route *route, unsigned io_timeout_ms, struct mpath *mpath)
 {
+    int r;
+
     route->io_timeout_ms = io_timeout_ms;
     route->mpath = mpath;
     route->ledger = NULL;
     route->records_reads = false;
     route->audit = false;
-    if (!device_sources_init(&route->sources))
-        log_warning("/sys or /proc is not there: partitions and device-mapper maps cannot be told "
-                    "from other devices");
+    r = device_sources_init(&route->sources);
+    if (r == 0 || device_is_shortage(-r))
+        return r;
+    log_warning("cannot look into /sys/dev/block: %s; what block devices are cannot be told, and "
+                "PERSISTENT RESERVE OUT on them will be refused",
+                strerror(-r));
+    return 0;
 }
 
 void route_set_ledger(struct route *route, struct ledger *ledger, bool audit)
@@ -41,36 +49,68 @@ void route_deinit(struct route *route)
     device_sources_deinit(&route->sources);
 }
 
-static bool route_is_writable(int fd)
+/* Returns 0 or a negative errno. */
+static int route_is_writable(int fd, bool *ret)
 {
     int flags = fcntl(fd, F_GETFL);
 
-    /* With O_PATH the access mode reads as O_RDONLY. */
-    return flags >= 0 && (flags & O_ACCMODE) != O_RDONLY;
+    if (flags < 0)
+        return -errno;
+    *ret = (flags & O_ACCMODE) != O_RDONLY; /* with O_PATH it reads as O_RDONLY */
+    return 0;
 }
 
 static const char *const route_verdict_word[] = {
-    [POLICY_ISSUE] = "issue",
-    [POLICY_MULTIPATH] = "multipath",
-    [POLICY_DONE] = "done",
-    [POLICY_REFUSE] = "refuse",
+    [POLICY_ISSUE] = "issue",   [POLICY_MULTIPATH] = "multipath", [POLICY_DONE] = "done",
+    [POLICY_REFUSE] = "refuse", [POLICY_BUSY] = "busy",
 };
-
-static void route_refuse(const struct request *request, enum device_kind kind, dev_t number,
-                         const char *reason, struct reply *reply)
-{
-    log_client("%s on a %s (%u:%u) refused: %s", ledger_command_name(request->opcode),
-               device_kind_name(kind), major(number), minor(number), reason);
-    reply_sense(reply, SPC_INVALID_OPERATION_CODE);
-}
 
 /* What has been found out about a request. */
 struct route_target {
     enum device_kind kind;
+    enum device_kind known; /* the same, or as far as it could be found out, for the ledger */
     dev_t number;
     enum policy_verdict verdict;
-    const char *reason; /* for POLICY_REFUSE */
+    const char *reason; /* for POLICY_REFUSE and POLICY_BUSY */
+    int error;          /* errno, why the kind could not be found out; 0: it was */
 };
+
+static void route_examine(const struct route *route, const struct request *request,
+                          struct route_target *ret)
+{
+    enum device_kind kind = DEVICE_OTHER;
+    bool writable = false;
+    int r;
+
+    ret->number = 0;
+    ret->reason = "";
+    r = device_classify(request->fd, &kind, &ret->number);
+    if (r == 0 && policy_needs_details(request->opcode)) {
+        r = route_is_writable(request->fd, &writable);
+        if (r == 0 && writable && kind == DEVICE_BLOCK)
+            r = device_refine_block(&route->sources, ret->number, &kind);
+    }
+    ret->error = -r;
+    ret->known = kind;
+    ret->kind = r < 0 ? DEVICE_UNKNOWN : kind;
+    ret->verdict = r < 0 ? policy_judge_unknown(-r, &ret->reason)
+                         : policy_judge(request->opcode, kind, writable, &ret->reason);
+}
+
+static void route_refuse(const struct request *request, const struct route_target *target,
+                         const char *reason, struct reply *reply)
+{
+    bool is_busy = target->verdict == POLICY_BUSY;
+
+    log_client("%s on a %s (%u:%u) %s: %s%s%s", ledger_command_name(request->opcode),
+               device_kind_name(target->kind), major(target->number), minor(target->number),
+               is_busy ? "answered BUSY" : "refused", reason, target->error ? ": " : "",
+               target->error ? strerror(target->error) : "");
+    if (is_busy)
+        reply_status(reply, SPC_STATUS_BUSY, 0);
+    else
+        reply_sense(reply, SPC_INVALID_OPERATION_CODE);
+}
 
 /*
  * By SG_IO on the fd. Of a multipath map that is one path of the kernel's choice: if that one fails
@@ -79,10 +119,13 @@ struct route_target {
 static void route_issue(const struct route *route, const struct request *request,
                         enum device_kind kind, dev_t number, struct reply *reply)
 {
+    enum device_kind refined;
+
     if (sg_execute(request, number, route->io_timeout_ms, reply) || kind != DEVICE_BLOCK ||
         request->opcode != SPC_PERSISTENT_RESERVE_IN)
         return;
-    if (device_refine_block(&route->sources, number) == DEVICE_DM_MULTIPATH)
+    if (device_refine_block(&route->sources, number, &refined) == 0 &&
+        refined == DEVICE_DM_MULTIPATH)
         mpath_execute(route->mpath, request, number, reply);
 }
 
@@ -106,9 +149,10 @@ static const char *route_carry_out(const struct route *route, const struct reque
         reason = "the multipath worker is not available";
         break;
     case POLICY_REFUSE:
+    case POLICY_BUSY:
         break;
     }
-    route_refuse(request, target->kind, target->number, reason, reply);
+    route_refuse(request, target, reason, reply);
     return reason;
 }
 
@@ -119,7 +163,7 @@ static void route_execute_recorded(const struct route *route, const struct reque
     struct audit_event event = {
         .request = request, .reply = reply, .kind = target->kind, .number = target->number};
     struct ledger_command command;
-    bool allowed = ledger_begin(route->ledger, &command, request, target->kind, target->number);
+    bool allowed = ledger_begin(route->ledger, &command, request, target->known, target->number);
 
     if (allowed) {
         event.refused = route_carry_out(route, request, target, reply);
@@ -141,30 +185,17 @@ static void route_execute_recorded(const struct route *route, const struct reque
 void route_execute(void *context, const struct request *request, struct reply *reply)
 {
     struct route *route = context;
-    const char *reason = "";
-    bool writable = false;
-    enum policy_verdict verdict;
     struct route_target target;
-    enum device_kind kind;
-    dev_t number;
     bool recorded;
 
-    kind = device_classify(request->fd, &number);
-    if (policy_needs_details(request->opcode)) {
-        writable = route_is_writable(request->fd);
-        if (writable && kind == DEVICE_BLOCK)
-            kind = device_refine_block(&route->sources, number);
-    }
-    verdict = policy_judge(request->opcode, kind, writable, &reason);
-    trace_route(request->connection, number, device_kind_word[kind], route_verdict_word[verdict]);
+    route_examine(route, request, &target);
+    trace_route(request->connection, target.number, device_kind_word[target.kind],
+                route_verdict_word[target.verdict]);
     recorded = request->opcode == SPC_PERSISTENT_RESERVE_IN ? route->records_reads
                                                             : route->ledger != NULL;
-    if (!recorded && verdict == POLICY_ISSUE) { /* the way of nearly all: a short one */
-        route_issue(route, request, kind, number, reply);
-        return;
-    }
-    target = (struct route_target){kind, number, verdict, reason};
-    if (recorded)
+    if (!recorded && target.verdict == POLICY_ISSUE) /* the way of nearly all: a short one */
+        route_issue(route, request, target.kind, target.number, reply);
+    else if (recorded)
         route_execute_recorded(route, request, &target, reply);
     else
         route_carry_out(route, request, &target, reply);

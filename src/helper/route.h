@@ -17,8 +17,11 @@ struct route {
     bool audit;
 };
 
-/* Ahead of a sandbox: opens directories of /sys and /proc. Nothing is recorded at first. */
-void route_init(struct route *route, unsigned io_timeout_ms, struct mpath *mpath);
+/*
+ * Ahead of a sandbox: opens a directory of /sys. Nothing is recorded at first. Returns 0, also where
+ * there is no such directory, which it says; or a negative errno for want of fds or memory.
+ */
+int route_init(struct route *route, unsigned io_timeout_ms, struct mpath *mpath);
 
 /* Record commands in this ledger (borrowed) from now on, with an audit or without. */
 void route_set_ledger(struct route *route, struct ledger *ledger, bool audit);

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * sysfs says it all: /sys/dev/block/MAJOR:MINOR is a directory that has a file `partition` for a
- * partition (Documentation/ABI/stable/sysfs-block) and a directory `dm` with the map's uuid for a
- * device-mapper device (Documentation/ABI/testing/sysfs-block-dm). Only when that directory is not
- * to be had does the major number decide, by /proc/devices, whether the device could be a map.
+ * partition and a link `device` for what has a device behind it
+ * (Documentation/ABI/stable/sysfs-block), and a directory `dm` with the map's uuid for a
+ * device-mapper device (Documentation/ABI/testing/sysfs-block-dm). The link `subsystem` of a SCSI
+ * device leads to /sys/bus/scsi.
+ *
+ * There are three answers: it is, it is not, and it could not be found out. Only ENOENT says that
+ * something is not there; each other error is the third answer, and so is a directory that is
+ * missing altogether.
  */
 #include "sg/device.h"
 
@@ -21,80 +26,119 @@
 #include "base/fdio.h"
 
 #define DEVICE_SG_MAJOR 21 /* Documentation/admin-guide/devices.txt */
+#define DEVICE_SCSI_BUS "scsi"
 
-bool device_sources_init(struct device_sources *sources)
+int device_sources_init(struct device_sources *sources)
 {
     sources->sys_dev_block = open("/sys/dev/block", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    sources->proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return sources->sys_dev_block >= 0 && sources->proc >= 0;
+    return sources->sys_dev_block < 0 ? -errno : 0;
 }
 
 void device_sources_deinit(struct device_sources *sources)
 {
     cleanup_close(&sources->sys_dev_block);
-    cleanup_close(&sources->proc);
 }
 
-enum device_kind device_classify(int fd, dev_t *ret_number)
+bool device_is_shortage(int error)
+{
+    switch (error) {
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case ENOBUFS:
+    case EINTR:
+    case EAGAIN:
+        return true;
+    default:
+        return false;
+    }
+}
+
+int device_classify(int fd, enum device_kind *ret_kind, dev_t *ret_number)
+{
+    enum device_kind kind = DEVICE_OTHER;
+    struct stat status;
+
+    if (fstat(fd, &status) < 0)
+        return -errno;
+    if (S_ISBLK(status.st_mode))
+        kind = DEVICE_BLOCK;
+    else if (S_ISCHR(status.st_mode) && major(status.st_rdev) == DEVICE_SG_MAJOR)
+        kind = DEVICE_SG;
+    *ret_kind = kind;
+    *ret_number = kind == DEVICE_OTHER ? 0 : status.st_rdev;
+    return 0;
+}
+
+/* Is there such a name? 1, 0, or a negative errno if it cannot be told. */
+static int device_has(int directory, const char *name)
 {
     struct stat status;
 
-    *ret_number = 0;
-    if (fstat(fd, &status) < 0)
-        return DEVICE_OTHER;
-    if (S_ISBLK(status.st_mode)) {
-        *ret_number = status.st_rdev;
-        return DEVICE_BLOCK;
-    }
-    if (S_ISCHR(status.st_mode) && major(status.st_rdev) == DEVICE_SG_MAJOR) {
-        *ret_number = status.st_rdev;
-        return DEVICE_SG;
-    }
-    return DEVICE_OTHER;
+    if (fstatat(directory, name, &status, 0) == 0)
+        return 1;
+    return errno == ENOENT ? 0 : -errno;
 }
 
-/* Is `wanted` a major number that the device-mapper has? When in doubt, yes. */
-static bool device_may_be_dm(const struct device_sources *sources, unsigned wanted)
+/* Does the device hang on the SCSI bus? 1, 0, or a negative errno if it cannot be told. */
+static int device_is_scsi(int directory)
 {
-    char text[8192];
-    char *line, *rest;
+    char target[PATH_MAX];
+    ssize_t n = readlinkat(directory, "device/subsystem", target, sizeof(target));
+    const char *last;
 
-    if (fdio_read_text(sources->proc, "devices", text, sizeof(text)) < 0)
-        return true;
-    rest = strstr(text, "Block devices:");
-    if (!rest)
-        return true;
-    strsep(&rest, "\n");
-    while ((line = strsep(&rest, "\n"))) {
-        char name[64];
-        unsigned number;
-
-        if (sscanf(line, "%u %63s", &number, name) == 2 && number == wanted)
-            return strcmp(name, "device-mapper") == 0;
-    }
-    return false;
+    if (n < 0)
+        return errno == ENOENT ? 0 : -errno;
+    if ((size_t)n >= sizeof(target))
+        return -ENAMETOOLONG;
+    target[n] = '\0';
+    last = strrchr(target, '/');
+    return strcmp(last ? last + 1 : target, DEVICE_SCSI_BUS) == 0;
 }
 
-enum device_kind device_refine_block(const struct device_sources *sources, dev_t number)
+/* In the directory of one device. */
+static int device_refine_in(int directory, enum device_kind *ret_kind)
+{
+    char uuid[160];
+    ssize_t n = fdio_read_text(directory, "dm/uuid", uuid, sizeof(uuid));
+    int r;
+
+    if (n >= 0) {
+        *ret_kind = strncmp(uuid, "mpath-", 6) == 0 ? DEVICE_DM_MULTIPATH : DEVICE_DM_OTHER;
+        return 0;
+    }
+    if (n != -ENOENT)
+        return (int)n;
+    r = device_has(directory, "dm");
+    if (r != 0)
+        return r < 0 ? r : -ENOENT; /* a map that says nothing of its uuid */
+    r = device_has(directory, "partition");
+    if (r < 0)
+        return r;
+    if (r > 0) {
+        *ret_kind = DEVICE_PARTITION;
+        return 0;
+    }
+    r = device_is_scsi(directory);
+    if (r < 0)
+        return r;
+    *ret_kind = r > 0 ? DEVICE_DISK : DEVICE_NOT_SCSI;
+    return 0;
+}
+
+int device_refine_block(const struct device_sources *sources, dev_t number,
+                        enum device_kind *ret_kind)
 {
     CLEANUP_CLOSE int directory = -1;
-    char name[32], uuid[160];
-    struct stat status;
-    ssize_t n;
+    char name[32];
 
+    if (sources->sys_dev_block < 0)
+        return -ENOENT;
     snprintf(name, sizeof(name), "%u:%u", major(number), minor(number));
     directory = openat(sources->sys_dev_block, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (directory < 0)
-        return device_may_be_dm(sources, major(number)) ? DEVICE_DM_UNKNOWN : DEVICE_BLOCK;
-
-    n = fdio_read_text(directory, "dm/uuid", uuid, sizeof(uuid));
-    if (n >= 0)
-        return strncmp(uuid, "mpath-", 6) == 0 ? DEVICE_DM_MULTIPATH : DEVICE_DM_OTHER;
-    if (n != -ENOENT)
-        return DEVICE_DM_UNKNOWN;
-    if (fstatat(directory, "dm", &status, 0) == 0)
-        return DEVICE_DM_UNKNOWN;
-    return fstatat(directory, "partition", &status, 0) == 0 ? DEVICE_PARTITION : DEVICE_BLOCK;
+        return -errno;
+    return device_refine_in(directory, ret_kind);
 }
 
 /* Where sysfs has it, below /sys/dev/block. */
@@ -159,14 +203,17 @@ void device_describe(const struct device_sources *sources, enum device_kind kind
         ret->wwn[0] = '\0';
 }
 
+/* A disk has the word of a block device: PERSISTENT RESERVE IN does not ask which of them it is. */
 const char *const device_kind_word[] = {
     [DEVICE_OTHER] = "other",
     [DEVICE_SG] = "generic",
     [DEVICE_BLOCK] = "block",
+    [DEVICE_DISK] = "block",
+    [DEVICE_NOT_SCSI] = "not-scsi",
     [DEVICE_PARTITION] = "partition",
     [DEVICE_DM_MULTIPATH] = "multipath",
     [DEVICE_DM_OTHER] = "device-mapper",
-    [DEVICE_DM_UNKNOWN] = "unknown",
+    [DEVICE_UNKNOWN] = "unknown",
 };
 
 const char *device_kind_name(enum device_kind kind)
@@ -176,14 +223,18 @@ const char *device_kind_name(enum device_kind kind)
         return "SCSI generic device";
     case DEVICE_BLOCK:
         return "block device";
+    case DEVICE_DISK:
+        return "SCSI disk";
+    case DEVICE_NOT_SCSI:
+        return "block device that is no SCSI disk";
     case DEVICE_PARTITION:
         return "partition";
     case DEVICE_DM_MULTIPATH:
         return "multipath map";
     case DEVICE_DM_OTHER:
         return "device-mapper map that is not multipath";
-    case DEVICE_DM_UNKNOWN:
-        return "device-mapper map of unknown kind";
+    case DEVICE_UNKNOWN:
+        return "device of unknown kind";
     case DEVICE_OTHER:
         break;
     }

@@ -10,35 +10,45 @@
 enum device_kind {
     DEVICE_OTHER,        /* nothing that takes SG_IO with a version 3 header */
     DEVICE_SG,           /* SCSI generic character device */
-    DEVICE_BLOCK,        /* block device that is none of the following */
+    DEVICE_BLOCK,        /* block device: any of the following */
+    DEVICE_DISK,         /* whole SCSI disk */
+    DEVICE_NOT_SCSI,     /* whole device that is no SCSI disk, whatever lies below it */
     DEVICE_PARTITION,    /* part of a block device */
     DEVICE_DM_MULTIPATH, /* device-mapper map whose uuid begins with mpath- */
     DEVICE_DM_OTHER,     /* any other device-mapper map: LVM, kpartx, crypt ... */
-    DEVICE_DM_UNKNOWN,   /* a device-mapper map of which sysfs does not tell more */
+    DEVICE_UNKNOWN,      /* it could not be found out; never what the functions here return */
 };
 
 /* Where the kernel tells about devices. */
 struct device_sources {
     int sys_dev_block; /* directory fd of /sys/dev/block, or -1 */
-    int proc;          /* directory fd of /proc, or -1 */
 };
 
-/* Returns false, with a source missing, where /sys or /proc is not what it should be. */
-bool device_sources_init(struct device_sources *sources);
+/* Returns 0 or a negative errno; then no block device can be told from another. */
+int device_sources_init(struct device_sources *sources);
 void device_sources_deinit(struct device_sources *sources);
 
 /*
- * DEVICE_OTHER, DEVICE_SG or DEVICE_BLOCK, which may be any of the kinds after it: all that
- * fstat(2) tells. May block (an fd of a dead network file system), never fails: what cannot be
- * looked at is DEVICE_OTHER. *ret_number is the device number, 0 for DEVICE_OTHER.
+ * DEVICE_OTHER, DEVICE_SG or DEVICE_BLOCK: all that fstat(2) tells. May block (an fd of a dead
+ * network file system). *ret_number is the device number, 0 for DEVICE_OTHER. Returns 0, or a
+ * negative errno if it could not be found out.
  */
-enum device_kind device_classify(int fd, dev_t *ret_number);
+int device_classify(int fd, enum device_kind *ret_kind, dev_t *ret_number);
 
 /*
- * Which kind of block device `number` is. Asked anew for each command, since numbers are reused;
- * while the fd is open, the number stays with its device. May block.
+ * Which kind of block device `number` is: one of those after DEVICE_BLOCK. Asked anew for each
+ * command, since numbers are reused; while the fd is open, the number stays with its device. May
+ * block. Returns 0, or a negative errno if it could not be found out: -ENOENT where sysfs does not
+ * know the device.
  */
-enum device_kind device_refine_block(const struct device_sources *sources, dev_t number);
+int device_refine_block(const struct device_sources *sources, dev_t number,
+                        enum device_kind *ret_kind);
+
+/*
+ * Is this errno (positive) of a kind that says nothing of the device, but that fds or memory ran
+ * out, or that the call may be made again?
+ */
+bool device_is_shortage(int error);
 
 /* What a device is called; each "" if unknown. Longer names are cut. */
 struct device_names {

@@ -2,7 +2,6 @@
 """--direct: SG_IO without a helper, over the stand-in on a loop device."""
 import errno
 import os
-import re
 
 from support import scsi
 from support.standin import SG_DXFER_FROM_DEV, SG_DXFER_TO_DEV
@@ -158,15 +157,10 @@ def partition(t):
 
 
 @test
-def map_without_sys(t):
-    """Whether it is a multipath map cannot be told without /sys, so it is refused as by a helper.
-    In a mount namespace of its own, where the major number is the device-mapper's."""
+def disk_without_sys(t):
+    """What it is cannot be told without /sys, so it is refused as by a helper."""
     disk = t.disk
-    devices = os.path.join(t.directory(), "devices")
-    with open("/proc/devices", encoding="ascii") as file, open(devices, "w", encoding="ascii") as out:
-        out.write(re.sub(r"^( *7) loop$", r"\1 device-mapper", file.read(), flags=re.MULTILINE))
-    script = (f"mount -t tmpfs none /sys && mount --bind {devices} /proc/devices && "
-              f"exec {t.lab.ctl} \"$@\"")
+    script = f"mount -t tmpfs none /sys && exec {t.lab.ctl} \"$@\""
 
     def run(*argv):
         return t.run("unshare", "--mount", "sh", "-c", script, "sh", *argv, "--direct", disk.path,
@@ -175,9 +169,19 @@ def map_without_sys(t):
     disk.answer(scsi.read_keys_data(KEY))
     t.expect(run("clear", "-K", "1"), REFUSED, "",
              f"qemu-pr-ctl: {disk.path}: clear: refused\n"
-             "  This is a device-mapper map of a kind that cannot be told (is /sys mounted?).\n")
+             "  This is a device of a kind that cannot be told (is /sys mounted?).\n")
     t.equal(t.lab.disk().calls(), [], "on the device")
     t.expect(run("keys"), GOOD, err="")
+
+
+@test
+def not_a_scsi_disk_to_change(t):
+    """Nobody asks the kernel: other drivers pass commands on to what lies below them."""
+    disk = t.no_scsi_disk
+    t.expect(direct(t, "clear", "-K", "1", device=disk.path), REFUSED, "",
+             f"qemu-pr-ctl: {disk.path}: clear: refused\n"
+             "  This is a block device, but no SCSI disk.\n")
+    t.equal(disk.calls(), [], "on the device")
 
 
 @test

@@ -184,11 +184,7 @@ class Map:
         self.worker = self.machine.path("worker")
         mpath.write(self.worker, f"#!/bin/sh\ncd {self.machine.directory} && exec {lab.binary}\n")
         os.chmod(self.worker, 0o755)
-        with open("/proc/devices", encoding="ascii") as file:
-            mpath.write(self.machine.path("devices"),
-                        file.read().replace("7 loop", "7 device-mapper"))
-        self.wrap = t.namespace(f"mount --bind {self.machine.path('block')} /sys/dev/block",
-                                f"mount --bind {self.machine.path('devices')} /proc/devices")
+        self.wrap = t.namespace(f"mount --bind {self.machine.path('block')} /sys/dev/block")
         self.injector = t.injector()
         self.counts: dict = {}
         self.keys = 0x2000

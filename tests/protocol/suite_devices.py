@@ -2,6 +2,7 @@
 """Which fds a command is issued on, and what exactly reaches the device."""
 import os
 import pty
+import resource
 import socket
 
 from support import loop, procfs, scsi, sysfs
@@ -17,6 +18,8 @@ PARAMETERS = scsi.parameters(0x1111, 0x2222)
 REGISTER = scsi.pr_out(24)
 DONE = reply()
 REFUSED = check_condition(5, 0x20, 0)
+BUSY = reply(scsi.BUSY)
+CLEANUP = scsi.cleanup()
 
 NOT_CHECKED = "the peer sends the ioctl to whatever it was given"
 
@@ -184,23 +187,83 @@ def a_client_cannot_flood_the_log(t):
     t.check(len(helper.log().splitlines()) < 100, f"{len(helper.log().splitlines())} lines")
 
 
+class Partition:
+    """Of a disk of its own. An honest command on that disk is executed, whatever becomes of one by
+    the partition."""
+
+    def __init__(self, t):
+        self.t, self.disk = t, t.lab.disk(2)
+        path = os.path.join(t.directory(), "partition")
+        try:
+            rdev = self.disk.make_partition(path)
+        except loop.Unavailable as reason:
+            raise Skip(str(reason)) from None
+        self.answers = t.lab.control.device(rdev)
+        self.answers.answer(DEFAULT_DATA)
+        self.fd = t.open(path)
+
+    def disk_is_served(self, helper):
+        before = len(self.disk.calls())
+        self.t.ask(REGISTER, self.t.own(self.disk.open()), DONE, PARAMETERS, helper=helper,
+                   what="answer to PR OUT on the disk")
+        self.t.equal(len(self.disk.calls()), before + 1, "commands on the disk")
+
+
 @test
 @differs(NOT_CHECKED, failure="answer to PR OUT")
 def partition(t):
-    disk = t.lab.disk(2)
-    try:
-        path = os.path.join(t.directory(), "partition")
-        rdev = disk.make_partition(path)
-    except loop.Unavailable as reason:
-        raise Skip(str(reason)) from None
-    answers = t.lab.control.device(rdev)
-    answers.answer(DEFAULT_DATA)
-    fd = t.open(path)
+    part = Partition(t)
     helper = t.start()
-    t.ask(READ_KEYS, fd, KEYS, helper=helper, what="answer to PR IN")
-    t.ask(REGISTER, fd, REFUSED, PARAMETERS, helper=helper, what="answer to PR OUT")
-    t.equal(len(answers.calls()), 1, "commands on the device")
+    t.ask(READ_KEYS, part.fd, KEYS, helper=helper, what="answer to PR IN")
+    t.ask(REGISTER, part.fd, REFUSED, PARAMETERS, helper=helper, what="answer to PR OUT")
+    t.equal(len(part.answers.calls()), 1, "commands on the device")
     helper.wait_log("partition")
+    part.disk_is_served(helper)
+
+
+@cases("/sys", "/sys/dev/block")
+@differs(NOT_CHECKED, failure="answer to PR OUT")
+def nothing_in(t, where):
+    """What a device is cannot be found out: neither a partition nor a disk is written to."""
+    part = Partition(t)
+    part.disk_is_served(t.helper)
+    helper = t.start(wrap=t.namespace(f"mount -t tmpfs none {where}"))
+    t.lab.control.forget()
+    for fd in (part.fd, t.own(part.disk.open()), t.own(t.disk.open())):
+        t.ask(REGISTER, fd, REFUSED, PARAMETERS, helper=helper, what="answer to PR OUT")
+        t.ask(CLEANUP, fd, REFUSED, helper=helper, what="answer to CLEANUP")
+    t.equal(t.lab.control.calls(), [], "commands on any device")
+    helper.wait_log(r"PERSISTENT RESERVE OUT on a device of unknown kind \(\d+:\d+\) refused: what "
+                    "it is could not be found out: No such file or directory")
+    t.ask(READ_KEYS, part.fd, KEYS, helper=helper, what="answer to PR IN")
+
+
+@cases("partition", "disk", "map")
+@ours("the peer looks at nothing")
+def full_table_of_fds(t, kind):
+    """There is room for the fd that is passed and for no other: not now."""
+    part = Partition(t) if kind == "partition" else None
+    maps = Maps(t).uuid("LVM-0123456789\n") if kind == "map" else None
+    helper = maps.helper if maps else t.start()
+    fd = part.fd if part else t.own(t.disk.open())
+    device = part.answers if part else t.disk
+    connection = t.connect(helper)
+    connection.send_request(REGISTER, [fd], PARAMETERS)
+    usual = connection.receive_reply()
+    t.lab.control.forget()
+    before = resource.prlimit(helper.pid, resource.RLIMIT_NOFILE)
+    taken = procfs.fds(helper.pid)
+    free = next(number for number in range(len(taken) + 1) if number not in taken)
+    for request, parameters in ((REGISTER, PARAMETERS), (CLEANUP, b"")):
+        resource.prlimit(helper.pid, resource.RLIMIT_NOFILE, (free + 1, before[1]))
+        connection.send_request(request, [fd], parameters)
+        t.replied(connection, BUSY, "answer with a full table")
+    t.equal(device.calls(), [], "commands on the device")
+    helper.wait_log("PERSISTENT RESERVE OUT on a device of unknown kind .* answered BUSY: .*"
+                    "Too many open files")
+    resource.prlimit(helper.pid, resource.RLIMIT_NOFILE, before)
+    connection.send_request(REGISTER, [fd], PARAMETERS)
+    t.equal(connection.receive_reply(), usual, "answer afterwards")
 
 
 @test
@@ -221,24 +284,26 @@ def unfit_fds_are_closed(t):
 class Maps:
     """A helper in a mount namespace in which the test decides what /sys/dev/block says."""
 
-    def __init__(self, t, *options, loop_is_device_mapper=False, **arguments):
+    def __init__(self, t, *options, **arguments):
         self.t = t
         self.sysfs = t.directory()
         self.entry = os.path.join(self.sysfs, f"{os.major(t.disk.rdev)}:{os.minor(t.disk.rdev)}")
-        self.devices = os.path.join(t.directory(), "devices")
-        with open("/proc/devices", encoding="ascii") as file:
-            text = file.read()
-        if loop_is_device_mapper:
-            text = text.replace("7 loop", "7 device-mapper")
-        with open(self.devices, "w", encoding="ascii") as file:
-            file.write(text)
         self.helper = t.start(*options, **arguments,
-                              wrap=t.namespace(f"mount --bind {self.sysfs} /sys/dev/block",
-                                               f"mount --bind {self.devices} /proc/devices"))
+                              wrap=t.namespace(f"mount --bind {self.sysfs} /sys/dev/block"))
 
     def disk(self):
         """No map, but what every other suite has."""
         sysfs.Tree(self.sysfs).add_disk(self.t.disk.rdev, os.path.basename(self.t.disk.path))
+        return self
+
+    def device(self, subsystem):
+        """The device hangs on this bus, or is of this class."""
+        os.makedirs(os.path.join(self.entry, "device"))
+        os.symlink(subsystem, os.path.join(self.entry, "device", "subsystem"))
+        return self
+
+    def directory(self, name):
+        os.makedirs(os.path.join(self.entry, name))
         return self
 
     def uuid(self, text):
@@ -273,8 +338,23 @@ def disk_that_is_no_map(t):
 
 
 @test
+@differs(NOT_CHECKED, failure="answer to PR OUT")
 def disk_that_sysfs_does_not_know(t):
-    issues_both(t, Maps(t))
+    issues_only_in(t, Maps(t))
+
+
+#: Each of them passes an ioctl on to what lies below it, or might.
+@cases(("virtio-blk", lambda maps: maps.device("../../../bus/virtio")),
+       ("NVMe", lambda maps: maps.device("../../../../class/nvme")),
+       ("almost SCSI", lambda maps: maps.device("../../bus/scsi_")),
+       ("bcache", lambda maps: maps.directory("bcache")),
+       ("zram", lambda maps: maps.directory("queue")),
+       ("a device without a bus", lambda maps: maps.directory("device")))
+@differs(NOT_CHECKED, failure="answer to PR OUT")
+def block_device_that_is_no_scsi_disk(t, make):
+    maps = make(Maps(t))
+    issues_only_in(t, maps)
+    maps.helper.wait_log("PERSISTENT RESERVE OUT on a block device that is no SCSI disk .* refused")
 
 
 @cases(("lvm", "LVM-abcdefghijklmnopqrstuvwxyz0123456789ABCDEF\n"),
@@ -295,9 +375,9 @@ def map_whose_uuid_is_missing(t):
 
 @test
 @differs(PLAIN_MAP, failure="answer to PR OUT")
-def map_that_sysfs_does_not_know(t):
-    """By its major number it is of the device-mapper: fail closed."""
-    issues_only_in(t, Maps(t, loop_is_device_mapper=True))
+def map_with_a_scsi_device(t):
+    """The kernel has none such; if it had, it would be a map."""
+    issues_only_in(t, Maps(t).device("../../../bus/scsi").uuid("LVM-0123456789\n"))
 
 
 @test

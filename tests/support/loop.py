@@ -98,7 +98,11 @@ class Loop:
                                                    ctypes.addressof(partition)))
 
     def make_partition(self, path: str) -> int:
-        """Make a partition and a node for it at path; its st_rdev."""
+        """Make a partition, if there is none yet, and a node for it at path; its st_rdev."""
+        if self._partition:
+            rdev = os.stat(self._partition).st_rdev
+            os.mknod(path, stat.S_IFBLK | 0o600, rdev)
+            return rdev
         try:
             self._tell_partition(BLKPG_ADD_PARTITION)
             name = os.path.basename(self.path)

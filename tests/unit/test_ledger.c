@@ -64,7 +64,6 @@ static int set_up(void **state)
     if (symlink("../../devices/3:0:0:1", scratch_path("char/21:1/device")) < 0)
         return -1;
     sources.sys_dev_block = open(scratch_path("block"), O_PATH | O_DIRECTORY | O_CLOEXEC);
-    sources.proc = -1;
     peers_init(&peers, true);
     ledger_init(&ledger, &sources, &peers, false, true);
     vm_a = make_peer("a");

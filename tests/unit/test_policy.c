@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "cmocka_compat.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "helper/policy.h"
@@ -9,7 +10,7 @@
 #define PR_OUT  0x5f
 #define CLEANUP 0xff
 
-#define KINDS (DEVICE_DM_UNKNOWN + 1)
+#define KINDS (DEVICE_UNKNOWN + 1)
 
 /* The table of the protocol's description, by kind: 5Eh, 5Fh and FFh of an fd open for writing. */
 static const struct {
@@ -17,11 +18,13 @@ static const struct {
 } writable_rows[KINDS] = {
     [DEVICE_OTHER] = {POLICY_REFUSE, POLICY_REFUSE, POLICY_DONE},
     [DEVICE_SG] = {POLICY_ISSUE, POLICY_ISSUE, POLICY_DONE},
-    [DEVICE_BLOCK] = {POLICY_ISSUE, POLICY_ISSUE, POLICY_DONE},
+    [DEVICE_BLOCK] = {POLICY_ISSUE, POLICY_REFUSE, POLICY_REFUSE}, /* nobody has looked */
+    [DEVICE_DISK] = {POLICY_ISSUE, POLICY_ISSUE, POLICY_DONE},
+    [DEVICE_NOT_SCSI] = {POLICY_ISSUE, POLICY_REFUSE, POLICY_DONE},
     [DEVICE_PARTITION] = {POLICY_ISSUE, POLICY_REFUSE, POLICY_DONE},
     [DEVICE_DM_MULTIPATH] = {POLICY_ISSUE, POLICY_MULTIPATH, POLICY_MULTIPATH},
     [DEVICE_DM_OTHER] = {POLICY_ISSUE, POLICY_REFUSE, POLICY_DONE},
-    [DEVICE_DM_UNKNOWN] = {POLICY_ISSUE, POLICY_REFUSE, POLICY_REFUSE},
+    [DEVICE_UNKNOWN] = {POLICY_REFUSE, POLICY_REFUSE, POLICY_REFUSE},
 };
 
 static void judge(uint8_t opcode, enum device_kind kind, bool writable,
@@ -75,10 +78,29 @@ static void test_details(void **state)
     assert_false(policy_needs_details(PR_IN));
     assert_true(policy_needs_details(PR_OUT));
     assert_true(policy_needs_details(CLEANUP));
-    for (unsigned kind = DEVICE_BLOCK; kind < KINDS; kind++) {
+    for (unsigned kind = DEVICE_BLOCK; kind < DEVICE_UNKNOWN; kind++) {
         for (int writable = 0; writable <= 1; writable++)
             assert_int_equal(policy_judge(PR_IN, (enum device_kind)kind, writable, &reason),
                              policy_judge(PR_IN, DEVICE_BLOCK, false, &reason));
+    }
+}
+
+/* Refused for good, unless it may be told later. */
+static void test_unknown(void **state)
+{
+    static const int shortages[] = {EMFILE, ENFILE, ENOMEM, ENOBUFS, EINTR, EAGAIN};
+
+    (void)state;
+    for (int error = 1; error <= 133; error++) {
+        enum policy_verdict expected = POLICY_REFUSE;
+        const char *reason = NULL;
+
+        for (size_t i = 0; i < sizeof(shortages) / sizeof(shortages[0]); i++) {
+            if (shortages[i] == error)
+                expected = POLICY_BUSY;
+        }
+        assert_int_equal(policy_judge_unknown(error, &reason), expected);
+        assert_non_null(reason);
     }
 }
 
@@ -96,9 +118,8 @@ static void test_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        table_test(test_writable),
-        table_test(test_read_only),
-        cmocka_unit_test(test_details),
+        table_test(test_writable),      table_test(test_read_only),
+        cmocka_unit_test(test_details), cmocka_unit_test(test_unknown),
         cmocka_unit_test(test_names),
     };
 
