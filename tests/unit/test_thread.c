@@ -32,6 +32,16 @@ int __wrap_pthread_create(pthread_t *id, const pthread_attr_t *attributes, void 
     return create_error ? create_error : __real_pthread_create(id, attributes, main, argument);
 }
 
+static long least_stack; /* what sysconf says of the least stack; 0: the truth */
+
+long __real_sysconf(int name);
+long __wrap_sysconf(int name);
+
+long __wrap_sysconf(int name)
+{
+    return name == _SC_THREAD_STACK_MIN && least_stack ? least_stack : __real_sysconf(name);
+}
+
 /* The rights of the page at `address`, as in "rw-p", or "" if nothing is mapped there. */
 static const char *mapped(uintptr_t address)
 {
@@ -144,6 +154,51 @@ static void test_chain(void **state)
         assert_string_equal(mapped(starts[i]), "");
 }
 
+struct measured {
+    struct thread thread; /* first */
+    size_t stack;
+};
+
+static void measure_main(struct thread *thread)
+{
+    pthread_attr_t attributes;
+    void *low;
+
+    assert_int_equal(pthread_getattr_np(pthread_self(), &attributes), 0);
+    pthread_attr_getstack(&attributes, &low, &((struct measured *)thread)->stack);
+    pthread_attr_destroy(&attributes);
+}
+
+/*
+ * A C library that wants more, as glibc does on aarch64, is given it; one that wants less or does
+ * not say changes nothing, for memory's sake.
+ */
+static void test_least_stack(void **state)
+{
+    static const long rows[] = {131072, 131073, 1 << 20, 16384, -1, 0};
+    size_t usual = 0;
+
+    (void)state;
+    for (size_t i = sizeof(rows) / sizeof(rows[0]); i-- > 0;) {
+        struct measured *measured;
+        pthread_t id;
+
+        least_stack = rows[i];
+        measured = (struct measured *)thread_new(sizeof(*measured));
+        least_stack = 0;
+        assert_non_null(measured);
+        if (i == sizeof(rows) / sizeof(rows[0]) - 1)
+            usual = measured->thread.mapping_size;
+        assert_int_equal(thread_start(&measured->thread, measure_main, &id), 0);
+        pthread_join(id, NULL);
+        assert_true((long)measured->stack >= rows[i]);
+        assert_in_range(measured->stack, (size_t)__real_sysconf(_SC_THREAD_STACK_MIN), SIZE_MAX);
+        if (rows[i] <= 16384)
+            assert_uint_equal(measured->thread.mapping_size, usual);
+        thread_free(&measured->thread);
+    }
+}
+
 static void test_start_fails(void **state)
 {
     struct worker *worker = (struct worker *)thread_new(sizeof(*worker));
@@ -161,9 +216,8 @@ static void test_start_fails(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_layout),
-        cmocka_unit_test(test_start_and_reap),
-        cmocka_unit_test(test_chain),
+        cmocka_unit_test(test_layout),      cmocka_unit_test(test_start_and_reap),
+        cmocka_unit_test(test_chain),       cmocka_unit_test(test_least_stack),
         cmocka_unit_test(test_start_fails),
     };
 
