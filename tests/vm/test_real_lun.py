@@ -32,6 +32,7 @@ EMULATED = {"landlocked": "Landlock", "no_scsi_device[NVMe]": "an NVMe disk"}
 
 INVALID_OPCODE = client.check_condition(5, 0x20, 0)
 HARDWARE_ERROR = client.check_condition(4, 0x44, 0)
+REFUSED = client.check_condition(5, 0x20, 0)
 
 KEY_A, KEY_B, KEY_C = 0xA1A2A3A4A5A6A7A8, 0x00000000000000B1, 0xFFFFFFFFFFFFFFFE
 UNIT_ATTENTION = 6
@@ -608,7 +609,9 @@ def removed(t: Context, attribute: str) -> None:
         with contextlib.suppress(OSError):
             t.check(not lab.pr_in(host.fd, scsi.READ_KEYS), "the device is really gone")
         t.replied(host.ask(scsi.READ_KEYS), HARDWARE_ERROR, f"PERSISTENT RESERVE IN by {user}")
-        t.replied(host.tell(scsi.REGISTER, action_key=KEY_A), HARDWARE_ERROR,
+        # What sysfs has forgotten could be anything by now.
+        t.replied(host.tell(scsi.REGISTER, action_key=KEY_A),
+                  REFUSED if attribute == "path" else HARDWARE_ERROR,
                   f"PERSISTENT RESERVE OUT by {user}")
         a, _ = t.hosts(user)
         t.replied(a.ask(scsi.READ_KEYS), lab.pr_in(a.fd, scsi.READ_KEYS).reply(),
