@@ -183,6 +183,8 @@ static void test_least_stack(void **state)
         struct measured *measured;
         pthread_t id;
 
+        if (rows[i] > 0 && rows[i] < __real_sysconf(_SC_THREAD_STACK_MIN))
+            continue; /* not true of this machine */
         least_stack = rows[i];
         measured = (struct measured *)thread_new(sizeof(*measured));
         least_stack = 0;
