@@ -18,8 +18,8 @@ struct route {
 };
 
 /*
- * Ahead of a sandbox: opens a directory of /sys. Nothing is recorded at first. Returns 0, also where
- * there is no such directory, which it says; or a negative errno for want of fds or memory.
+ * Ahead of a sandbox: opens a directory of /sys. Nothing is recorded at first. Returns 0, also
+ * where there is no such directory, which it says; or a negative errno for want of fds or memory.
  */
 int route_init(struct route *route, unsigned io_timeout_ms, struct mpath *mpath);
 
