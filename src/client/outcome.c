@@ -66,6 +66,11 @@ static enum prhelper_outcome outcome_of_answer(const struct prhelper_result *res
     }
 }
 
+bool prhelper_is_good(int r, const struct prhelper_result *result)
+{
+    return r == 0 && result->status == PRHELPER_GOOD;
+}
+
 enum prhelper_outcome prhelper_outcome(int r, const struct prhelper_result *result)
 {
     switch (r) {

@@ -25,7 +25,8 @@
  * file descriptors are close-on-exec. A signal does not interrupt a call.
  *
  * Keys, lengths and identifiers are in host byte order. `reserved` members are zero and make room
- * for later versions; all that the caller allocates keeps its size within libprhelper.so.0.
+ * for later versions; all that the caller allocates keeps its size within libprhelper.so.0 from
+ * 0.2.0 on.
  */
 
 #include <stdbool.h>
@@ -35,6 +36,14 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* The version of this header, and one to compare it with: PRHELPER_VERSION_NUMBER(0, 2, 0). */
+#define PRHELPER_VERSION_MAJOR                       0
+#define PRHELPER_VERSION_MINOR                       2
+#define PRHELPER_VERSION_MICRO                       0
+#define PRHELPER_VERSION_NUMBER(major, minor, micro) ((major)*1000000 + (minor)*1000 + (micro))
+#define PRHELPER_VERSION                                                                           \
+    PRHELPER_VERSION_NUMBER(PRHELPER_VERSION_MAJOR, PRHELPER_VERSION_MINOR, PRHELPER_VERSION_MICRO)
 
 /* Of the protocol, in bytes. */
 #define PRHELPER_CDB_MAX   16
@@ -114,10 +123,8 @@ struct prhelper_result {
     uint8_t data[PRHELPER_DATA_MAX];
 };
 
-static inline bool prhelper_is_good(int r, const struct prhelper_result *result)
-{
-    return r == 0 && result->status == PRHELPER_GOOD;
-}
+/* r == 0 and status GOOD. */
+bool prhelper_is_good(int r, const struct prhelper_result *result);
 
 /* Whether a command was carried out. */
 enum prhelper_outcome {
@@ -135,8 +142,9 @@ enum prhelper_outcome {
  */
 enum prhelper_outcome prhelper_outcome(int r, const struct prhelper_result *result);
 
-/* "0.1.0": of the library that is loaded. */
+/* The version of the library that is loaded: "0.2.0", and as PRHELPER_VERSION_NUMBER() has it. */
 const char *prhelper_version(void);
+int prhelper_version_number(void);
 
 /*
  * Connections.
@@ -242,6 +250,7 @@ int prhelper_read_full_status(struct prhelper *helper, int device,
 #define PRHELPER_TRANSPORTID_MAX 256
 struct prhelper_transportid {
     uint16_t size; /* bytes; 0 if a device gave none */
+    uint8_t reserved[6];
     uint8_t bytes[PRHELPER_TRANSPORTID_MAX];
 };
 
@@ -404,6 +413,7 @@ struct prhelper_list {
     const uint8_t *bytes;
     size_t size;
     size_t offset;
+    uint64_t reserved[2];
 };
 
 /* 0 or TRUNCATED. */

@@ -31,6 +31,11 @@ const char *prhelper_version(void)
     return BUILD_VERSION;
 }
 
+int prhelper_version_number(void)
+{
+    return PRHELPER_VERSION;
+}
+
 const char *prhelper_status_name(uint8_t status)
 {
     return spc_status_name(status);

@@ -94,12 +94,16 @@ class Context(tap.Context):
         if "__asan" in self.undefined_text() or "__ubsan" in self.undefined_text():
             raise Skip("the library was built with sanitizers")
         directory = self.lab.make_directory()
-        path = os.path.join(directory, "program." + ("cc" if compiler == "c++" else "c"))
+        path = os.path.join(directory, "program." + ("cc" if compiler.endswith("++") else "c"))
         with open(path, "w", encoding="utf-8") as file:
             file.write(source)
         program = os.path.join(directory, "program")
         self.run([compiler, *options, "-O2", "-o", program, path, *self.flags()])
         return program
+
+    def write(self, path: str, text: str) -> None:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
 
     def undefined_text(self) -> str:
         return self.run(["nm", "-D", "--undefined-only", self.library()])
@@ -117,7 +121,7 @@ def without_comments(text: str) -> str:
 
 def prototypes(text: str) -> Set[str]:
     """Every function that is declared, on one line each."""
-    types = r"(?:typedef )?(?:const )?(?:int|void|char|size_t|uint32_t|enum \w+)"
+    types = r"(?:typedef )?(?:const )?(?:int|void|bool|char|size_t|uint32_t|enum \w+)"
     found = re.findall(rf"^ *({types} [^;{{}}=]*?\));", text, re.MULTILINE)
     return {re.sub(r"\(\s+", "(", re.sub(r"\s+", " ", one)) for one in found if "prhelper_" in one}
 
@@ -179,9 +183,10 @@ def calls_nothing_that_it_promises_not_to(t):
 
 
 @cases(("C99", "cc", "-std=c99"), ("C11", "cc", "-std=c11"), ("C23", "cc", "-std=c2x"),
-       ("C++", "c++", "-std=c++17"))
+       ("C++", "c++", "-std=c++17"), ("C++20", "c++", "-std=c++20"),
+       ("clang", "clang", "-std=c11"), ("clang, C++", "clang++", "-std=c++20"))
 def header_compiles_alone(t, compiler, standard):
-    is_c = compiler == "cc"
+    is_c = compiler in ("cc", "clang")
     warnings = [one for one in WARNINGS if is_c or one != "-Wstrict-prototypes"]
     program = t.compile(f"""#include <prhelper.h>
 int main({"void" if is_c else ""})
@@ -212,6 +217,28 @@ def manual_has_every_error(t):
     page = read(PAGE)
     t.equal([name for name in names if name not in page and name != "PRHELPER_OK"], [],
             "errors that the page does not explain")
+
+
+@test
+def manual_has_every_struct(t):
+    """Each member that is the caller's, with its type."""
+    def structs(text):
+        return {name: set(re.findall(r"^\s+(\w[\w ]+ \w+(?:\[\w+\])?);", body, re.MULTILINE))
+                for name, body in re.findall(r"struct (prhelper_\w+) \{(.*?)\n *\};",
+                                             without_comments(text), re.DOTALL)}
+
+    def number(member):
+        return re.sub(r"PRHELPER_\w+", lambda name: re.search(
+            rf"define {name.group()} +(\d+)", read(HEADER)).group(1), member)
+
+    declared, documented = structs(read(HEADER)), structs(read(PAGE))
+    t.equal(set(declared) ^ set(documented), set(), "in only one of page and header")
+    private = {"uint32_t state", "size_t size", "size_t offset"}
+    for name, members in declared.items():
+        wanted = {number(one) for one in members if " reserved[" not in one}
+        if name == "prhelper_list":
+            wanted -= private
+        t.equal(documented[name] ^ wanted, set(), f"members of {name} in only one of them")
 
 
 def example() -> str:

@@ -28,6 +28,9 @@ WITH_CTL = """
     bin/qemu-pr-ctl
     share/bash-completion/completions/qemu-pr-ctl
 """
+WITH_STATIC = """
+    LIBDIR/libprhelper.a
+"""
 WITH_MPATH = """
     libexec/qemu-pr-mpath
 """
@@ -62,6 +65,7 @@ def expected(t):
         return os.path.exists(os.path.join(t.lab.build, name))
     pages = built("man/qemu-pr-helper.8")
     text = ALWAYS + WITH_CTL * built("qemu-pr-ctl") + WITH_MPATH * built("qemu-pr-mpath")
+    text += WITH_STATIC * (build_option(t, "default_library") != "shared")
     text += WITH_PAGES * pages + WITH_PAGES_AND_CTL * (pages and built("qemu-pr-ctl"))
     text += WITH_PAGES_AND_MPATH * (pages and built("qemu-pr-mpath"))
     version = re.search(r"^  version: '([0-9.]+)'", read("meson.build"), re.MULTILINE).group(1)

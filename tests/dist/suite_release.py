@@ -20,9 +20,11 @@ def versions_agree(t):
     news = re.search(r"^## (\S+)$", read("NEWS"), re.MULTILINE)
     image = re.search(r"^ +image: qemu-pr-helper:(\S+)$", read("dist/kubernetes/daemonset.yaml"),
                       re.MULTILINE)
+    header = ".".join(re.findall(r"^#define PRHELPER_VERSION_(?:MAJOR|MINOR|MICRO) +(\d+)$",
+                                 read("src/client/prhelper.h"), re.MULTILINE))
     t.equal({"debian/changelog": changelog and changelog.group(1),
-             "NEWS": news and news.group(1), "daemonset.yaml": image and image.group(1)},
-            dict.fromkeys(("debian/changelog", "NEWS", "daemonset.yaml"), version), "versions")
+             "NEWS": news and news.group(1), "prhelper.h": header, "daemonset.yaml": image and image.group(1)},
+            dict.fromkeys(("debian/changelog", "NEWS", "prhelper.h", "daemonset.yaml"), version), "versions")
 
 
 @test
