@@ -9,9 +9,13 @@ SETUP ?= yes
 ARGS  ?=
 TIME  ?= 10
 
-.PHONY: all run serve check check-vm check-full bench fuzz fuzz-coverage soak clean help
+.PHONY: all programs run serve check check-vm check-full bench fuzz fuzz-coverage soak clean help
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
+
+# Without the tests, which are most of it.
+programs: $(BUILD)/build.ninja
+	@ninja -C $(BUILD) programs
 
 help:
 	@echo 'make run          build, and tell what it is for: two simulated hosts and a shared disk'
@@ -27,10 +31,10 @@ help:
 	@echo 'make soak TIME=SECONDS     a mixed load with deaths, restarts, errors and hangs: an hour; SEED=NUMBER'
 	@echo 'make              build only; make clean removes $(BUILD)'
 
-run: setup-build all
+run: setup-build programs
 	@DEVICE='$(DEVICE)' tools/story $(BUILD) $(ARGS)
 
-serve: setup-build all
+serve: setup-build programs
 	@tools/serve $(BUILD) $(ARGS)
 
 check: setup-check all
@@ -65,4 +69,4 @@ setup-build setup-check setup-fuzz: setup-%:
 
 $(BUILD)/build.ninja: | setup-build
 	@meson setup $(BUILD) >$(BUILD).log 2>&1 || { cat $(BUILD).log; rm -f $(BUILD).log; exit 1; }
-	@rm -f $(BUILD).log
+	@sed -n 's/^Message: //p' $(BUILD).log; rm -f $(BUILD).log
