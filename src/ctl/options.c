@@ -220,7 +220,7 @@ enum options_verdict options_parse(struct options *options, const struct command
     struct option names[2 * ROWS + 1] = {0};
     char letters[3 * ROWS + 1] = "", *letter = letters;
     enum options_verdict verdict = OPTIONS_RUN;
-    char program[64];
+    char program[64], *argv_0 = argv[0];
     size_t n = 0;
     int c;
 
@@ -253,6 +253,7 @@ enum options_verdict options_parse(struct options *options, const struct command
             row++;
         verdict = options_take(options, row, optarg);
     }
+    argv[0] = argv_0;
     if (verdict == OPTIONS_RUN && argc - optind > 1)
         verdict = options_fail(command, "more than one device: ", argv[optind + 1]);
     if (verdict == OPTIONS_RUN) {

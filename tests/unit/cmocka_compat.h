@@ -19,6 +19,13 @@
 #ifndef assert_uint_equal
 #define assert_uint_equal(a, b) assert_int_equal((uintmax_t)(a), (uintmax_t)(b))
 #endif
+/* The older one compares unsigned values here: one below 0 is in no range. */
+#ifndef assert_int_in_range
+#define assert_int_in_range(value, from, to) assert_in_range(value, from, to)
+#endif
+#ifndef assert_uint_in_range
+#define assert_uint_in_range(value, from, to) assert_in_range(value, from, to)
+#endif
 
 /*
  * Tests that walk a table say which row they are at; if an assertion ends the test there, the row

@@ -124,7 +124,7 @@ static void test_one_deadline_for_a_request(void **state)
     assert_int_equal(send_fds(sock, bytes, 1, device, 1), 1);
     await(deadline_of(last_served) != 0);
     deadline = deadline_of(last_served);
-    assert_in_range(deadline - clock_now_ms(), 1, TABLE_TIMEOUT_MS);
+    assert_int_in_range(deadline - clock_now_ms(), 1, TABLE_TIMEOUT_MS);
     for (size_t i = 1; i < sizeof(bytes) - 1; i++) {
         await_pause(); /* or a new deadline might be the same */
         assert_int_equal(write(sock, bytes + i, 1), 1);

@@ -63,7 +63,7 @@ static void test_receive_every_number_of_fds(void **state)
 static void test_receive_takes_no_more_than_size(void **state)
 {
     struct fdio_message message;
-    char bytes[4] = "....";
+    char bytes[4] = {'.', '.', '.', '.'};
 
     (void)state;
     assert_int_equal(send_fds(pair[0], "12345", 5, pair[0], 1), 5);

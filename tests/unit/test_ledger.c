@@ -277,7 +277,7 @@ static void expect_shared_since(int64_t from, int64_t to, unsigned n_devices)
     assert_int_equal(n, n_devices);
     for (unsigned i = 0; i < n; i++) {
         assert_int_equal(copies[i].n_shared, 2);
-        assert_in_range(copies[i].shared_since_us, from, to);
+        assert_uint_in_range(copies[i].shared_since_us, from, to);
     }
     ledger_free_copies(copies, n);
 }

@@ -142,8 +142,8 @@ static void test_levels(void **state)
         [LOG_LEVEL_QUIET] = "name: error\nname: warning\nname: notice\n",
         [LOG_LEVEL_CLIENTS] = "name: error\nname: warning\nname: notice\nname: client\n",
         [LOG_LEVEL_INFO] = "name: error\nname: warning\nname: notice\nname: info\nname: client\n",
-        [LOG_LEVEL_DEBUG] = "name: error\nname: warning\nname: notice\nname: info\nname: debug\n"
-                            "name: client\n",
+        [LOG_LEVEL_DEBUG] = ("name: error\nname: warning\nname: notice\nname: info\nname: debug\n"
+                             "name: client\n"),
     };
 
     (void)state;

@@ -136,7 +136,7 @@ static void test_lines_of_threads(void **state)
         assert_int_equal(sscanf(text, "test: thread %d line %03d ...%n", &thread, &line, &n), 2);
         assert_true(n > 0 && text[n] == '\n');
         n++;
-        assert_in_range(thread, 0, THREADS - 1);
+        assert_int_in_range(thread, 0, THREADS - 1);
         assert_int_equal(line, next[thread]++);
     }
     for (int i = 0; i < THREADS; i++)

@@ -145,7 +145,7 @@ static void test_parked_are_used(void **state)
         await(pool.idle == 2);
     }
     /* One more only if a thread was on its way to park when another one looked for one. */
-    assert_in_range(creations, 21, 21);
+    assert_int_in_range(creations, 21, 21);
     end();
 }
 

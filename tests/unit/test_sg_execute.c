@@ -189,7 +189,7 @@ static void test_interrupted_in_is_repeated(void **state)
     kernel.error_after = EINTR;
     reply = execute(prin_cdb, sizeof(data), data, makedev(8, 0));
     assert_outcome_unknown(&reply);
-    assert_in_range(kernel.calls, 2, 10);
+    assert_int_in_range(kernel.calls, 2, 10);
 }
 
 static void test_interrupted_out_is_not_repeated(void **state)
@@ -225,8 +225,8 @@ static void test_suspended_map(void **state)
     kernel.error_after = EAGAIN;
     reply = execute(prout_cdb, sizeof(data), data, makedev(253, 0));
     assert_outcome_unknown(&reply);
-    assert_in_range(slept_ms, 7000, 7100);
-    assert_in_range(kernel.calls, 2, 7000); /* not a busy loop */
+    assert_int_in_range(slept_ms, 7000, 7100);
+    assert_int_in_range(kernel.calls, 2, 7000); /* not a busy loop */
 }
 
 /* What may come as often as a client likes is said once for each device. */

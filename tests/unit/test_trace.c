@@ -213,7 +213,8 @@ static void test_lines(void **state)
 
     text = rest = strdup(logged());
     for (size_t i = 0; i < trace_n_events; i++) {
-        char name[32], wanted[128] = "", *value;
+        char name[32], wanted[128] = "";
+        const char *value;
         int pid, seconds, microseconds, length;
 
         table_row = trace_events[i].name;

@@ -31,11 +31,12 @@
 #define MODULES_MAX  32
 #define WORDS_MAX    16
 
-static void die(const char *what)
+static _Noreturn void die(const char *what)
 {
     fprintf(stderr, "init: %s: %s\n", what, strerror(errno));
     sync();
     reboot(RB_AUTOBOOT);
+    abort();
 }
 
 /* The modules are named 00.ko, 01.ko and so on, in the order in which they need one another. */
