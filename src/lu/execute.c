@@ -2,7 +2,7 @@
 /*
  * The way of a command from its bytes to the service action, and what a reservation lets through.
  *
- * A command is judged in this order: unit attention, operation code, what the reservation forbids,
+ * A command is judged in this order: what the reservation forbids, unit attention, operation code,
  * form of the parameter list, service action, type, reservation key, everything else. Of several
  * errors the first in this order is reported, which is the one that LIO reports too, where the
  * standard leaves it open. A service action changes nothing before it has ruled out every error, so
@@ -31,6 +31,7 @@ static bool lu_is_forbidden(const struct lu *lu, unsigned nexus, uint8_t service
         /* Nobody is the one to move from what everybody holds. SPC-4 5.13.8. */
         return lu->reserved &&
                (own == LU_NONE || own != lu->holder || spc_type_is_all_registrants(lu->type));
+    case SPC_PROUT_REPLACE_LOST_RESERVATION:
     case SPC_PROUT_RELEASE:
     case SPC_PROUT_CLEAR:
     case SPC_PROUT_PREEMPT:
@@ -80,10 +81,6 @@ static void lu_execute_prout(struct lu *lu, unsigned nexus, const struct cdb *cd
     struct lu_command command = {.nexus = nexus, .cdb = *cdb};
     enum prout_result decoded;
 
-    if (lu_is_forbidden(lu, nexus, cdb->service_action)) {
-        lu_conflict(result);
-        return;
-    }
     if (param_length > cdb->length)
         param_length = cdb->length;
     decoded = prout_decode(cdb->service_action, param, param_length, &command.prout);
@@ -114,6 +111,15 @@ void lu_execute(struct lu *lu, unsigned nexus, const uint8_t cdb[CDB_SIZE], cons
     assert(nexus < LU_NEXUS_MAX && from->present);
     *ret = (struct lu_result){.status = SPC_STATUS_GOOD};
 
+    memcpy(field, cdb, CDB_SIZE);
+    cdb_decode(field, &decoded);
+    /* Before a unit attention, which stays: SAM-5 5.3, Status precedence. */
+    if (decoded.opcode == SPC_PERSISTENT_RESERVE_OUT &&
+        lu_is_forbidden(lu, nexus, decoded.service_action)) {
+        lu_conflict(ret);
+        return;
+    }
+
     /*
      * A command that finds a unit attention reports it, clears it and does nothing else.
      * SAM-5 5.14, Unit attention conditions; the three commands that are exempt are none of ours.
@@ -126,8 +132,6 @@ void lu_execute(struct lu *lu, unsigned nexus, const uint8_t cdb[CDB_SIZE], cons
         return;
     }
 
-    memcpy(field, cdb, CDB_SIZE);
-    cdb_decode(field, &decoded);
     switch (decoded.opcode) {
     case SPC_TEST_UNIT_READY:
         break;

@@ -19,7 +19,8 @@
  *
  * With ALL_TG_PT the same request counts as received through each target port (6.16.3). We judge
  * all of them before we follow one: if any would conflict, the command does. A port that SPEC_I_PT
- * lists and that is registered already keeps the key it has; it asked for nothing.
+ * lists must not be registered before the command: 5/26/00 (5.13.7, note to the table). That the
+ * list has it twice, or the sender, is no error.
  */
 #include <assert.h>
 
@@ -41,14 +42,19 @@ static struct ports lu_ports_of(const struct lu *lu, const struct lu_command *co
 
 /*
  * Register an initiator port through each of the target ports where it is not. If there is no room,
- * what was added by then is for lu_register_new() to take back.
+ * what was added by then is for lu_register_new() to take back. It must not be one of the first
+ * `before` registrations.
  */
 static void lu_register_missing(struct lu *lu, const struct transportid *initiator,
-                                struct ports ports, uint64_t key, struct lu_result *result)
+                                struct ports ports, uint64_t key, size_t before,
+                                struct lu_result *result)
 {
     for (uint16_t port = ports.first; port <= ports.last; port++) {
-        if (lu_find(lu, initiator, port) == LU_NONE &&
-            !lu_registration_add(lu, initiator, port, key))
+        size_t at = lu_find(lu, initiator, port);
+
+        if (at < before)
+            lu_check_condition(result, SPC_INVALID_FIELD_IN_PARAMETER_LIST);
+        else if (at == LU_NONE && !lu_registration_add(lu, initiator, port, key))
             lu_check_condition(result, SPC_INSUFFICIENT_REGISTRATION_RESOURCES);
     }
 }
@@ -59,14 +65,15 @@ static void lu_register_missing(struct lu *lu, const struct transportid *initiat
  * one.
  */
 static void lu_register_listed(struct lu *lu, const struct lu_command *command,
-                               const struct transportid *id, struct lu_result *result)
+                               const struct transportid *id, size_t before,
+                               struct lu_result *result)
 {
     struct ports ports = lu_ports_of(lu, command);
     uint64_t key = command->prout.sa_key;
     bool known = false;
 
     if (lu_is_initiator_port(lu, command->nexus, id)) {
-        lu_register_missing(lu, id, ports, key, result);
+        lu_register_missing(lu, id, ports, key, before, result);
         return;
     }
     for (unsigned i = 0; i < LU_NEXUS_MAX && id->kind == TRANSPORTID_ISCSI_DEVICE; i++) {
@@ -74,7 +81,7 @@ static void lu_register_listed(struct lu *lu, const struct lu_command *command,
 
         if (lu->nexus[i].present && transportid_covers(id, port) &&
             lu_is_initiator_port(lu, command->nexus, port)) {
-            lu_register_missing(lu, port, ports, key, result);
+            lu_register_missing(lu, port, ports, key, before, result);
             known = true;
         }
     }
@@ -89,9 +96,9 @@ static void lu_register_new(struct lu *lu, struct lu_command *command, struct lu
     size_t before = lu->registrations;
     struct transportid id;
 
-    lu_register_missing(lu, own, lu_ports_of(lu, command), command->prout.sa_key, result);
+    lu_register_missing(lu, own, lu_ports_of(lu, command), command->prout.sa_key, 0, result);
     while (prout_transportid_next(&command->prout, &id))
-        lu_register_listed(lu, command, &id, result);
+        lu_register_listed(lu, command, &id, before, result);
     if (result->status != SPC_STATUS_GOOD)
         lu->registrations = before;
 }

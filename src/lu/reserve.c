@@ -8,7 +8,8 @@
  * and flow chart of 5.13.11.2.4):
  *
  *   reservation         SERVICE ACTION KEY        outcome
- *   none, or one holder 0                         5/26/00
+ *   none                0                         RESERVATION CONFLICT
+ *   one holder          0                         5/26/00
  *   one holder          the holder's key          take the reservation, remove that key
  *   one holder          another registered key    remove that key
  *   all registrants     0                         take the reservation, remove all others
@@ -134,7 +135,7 @@ void lu_prout_preempt(struct lu *lu, struct lu_command *command, struct lu_resul
 
     if (own == LU_NONE)
         return;
-    if (key == 0 && !all) {
+    if (key == 0 && lu->reserved && !all) {
         lu_check_condition(result, SPC_INVALID_FIELD_IN_PARAMETER_LIST);
         return;
     }

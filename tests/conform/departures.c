@@ -171,6 +171,20 @@ static bool release_key(const struct comparison *c)
            is(c->unit, SPC_STATUS_RESERVATION_CONFLICT);
 }
 
+static bool replace_lost(const struct comparison *c)
+{
+    return is_out(c) && action(c) == SPC_PROUT_REPLACE_LOST_RESERVATION && c->before->reserved &&
+           sender(c) && !is_holder(c) && is(c->target, SPC_STATUS_RESERVATION_CONFLICT) &&
+           says(c->unit, SPC_INVALID_FIELD_IN_CDB);
+}
+
+static bool preempt_nothing(const struct comparison *c)
+{
+    return is_preempt(c) && !c->before->reserved && sender(c) && sender(c)->key == key(c) &&
+           action_key(c) == 0 && says(c->target, SPC_INVALID_FIELD_IN_PARAMETER_LIST) &&
+           is(c->unit, SPC_STATUS_RESERVATION_CONFLICT);
+}
+
 static bool scope_code(const struct comparison *c)
 {
     return is_bad_scope(c) && sender(c) && sender(c)->key == key(c) &&
@@ -238,8 +252,8 @@ static bool attention_first(const struct comparison *c)
 {
     const struct lu_nexus *nexus = &c->before->nexus[c->step->nexus];
 
-    return !is_in(c) && !is_out(c) && nexus->attentions > 0 &&
-           says(c->target, nexus->attention[0]) && is(c->unit, SPC_STATUS_RESERVATION_CONFLICT);
+    return !is_in(c) && nexus->attentions > 0 && says(c->target, nexus->attention[0]) &&
+           is(c->unit, SPC_STATUS_RESERVATION_CONFLICT);
 }
 
 static bool precedence(const struct comparison *c)
@@ -365,19 +379,43 @@ static bool transportids(const struct comparison *c)
            (!own && key(c) == 0 && action_key(c) == 0 ? c->same_state : is_registered_so(c));
 }
 
+/* A port in the list is registered already, through a target port that the command is about. */
+static bool is_listed_registered(const struct comparison *c)
+{
+    uint16_t own = c->nexuses->nexus[c->step->nexus].target_port;
+    struct transportid id;
+    struct prout prout;
+
+    if (prout_decode(action(c), c->step->list, c->step->list_length, &prout) != PROUT_OK)
+        return false;
+    while (prout_transportid_next(&prout, &id)) {
+        for (uint16_t port = 1; port <= c->before->target_ports; port++) {
+            if ((port == own || has_all_tg_pt(c)) && find_registration(c->before, &id, port))
+                return true;
+        }
+    }
+    return false;
+}
+
 static bool spec_i_pt(const struct comparison *c)
 {
-    return has_spec_i_pt(c) && !has_all_tg_pt(c) && is(c->unit, SPC_STATUS_GOOD) &&
-           (c->nexuses->nexus[c->step->nexus].target_port != 1 || is_listed_twice(c)) &&
-           is_registered_so(c);
+    if (!has_spec_i_pt(c) || has_all_tg_pt(c) || !is_registered_so(c))
+        return false;
+    if (says(c->unit, SPC_INVALID_FIELD_IN_PARAMETER_LIST))
+        return is_listed_registered(c);
+    return is(c->unit, SPC_STATUS_GOOD) &&
+           (c->nexuses->nexus[c->step->nexus].target_port != 1 || is_listed_twice(c));
 }
 
 static bool all_tg_pt(const struct comparison *c)
 {
     struct step edited = *c->step;
 
-    if (!is_register(c) || !has_all_tg_pt(c) ||
-        !(is(c->unit, SPC_STATUS_GOOD) || is(c->unit, SPC_STATUS_RESERVATION_CONFLICT)))
+    if (!is_register(c) || !has_all_tg_pt(c))
+        return false;
+    if (!is(c->unit, SPC_STATUS_GOOD) && !is(c->unit, SPC_STATUS_RESERVATION_CONFLICT) &&
+        !(says(c->unit, SPC_INVALID_FIELD_IN_PARAMETER_LIST) && has_spec_i_pt(c) &&
+          is_listed_registered(c)))
         return false;
     if (is_registered_so(c))
         return true;
@@ -505,6 +543,10 @@ const struct departure departures[] = {
      release_key, false},
     {"SPC-4 5.13.10, all registrants",
      "only one of them counts as the holder, and PREEMPT spares its sender", one_of_all, false},
+    {"SPC-4 5.13.1, REPLACE LOST RESERVATION",
+     "conflicts with a reservation that another one holds", replace_lost, false},
+    {"SPC-4 5.13.11.2.4, Preempting",
+     "PREEMPT of key 0 without a reservation: 5/26/00, not a conflict", preempt_nothing, false},
     {"SPC-4 5.13.11.2.5, Removing registrations",
      "PREEMPT judges scope and type also where it takes no reservation", preempt_scope, false},
     {"SPC-4 6.15.2, PRGENERATION", "counts registrations that are made, not commands", generation,
@@ -514,7 +556,8 @@ const struct departure departures[] = {
     {"SPC-4 7.6.4.6, iSCSI", "malformed TransportIDs are taken, those without ISID refused",
      transportids, false},
     {"SPC-4 6.16.3, SPEC_I_PT",
-     "registers through the first target port, not the command's own; some of them twice",
+     "registers through the first target port, not the command's own; some of them twice, and some "
+     "that are registered",
      spec_i_pt, false},
     {"SPC-4 6.16.3, ALL_TG_PT",
      "through other ports the name is registered, and what is there not judged or changed",

@@ -128,7 +128,7 @@ static void test_preempt(void **state)
         {THREE, "A preempt 1 2 t1", "good", "g4 A=1 C=3", "B:2A/05"},
         {THREE, "A preempt 1 1 t1", "good", "g4 B=2 C=3", NULL},
         {THREE, "A preempt 1 9 t1", "conflict", NULL, NULL},
-        {THREE, "A preempt 1 0 t1", "5/26/00", NULL, NULL},
+        {THREE, "A preempt 1 0 t1", "conflict", NULL, NULL},
         {THREE "D register 0 2", "A preempt 1 2 t1", "good", "g5 A=1 C=3", "B:2A/05 D:2A/05"},
         {THREE "D register 0 1", "A preempt 1 1 t1", "good", "g5 B=2 C=3", "D:2A/05"},
         /* One holder, its key: take it, with the new type; those who stay learn of another type. */
@@ -241,6 +241,40 @@ static void test_access(void **state)
     table_row = NULL;
 }
 
+/* SPC-4 5.13.1, PERSISTENT RESERVE OUT allowed in the presence of reservations; SAM-5 5.3. */
+static void test_conflict_before_attention(void **state)
+{
+    (void)state;
+    script_start();
+    script_run("A register 0 a; B register 0 b; A reserve a 0 t5; A preempt a b t5");
+    /* B is no registrant any more: the conflict comes first, and the attention stays. */
+    assert_string_equal(script_outcome(script_command("B reserve b 0 t5")), "conflict");
+    assert_string_equal(script_outcome(script_command("B preempt b a t5")), "conflict");
+    assert_string_equal(script_outcome(script_command("B register b 0")), "6/2A/05");
+}
+
+/* REPLACE LOST RESERVATION is not served; a registrant is told so, whoever holds the reservation.
+ */
+static void test_replace_lost(void **state)
+{
+    static const struct {
+        char nexus;
+        const char *outcome;
+    } rows[] = {{'A', "5/24/00"}, {'B', "5/24/00"}, {'C', "conflict"}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const struct prout prout = {.sa_key = 0xd};
+
+        script_start();
+        script_run("A register 0 a; B register 0 b; A reserve a 0 t5");
+        assert_string_equal(
+            script_outcome(script_out(script_nexus(rows[i].nexus),
+                                      SPC_PROUT_REPLACE_LOST_RESERVATION, 0, 5, &prout, NULL, 0)),
+            rows[i].outcome);
+    }
+}
+
 /* The fencing of a cluster, step by step: registrants only, the victim loses its access at once. */
 static void test_fencing(void **state)
 {
@@ -262,8 +296,14 @@ static void test_fencing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        table_test(test_reserve),       table_test(test_reserve_again), table_test(test_release),
-        table_test(test_clear),         table_test(test_preempt),       table_test(test_access),
+        table_test(test_reserve),
+        table_test(test_reserve_again),
+        table_test(test_release),
+        table_test(test_clear),
+        table_test(test_preempt),
+        table_test(test_access),
+        cmocka_unit_test(test_conflict_before_attention),
+        cmocka_unit_test(test_replace_lost),
         cmocka_unit_test(test_fencing),
     };
 
