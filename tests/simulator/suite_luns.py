@@ -155,7 +155,8 @@ def take_over(t):
     t.good(b.out(scsi.PREEMPT, 0xB, 0xA, REGISTRANTS_ONLY), "PREEMPT")
     t.equal(b.reservation(), (0xB, REGISTRANTS_ONLY), "reservation")
     t.equal(b.keys(), (3, [0xB]), "keys")
-    t.replied(a.reserve(0xA, REGISTRANTS_ONLY), REGISTRATION_PREEMPTED, "a's next command")
+    t.replied(a.reserve(0xA, REGISTRANTS_ONLY), CONFLICT, "what the reservation forbids to a")
+    t.replied(a.query(), REGISTRATION_PREEMPTED, "a's first command that it does not forbid")
     t.replied(a.reserve(0xA, REGISTRANTS_ONLY), CONFLICT, "a's command after that")
 
 
