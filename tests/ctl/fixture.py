@@ -200,6 +200,9 @@ class Context(tap.Context):
     def run(self, *argv: str, env: Optional[Dict[str, str]] = None, user: Optional[int] = None,
             stdin: Optional[str] = None, stdout=subprocess.PIPE, timeout: float = 10) -> Result:
         """Any program, until it ends."""
+        if user is not None and os.geteuid() != 0:
+            raise tap.Skip("only root can become another user")
+
         def become() -> None:
             os.setgroups([])
             os.setgid(user)

@@ -10,6 +10,7 @@ ONE = "echo 1..1; echo ok 1 - a"
 @cases(("passed", ONE, (1, 0, 0), ()),
        ("no plan", "echo ok", (1, 0, 0), ()),
        ("skipped", "echo 'ok 1 - a # SKIP none here'", (0, 0, 1), ()),
+       ("skipped by cmocka", "echo 'not ok 1 # SKIP name'", (0, 0, 1), ()),
        ("failed", "echo 'not ok 1 - a[b] # 0.02 s'; exit 1", (0, 1, 0), ("a[b]",)),
        ("failed, and says nothing by its status", "echo not ok 1 - a", (0, 1, 0), ("a",)),
        ("error at the end", f"{ONE}; exit 3", (1, 1, 0), ("ended with 3",)),

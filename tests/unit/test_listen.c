@@ -353,7 +353,8 @@ static void test_no_socket(void **state)
     close(make_socket(scratch_path("sock"), SOCK_STREAM, 1));
     assert_int_equal(symlink("sock", scratch_path("link")), 0);
     assert_left_alone(scratch_path("link"), ENOTSOCK, format);
-    assert_left_alone("/", ENOTSOCK, format);
+    if (geteuid() == 0) /* others may not write to its directory, and are told that first */
+        assert_left_alone("/", ENOTSOCK, format);
 }
 
 static void test_no_directory(void **state)
