@@ -74,8 +74,6 @@ static const char *const sandbox_allowed[] = {
     "fstatat64",               /* sg/device.c: device_has: fstatat */
     "statx",                   /* sg/device.c: device_has: fstatat */
     "readlinkat",              /* sg/device.c: device_read_link: readlinkat */
-    "fcntl",                   /* helper/route.c: route_is_writable: fcntl */
-    "fcntl64",                 /* helper/route.c: route_is_writable: fcntl */
     "clock_nanosleep",         /* sg/issue.c: sg_try_again: nanosleep */
     "clock_nanosleep_time64",  /* sg/issue.c: sg_try_again: nanosleep */
     "nanosleep",               /* sg/issue.c: sg_try_again: nanosleep */
@@ -109,6 +107,15 @@ static const struct sandbox_rule {
     {"mprotect", SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)},
 };
 
+/*
+ * The commands of fcntl, and of fcntl64, where there is one. With F_SETOWN, F_SETSIG and O_ASYNC a
+ * process has the kernel send any signal to any process of its user.
+ */
+static const int sandbox_fcntls[] = {
+    F_GETFL,     /* helper/route.c: route_is_writable: fcntl */
+    F_OFD_SETLK, /* base/fdio.c: fdio_set_lock: fcntl */
+};
+
 static const char *const sandbox_fatal[] = {
     "execve", "execveat", "ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd",
     "mount", "umount", "umount2", "pivot_root", "chroot", "move_mount", "open_tree", "fsopen",
@@ -138,21 +145,35 @@ static int sandbox_add_names(scmp_filter_ctx filter, uint32_t action, const char
     return 0;
 }
 
+/* One that is allowed with a certain argument. */
+static int sandbox_add_rule(scmp_filter_ctx filter, const char *name, struct scmp_arg_cmp condition)
+{
+    int number = seccomp_syscall_resolve_name(name);
+    int r;
+
+    if (number == __NR_SCMP_ERROR)
+        return 0;
+    r = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number, 1, &condition);
+    return r == -EDOM ? 0 : r;
+}
+
 /* The same for those with arguments. */
 static int sandbox_add_conditional(scmp_filter_ctx filter)
 {
-    for (size_t i = 0; i < sizeof(sandbox_conditional) / sizeof(sandbox_conditional[0]); i++) {
-        const struct sandbox_rule *rule = &sandbox_conditional[i];
-        int number = seccomp_syscall_resolve_name(rule->name);
-        int r;
+    int r = 0;
 
-        if (number == __NR_SCMP_ERROR)
-            continue;
-        r = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number, 1, &rule->condition);
-        if (r < 0 && r != -EDOM)
-            return r;
+    for (size_t i = 0; r == 0 && i < sizeof(sandbox_conditional) / sizeof(sandbox_conditional[0]);
+         i++)
+        r = sandbox_add_rule(filter, sandbox_conditional[i].name, sandbox_conditional[i].condition);
+    for (size_t i = 0; r == 0 && i < sizeof(sandbox_fcntls) / sizeof(sandbox_fcntls[0]); i++) {
+        const struct scmp_arg_cmp command = SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff,
+                                                    (scmp_datum_t)sandbox_fcntls[i]);
+
+        r = sandbox_add_rule(filter, "fcntl", command);
+        if (r == 0)
+            r = sandbox_add_rule(filter, "fcntl64", command);
     }
-    return 0;
+    return r;
 }
 
 /* Build the filter and load it into all threads. Returns 0 or a negative errno. */

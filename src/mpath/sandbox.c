@@ -12,6 +12,7 @@
 #include "mpath/sandbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/dm-ioctl.h>
 #include <linux/fs.h>
 #include <linux/hdreg.h>
@@ -29,6 +30,11 @@
 #else
 #define SANDBOX_CLONE_FLAGS 0
 #endif
+
+/* On 32-bit machines locks with 64 bits have numbers of their own (asm-generic/fcntl.h). */
+#define SANDBOX_GETLK64  12
+#define SANDBOX_SETLK64  13
+#define SANDBOX_SETLKW64 14
 
 #define SANDBOX_NAMESPACES                                                                         \
     (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID |  \
@@ -112,8 +118,6 @@ static const char *const sandbox_allowed[] = {
     "readlinkat",              /* libdevmapper: readlink */
     "getdents64",              /* libmultipath: readdir */
     "getcwd",                  /* mpath/library.c: library_open: dlopen */
-    "fcntl",                   /* mpath/map.c: map_is_writable: fcntl */
-    "fcntl64",                 /* mpath/map.c: map_is_writable: fcntl */
     "flock",                   /* libmultipath: flock */
     "dup2",                    /* mpath/output.c: output_use: dup2 */
     "dup3",                    /* mpath/child.c: child_keep_fds: dup3 */
@@ -175,6 +179,27 @@ static const unsigned sandbox_ioctls[] = {
     HDIO_GETGEO, /* libmultipath: ioctl */
 };
 
+/*
+ * Commands of fcntl, and of fcntl64, where there is one; not F_SETOWN and F_SETSIG, with which the
+ * kernel would send any signal to any process of root's. Those of locks with 64 bits have numbers
+ * of their own on 32-bit machines.
+ */
+static const int sandbox_fcntls[] = {
+    F_DUPFD,         /* mpath/child.c: child_keep_fds: fcntl */
+    F_DUPFD_CLOEXEC, /* libudev: fcntl64 */
+    F_GETFD,         /* libdevmapper: fcntl64 */
+    F_SETFD,         /* libdevmapper: fcntl64 */
+    F_GETFL,         /* mpath/map.c: map_is_writable: fcntl */
+    F_GETLK,         /* libdevmapper: fcntl64 */
+    F_SETLK,         /* libdevmapper: fcntl64 */
+    F_SETLKW,        /* libmultipath: fcntl */
+#if __WORDSIZE == 32
+    SANDBOX_GETLK64,  /* libdevmapper: fcntl64 */
+    SANDBOX_SETLK64,  /* libdevmapper: fcntl64 */
+    SANDBOX_SETLKW64, /* libmultipath: fcntl */
+#endif
+};
+
 static const int sandbox_prctls[] = {
     PR_SET_PDEATHSIG, /* mpath/child.c: child_begin: prctl */
     PR_SET_NAME,      /* mpath/child.c: child_begin: prctl */
@@ -182,16 +207,37 @@ static const int sandbox_prctls[] = {
 };
 
 /* 0, or a negative errno; a name that this architecture does not have is none. */
-static int sandbox_allow(scmp_filter_ctx filter, const char *name, unsigned n_conditions,
-                         struct scmp_arg_cmp condition)
+static int sandbox_allow_when(scmp_filter_ctx filter, const char *name, unsigned n_conditions,
+                              const struct scmp_arg_cmp *conditions)
 {
     int number = seccomp_syscall_resolve_name(name);
     int r;
 
     if (number == __NR_SCMP_ERROR)
         return 0;
-    r = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number, n_conditions, &condition);
+    r = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number, n_conditions, conditions);
     return r == -EDOM ? 0 : r;
+}
+
+static int sandbox_allow(scmp_filter_ctx filter, const char *name, unsigned n_conditions,
+                         struct scmp_arg_cmp condition)
+{
+    return sandbox_allow_when(filter, name, n_conditions, &condition);
+}
+
+static int sandbox_allow_fcntl(scmp_filter_ctx filter, const char *name)
+{
+    /* libmultipath's checkers set flags, libudev too; but none that asks for signals. */
+    const struct scmp_arg_cmp no_signals[] = {
+        SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, F_SETFL),
+        SCMP_A2(SCMP_CMP_MASKED_EQ, O_ASYNC, 0),
+    };
+    int r = sandbox_allow_when(filter, name, 2, no_signals);
+
+    for (size_t i = 0; r == 0 && i < sizeof(sandbox_fcntls) / sizeof(sandbox_fcntls[0]); i++)
+        r = sandbox_allow(filter, name, 1,
+                          SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, (scmp_datum_t)sandbox_fcntls[i]));
+    return r;
 }
 
 static int sandbox_fill(scmp_filter_ctx filter)
@@ -210,6 +256,10 @@ static int sandbox_fill(scmp_filter_ctx filter)
     for (size_t i = 0; r == 0 && i < sizeof(sandbox_prctls) / sizeof(sandbox_prctls[0]); i++)
         r = sandbox_allow(filter, "prctl", 1,
                           SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)sandbox_prctls[i]));
+    if (r == 0)
+        r = sandbox_allow_fcntl(filter, "fcntl");
+    if (r == 0)
+        r = sandbox_allow_fcntl(filter, "fcntl64");
     if (r == 0)
         r = sandbox_allow(filter, "socket", 1, SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
     if (r == 0) /* one's own limits */

@@ -18,7 +18,8 @@ LEFT = ("read /etc/shadow", "read /etc/passwd", "list /", "open the disk by name
         "open the disk for writing", "open /dev/null for writing", "open, the old call",
         "open its memory", "open another's memory", "make a file", "make a file without a name",
         "unix socket", "fork by clone", "signal a process", "raise a limit", "memory to execute",
-        "file in memory", "read the disk elsewhere", "size of its blocks")
+        "file in memory", "read the disk elsewhere", "size of its blocks", "copy an fd by fcntl",
+        "change an fd's flags")
 FATAL = ("call by the numbers of i386",)
 REFUSED = [name for name in ATTEMPTS if name not in LEFT + FATAL]
 

@@ -24,7 +24,8 @@ ELSEWHERE = {
 def each_entry_has_a_caller(t: Context) -> None:
     if not os.path.exists("/usr/include/mpath_persist.h"):
         raise Skip("multipath-tools are not installed")
-    found = [entry for array in ("sandbox_allowed", "sandbox_ioctls", "sandbox_prctls")
+    found = [entry for array in ("sandbox_allowed", "sandbox_fcntls", "sandbox_ioctls",
+                                     "sandbox_prctls")
              for entry in callers.entries(SOURCE, array)]
     t.check(len(found) > 90, f"{len(found)} entries")
     t.equal([entry.fault() for entry in found if entry.fault()], [], "faults")

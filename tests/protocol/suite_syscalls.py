@@ -4,6 +4,7 @@ that is tried here would not have been done."""
 import errno
 import os
 import platform
+import re
 import signal
 import socket
 import sys
@@ -70,7 +71,7 @@ def every_entry():
 @test
 @ours("the peer has no filter")
 def each_entry_has_a_caller(t):
-    found = every_entry()
+    found = [*every_entry(), *callers.entries(SOURCE, "sandbox_fcntls")]
     t.check(len(found) > 50, f"{len(found)} entries")
     t.equal([entry.fault() for entry in found if entry.fault()], [], "faults")
     names = [entry.name for entry in found]
@@ -154,6 +155,7 @@ def each_entry_is_needed(t):
         raise Skip("what other C libraries call is not known here")
     made: Set[str] = set()
     refused: Set[str] = set()
+    commands: Set[str] = set()
     for number, use in enumerate((use_map, use_syslog, use_kernel)):
         trace = os.path.join(t.directory(), f"trace-{number}")
         use(t, trace)
@@ -163,7 +165,12 @@ def each_entry_is_needed(t):
         made |= {call.name for call in calls if "ENOSYS" not in call.text}
         requests = {call.text.split(",")[1].strip() for call in calls if call.name == "ioctl"}
         t.check(requests <= {"SG_IO"}, f"requests of ioctl: {requests}")
-    listed = {entry.name for entry in every_entry() if callers.is_known(entry.name)}
+        commands |= {re.split("[,)]", call.text)[1].strip() for call in calls
+                     if call.name == "fcntl"}
+    t.equal(sorted(commands), sorted(entry.name for entry in
+                                     callers.entries(SOURCE, "sandbox_fcntls")),
+            "commands of fcntl that are made, and those on the list")
+    listed = {entry.name for entry in every_entry() if callers.is_known(entry.name)} | {"fcntl"}
     reasons = set(ELSEWHERE) | set(PERHAPS)
     t.equal(sorted(made - listed), [], "made, but not on the list")
     t.equal(sorted(refused - REFUSED), [], "made, and refused")

@@ -6,6 +6,7 @@ such call gives a reason to skip. So each refusal elsewhere is a wall's doing, n
 """
 import contextlib
 import os
+import struct
 import subprocess
 import time
 from typing import Callable, Dict, NamedTuple, Tuple
@@ -18,12 +19,14 @@ MS_PRIVATE = 1 << 18
 CLONE_NEWUTS = 0x04000000
 PTRACE_SEIZE = 0x4206
 BLKGETSIZE64, BLKBSZGET, BLKFLSBUF, LOOP_GET_STATUS64 = 0x80081272, 0x80081270, 0x1261, 0x4C05
+F_DUPFD, F_SETFL, F_SETOWN, F_SETSIG, F_SETOWN_EX = 0, 4, 8, 10, 15
+F_OWNER_PID = 1
 ROOM = bytes(512)  # for what a call writes
 
 #: x86-64
 NUMBERS = {
     "open": 2, "poll": 7, "mmap": 9, "ioctl": 16, "pread64": 17, "dup": 32, "getpid": 39,
-    "socket": 41, "clone": 56, "fork": 57, "execve": 59, "kill": 62, "creat": 85, "unlink": 87,
+    "socket": 41, "clone": 56, "fork": 57, "execve": 59, "kill": 62, "fcntl": 72, "creat": 85, "unlink": 87,
     "chmod": 90, "ptrace": 101, "setuid": 105, "setgroups": 116, "prctl": 157, "chroot": 161,
     "mount": 165, "futex": 202, "clock_nanosleep": 230, "epoll_wait": 232, "keyctl": 250,
     "openat": 257, "ppoll": 271, "unshare": 272, "inotify_init1": 294, "prlimit64": 302,
@@ -108,6 +111,13 @@ ATTEMPTS: Dict[str, Attempt] = {
     "file in memory": _plain("memfd_create", b"x", 0),
     "watch files": _plain("inotify_init1", 0),
     "copy an fd": _plain("dup", 0),
+    "copy an fd by fcntl": _plain("fcntl", 0, F_DUPFD, 0),
+    "have another signalled": Attempt("fcntl", lambda t: (t.disk_fd, F_SETOWN, t.victim)),
+    "have another signalled, the other call": Attempt(
+        "fcntl", lambda t: (t.disk_fd, F_SETOWN_EX, struct.pack("ii", F_OWNER_PID, t.victim))),
+    "choose the signal": Attempt("fcntl", lambda t: (t.disk_fd, F_SETSIG, 9)),
+    "ask for signals": Attempt("fcntl", lambda t: (t.disk_fd, F_SETFL, os.O_ASYNC | os.O_RDWR)),
+    "change an fd's flags": Attempt("fcntl", lambda t: (t.disk_fd, F_SETFL, os.O_RDWR)),
     "read the disk elsewhere": Attempt("pread64", lambda t: (t.disk_fd, ROOM, len(ROOM), 4096)),
     "size of the disk": _ioctl(BLKGETSIZE64),
     "size of its blocks": _ioctl(BLKBSZGET),
