@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -141,13 +142,60 @@ int fdio_open_standard(void)
     return 0;
 }
 
-/* Closing any fd of a file gives up all of a process's locks of it (fcntl(2)). To an open file
- * description the locks of its own process are somebody else's, so F_OFD_GETLK tells them. */
-static bool fdio_is_locked_by_us(int fd)
+static int fdio_set_lock(int fd, short type)
 {
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET};
 
-    return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK && lock.l_pid == getpid();
+    if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+        return 0;
+    return errno == EACCES ? -EAGAIN : -errno;
+}
+
+int fdio_lock(int fd)
+{
+    return fdio_set_lock(fd, F_WRLCK);
+}
+
+int fdio_unlock(int fd)
+{
+    return fdio_set_lock(fd, F_UNLCK);
+}
+
+/*
+ * Closing any fd of a file gives up all of a process's locks of it (fcntl(2)), and clients may pass
+ * one. So the process's lock becomes one of an open file description, and of a new one, since the
+ * parent may have a copy of this. For an instant between the two there is none: they exclude each
+ * other even within a process. Where the file cannot be opened again, the lock stays what it was.
+ */
+static void fdio_adopt_lock(int fd, struct flock lock)
+{
+    struct flock released = lock;
+    char path[32];
+    int flags = fcntl(fd, F_GETFL);
+    int own;
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    own = flags < 0 ? -1 : open(path, (flags & O_ACCMODE) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (own < 0)
+        return;
+    released.l_type = F_UNLCK;
+    lock.l_pid = 0;
+    if (fcntl(fd, F_SETLK, &released) == 0 && fcntl(own, F_OFD_SETLK, &lock) == 0) {
+        dup3(own, fd, O_CLOEXEC);
+        close(own);
+        return;
+    }
+    close(own); /* and with that any lock of the process */
+    (void)fcntl(fd, F_SETLK, &lock);
+}
+
+/* To an open file description the locks of its own process are somebody else's, so F_OFD_GETLK
+ * tells them. */
+static bool fdio_is_locked_by_us(int fd, struct flock *ret_lock)
+{
+    *ret_lock = (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    return fcntl(fd, F_OFD_GETLK, ret_lock) == 0 && ret_lock->l_type != F_UNLCK &&
+           ret_lock->l_pid == getpid();
 }
 
 void fdio_close_strays(int first)
@@ -161,13 +209,16 @@ void fdio_close_strays(int first)
     }
     while ((entry = readdir(directory))) {
         int fd = atoi(entry->d_name); /* 0 for . and .. */
+        struct flock lock;
 
         if (fd < first || fd == dirfd(directory))
             continue;
-        if (fdio_is_locked_by_us(fd))
+        if (fdio_is_locked_by_us(fd, &lock)) {
             fcntl(fd, F_SETFD, FD_CLOEXEC);
-        else
+            fdio_adopt_lock(fd, lock);
+        } else {
             close(fd);
+        }
     }
     closedir(directory);
 }

@@ -44,13 +44,23 @@ int fdio_write_full(int fd, const void *bytes, size_t size);
  */
 ssize_t fdio_read_text(int dir, const char *path, char *text, size_t size);
 
+/*
+ * Lock a file that is open for writing, or give the lock up. The lock belongs to what was opened
+ * (F_OFD_SETLK, fcntl(2)), not to the process: closing another fd of the file, as one that a client
+ * has passed, leaves it alone, and it goes with the last copy of this fd. Returns 0 or a negative
+ * errno, -EAGAIN: it is somebody else's.
+ */
+int fdio_lock(int fd);
+int fdio_unlock(int fd);
+
 /* Make fds 0, 1 and 2 open, so that no later fd can be taken for standard output. 0 or -errno. */
 int fdio_open_standard(void);
 
 /*
  * Close every fd from `first` (above the standard ones) on, as a careless parent may have left some
  * open. What this process holds a lock of stays open, close-on-exec: libvirt starts its programs
- * with a lock of their PID file, and by that lock tells whether there is still one to be ended.
+ * with a lock of their PID file, and by that lock tells whether there is still one to be ended. It
+ * becomes one as that of fdio_lock.
  */
 void fdio_close_strays(int first);
 

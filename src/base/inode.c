@@ -1,4 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Names in a directory are looked at and then removed, and the kernel does not do both in one. So
+ * helpers exclude each other by a lock meanwhile. A lock of the directory itself could be held by
+ * everyone who may read it, for as long as they like; to lock a file for writing takes the right to
+ * write to it (fcntl(2)). Hence a file of mode 600 that exists only while it is locked, and that
+ * counts only if it is ours: whoever else may make one there owns the names anyway, and shall not
+ * keep us waiting either.
+ */
 #include "base/inode.h"
 
 #include <errno.h>
@@ -6,13 +14,14 @@
 #include <libgen.h>
 #include <limits.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fdio.h"
 
+#define INODE_LOCK_NAME     ".pr-helper.lock"
 #define INODE_LOCK_TRIES    1000
 #define INODE_LOCK_PAUSE_MS 1
 
@@ -43,34 +52,92 @@ bool inode_same(const struct inode_id *a, const struct inode_id *b)
            a->born.tv_nsec == b->born.tv_nsec;
 }
 
-int inode_lock_directory(int at, const char *path)
+/* Returns 0; -EAGAIN if it is somebody's now or has just been; or another negative errno. */
+static int inode_lock_file(int fd)
+{
+    struct stat status;
+    int r;
+
+    if (fstat(fd, &status) < 0)
+        return -errno;
+    if (!S_ISREG(status.st_mode) || status.st_uid != geteuid())
+        return -EPERM;
+    r = fdio_lock(fd);
+    if (r < 0)
+        return r;
+    /* Whoever had it may have removed it between our open and our lock. */
+    if (fstat(fd, &status) < 0)
+        return -errno;
+    return status.st_nlink == 0 ? -EAGAIN : 0;
+}
+
+/* Returns the fd or an error of inode_lock_file. */
+static int inode_try_lock(int dir)
+{
+    const int flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+    CLEANUP_CLOSE int fd = openat(dir, INODE_LOCK_NAME, flags | O_CREAT | O_EXCL, 0600);
+    bool created = fd >= 0;
+    int r;
+
+    if (!created && errno == EEXIST)
+        fd = openat(dir, INODE_LOCK_NAME, flags);
+    if (fd < 0)
+        return errno == ENOENT ? -EAGAIN : -errno; /* it has just gone */
+    r = inode_lock_file(fd);
+    if (r == 0)
+        return steal_fd(&fd);
+    if (created && r != -EAGAIN)
+        unlinkat(dir, INODE_LOCK_NAME, 0);
+    return r;
+}
+
+int inode_lock_names(int dir)
 {
     const struct timespec pause = {.tv_nsec = INODE_LOCK_PAUSE_MS * 1000000};
-    int lock = openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int lock = inode_try_lock(dir);
 
-    for (int i = 0; lock >= 0 && i < INODE_LOCK_TRIES; i++) {
-        if (flock(lock, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
-            break;
+    for (int i = 1; lock == -EAGAIN && i < INODE_LOCK_TRIES; i++) {
         nanosleep(&pause, NULL);
+        lock = inode_try_lock(dir);
     }
     return lock;
 }
 
+void inode_unlock_names(int dir, int lock)
+{
+    if (lock < 0)
+        return;
+    unlinkat(dir, INODE_LOCK_NAME, 0);
+    close(lock);
+}
+
+static int inode_remove_locked(int dir, const char *name, const struct inode_id *inode)
+{
+    struct inode_id found;
+    int r = inode_identify_at(dir, name, &found);
+
+    if (r == -ENOENT || (r == 0 && !inode_same(&found, inode)))
+        return 0;
+    if (r == 0 && unlinkat(dir, name, 0) < 0 && errno != ENOENT)
+        r = -errno;
+    return r;
+}
+
 int inode_remove(const char *path, const struct inode_id *inode)
 {
-    char for_dirname[PATH_MAX]; /* no heap: it may be for want of memory that this is called */
-    CLEANUP_CLOSE int lock = -1;
-    struct inode_id found;
-    int r;
+    char for_dirname[PATH_MAX], for_basename[PATH_MAX]; /* no heap: it may be for want of memory */
+    CLEANUP_CLOSE int dir = -1;
+    int lock, r;
 
     if (strlen(path) >= sizeof(for_dirname))
         return -ENAMETOOLONG;
     strcpy(for_dirname, path);
-    lock = inode_lock_directory(AT_FDCWD, dirname(for_dirname));
-    r = inode_identify(path, &found);
-    if (r == -ENOENT || (r == 0 && !inode_same(&found, inode)))
-        return 0;
-    if (r == 0 && unlink(path) < 0 && errno != ENOENT)
-        r = -errno;
+    strcpy(for_basename, path);
+    dir = open(dirname(for_dirname), O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return errno == ENOENT ? 0 : -errno;
+    lock = inode_lock_names(dir);
+    r = inode_remove_locked(dir, basename(for_basename), inode);
+    inode_unlock_names(dir, lock);
     return r;
 }

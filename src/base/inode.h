@@ -29,12 +29,13 @@ int inode_identify(const char *path, struct inode_id *ret_inode);
 bool inode_same(const struct inode_id *a, const struct inode_id *b);
 
 /*
- * Lock a directory against other helpers: names in it are looked at and then removed, and between
- * the two no other one may remove the same name and put something new in its place. Returns an fd,
- * which the caller closes, or -1. A caller that may not read the directory, or finds that the lock
- * stays taken, has to do without.
+ * Lock the names in a directory against other helpers of the same user: they are looked at and then
+ * removed, and between the two no other one may remove the same name and put something new in its
+ * place. Waits for a second at most, and only for them. Returns an fd for inode_unlock_names, or a
+ * negative errno; then the caller has to do without.
  */
-int inode_lock_directory(int at, const char *path);
+int inode_lock_names(int dir);
+void inode_unlock_names(int dir, int lock);
 
 /*
  * Remove what lies at path if it is still this inode. That it has gone, or that something else lies

@@ -26,8 +26,10 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -36,6 +38,9 @@
 #include "daemon/spawn.h"
 
 #define KEEPER_REPLY_S 2 /* how long a removal may take before the helper goes on without it */
+
+#define KEEPER_LOCK_TRIES    1000
+#define KEEPER_LOCK_PAUSE_MS 1
 
 /* What the helper may ask for. */
 enum keeper_verb {
@@ -153,13 +158,47 @@ static int keeper_handle(struct keeper_state *state, uint32_t verb, int *ret_fd)
     }
 }
 
+/*
+ * Open the PID file anew, instead of the copy that came by the fork: that one would hold the
+ * helper's lock beyond its death, and a new instance could not start. Without an fd there is no
+ * lock for us, and a file of a helper that was killed stays for the next one to take over.
+ */
+static void keeper_reopen_pidfile(struct keeper_state *state)
+{
+    CLEANUP_CLOSE int fd = -1;
+    struct stat ours, found;
+
+    if (state->pidfile_fd < 0)
+        return;
+    fd = open(state->pidfile_path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd >= 0 && (fstat(state->pidfile_fd, &ours) < 0 || fstat(fd, &found) < 0 ||
+                    ours.st_dev != found.st_dev || ours.st_ino != found.st_ino))
+        close(steal_fd(&fd));
+    close(state->pidfile_fd);
+    state->pidfile_fd = steal_fd(&fd);
+}
+
+/*
+ * The end of file may come a moment before the kernel has let go of the helper's last file. If it
+ * is a new instance that has the lock, all that is lost is the time of a process that is done.
+ */
+static int keeper_lock_pidfile(int fd)
+{
+    const struct timespec pause = {.tv_nsec = KEEPER_LOCK_PAUSE_MS * 1000000L};
+    int r = fdio_lock(fd);
+
+    for (int i = 1; r == -EAGAIN && i < KEEPER_LOCK_TRIES; i++) {
+        nanosleep(&pause, NULL);
+        r = fdio_lock(fd);
+    }
+    return r;
+}
+
 /* The helper is gone: clean up after it. */
 static void keeper_finish(struct keeper_state *state)
 {
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-
     keeper_remove_sockets(state);
-    if (state->has_pidfile && fcntl(state->pidfile_fd, F_SETLK, &lock) == 0)
+    if (state->has_pidfile && state->pidfile_fd >= 0 && keeper_lock_pidfile(state->pidfile_fd) == 0)
         keeper_remove(state->pidfile_path, &state->has_pidfile, &state->pidfile);
 }
 
@@ -168,6 +207,7 @@ static void keeper_main(struct keeper_state *state)
     sigset_t none;
 
     keeper_close_others(state->channel, state->pidfile_fd);
+    keeper_reopen_pidfile(state);
     setsid();
     prctl(PR_SET_NAME, "qemu-pr-keeper", 0, 0, 0);
     signal(SIGTERM, SIG_IGN); /* systemd signals the whole control group */

@@ -21,20 +21,18 @@
 static int pidfile_try_lock(const char *path, char *ret_error, size_t error_size)
 {
     CLEANUP_CLOSE int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0600);
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     struct stat opened, named;
+    int r;
 
     if (fd < 0) {
         snprintf(ret_error, error_size, "Cannot open pid file %s: %s", path, strerror(errno));
         return -errno;
     }
-    if (fcntl(fd, F_SETLK, &lock) < 0) {
-        int error = errno;
-
+    r = fdio_lock(fd);
+    if (r < 0) {
         snprintf(ret_error, error_size, "Cannot lock pid file %s: %s", path,
-                 error == EAGAIN || error == EACCES ? "another instance is running"
-                                                    : strerror(error));
-        return -error;
+                 r == -EAGAIN ? "another instance is running" : strerror(-r));
+        return r;
     }
     if (fstat(fd, &opened) < 0 || stat(path, &named) < 0 || opened.st_ino != named.st_ino ||
         opened.st_dev != named.st_dev)
@@ -79,8 +77,6 @@ int pidfile_lock(const char *path, char *ret_error, size_t error_size)
 
 void pidfile_unlock(int fd)
 {
-    struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
-
-    fcntl(fd, F_SETLK, &lock);
+    (void)fdio_unlock(fd);
     close(fd);
 }

@@ -7,8 +7,9 @@
 
 /*
  * Create or take over the file, lock it without waiting and write our pid. To be called by the
- * process that stays: such a lock does not pass a fork. Returns the fd, which holds the lock, or a
- * negative errno with a message in ret_error; then the file is as it was.
+ * process that stays, whose pid it is. Returns the fd, which holds the lock as any copy of it does
+ * (base/fdio.h: fdio_lock), or a negative errno with a message in ret_error; then the file is as it
+ * was.
  */
 int pidfile_lock(const char *path, char *ret_error, size_t error_size);
 

@@ -9,8 +9,11 @@
  * The temporary socket exists before a stale one is removed, so the new one cannot be given the
  * inode number of the old one, by which its keeper may still be looking for it.
  *
- * Paths go through a directory fd: sun_path has 108 bytes, and the temporary name may be longer
- * than the final one, so it is bound by way of /proc/self/fd if it does not fit.
+ * The directory may be somebody else's (libvirt's are of the virtual machine's user), who may put a
+ * link or another file in the place of any name at any time. So the directory is opened once, and
+ * everything is done in it: sun_path takes no fd, hence the process works there meanwhile, which
+ * also spares the temporary name the 108 bytes of sun_path. No name is followed. The mode is the
+ * socket's own before it has a name, and the owner goes to what was opened and looked at.
  */
 #include "serve/listen.h"
 
@@ -41,34 +44,47 @@ static int listen_fail(int error, char *ret_error, size_t error_size, const char
     return -error;
 }
 
-/* Does anybody listen on the socket at path? 1, 0, or a negative errno if it cannot be told. */
-static int listen_probe(const char *path)
+/* Bind or connect to a name in the working directory. */
+static int listen_address(const char *name, struct sockaddr_un *ret)
+{
+    *ret = (struct sockaddr_un){.sun_family = AF_UNIX};
+    if (strlen(name) >= sizeof(ret->sun_path))
+        return -ENAMETOOLONG;
+    memcpy(ret->sun_path, name, strlen(name) + 1);
+    return 0;
+}
+
+/* Does anybody listen on the socket? 1, 0, or a negative errno if it cannot be told. */
+static int listen_probe(const char *name)
 {
     CLEANUP_CLOSE int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct sockaddr_un address;
+    int r = listen_address(name, &address);
 
-    if (sock < 0)
-        return -errno;
-    memcpy(address.sun_path, path, strlen(path) + 1);
+    if (sock < 0 || r < 0)
+        return sock < 0 ? -errno : r;
     if (connect(sock, (struct sockaddr *)&address, sizeof(address)) == 0 || errno == EAGAIN)
         return 1;
     return errno == ECONNREFUSED || errno == ENOENT ? 0 : -errno;
 }
 
-/* What is in the way at path? 0: nothing; 1: a stale socket; a negative errno: let it be. */
-static int listen_look(const char *path, char *ret_error, size_t error_size)
+/*
+ * What is in the way in the working directory, under the last part of path? 0: nothing; 1: a stale
+ * socket; a negative errno: let it be.
+ */
+static int listen_look(const char *name, const char *path, char *ret_error, size_t error_size)
 {
     struct stat status;
     int live;
 
-    if (lstat(path, &status) < 0)
+    if (lstat(name, &status) < 0)
         return errno == ENOENT ? 0
                                : listen_fail(errno, ret_error, error_size, "cannot look at", path);
     if (!S_ISSOCK(status.st_mode)) {
         snprintf(ret_error, error_size, "%s exists and is not a socket; it is left alone", path);
         return -ENOTSOCK;
     }
-    live = listen_probe(path);
+    live = listen_probe(name);
     if (live < 0)
         return listen_fail(-live, ret_error, error_size, "cannot tell whether somebody serves",
                            path);
@@ -80,43 +96,61 @@ static int listen_look(const char *path, char *ret_error, size_t error_size)
 }
 
 /* Make the name free, or say why not. A stale socket is looked at again under the lock. */
-static int listen_clear(int dir, const char *path, char *ret_error, size_t error_size)
+static int listen_clear(int dir, const char *name, const char *path, char *ret_error,
+                        size_t error_size)
 {
-    CLEANUP_CLOSE int lock = -1;
-    int found = listen_look(path, ret_error, error_size);
+    int found = listen_look(name, path, ret_error, error_size);
+    int lock;
 
-    if (found > 0) {
-        lock = inode_lock_directory(dir, ".");
-        found = listen_look(path, ret_error, error_size);
-    }
     if (found <= 0)
         return found;
-    if (unlink(path) < 0 && errno != ENOENT)
-        return listen_fail(errno, ret_error, error_size, "cannot remove the stale socket", path);
-    return 0;
+    lock = inode_lock_names(dir);
+    found = listen_look(name, path, ret_error, error_size);
+    if (found > 0)
+        found = unlinkat(dir, name, 0) < 0 && errno != ENOENT
+                    ? listen_fail(errno, ret_error, error_size, "cannot remove the stale socket",
+                                  path)
+                    : 0;
+    inode_unlock_names(dir, lock);
+    return found;
 }
 
-/* Bind to name in directory dir, whose path is dir_path. */
-static int listen_bind(int sock, int dir, const char *dir_path, const char *name)
+/*
+ * Bind to a name in the working directory. The socket's own mode, less the umask, is what the name
+ * gets (unix(7) is silent about that; net/unix/af_unix.c: unix_bind_bsd).
+ */
+static int listen_bind(int sock, const char *name, mode_t mode)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int n = snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s", dir_path, name);
+    struct sockaddr_un address;
+    int r = listen_address(name, &address);
+    mode_t mask;
 
-    if (n < 0 || (size_t)n >= sizeof(address.sun_path))
-        snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", dir, name);
-    return bind(sock, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
+    if (r < 0)
+        return r;
+    if (mode == (mode_t)-1)
+        return bind(sock, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
+    if (fchmod(sock, mode) < 0)
+        return -errno;
+    mask = umask(0);
+    r = bind(sock, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
+    umask(mask);
+    return r;
 }
 
-/* Mode and owner of the bound socket. */
-static int listen_set_up(const struct listen_options *options, int dir, const char *name,
-                         char *ret_error, size_t error_size)
+/* Give the bound socket away, if it is that: one link, and ours. */
+static int listen_set_owner(const struct listen_options *options, int dir, const char *name)
 {
-    if (options->mode != (mode_t)-1 && fchmodat(dir, name, options->mode, 0) < 0)
-        return listen_fail(errno, ret_error, error_size, "cannot set the mode of", options->path);
-    if ((options->user != (uid_t)-1 || options->group != (gid_t)-1) &&
-        fchownat(dir, name, options->user, options->group, AT_SYMLINK_NOFOLLOW) < 0)
-        return listen_fail(errno, ret_error, error_size, "cannot set the owner of", options->path);
-    return 0;
+    CLEANUP_CLOSE int fd = -1;
+    struct stat status;
+
+    if (options->user == (uid_t)-1 && options->group == (gid_t)-1)
+        return 0;
+    fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &status) < 0)
+        return -errno;
+    if (!S_ISSOCK(status.st_mode) || status.st_nlink != 1 || status.st_uid != geteuid())
+        return -ESTALE;
+    return fchownat(fd, "", options->user, options->group, AT_EMPTY_PATH) < 0 ? -errno : 0;
 }
 
 /* Give the socket its final name. -EEXIST: somebody was faster. */
@@ -138,9 +172,10 @@ static int listen_publish(int dir, const char *temporary, const char *name,
     return renameat2(dir, temporary, dir, name, RENAME_NOREPLACE) < 0 ? -errno : 0;
 }
 
-static int listen_open_in(const struct listen_options *options, int dir, const char *dir_path,
-                          const char *name, const char *temporary, struct inode_id *ret_inode,
-                          char *ret_error, size_t error_size)
+/* In the working directory, whose fd is dir. */
+static int listen_open_in(const struct listen_options *options, int dir, const char *name,
+                          const char *temporary, struct inode_id *ret_inode, char *ret_error,
+                          size_t error_size)
 {
     CLEANUP_CLOSE int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     int r;
@@ -148,15 +183,17 @@ static int listen_open_in(const struct listen_options *options, int dir, const c
     if (sock < 0)
         return listen_fail(errno, ret_error, error_size, "cannot make a socket for", options->path);
     unlinkat(dir, temporary, 0); /* of an earlier process with our pid */
-    r = listen_bind(sock, dir, dir_path, temporary);
+    r = listen_bind(sock, temporary, options->mode);
     if (r < 0)
         return listen_fail(-r, ret_error, error_size, "cannot make the socket", options->path);
 
-    r = listen_set_up(options, dir, temporary, ret_error, error_size);
+    r = listen_set_owner(options, dir, temporary);
+    if (r < 0)
+        listen_fail(-r, ret_error, error_size, "cannot set the owner of", options->path);
     if (r == 0 && listen(sock, LISTEN_BACKLOG) < 0)
         r = listen_fail(errno, ret_error, error_size, "cannot listen on", options->path);
     for (int i = 0; r == 0 && i < LISTEN_ATTEMPTS; i++) {
-        r = listen_clear(dir, options->path, ret_error, error_size);
+        r = listen_clear(dir, name, options->path, ret_error, error_size);
         if (r < 0)
             break;
         r = listen_publish(dir, temporary, name, ret_inode);
@@ -177,9 +214,11 @@ int listen_open(const struct listen_options *options, struct inode_id *ret_inode
     const size_t path_max = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
     CLEANUP_FREE char *for_dirname = NULL;
     CLEANUP_FREE char *for_basename = NULL;
+    CLEANUP_CLOSE int here = -1;
     CLEANUP_CLOSE int dir = -1;
     const char *dir_path, *name;
     char temporary[32];
+    int sock;
 
     if (strlen(options->path) > path_max) {
         snprintf(ret_error, error_size, "socket path is longer than %zu bytes: %s", path_max,
@@ -196,9 +235,14 @@ int listen_open(const struct listen_options *options, struct inode_id *ret_inode
     if (dir < 0)
         return listen_fail(errno, ret_error, error_size, "cannot open the socket's directory",
                            dir_path);
+    here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (here < 0 || fchdir(dir) < 0)
+        return listen_fail(errno, ret_error, error_size, "cannot work in the socket's directory",
+                           dir_path);
     snprintf(temporary, sizeof(temporary), ".pr-helper.%ld", (long)getpid());
-    return listen_open_in(options, dir, dir_path, name, temporary, ret_inode, ret_error,
-                          error_size);
+    sock = listen_open_in(options, dir, name, temporary, ret_inode, ret_error, error_size);
+    (void)!fchdir(here); /* nothing after this is named by a relative path */
+    return sock;
 }
 
 int listen_inherited(char *ret_error, size_t error_size)

@@ -26,8 +26,8 @@ struct listen_options {
 /*
  * Bind, set mode and owner, listen, and only then appear under the path. A socket there that nobody
  * listens on is replaced; a live one, and whatever is no socket, is left alone and is an error.
- * On failure `ret_error` (of `error_size` bytes) has a line that says what was wrong. Returns the
- * fd, the caller's, or a negative errno.
+ * Works in the socket's directory meanwhile. On failure `ret_error` (of `error_size` bytes) has a
+ * line that says what was wrong. Returns the fd, the caller's, or a negative errno.
  */
 int listen_open(const struct listen_options *options, struct inode_id *ret_inode, char *ret_error,
                 size_t error_size);

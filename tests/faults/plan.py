@@ -32,7 +32,6 @@ SPECIAL: Dict[str, Tuple[int, ...]] = {
     "faccessat2": (ENOSYS, EACCES),
     "fchmodat": (EACCES,),
     "fcntl": (EACCES, EBADF, EINVAL),
-    "flock": (ENOSYS,),
     "ftruncate": (ENOSPC,),
     "getdents64": (ENOENT,),
     "getsockopt": (ENOPROTOOPT, ERANGE, ESRCH),

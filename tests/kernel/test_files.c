@@ -4,7 +4,6 @@
 
 #include <fcntl.h>
 #include <stddef.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -34,56 +33,50 @@ static bool others_can_lock(const char *name)
 
 static void probe_record_locks(void)
 {
-    int fd = open("pid", O_CREAT | O_WRONLY | O_CLOEXEC, 0600), second;
+    int fd = open("pid", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+
+    need(fd >= 0 && set_lock(fd, F_WRLCK) == 0 && !others_can_lock("pid"));
+    close(open("pid", O_RDONLY | O_CLOEXEC));
+    probe(others_can_lock("pid"), "base/fdio.c",
+          "closing any fd of the file releases a process's lock, so it has to become another kind");
+    close(fd);
+}
+
+/* Locks of an open file description: of a file that is open for writing. */
+static int set_own_lock(int fd, short type)
+{
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET};
+
+    return fcntl(fd, F_OFD_SETLK, &lock);
+}
+
+static void probe_description_locks(void)
+{
+    int fd = open("pid", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    int reader = open("pid", O_RDONLY | O_CLOEXEC);
     pid_t child;
-    bool kept;
 
-    need(fd >= 0 && set_lock(fd, F_WRLCK) == 0);
-    probe(!others_can_lock("pid"), "daemon/pidfile.c", "a locked PID file cannot be locked twice");
-
-    child = fork();
-    need(child >= 0);
-    if (child == 0) /* which has the fd, and not the lock */
-        _exit(set_lock(fd, F_WRLCK) == 0 ? 0 : 1);
-    probe(probe_await(child) == 1, "daemon/keeper.c, daemon/background.c",
-          "the lock of a file does not pass a fork");
+    need(fd >= 0 && reader >= 0);
+    probe(set_own_lock(reader, F_WRLCK) < 0 && errno == EBADF, "base/inode.c",
+          "a file can be locked for writing only by who may write to it");
+    need(set_own_lock(fd, F_WRLCK) == 0);
+    close(reader);
+    close(open("pid", O_RDWR | O_CLOEXEC));
+    probe(!others_can_lock("pid"), "base/fdio.c",
+          "closing another fd of the file leaves the lock of an open file description alone");
     child = fork();
     need(child >= 0);
     if (child == 0)
-        _exit(close(fd));
-    kept = probe_await(child) == 0 && !others_can_lock("pid");
-    probe(kept, "daemon/keeper.c", "a child that closes its copy of the fd leaves the lock alone");
-
-    need(set_lock(fd, F_UNLCK) == 0);
-    probe(others_can_lock("pid"), "daemon/pidfile.c",
-          "unlocking counts at once, before the fd is closed");
-    need(set_lock(fd, F_WRLCK) == 0);
-    second = open("pid", O_RDONLY | O_CLOEXEC);
-    close(second);
-    probe(others_can_lock("pid"), "daemon/pidfile.c",
-          "closing any fd of the file releases the lock: nobody else may open it");
-    close(fd);
-
+        _exit(set_own_lock(fd, F_WRLCK) == 0 ? 0 : 1);
+    probe(probe_await(child) == 0, "daemon/keeper.c", "it is that of a child's copy as well");
     child = fork();
     need(child >= 0);
-    if (child == 0) {
-        fd = open("pid", O_WRONLY);
-        _exit(set_lock(fd, F_WRLCK) == 0 ? 0 : 1);
-    }
-    probe(probe_await(child) == 0 && others_can_lock("pid"), "daemon/keeper.c",
-          "the lock ends with its process");
-}
-
-static void probe_directory_lock(void)
-{
-    int first = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int second = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-    need(first >= 0 && second >= 0);
-    probe(flock(first, LOCK_EX | LOCK_NB) == 0 && flock(second, LOCK_EX | LOCK_NB) < 0 &&
-              errno == EWOULDBLOCK && close(first) == 0 && flock(second, LOCK_EX | LOCK_NB) == 0,
-          "serve/listen.c", "a directory can be locked by flock(2), until its fd is closed");
-    close(second);
+    if (child == 0)
+        _exit(set_own_lock(open("pid", O_WRONLY), F_WRLCK) < 0 && errno == EAGAIN ? 1 : 0);
+    probe(probe_await(child) == 1, "daemon/keeper.c", "but not of a file that it opens itself");
+    need(set_own_lock(fd, F_UNLCK) == 0);
+    probe(others_can_lock("pid"), "daemon/pidfile.c", "unlocking it counts for all copies at once");
+    close(fd);
 }
 
 static int bind_to(const char *path)
@@ -114,7 +107,6 @@ static void probe_names(void)
 {
     int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC), sock;
     struct stat before, after;
-    char path[64];
 
     need(here >= 0);
     sock = bind_to("temporary");
@@ -135,22 +127,35 @@ static void probe_names(void)
           "serve/listen.c", "nor does renameat2(2) with RENAME_NOREPLACE");
     close(sock);
 
-    snprintf(path, sizeof(path), "/proc/self/fd/%d/by-fd", here);
-    sock = bind_to(path);
-    probe(can_connect("by-fd"), "serve/listen.c",
-          "a socket can be bound by way of /proc/self/fd, whatever the directory's path");
-    close(sock);
     close(here);
+}
+
+/* Before it has a name, the mode of a socket is what fchmod(2) makes it. */
+static void probe_mode(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "by-mode"};
+    int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    mode_t mask = umask(0022);
+    struct stat status;
+
+    need(sock >= 0);
+    probe(fchmod(sock, 0666) == 0 &&
+              bind(sock, (struct sockaddr *)&address, sizeof(address)) == 0 &&
+              stat("by-mode", &status) == 0 && (status.st_mode & 07777) == 0644,
+          "serve/listen.c", "a socket's own mode, less the umask, is that of its name");
+    umask(mask);
+    close(sock);
 }
 
 int main(void)
 {
-    static const char *const names[] = {"pid", "temporary", "final", "by-fd"};
+    static const char *const names[] = {"pid", "temporary", "final", "by-mode"};
 
     need(mkdtemp(directory) && chdir(directory) == 0);
     probe_record_locks();
-    probe_directory_lock();
+    probe_description_locks();
     probe_names();
+    probe_mode();
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         unlink(names[i]);
     rmdir(directory);

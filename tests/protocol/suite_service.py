@@ -9,10 +9,11 @@ import signal
 import socket
 import stat
 import struct
+import sys
 import time
 
 from support import procfs, scaled, scsi
-from support.client import Connection, reply
+from support.client import Connection, check_condition, reply
 from support.inotify import Watch
 from support.process import kill_and_reap, reap, serving
 from support.systemd import Notify
@@ -22,6 +23,7 @@ from protocol.fixture import DEFAULT_DATA, umask
 
 READ_KEYS = scsi.pr_in(16)
 KEYS = reply(payload=DEFAULT_DATA)
+REFUSED = check_condition(5, 0x20, 0)
 NOBODY = pwd.getpwnam("nobody")
 
 
@@ -146,21 +148,65 @@ def pidfile_mode_and_removal(t):
     t.check(not os.path.lexists(path), "the PID file is still there")
 
 
-def lock_holder(path):
-    """The process that keeps others from locking the file, 0 for none."""
+def is_locked(path):
+    """Whether a process that locks files by fcntl(2), as libvirt does, finds it locked."""
     with open(path, "rb+") as file:
         query = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        kind, _, _, _, pid = struct.unpack("hhqqi4x", fcntl.fcntl(file, fcntl.F_GETLK, query))
-    return 0 if kind == fcntl.F_UNLCK else pid
+        return struct.unpack_from("h", fcntl.fcntl(file, fcntl.F_GETLK, query))[0] != fcntl.F_UNLCK
 
 
 @test
 def pidfile_is_locked_for_life(t):
     path = os.path.join(t.directory(), "pid")
     helper = t.start("-f", path)
-    t.equal(lock_holder(path), helper.pid, "holder of the lock")
+    t.check(is_locked(path), "not locked")
     t.works(helper)
-    t.equal(lock_holder(path), helper.pid, "holder of the lock")
+    t.check(is_locked(path), "not locked any more")
+
+
+def pass_fds_of(t, helper, path):
+    """By clients that may open the file, on a CDB and where nobody wants an fd."""
+    for flags in (os.O_RDONLY, os.O_RDWR, os.O_PATH):
+        fd = t.open(path, flags)
+        t.ask(READ_KEYS, fd, REFUSED, helper=helper)
+        with t.connect(helper) as connection:
+            connection.push(READ_KEYS[:4], [fd, fd])
+            t.dropped(connection)
+        with t.connect(helper, handshake=False) as connection:
+            connection.push(bytes(4), [fd])
+    t.works(helper)
+
+
+@test
+@differs("its lock goes with the fd that it closes", failure="not locked")
+def client_that_passes_the_pidfile(t):
+    path = os.path.join(t.directory(), "pid")
+    helper = t.start("-f", path)
+    pass_fds_of(t, helper, path)
+    t.check(is_locked(path), "not locked any more")
+    t.stop(helper)
+    t.check(not os.path.lexists(path), "the PID file is still there")
+
+
+#: As libvirt has a program's PID file locked: by the process that then executes the program.
+LOCK_AND_EXECUTE = ("import os, fcntl, sys; fd = os.open(sys.argv[1], os.O_RDWR); "
+                    "os.set_inheritable(fd, True); fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB); "
+                    "os.execv(sys.argv[2], sys.argv[2:])")
+
+
+@test
+@differs("its lock goes with the fd that it closes", failure="not locked")
+def client_that_passes_the_pidfile_of_the_starter(t):
+    path = os.path.join(t.directory(), "pid")
+    with open(path, "w", encoding="ascii") as file:
+        file.write("1\n")
+    helper = t.start(prefix=[sys.executable, "-c", LOCK_AND_EXECUTE, path])
+    t.check(is_locked(path), "not locked")
+    pass_fds_of(t, helper, path)
+    t.check(is_locked(path), "not locked any more")
+    helper.process.kill()
+    helper.wait_exit()
+    t.soon("the lock gone with the helper", lambda: not is_locked(path))
 
 
 @cases(("another socket", False), ("the same socket", True))
@@ -340,5 +386,6 @@ def started_as_by_kubevirt(t):
         t.replied(client, KEYS)
     t.stop(helper)
     watch.wait("delete", "pr-helper.sock")
-    t.equal([name for event, name in watch.collect() if event == "delete"][-1:],
+    t.equal([name for event, name in watch.collect()
+             if event == "delete" and not name.startswith(".")][-1:],
             ["pr-helper.sock"], "last name that went")

@@ -402,7 +402,8 @@ static void test_close_strays(void **state)
     pair_tear_down(state);
 }
 
-/* What is kept is really still locked. */
+/* What is kept is really still locked, whatever is closed, and until the process ends: not longer,
+ * although the parent has a copy of the fd. */
 static void test_close_strays_keeps_the_lock(void **state)
 {
     const char *path = scratch_write("pid", "1\n");
@@ -420,6 +421,8 @@ static void test_close_strays_keeps_the_lock(void **state)
         if (!lock_file(fd, F_WRLCK) || dup2(done[0], 0) != 0 || dup2(ready[1], 1) != 1)
             _exit(1);
         fdio_close_strays(3);
+        close(open(path, O_RDONLY | O_CLOEXEC)); /* as one that a client has passed */
+        close(open(path, O_RDWR | O_CLOEXEC));
         _exit(write(1, "", 1) == 1 && read(0, &byte, 1) == 1 ? 0 : 2);
     }
     assert_int_equal(read(ready[0], &byte, 1), 1);

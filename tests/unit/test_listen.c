@@ -420,20 +420,293 @@ static void test_long_paths(void **state)
     }
 }
 
-/* Somebody who has locked the directory for reasons of his own cannot keep us from starting. */
-static void test_directory_locked(void **state)
+/* What somebody does to the directory between our bind and what comes next. */
+static void (*after_bind)(const char *name);
+
+int __real_bind(int sock, const struct sockaddr *address, socklen_t size);
+int __wrap_bind(int sock, const struct sockaddr *address, socklen_t size);
+
+int __wrap_bind(int sock, const struct sockaddr *address, socklen_t size)
 {
-    int lock = open(scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    void (*swap)(const char *name) = after_bind;
+    int r = __real_bind(sock, address, size);
+    char name[64];
+
+    if (r == 0 && swap) {
+        after_bind = NULL; /* once */
+        snprintf(name, sizeof(name), ".pr-helper.%ld", (long)getpid());
+        swap(scratch_path(name));
+    }
+    return r;
+}
+
+static unsigned n_pauses;
+
+int __real_nanosleep(const struct timespec *time, struct timespec *left);
+int __wrap_nanosleep(const struct timespec *time, struct timespec *left);
+
+int __wrap_nanosleep(const struct timespec *time, struct timespec *left)
+{
+    n_pauses++;
+    return __real_nanosleep(time, left);
+}
+
+static void put_link(const char *name)
+{
+    assert_int_equal(unlink(name), 0);
+    assert_int_equal(symlink("secret", name), 0);
+}
+
+static void put_dangling_link(const char *name)
+{
+    assert_int_equal(unlink(name), 0);
+    assert_int_equal(symlink("nothing", name), 0);
+}
+
+static void put_file(const char *name)
+{
+    assert_int_equal(unlink(name), 0);
+    assert_int_equal(link(scratch_path("secret"), name), 0);
+}
+
+static void put_second_name(const char *name)
+{
+    assert_int_equal(link(name, scratch_path("second")), 0);
+}
+
+static void put_socket_of_theirs(const char *name)
+{
+    assert_int_equal(unlink(name), 0);
+    close(make_socket(name, SOCK_STREAM, 1));
+    assert_int_equal(chown(name, NOBODY, NOBODY), 0);
+}
+
+static void put_nothing(const char *name)
+{
+    assert_int_equal(unlink(name), 0);
+}
+
+/* Whatever is put in the place of the socket keeps its mode and its owner. */
+static void test_swapped(void **state)
+{
+    static const struct {
+        const char *name;
+        void (*swap)(const char *name);
+        int error; /* where an owner is to be set */
+    } rows[] = {
+        {"link", put_link, ESTALE},
+        {"dangling link", put_dangling_link, ESTALE},
+        {"file", put_file, ESTALE},
+        {"second name", put_second_name, ESTALE},
+        {"socket of somebody else", put_socket_of_theirs, ESTALE},
+        {"nothing", put_nothing, ENOENT},
+    };
+
+    (void)state;
+    if (geteuid() != 0) {
+        print_message("# test_swapped: only root can give a socket away\n");
+        skip();
+    }
+    for (size_t i = 0; i < 2 * sizeof(rows) / sizeof(rows[0]); i++) {
+        const bool gives = i % 2;
+        const struct listen_options options = {
+            .path = scratch_path("sock"),
+            .mode = 0666,
+            .user = gives ? NOBODY : (uid_t)-1,
+            .group = gives ? NOBODY : (gid_t)-1,
+        };
+        struct inode_id inode;
+        struct stat status;
+        int sock;
+
+        table_row = rows[i / 2].name;
+        unlink(scratch_path("second"));
+        unlink(scratch_path("secret"));
+        assert_int_equal(chmod(scratch_write("secret", "content"), 0600), 0);
+        after_bind = rows[i / 2].swap;
+        sock = listen_open(&options, &inode, error, sizeof(error));
+        after_bind = NULL;
+        if (gives)
+            assert_int_equal(sock, -rows[i / 2].error);
+        assert_int_equal(stat(scratch_path("secret"), &status), 0);
+        assert_int_equal(status.st_mode, S_IFREG | 0600);
+        assert_int_equal(status.st_uid, 0);
+        if (sock >= 0)
+            close(sock);
+        unlink(scratch_path("sock"));
+    }
+    table_row = NULL;
+}
+
+/* The name has its mode from the first moment, whatever the umask. */
+static mode_t mode_after_bind;
+
+static void look_at_mode(const char *name)
+{
+    struct stat status;
+
+    assert_int_equal(lstat(name, &status), 0);
+    mode_after_bind = status.st_mode;
+}
+
+static void test_mode_from_the_start(void **state)
+{
+    static const struct {
+        mode_t mask, mode, expected;
+    } rows[] = {
+        {0077, 0666, 0666}, {0, 0600, 0600},          {0777, 0777, 0777},
+        {0022, 0, 0},       {0027, (mode_t)-1, 0750}, {0, (mode_t)-1, 0777},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const struct listen_options options = {.path = scratch_path("sock"),
+                                               .mode = rows[i].mode,
+                                               .user = (uid_t)-1,
+                                               .group = (gid_t)-1};
+        mode_t before = umask(rows[i].mask), after;
+        struct inode_id inode;
+        int sock;
+
+        after_bind = look_at_mode;
+        sock = listen_open(&options, &inode, error, sizeof(error));
+        after_bind = NULL;
+        after = umask(before);
+        assert_true(sock >= 0);
+        assert_int_equal(after, rows[i].mask);
+        assert_int_equal(mode_after_bind, S_IFSOCK | rows[i].expected);
+        close(sock);
+        assert_int_equal(unlink(scratch_path("sock")), 0);
+    }
+}
+
+/* Where the process works is nobody's business. */
+static void test_working_directory(void **state)
+{
+    char before[PATH_MAX], after[PATH_MAX];
     struct inode_id inode;
     int sock;
 
     (void)state;
-    assert_int_equal(flock(lock, LOCK_EX), 0);
+    assert_non_null(getcwd(before, sizeof(before)));
+    sock = open_at(scratch_path("sock"), &inode);
+    assert_true(sock >= 0);
+    assert_non_null(getcwd(after, sizeof(after)));
+    assert_string_equal(before, after);
+    assert_int_equal(open_at(scratch_path("sock"), &inode), -EADDRINUSE);
+    assert_non_null(getcwd(after, sizeof(after)));
+    assert_string_equal(before, after);
+    close(sock);
+}
+
+/* Replace a stale socket, then remove the new one. Returns how often it had to wait. */
+static unsigned replace_and_remove(void)
+{
+    struct inode_id inode;
+    int sock;
+
+    n_pauses = 0;
     close(make_socket(scratch_path("sock"), SOCK_STREAM, 1));
     sock = open_at(scratch_path("sock"), &inode);
     assert_true(sock >= 0);
     close(sock);
-    close(lock);
+    assert_int_equal(inode_remove(scratch_path("sock"), &inode), 0);
+    assert_int_equal(access(scratch_path("sock"), F_OK), -1);
+    return n_pauses;
+}
+
+/* As somebody else, until *ret_channel is closed. */
+static pid_t lock_as_nobody(void (*take)(void), int *ret_channel)
+{
+    char byte;
+    int pair[2];
+    pid_t pid;
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        close(pair[0]);
+        if (setresgid(NOBODY, NOBODY, NOBODY) == 0 && setresuid(NOBODY, NOBODY, NOBODY) == 0)
+            take();
+        _exit(write(pair[1], "", 1) == 1 && read(pair[1], &byte, 1) == 0 ? 0 : 1);
+    }
+    close(pair[1]);
+    *ret_channel = pair[0];
+    assert_int_equal(read(pair[0], &byte, 1), 1);
+    return pid;
+}
+
+/* Any lock that there is of the directory itself. */
+static void take_directory(void)
+{
+    struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+    int fd = open(scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0 || flock(fd, LOCK_EX) < 0)
+        _exit(2);
+    (void)fcntl(fd, F_OFD_SETLK, &lock);
+}
+
+/* The very file that helpers lock, in a directory that everyone may write to. */
+static void take_lock_file(void)
+{
+    int fd = open(scratch_path(".pr-helper.lock"), O_CREAT | O_RDWR | O_CLOEXEC, 0666);
+
+    if (fd < 0 || fdio_lock(fd) < 0)
+        _exit(2);
+}
+
+static void take_fifo(void)
+{
+    if (mkfifo(scratch_path(".pr-helper.lock"), 0666) < 0)
+        _exit(2);
+}
+
+static void take_link(void)
+{
+    if (symlink("/dev/full", scratch_path(".pr-helper.lock")) < 0)
+        _exit(2);
+}
+
+static void test_locks_of_others(void **state)
+{
+    void (*const takes[])(void) = {take_directory, take_lock_file, take_fifo, take_link};
+
+    (void)state;
+    if (geteuid() != 0) {
+        print_message("# test_locks_of_others: only root can be somebody else\n");
+        skip();
+    }
+    assert_int_equal(chmod(scratch, 0777), 0);
+    for (size_t i = 0; i < sizeof(takes) / sizeof(takes[0]); i++) {
+        int channel;
+        pid_t pid = lock_as_nobody(takes[i], &channel);
+
+        assert_uint_equal(replace_and_remove(), 0);
+        close(channel);
+        assert_int_equal(await_child(pid), 0);
+        unlink(scratch_path(".pr-helper.lock"));
+    }
+    assert_uint_equal(replace_and_remove(), 0);
+    assert_uint_equal(scratch_count(), 0);
+}
+
+/* A lock of a helper of the same user counts, and is given back. */
+static void test_lock_of_names(void **state)
+{
+    int dir = open(scratch, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int lock = inode_lock_names(dir);
+
+    (void)state;
+    assert_true(lock >= 0);
+    assert_uint_equal(scratch_count(), 1);
+    assert_true(replace_and_remove() > 0); /* without it at last, for a second has passed */
+    assert_uint_equal(scratch_count(), 1);
+    inode_unlock_names(dir, lock);
+    assert_uint_equal(scratch_count(), 0);
+    assert_uint_equal(replace_and_remove(), 0);
+    close(dir);
 }
 
 /*
@@ -556,7 +829,11 @@ int main(void)
         scratch_test(test_no_socket),
         scratch_test(test_no_directory),
         scratch_test(test_long_paths),
-        scratch_test(test_directory_locked),
+        scratch_test(test_swapped),
+        scratch_test(test_mode_from_the_start),
+        scratch_test(test_working_directory),
+        scratch_test(test_locks_of_others),
+        scratch_test(test_lock_of_names),
         scratch_test(test_race),
     };
 

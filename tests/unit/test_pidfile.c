@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The PID file and its lock. Locks of one process do not conflict with each other, so whoever else
- * holds one is a child; what happens between the open and the lock is done by a wrapped fcntl(2).
+ * The PID file and its lock. Whoever else holds one is a child; what happens between the open and
+ * the lock is done by a wrapped fcntl(2).
  */
 #include "cmocka_compat.h"
 
@@ -32,7 +32,7 @@ static unsigned attempts;
 
 static int fcntl_with_replacing(int fd, int command, void *argument)
 {
-    if (command == F_SETLK && ++attempts <= replace_times) {
+    if (command == F_OFD_SETLK && ++attempts <= replace_times) {
         unlink(scratch_path("pid"));
         if (!replace_by_nothing)
             scratch_write("pid", "of another\n");
@@ -123,6 +123,21 @@ static void holder_end(struct holder *holder)
     assert_int_equal(await_child(holder->pid), 0);
 }
 
+/* To a process that asks by a lock of its own, as libvirt does. */
+static bool is_locked(void)
+{
+    pid_t child = fork();
+
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+        int fd = open(scratch_path("pid"), O_WRONLY | O_CLOEXEC);
+
+        _exit(fcntl(fd, F_SETLK, &lock) == 0 ? 0 : 1);
+    }
+    return await_child(child) == 1;
+}
+
 static void test_lock(void **state)
 {
     unsigned before = count_fds();
@@ -206,6 +221,22 @@ static void test_unlock(void **state)
     close(pair[1]);
     assert_int_equal(await_child(child), 0);
     close(pair[0]);
+}
+
+/* A client may pass an fd of the file, which is closed like any other. */
+static void test_another_fd_is_closed(void **state)
+{
+    char error[256];
+    int fd;
+
+    (void)state;
+    fd = pidfile_lock(scratch_path("pid"), error, sizeof(error));
+    assert_true(fd >= 0);
+    close(open(scratch_path("pid"), O_RDONLY | O_CLOEXEC));
+    close(open(scratch_path("pid"), O_RDWR | O_CLOEXEC));
+    assert_true(is_locked());
+    pidfile_unlock(fd);
+    assert_false(is_locked());
 }
 
 /* An ending instance removes the file between our open and our lock. */
@@ -305,7 +336,7 @@ int main(void)
         pidfile_test(test_busy),     pidfile_test(test_unlock),
         pidfile_test(test_replaced), pidfile_test(test_replaced_for_ever),
         pidfile_test(test_errors),   pidfile_test(test_device),
-        pidfile_test(test_full),
+        pidfile_test(test_full),     pidfile_test(test_another_fd_is_closed),
     };
 
     return cmocka_run_group_tests_name("pidfile", tests, NULL, NULL);
