@@ -13,6 +13,7 @@
 
 #include "proto/request.h"
 #include "sg/issue.h"
+#include "sg/reply.h"
 
 _Static_assert(sizeof(((struct prhelper_result *)0)->sense) == SENSE_SIZE, "the same sense");
 
@@ -49,6 +50,8 @@ static int direct_judge(struct direct *direct, const struct sg_result *answer, s
 {
     unsigned driver = answer->driver_status & SG_DRIVER_MASK;
     bool has_sense = sg_has_sense(answer);
+    bool is_success = driver == SG_DRIVER_OK ||
+                      (driver == SG_DRIVER_SENSE && sg_sense_is_success(answer));
     size_t residual;
 
     switch (answer->host_status) {
@@ -67,11 +70,11 @@ static int direct_judge(struct direct *direct, const struct sg_result *answer, s
     default:
         return direct_fail(direct, "host adapter's", answer->host_status, result);
     }
-    if (driver == SG_DRIVER_SENSE && answer->status == PRHELPER_GOOD && has_sense) {
+    if (driver == SG_DRIVER_SENSE && answer->status == PRHELPER_GOOD && has_sense && !is_success) {
         result->status = PRHELPER_CHECK_CONDITION;
         return 0;
     }
-    if (answer->status == PRHELPER_GOOD && driver != SG_DRIVER_OK)
+    if (answer->status == PRHELPER_GOOD && !is_success)
         return direct_fail(direct, "driver's", answer->driver_status, result);
 
     result->status = answer->status;

@@ -2,7 +2,8 @@
 /*
  * GOOD only if host, driver and device all say so: of whatever is not known to be success, failure
  * is the safe thing to say, since a guest that is told GOOD believes that it has fenced its
- * neighbour.
+ * neighbour. That sense data came with GOOD is no failure: Linux up to 5.13 says so by the driver's
+ * status (DRIVER_SENSE), and the sense key says what is meant.
  */
 #include "sg/reply.h"
 
@@ -43,6 +44,17 @@ void sg_reply_errno(int error, struct reply *reply)
     default:
         reply_sense(reply, SPC_IO_PROCESS_TERMINATED);
     }
+}
+
+bool sg_sense_is_success(const struct sg_result *result)
+{
+    struct spc_sense code;
+
+    if (!sense_decode(result->sense, result->sense_size, &code) ||
+        sense_is_deferred(result->sense, result->sense_size))
+        return false;
+    return code.key == SPC_SENSE_NO_SENSE || code.key == SPC_SENSE_RECOVERED_ERROR ||
+           code.key == SPC_SENSE_COMPLETED;
 }
 
 /* CHECK CONDITION as the device said it, every byte of it. */
@@ -141,11 +153,11 @@ void sg_reply_result(const struct sg_result *result, const struct request *reque
         reply_status(reply, result->status, 0);
         return;
     }
-    if (driver == SG_DRIVER_SENSE && sg_has_sense(result)) {
+    if (driver == SG_DRIVER_SENSE && sg_has_sense(result) && !sg_sense_is_success(result)) {
         sg_reply_device_sense(result, reply);
         return;
     }
-    if (driver != SG_DRIVER_OK) {
+    if (driver != SG_DRIVER_OK && !(driver == SG_DRIVER_SENSE && sg_sense_is_success(result))) {
         reply_sense(reply, SPC_IO_PROCESS_TERMINATED);
         return;
     }

@@ -12,11 +12,19 @@
 void sg_reply_errno(int error, struct reply *reply);
 
 /*
- * The answer to a command that was carried out: GOOD only if host, driver and device all say so;
- * its size is request->length less the residual.
+ * The answer to a command that was carried out: GOOD only if host, driver and device all say so,
+ * the driver also by sense data of a command that has succeeded; its size is request->length less
+ * the residual.
  */
 void sg_reply_result(const struct sg_result *result, const struct request *request,
                      struct reply *reply);
+
+/*
+ * Are sense data that came with GOOD about its success? NO SENSE, RECOVERED ERROR and COMPLETED are
+ * (SPC-4 4.5.6, Sense key and additional sense code definitions); a deferred error is about another
+ * command than this one.
+ */
+bool sg_sense_is_success(const struct sg_result *result);
 
 /*
  * Was it the way to the logical unit that failed, so that another path may do better? error as

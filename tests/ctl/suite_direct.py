@@ -55,6 +55,14 @@ def residual(t, left, size):
         t.expect(result, DATA)
 
 
+@cases(("NO SENSE", scsi.sense(0, 0, 0)), ("RECOVERED ERROR", scsi.sense(1, 0x17, 0)),
+       ("COMPLETED", scsi.sense(15, 0, 0)))
+def success_with_sense(t, sense):
+    """As kernels up to 5.13 report it."""
+    t.disk.answer(scsi.read_keys_data(KEY), driver_status=8, sense=sense)
+    t.matches(f"{KEY:#x}", t.expect(direct(t, "keys"), GOOD, err="").out, "keys")
+
+
 #: host_status, driver_status and status of commands that were not successful, with what is said.
 FAILURES = [
     *((f"host {host:02x}", {"host_status": host}, UNKNOWN,

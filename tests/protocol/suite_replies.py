@@ -342,6 +342,40 @@ def driver_status_sense(t, number):
     ask_both(t, CONFLICT)
 
 
+def descriptor(key, asc, ascq):
+    return bytes([0x72, key, asc, ascq]) + bytes(4)
+
+
+@cases(("NO SENSE", scsi.sense(0, 0, 0)), ("RECOVERED ERROR", scsi.sense(1, 0x17, 0)),
+       ("RECOVERED ERROR, threshold", scsi.sense(1, 0x5D, 0)), ("COMPLETED", scsi.sense(15, 0, 0)),
+       ("RECOVERED ERROR, descriptor format", descriptor(1, 0x0B, 1)))
+@differs("the peer looks at the driver's status only", failure="PR IN")
+def success_with_sense(t, sense):
+    """Linux up to 5.13 says of GOOD with sense data that there are some."""
+    for number in (0x08, 0x28):
+        t.disk.answer(DEFAULT_DATA, driver_status=number, sense=sense)
+        ask_in(t, reply(payload=DEFAULT_DATA))
+        ask_out(t, reply())
+
+
+@cases(*[(f"{key:X}", key) for key in range(2, 15)])
+@differs("the peer looks at the status only", failure="PR IN")
+def error_with_sense_and_good(t, key):
+    """A real error wins."""
+    sense = scsi.sense(key, 0x29, 0)
+    t.disk.answer(CANARY, driver_status=8, sense=sense, residual=0)
+    ask_both(t, reply(scsi.CHECK_CONDITION, sense=sense))
+
+
+@test
+@differs("the peer looks at the status only", failure="PR IN")
+def deferred_error_and_good(t):
+    """It tells of another command, and that this one was not carried out."""
+    sense = b"\x71" + scsi.sense(1, 0x17, 0)[1:]
+    t.disk.answer(CANARY, driver_status=8, sense=sense, residual=0)
+    ask_both(t, reply(scsi.CHECK_CONDITION, sense=sense))
+
+
 OTHER_DRIVER_STATUS = [number for number in range(256) if number & 15 not in (0, 6, 8)]
 
 
@@ -392,16 +426,6 @@ def check_condition_without_sense(t):
 def zeros_are_no_sense(t):
     t.disk.answer(status=scsi.CHECK_CONDITION, driver_status=8, sense=bytes(18))
     ask_both(t, ABORTED)
-
-
-@test
-@differs("the peer looks at the status only", failure="GOOD in spite")
-def sense_without_status_is_not_good(t):
-    t.disk.answer(CANARY, driver_status=8, sense=DEVICE_SENSE, residual=0)
-    for cdb, parameters in ((scsi.pr_in(256), b""), (scsi.pr_out(24), PARAMETERS)):
-        connection = t.connect()
-        connection.send_request(cdb, [t.own(t.disk.open())], parameters)
-        t.check(connection.receive_reply().status != scsi.GOOD, "GOOD in spite of sense data")
 
 
 @test

@@ -226,6 +226,65 @@ static void test_every_driver_status_with_sense(void **state)
     }
 }
 
+/*
+ * GOOD with sense data, as Linux up to 5.13 reports it: the sense key says whether it is success,
+ * which then has its data; of other drivers' words it changes nothing.
+ */
+static void test_good_with_sense(void **state)
+{
+    static const uint8_t responses[] = {0x70, 0xf0, 0x71, 0x72, 0x73, 0x7f};
+    unsigned good = 0;
+
+    (void)state;
+    for (unsigned driver = 0; driver < 16; driver++) {
+        for (unsigned row = 0; row < 16 * sizeof(responses); row++) {
+            uint8_t response = responses[row / 16], key = row % 16;
+            bool is_descriptor = (response & 0x7e) == 0x72;
+            bool is_current = (response & 0x7f) == 0x70 || response == 0x72;
+            uint8_t sense[SENSE_SIZE] = {response};
+            struct reply reply;
+
+            memset(sense + 1, 0xee, sizeof(sense) - 1);
+            sense[is_descriptor ? 1 : 2] = 0xe0 | key; /* file mark and such are no part of it */
+            reply = answer_sense((struct sg_result){.driver_status = (uint16_t)(0x10 | driver),
+                                                    .sense_size = 18,
+                                                    .residual = 24},
+                                 sense);
+            if (driver == 0 ||
+                (driver == 8 && is_current && (key == 0x0 || key == 0x1 || key == 0xf))) {
+                assert_reply(&reply, (struct expected){GOOD, 0, 0, 0});
+                assert_uint_equal(reply.size, 40);
+                good++;
+            } else if (driver == 8) {
+                assert_uint_equal(reply.status, CHECK);
+                assert_memory_equal(reply.sense, sense, SENSE_SIZE);
+            } else if (driver == 6) {
+                assert_reply(&reply, (struct expected){BUSY, 0, 0, 0});
+            } else {
+                assert_reply(&reply, outcome_unknown);
+            }
+        }
+    }
+    assert_uint_equal(good, 16 * sizeof(responses) + 3 * 3);
+}
+
+/* Without a sense key there is nothing that calls it success. */
+static void test_good_with_half_a_sense(void **state)
+{
+    static const uint8_t sizes[] = {0, 1, 2, 3};
+    static const uint8_t fixed[SENSE_SIZE] = {0x70, 0, 0x01}, descriptor[SENSE_SIZE] = {0x72, 0x01};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(sizes); i++) {
+        const struct sg_result result = {.driver_status = 8, .sense_size = sizes[i]};
+        struct reply reply = answer_sense(result, fixed);
+
+        assert_uint_equal(reply.status, sizes[i] < 3 ? CHECK : GOOD);
+        reply = answer_sense(result, descriptor);
+        assert_uint_equal(reply.status, sizes[i] < 2 ? CHECK : GOOD);
+    }
+}
+
 /* Which sense data are sense data: the rest is replaced, for "no sense" would mean "no error". */
 static void test_what_is_sense(void **state)
 {
@@ -300,6 +359,8 @@ int main(void)
         cmocka_unit_test_setup(test_every_host_status, sense_set_up),
         cmocka_unit_test(test_every_driver_status),
         cmocka_unit_test_setup(test_every_driver_status_with_sense, sense_set_up),
+        cmocka_unit_test(test_good_with_sense),
+        cmocka_unit_test(test_good_with_half_a_sense),
         cmocka_unit_test(test_what_is_sense),
         cmocka_unit_test(test_residual),
         cmocka_unit_test(test_path_failures),
