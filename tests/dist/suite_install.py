@@ -34,6 +34,15 @@ WITH_STATIC = """
 WITH_MPATH = """
     libexec/qemu-pr-mpath
 """
+WITH_PYTHON = """
+    PYTHON/prhelper/__init__.py
+    PYTHON/prhelper/_abi.py
+    PYTHON/prhelper/_aio.py
+    PYTHON/prhelper/_commands.py
+    PYTHON/prhelper/_connection.py
+    PYTHON/prhelper/_library.py
+    PYTHON/prhelper/_types.py
+"""
 WITH_PAGES = """
     share/man/man1/qemu-pr-simulator.1
     share/man/man3/libprhelper.3
@@ -60,11 +69,21 @@ def installed_files(root):
             for directory, _, names in os.walk(root) for name in names}
 
 
+def python_directory(t):
+    """Where packages of this Python are installed, below the prefix; "" if it was built without."""
+    path = os.path.join(t.lab.build, "meson-info", "intro-installed.json")
+    with open(path, encoding="utf-8") as file:
+        found = [path for path in json.load(file).values() if path.endswith("/prhelper/__init__.py")]
+    return os.path.relpath(os.path.dirname(os.path.dirname(found[0])),
+                           build_option(t, "prefix")) if found else ""
+
+
 def expected(t):
     def built(name):
         return os.path.exists(os.path.join(t.lab.build, name))
     pages = built("man/qemu-pr-helper.8")
     text = ALWAYS + WITH_CTL * built("qemu-pr-ctl") + WITH_MPATH * built("qemu-pr-mpath")
+    text += WITH_PYTHON.replace("PYTHON", python_directory(t)) * bool(python_directory(t))
     text += WITH_STATIC * (build_option(t, "default_library") != "shared")
     text += WITH_PAGES * pages + WITH_PAGES_AND_CTL * (pages and built("qemu-pr-ctl"))
     text += WITH_PAGES_AND_MPATH * (pages and built("qemu-pr-mpath"))
