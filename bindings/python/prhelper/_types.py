@@ -138,8 +138,8 @@ def describe(r: int, result: Optional[_abi.prhelper_result]) -> str:
 
 
 def error_of(r: int, result: Optional[_abi.prhelper_result] = None) -> Exception:
-    """The exception for what a call returned that was not 0."""
-    outcome = Outcome(lib.prhelper_outcome(r, result))
+    """The exception for what a call returned that was not 0. Without a result no command was sent."""
+    outcome = Outcome(lib.prhelper_outcome(r, result)) if result else Outcome.NOT_DONE
     if r > 0:
         return ProtocolError(r, describe(r, result), outcome)
     error = OSError(-r, describe(r, result))
