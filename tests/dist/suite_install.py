@@ -10,6 +10,7 @@ from dist.fixture import read
 
 #: By what they come with: that may have been left out of the build for want of a library.
 ALWAYS = """
+    /etc/apparmor.d/qemu-pr-helper
     bin/qemu-pr-helper
     bin/qemu-pr-simulator
     include/prhelper.h
@@ -21,6 +22,8 @@ ALWAYS = """
     LIBDIR/libprhelper.so.0
     LIBDIR/libprhelper.so.VERSION
     LIBDIR/pkgconfig/libprhelper.pc
+    share/qemu-pr-helper/selinux/qemu_pr_helper.fc
+    share/qemu-pr-helper/selinux/qemu_pr_helper.te
     share/qemu-pr-helper/status.schema.json
     share/qemu-pr-helper/systemd/no-multipath.conf
 """
@@ -89,8 +92,9 @@ def expected(t):
     text += WITH_PAGES_AND_MPATH * (pages and built("qemu-pr-mpath"))
     version = re.search(r"^  version: '([0-9.]+)'", read("meson.build"), re.MULTILINE).group(1)
     prefix = build_option(t, "prefix").lstrip("/")
+    # os.path.join: what begins with a slash is not below the prefix.
     return {os.path.join(prefix, path.replace("LIBDIR", build_option(t, "libdir"))
-                         .replace("VERSION", version)) for path in text.split()}
+                         .replace("VERSION", version)).lstrip("/") for path in text.split()}
 
 
 @test
@@ -110,6 +114,21 @@ def programs_can_be_executed_and_nothing_else(t):
     programs = {path for path in expected(t) if "/bin/" in path or "/libexec/" in path}
     libraries = {path for path in executable if ".so" in path}
     t.equal(sorted((executable - libraries) ^ programs), [], "executable or no program")
+
+
+@test
+def sample_configuration(t):
+    """It changes nothing as it is, and what it names are options that take such a value."""
+    lines = read("dist/config/qemu-pr-helper.conf").splitlines()
+    t.equal([line for line in lines if line and not line.startswith("#")], [], "lines in force")
+    settings = [line[1:] for line in lines if re.match(r"#[a-z-]+(=\S+)?$", line)]
+    t.check(len(settings) >= 8, f"only {len(settings)} settings")
+    path = os.path.join(t.lab.make_directory(), "conf")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("\n".join(one for one in settings if not one.startswith("log=")) + "\nbad\n")
+    # The first line that is not understood ends it, and that has to be the last one.
+    output = t.run([t.lab.program("qemu-pr-helper"), f"--config={path}", "-k", path + ".sock"], 1)
+    t.matches(rf"conf:{len(settings)}: there is no option 'bad'", output, "what it says")
 
 
 @cases("qemu-pr-helper.service", "qemu-pr-helper@.service")

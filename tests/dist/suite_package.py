@@ -56,6 +56,31 @@ def each_file_is_in_one_package(t):
     t.equal(len(plain), len(set(plain)), "files in two packages")
 
 
+@test
+def upgrade_stops_nothing(t):
+    """What debhelper adds to our scripts: sockets and services are stopped by removal alone."""
+    control = t.lab.make_directory()
+    t.run(["dpkg-deb", "--control", archive(t, "qemu-pr-helper"), control])
+    texts = {name: read(os.path.join(control, name)) for name in ("preinst", "prerm", "postinst")}
+    for name in ("preinst", "postinst"):
+        t.check(not re.search(r"(invoke|systemctl)[^\n]* stop", texts[name]), f"{name} stops services")
+    stops = re.findall(r"(?m)^if (.*); then\n(?:.*\n)*?.*invoke stop", texts["prerm"])
+    t.check(stops and all('= remove ]' in one for one in stops), f"prerm stops them if {stops}")
+    t.matches(r"try-restart qemu-pr-helper.service", texts["postinst"], "postinst")
+
+
+@test
+def what_administrators_look_for(t):
+    """News, pages, a sample configuration, the profile as a configuration file."""
+    listing = t.run(["dpkg-deb", "--contents", archive(t, "qemu-pr-helper")])
+    for path in ("NEWS", "README.md", "qemu.md", "examples/qemu-pr-helper.conf",
+                 "examples/kubernetes/daemonset.yaml"):
+        t.matches(rf"usr/share/doc/qemu-pr-helper/(.*/)?{path}(\.gz)?\n",
+                  listing, "what is in the package")
+    t.matches("(?m)^/etc/apparmor.d/qemu-pr-helper$",
+              t.run(["dpkg-deb", "--info", archive(t, "qemu-pr-helper"), "conffiles"]), "conffiles")
+
+
 @limit(120)
 @test
 def lintian_finds_nothing(t):

@@ -62,6 +62,11 @@ WHERE: Dict[Tuple[str, str], str] = {
     ("docs/qemu.md", "systemctl enable --now qemu-pr-helper@blue.socket"): VM,
     ("docs/qemu.md", "qemu-pr-ctl status --status-socket=/run/qemu-pr-helper-blue/status"): VM,
     ("docs/qemu.md", "mkdir -p /etc/systemd/system/qemu-pr-helper@.service.d"): VM,
+    ("docs/qemu.md", "mkdir -p /etc/systemd/system/qemu-pr-helper.service.d"):
+        "the virtual machine's kernel runs without AppArmor's tools; dist/policies reads the profile",
+    ("docs/qemu.md", "checkmodule -M -m -o qemu_pr_helper.mod "
+                     "/usr/share/qemu-pr-helper/selinux/qemu_pr_helper.te"):
+        "no machine here has SELinux; dist/policies compiles the module",
     ("docs/troubleshooting.md", "qemu-pr-ctl doctor /dev/DISK"): VM,
     ("docs/troubleshooting.md", "qemu-pr-ctl keys /dev/DISK"): VM,
     ("docs/troubleshooting.md", "-device scsi-block,drive=disk0,werror=report,rerror=report"): VM,
