@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What the tests of this suite are given: devices, helpers, connections, exact comparison."""
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -56,6 +57,15 @@ class Disk:
         return self._answers.entered
 
 
+def version_of(program: str) -> tap.Version:
+    """Of QEMU's own. Its differences were seen in 7.2, 10.0 and 11.1: Debian 12, 13 and sid."""
+    said = subprocess.run([program, "--version"], check=True, capture_output=True, text=True).stdout
+    found = re.search(r"(\d+(?:\.\d+)+)", said)
+    if not found:
+        sys.exit(f"{program} does not tell its version: {said!r}")
+    return tuple(int(one) for one in found[1].split("."))
+
+
 class Lab(Scratch):
     """What a run shares: a directory, the stand-in, devices, and one helper with no options."""
 
@@ -70,6 +80,7 @@ class Lab(Scratch):
         for needed in (self.binary, library):
             if not os.access(needed, os.R_OK):
                 sys.exit(f"{needed} is missing: build first, or name another --build or --helper")
+        self.peer_version = version_of(self.binary) if self.peer else ()
         adopt_orphans()
         sysfs.enter()
         super().__init__("prh-")
@@ -159,6 +170,7 @@ class Context(tap.Context):
         super().__init__()
         self.lab = lab
         self.peer = lab.peer
+        self.peer_version = lab.peer_version
         self.programs: List[Program] = []
         self._shared: Optional[Helper] = None
         lab.reset()

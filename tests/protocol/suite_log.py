@@ -130,7 +130,7 @@ def stderr_that_nobody_reads(t):
 
 
 @cases(row_differs("the peer sends its log to a client", "sent before closing: .* byte 0 on 71",
-                   "all", "0<&- 1>&- 2>&-", (0, 1, 2)),
+                   "all", "0<&- 1>&- 2>&-", (0, 1, 2), before=(11,)),
        ("input", "0<&-", (0,)), ("output", "1>&-", (1,)), ("error", "2>&-", (2,)))
 def standard_fds_that_are_closed(t, redirection, closed):
     """Nothing of ours may come to lie there: it would be taken for standard error."""

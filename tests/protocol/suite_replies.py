@@ -157,7 +157,7 @@ COARSE = "the peer answers B/00/06"
        ("EREMOTEIO", errno.EREMOTEIO, check_condition(4, 0x44, 0)),
        ("ENOMEM", errno.ENOMEM, check_condition(4, 0x44, 0)),
        row_differs(COARSE, "byte 10 on 0b", "ENODEV", errno.ENODEV,
-                   check_condition(4, 0x44, 0)),
+                   check_condition(4, 0x44, 0), before=(11,)),
        ("ENOMEDIUM", errno.ENOMEDIUM, check_condition(2, 0x3A, 0)),
        ("EINVAL", errno.EINVAL, check_condition(5, 0x24, 0)),
        row_differs(COARSE, "byte 10 on 0b", "ENOTTY", errno.ENOTTY,

@@ -36,9 +36,18 @@ class Skip(Exception):
     """The test cannot run here; the message says why."""
 
 
+Version = Tuple[int, ...]
+
+
 class Difference(NamedTuple):
+    """Of the peer's versions that are not older than since, and older than before if there is one."""
     reason: str
     failure: str
+    since: Version = ()
+    before: Version = ()
+
+    def is_of(self, version: Version) -> bool:
+        return version >= self.since and (not self.before or version < self.before)
 
 
 class Test(NamedTuple):
@@ -78,8 +87,9 @@ class _MarkedRow(NamedTuple):
     ours: Optional[str]
 
 
-def row_differs(reason: str, failure: str, *row) -> _MarkedRow:
-    return _MarkedRow(row, Difference(reason, failure), None)
+def row_differs(reason: str, failure: str, *row, since: Version = (),
+                before: Version = ()) -> _MarkedRow:
+    return _MarkedRow(row, Difference(reason, failure, since, before), None)
 
 
 def row_ours(reason: str, *row) -> _MarkedRow:
@@ -93,9 +103,9 @@ def ours(reason: str):
     return mark
 
 
-def differs(reason: str, failure: str):
+def differs(reason: str, failure: str, since: Version = (), before: Version = ()):
     def mark(function):
-        function.tap_differs = Difference(reason, failure)
+        function.tap_differs = Difference(reason, failure, since, before)
         return function
     return mark
 
@@ -148,6 +158,9 @@ def select(tests: Sequence[Test], words: Sequence[str]) -> List[Test]:
 
 class Context:
     """Cleanup and checks. Suites derive their own with devices and processes."""
+
+    #: Of the distribution's program, if that is what is tested.
+    peer_version: Version = ()
 
     def __init__(self) -> None:
         self.cleanup = contextlib.ExitStack()
@@ -239,7 +252,7 @@ def run(tests: Sequence[Test], make_context: Callable[[Test], Context], peer: bo
             print(f"ok {number} - {name} # SKIP {reason}", flush=True)
             continue
         verdict = failure
-        if peer and one.differs:
+        if peer and one.differs and one.differs.is_of(context.peer_version if context else ()):
             if failure is None:
                 verdict = f"passes, though expected to differ: {one.differs.reason}"
             elif re.search(one.differs.failure, failure, re.DOTALL):
