@@ -10,7 +10,7 @@ import re
 from typing import Dict, Iterator, List, NamedTuple, Tuple
 
 PAGES = ("README.md", "HACKING.md", "docs/kubevirt.md", "docs/libvirt.md", "docs/qemu.md",
-         "docs/troubleshooting.md")
+         "docs/support.md", "docs/troubleshooting.md")
 #: tests/vm/test_pages.py; suite_pages.py of tests/dist, in a clone.
 VM, CLONE = "vm", "clone"
 
@@ -28,6 +28,7 @@ WHERE: Dict[Tuple[str, str], str] = {
                    "ninja -C other"): CLONE,
     ("HACKING.md", "make check"): "it is what runs this",
     ("HACKING.md", "make check-full"): "it is what runs this",
+    ("HACKING.md", "make check-matrix"): "it takes an hour, as root; its short form is the suite matrix",
     ("HACKING.md", "tests/run --list"): CLONE,
     ("HACKING.md", "tests/run --build build unit"): CLONE,
     ("HACKING.md", "build/tests/unit/test-pool"): CLONE,

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What is tried on which system: each cell a script of bash that runs inside of a root (roots.py),
+with the project's files below /src, a directory that stays at /build, and nothing else of this machine.
+
+A script ends with 0 if all is well. With SKIPPED it has written to /build/skipped why it could not try.
+"""
+from typing import List, NamedTuple, Tuple
+
+SKIPPED = 77
+RELEASES = {"bookworm": "Debian 12", "trixie": "Debian 13", "sid": "Debian sid"}
+
+#: In every root but the bare ones.
+TOOLS = ("build-essential", "ca-certificates", "git", "libcmocka-dev", "libjson-c-dev",
+         "libseccomp-dev", "linux-libc-dev", "meson", "ninja-build", "pkgconf", "python3",
+         "qemu-system-common", "strace", "systemtap-sdt-dev")
+#: What a newcomer has: these two, to get here at all.
+BARE = ("ca-certificates", "git", "make")
+
+#: Suites of tests/run that neither boot a machine nor build everything once more.
+SHORT_SUITES = ("kernel/", "unit/", "protocol/handshake", "protocol/requests", "protocol/replies",
+                "protocol/security", "protocol/sandbox")
+CHROOT_SUITES = ("kernel/", "unit/", "client/", "fuzz/", "ctl", "mpath", "protocol/", "simulator")
+
+INSTALL = "apt-get -qq update && apt-get -qq install -y --no-install-recommends {} >/build/apt.log 2>&1"
+#: Of tests/run: its failures, and its last line.
+TESTS = ("tests/run --build {build} {suites} >/build/tests.log 2>&1 || "
+         "{{ grep ^FAIL /build/tests.log; tail -n 1 /build/tests.log; exit 1; }}\n"
+         "tail -n 1 /build/tests.log")
+COMPILE = """
+cd /src
+[ -e /build/objects/build.ninja ] || {before} meson setup /build/objects {options} >/build/setup.log ||
+    {{ tail -n 20 /build/setup.log; exit 1; }}
+ninja -C /build/objects {targets} >/build/ninja.log ||
+    {{ grep -B3 -A6 -E 'error|warning' /build/ninja.log | head -n 60; exit 1; }}
+"""
+
+
+class Cell(NamedTuple):
+    name: str                          # as in docs/support.md
+    release: str
+    script: str
+    limit: int                         # seconds
+    packages: Tuple[str, ...] = TOOLS
+    kind: str = ""                     # of the root
+    versions: str = ""                 # a command that prints what the cell is about
+    user: str = "root"
+    clone: bool = False                # a fresh clone in the user's home instead of /src
+    keep: bool = False                 # objects from before
+
+
+def compiled(options: str = "", before: str = "", targets: str = "") -> str:
+    return COMPILE.format(options=f"--werror {options}", before=before, targets=targets)
+
+
+def tested(suites: Tuple[str, ...], build: str = "/build/objects") -> str:
+    return TESTS.format(build=build, suites=" ".join(suites))
+
+
+#: The README's two commands, the second with the suites that a chroot can run.
+NEWCOMER = f"""
+cd ~/qemu-pr-helper
+make run ARGS=--once >/build/run.log 2>&1 || {{ tail -n 20 /build/run.log; exit 1; }}
+grep -q 'B has taken over' /build/run.log
+make check ARGS='{" ".join(CHROOT_SUITES)}' >/build/tests.log 2>&1 ||
+    {{ grep -E '^FAIL|rror' /build/tests.log; tail -n 1 /build/tests.log; exit 1; }}
+tail -n 1 /build/tests.log
+"""
+#: An ordinary user, for whom root has installed what the first try named.
+USER = """
+cd ~/qemu-pr-helper
+if make run ARGS=--once >/build/first.log 2>&1; then
+    grep -q 'B has taken over' /build/first.log
+else
+    echo 'make run fails where all packages are there:'; tail -n 20 /build/first.log; exit 1
+fi
+"""
+#: The same where nothing is installed: what to type has to be said.
+USER_BARE = """
+cd ~/qemu-pr-helper
+! make run ARGS=--once >/build/first.log 2>&1
+grep -q 'sudo apt-get install --no-install-recommends .*meson' /build/first.log ||
+    { tail -n 20 /build/first.log; exit 1; }
+"""
+
+PACKAGE = """
+apt-get -qq update
+cp -r ~/qemu-pr-helper /build/package
+cd /build/package
+apt-get -qq install -y --no-install-recommends build-essential lintian >/build/apt.log 2>&1
+apt-get -qq build-dep -y --no-install-recommends ./ >>/build/apt.log 2>&1
+dpkg-buildpackage --build=binary --unsigned-source --unsigned-changes >/build/log 2>&1 </dev/null ||
+    { tail -n 30 /build/log; exit 1; }
+lintian --allow-root --fail-on=error,warning /build/*.changes
+"""
+#: Installed, upgraded and removed, the distribution's own helper beside it. There is no service
+#: manager here: with one it is tested in a virtual machine.
+LIFE = """
+apt-get -qq install -y --no-install-recommends qemu-system-common >>/build/apt.log 2>&1
+theirs=$(sha256sum </usr/bin/qemu-pr-helper)
+install() { apt-get -qq install -y --no-install-recommends --reinstall "$@" >>/build/apt.log 2>&1; }
+install $(ls /build/*.deb | grep -v dbgsym)
+qemu-pr-helper --help | grep -q status-socket
+[ "$(sha256sum </usr/bin/qemu-pr-helper.qemu)" = "$theirs" ]
+install qemu-system-common
+qemu-pr-helper --help | grep -q status-socket
+apt-get -qq purge -y qemu-pr-helper >>/build/apt.log 2>&1
+[ "$(sha256sum </usr/bin/qemu-pr-helper)" = "$theirs" ]
+[ ! -e /usr/bin/qemu-pr-helper.qemu ]
+"""
+
+#: musl has no libseccomp in Debian: it is built, from Debian's source.
+MUSL = """
+sed 's/^deb /deb-src /' /etc/apt/sources.list >/etc/apt/sources.list.d/source.list
+""" + INSTALL.format("musl-tools gperf") + """
+mkdir -p /build/musl && cd /build/musl
+apt-get -qq source libseccomp >/build/source.log 2>&1
+cd libseccomp-*/
+CC='musl-gcc -idirafter /usr/include -idirafter /usr/include/x86_64-linux-gnu' ./configure \\
+    --prefix=/opt/musl --disable-shared --disable-python >/build/configure.log 2>&1
+make -j2 -C src install >/build/make.log 2>&1 || { tail /build/make.log; exit 1; }
+make -C include install >>/build/make.log 2>&1 && make install-pkgconfDATA >>/build/make.log 2>&1
+cat >/build/musl.ini <<'INI'
+[binaries]
+c = ['musl-gcc', '-idirafter', '/usr/include', '-idirafter', '/usr/include/x86_64-linux-gnu']
+pkg-config = 'pkg-config'
+[properties]
+pkg_config_libdir = '/opt/musl/lib/pkgconfig'
+[host_machine]
+system = 'linux'
+cpu_family = 'x86_64'
+cpu = 'x86_64'
+endian = 'little'
+INI
+""" + compiled("--cross-file /build/musl.ini -Dtests=false", targets="programs") + """
+cd /build/objects
+readelf -l qemu-pr-helper | grep -q ld-musl
+./qemu-pr-helper -k /tmp/socket & helper=$!
+for _ in {1..100}; do [ -S /tmp/socket ] && break; sleep 0.1; done
+kill $helper && wait $helper
+[ ! -e /tmp/socket ]
+"""
+
+
+def cross(arch: str, triplet: str) -> str:
+    """With the release's own compiler and libraries for that architecture."""
+    return (f"dpkg --add-architecture {arch}\n" + INSTALL.format(
+        f"gcc-{triplet} libseccomp-dev:{arch} libjson-c-dev:{arch} libcmocka-dev:{arch}") + f"""
+meson env2mfile --cross --debarch={arch} -o /build/cross.ini
+""" + compiled("--cross-file /build/cross.ini"))
+
+
+def cells() -> List[Cell]:
+    all_of_them = []
+    for release in RELEASES:
+        all_of_them += [
+            Cell("build with --werror, suites", release, compiled() + tested(CHROOT_SUITES), 1800,
+                 versions="gcc -dumpfullversion; ldd --version | head -n 1 | sed 's/.* //'"),
+            Cell("distribution's own helper", release, compiled(targets="qemu-pr-helper "
+                 "tests/standin/libsgio.so") + tested(("protocol/peer",)), 900, keep=True,
+                 versions="dpkg-query -W -f '${Version}' qemu-system-common"),
+            Cell("newcomer as root", release, NEWCOMER, 3600, BARE, "bare", clone=True),
+            Cell("newcomer as a user", release, USER, 1200, user="somebody", clone=True),
+            Cell("newcomer without packages", release, USER_BARE, 120, BARE, "bare",
+                 user="somebody", clone=True),
+            Cell("packages, lintian, life", release, PACKAGE + LIFE, 1800, BARE, "bare", clone=True,
+                 versions="true"),
+        ]
+    newest = "sid"
+    all_of_them += [
+        Cell("clang", newest, INSTALL.format("clang") + compiled(before="CC=clang"), 1200,
+             versions="clang --version | head -n 1 | sed 's/.*version //; s/ .*//'"),
+        Cell("link-time optimisation", newest, compiled("-Db_lto=true"), 1200),
+        Cell("_FORTIFY_SOURCE=3 of the builder", newest,
+             compiled("-Dc_args=-D_FORTIFY_SOURCE=3 -Dtests=false"), 600),
+        Cell("musl, programs", "trixie", MUSL, 1200,
+             versions="dpkg-query -W -f '${Version}' musl-tools"),
+    ]
+    for arch, triplet in (("arm64", "aarch64-linux-gnu"), ("ppc64el", "powerpc64le-linux-gnu"),
+                          ("s390x", "s390x-linux-gnu"), ("i386", "i686-linux-gnu")):
+        all_of_them.append(Cell(f"build for {arch}", "trixie", cross(arch, triplet), 1200,
+                                versions=f"{triplet}-gcc -dumpfullversion"))
+    return all_of_them
+
+
+SHORT = Cell("build, unit and protocol suites", "trixie", compiled() + tested(SHORT_SUITES), 600,
+             keep=True)

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A Debian of another release in a directory, made by mmdebstrap once and then kept.
+
+Nothing that runs in it changes it: each command sees it through an overlay, in a mount namespace of
+its own, which ends with the command. What is to stay is bound in. All of that needs root.
+"""
+import contextlib
+import fcntl
+import hashlib
+import os
+import shlex
+import shutil
+import subprocess
+from typing import Dict, Iterator, Sequence
+
+MIRROR = os.environ.get("MATRIX_MIRROR", "http://deb.debian.org/debian")
+#: mmdebstrap is granted this, on a machine that does much else.
+MAKE_SECONDS = 1200
+#: A mirror that stands still for some weeks is good enough to build against. Signatures are checked
+#: all the same.
+APT_OPTIONS = ('Acquire::Check-Valid-Until "false"', 'APT::Install-Recommends "false"',
+               'APT::Sandbox::User "root"')
+CAP_SYS_ADMIN, CAP_SYS_CHROOT, CAP_MKNOD = 21, 18, 27
+
+#: In the new mount namespace; the overlay's upper layer is in memory, so that it needs no cleaning
+#: up, and works where the cache itself is on an overlay.
+ENTER = """
+work=$1 root=$2; shift 2
+mount -t tmpfs -o mode=755 matrix "$work"
+mkdir "$work/upper" "$work/work" "$work/root"
+mount -t overlay -o "lowerdir=$root,upperdir=$work/upper,workdir=$work/work" matrix "$work/root"
+mount -t proc proc "$work/root/proc"
+mount --rbind /sys "$work/root/sys"
+mount --rbind /dev "$work/root/dev"
+mount -t tmpfs -o mode=1777 tmp "$work/root/tmp"
+mount -t tmpfs -o mode=755 run "$work/root/run"
+cp --remove-destination /etc/resolv.conf "$work/root/etc/resolv.conf"
+while [ "$1" != -- ]; do
+    mkdir -p "$work/root$2"
+    mount --bind "$1" "$work/root$2"
+    shift 2
+done
+shift
+exec chroot "$work/root" "$@"
+"""
+
+
+class Unavailable(Exception):
+    """There can be no such root on this machine; the message says why."""
+
+
+def missing_right() -> str:
+    """Why no root can be made or entered here; '' if nothing speaks against it."""
+    if os.geteuid() != 0:
+        return "it needs root: mount, chroot"
+    with open("/proc/self/status", encoding="ascii") as file:
+        held = next(int(line.split()[1], 16) for line in file if line.startswith("CapEff"))
+    for bit, name in ((CAP_SYS_ADMIN, "CAP_SYS_ADMIN"), (CAP_SYS_CHROOT, "CAP_SYS_CHROOT"),
+                      (CAP_MKNOD, "CAP_MKNOD")):
+        if not held >> bit & 1:
+            return f"it needs {name}"
+    return "" if shutil.which("mmdebstrap") else "mmdebstrap is not installed"
+
+
+@contextlib.contextmanager
+def locked(path: str) -> Iterator[None]:
+    """Two runs do not make the same one."""
+    with open(path, "w", encoding="ascii") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+class Root:
+    def __init__(self, cache: str, release: str, packages: Sequence[str], kind: str = ""):
+        """cache: the directory for all of them. kind: what distinguishes two of one release."""
+        self.release = release
+        key = hashlib.sha256("\n".join([MIRROR, *packages, *APT_OPTIONS]).encode()).hexdigest()[:12]
+        self.name = release + (f"-{kind}" if kind else "")
+        self.path = os.path.join(cache, f"{self.name}-{key}")
+        self._cache, self._packages = cache, packages
+
+    def exists(self) -> bool:
+        return os.path.exists(os.path.join(self.path, "etc", "os-release"))
+
+    def make(self) -> None:
+        reason = missing_right()
+        if reason:
+            raise Unavailable(reason)
+        os.makedirs(self._cache, exist_ok=True)
+        with locked(os.path.join(self._cache, f"{self.name}.lock")):
+            if self.exists():
+                return
+            partial = self.path + ".partial"
+            shutil.rmtree(partial, ignore_errors=True)
+            command = ["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory",
+                       *(f"--aptopt={option}" for option in APT_OPTIONS),
+                       f"--include={','.join(self._packages)}", self.release, partial, MIRROR]
+            try:
+                done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                      stderr=subprocess.STDOUT, text=True, errors="replace",
+                                      timeout=MAKE_SECONDS, check=False)
+            except subprocess.TimeoutExpired as error:
+                raise Unavailable(f"mmdebstrap took more than {MAKE_SECONDS} s") from error
+            if done.returncode:
+                last = [line for line in done.stdout.splitlines() if line.startswith("E:")][:1]
+                raise Unavailable(f"mmdebstrap {self.release}: {(last or ['failed'])[0]}")
+            os.rename(partial, self.path)
+
+    def command(self, work: str, script: str, binds: Dict[str, str], user: str = "root"):
+        """argv that runs this bash script in it. work: an empty directory, to mount on. binds: what
+        is to be seen inside, by where."""
+        bound = [word for inside, outside in binds.items() for word in (outside, inside)]
+        home = "/root" if user == "root" else f"/home/{user}"
+        inner = ["env", "-i", f"HOME={home}", "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive",
+                 "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                 *(f"{name}={os.environ[name]}" for name in ("TEST_TIME_SCALE", "http_proxy")
+                   if name in os.environ), "bash", "-euc", script]
+        if user != "root":
+            inner = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups",
+                     "--inh-caps=-all", *inner]
+            inner = ["sh", "-ec", f"useradd -m {user}\nexec {shlex.join(inner)}"]
+        return ["unshare", "--mount", "--propagation=private", "sh", "-ec", ENTER, "enter", work,
+                self.path, *bound, "--", *inner]
