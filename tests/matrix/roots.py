@@ -13,7 +13,8 @@ import shutil
 import subprocess
 from typing import Dict, Iterator, Sequence
 
-MIRROR = os.environ.get("MATRIX_MIRROR", "http://deb.debian.org/debian")
+from support import apt
+
 #: mmdebstrap is granted this, on a machine that does much else.
 MAKE_SECONDS = 1200
 #: A mirror that stands still for some weeks is good enough to build against. Signatures are checked
@@ -74,7 +75,7 @@ class Root:
     def __init__(self, cache: str, release: str, packages: Sequence[str], kind: str = ""):
         """cache: the directory for all of them. kind: what distinguishes two of one release."""
         self.release = release
-        key = hashlib.sha256("\n".join([MIRROR, *packages, *APT_OPTIONS]).encode()).hexdigest()[:12]
+        key = hashlib.sha256("\n".join([*packages, *APT_OPTIONS]).encode()).hexdigest()[:12]
         self.name = release + (f"-{kind}" if kind else "")
         self.path = os.path.join(cache, f"{self.name}-{key}")
         self._cache, self._packages = cache, packages
@@ -90,11 +91,15 @@ class Root:
         with locked(os.path.join(self._cache, f"{self.name}.lock")):
             if self.exists():
                 return
+            try:
+                mirror = apt.mirror()
+            except apt.Unavailable as error:
+                raise Unavailable(str(error)) from error
             partial = self.path + ".partial"
             shutil.rmtree(partial, ignore_errors=True)
             command = ["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory",
                        *(f"--aptopt={option}" for option in APT_OPTIONS),
-                       f"--include={','.join(self._packages)}", self.release, partial, MIRROR]
+                       f"--include={','.join(self._packages)}", self.release, partial, mirror]
             try:
                 done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                       stderr=subprocess.STDOUT, text=True, errors="replace",
