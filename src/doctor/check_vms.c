@@ -62,7 +62,7 @@ static void vms_fail(struct finding *finding, const char *names)
     finding_remedy(
         finding, "To the disk they are one host, so reservations cannot keep them apart: both will "
                  "write. Run them on different hosts, or give each an initiator port of its own "
-                 "(NPIV); the helper's --exclusive lets only one register.");
+                 "(NPIV), and keep them apart by the cluster manager's anti-affinity.");
 }
 
 void doctor_nexus(struct doctor *doctor, struct finding *finding)

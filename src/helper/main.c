@@ -284,7 +284,7 @@ static int helper_prepare_server(struct helper *helper)
     if (r < 0)
         return helper_fail_to("look into /sys", r);
     peers_init(&helper->peers, helper->status_path != NULL);
-    ledger_init(&helper->ledger, &helper->route.sources, &helper->peers, options->exclusive,
+    ledger_init(&helper->ledger, &helper->route.sources, &helper->peers,
                 helper->status_path != NULL);
     route_set_ledger(&helper->route, &helper->ledger, options->audit);
     status_init(&helper->status, helper->status_listener, report_write, &helper->report);

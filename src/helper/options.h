@@ -15,8 +15,7 @@ struct options {
     enum log_level level;
     bool syslog;
     bool sandbox;
-    bool audit;     /* a line for each command that changes something */
-    bool exclusive; /* two VMs on one I_T nexus: the second one is refused */
+    bool audit; /* a line for each command that changes something */
 
     uid_t uid; /* (uid_t)-1: stay */
     gid_t gid; /* (gid_t)-1: stay */

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdint.h>
 
+#include "base/log.h"
 #include "base/parse.h"
 #include "build.h"
 #include "helper/options_internal.h"
@@ -75,6 +76,14 @@ static int options_set_audit(struct option_use *use)
     return option_set_choice(use);
 }
 
+static int options_set_exclusive(struct option_use *use)
+{
+    (void)use;
+    log_warning("--exclusive does nothing any more, and the next release will not know it; see "
+                "qemu-pr-helper(8)");
+    return 0;
+}
+
 static const struct option_row options_rows[] = {
     {'h', "help", NULL, "show this help and exit"},
     {'V', "version", NULL, "show the version and exit"},
@@ -123,10 +132,6 @@ static const struct option_row options_rows[] = {
      FIELD(status_mode)},
     {0, "status-group", "GROUP", "group of that socket", .set = option_set_group,
      FIELD(status_gid)},
-    {0, "exclusive", NULL,
-     "answer RESERVATION CONFLICT to a VM that shares an I_T nexus\n"
-     "with another one that holds a key",
-     .set = option_set_flag, FIELD(exclusive)},
     {0, "mpath-timeout", "SECONDS", "what a command to all paths of a map is granted", "60",
      SECONDS(mpath_timeout_s, 1)},
     {0, "mpath-worker", "FILE", "the program for those commands", BUILD_MPATH_WORKER,
@@ -137,6 +142,9 @@ static const struct option_row options_rows[] = {
      .set = options_set_audit, FIELD(audit), .choice = {"off", "on"}},
     {0, "sandbox", "on|off", "confine the process", "on", .set = option_set_choice, FIELD(sandbox),
      .choice = {"off", "on"}},
+
+    /* Obsolete. */
+    {0, "exclusive", NULL, .set = options_set_exclusive},
 
     /* What QEMU's helper takes for --socket, its only long option with an s. */
     {0, "s", "PATH", .set = options_set_socket},

@@ -19,7 +19,6 @@
 static void report_options(const struct options *options, struct json *json)
 {
     json_open(json, "options", '{');
-    json_bool(json, "exclusive", options->exclusive);
     json_bool(json, "audit", options->audit);
     json_integer(json, "io_timeout_s", options->io_timeout_s);
     json_integer(json, "client_timeout_s", options->client_timeout_s);

@@ -163,23 +163,15 @@ static void route_execute_recorded(const struct route *route, const struct reque
     struct audit_event event = {
         .request = request, .reply = reply, .kind = target->kind, .number = target->number};
     struct ledger_command command;
-    bool allowed = ledger_begin(route->ledger, &command, request, target->known, target->number);
 
-    if (allowed) {
-        event.refused = route_carry_out(route, request, target, reply);
-    } else {
-        event.refused = "another VM holds a key by the same I_T nexus (--exclusive)";
-        log_client("%s of VM \"%s\" on device %u:%u answered RESERVATION CONFLICT: %s",
-                   ledger_command_name(request->opcode), request->peer->vm, major(target->number),
-                   minor(target->number), event.refused);
-        reply_status(reply, SPC_STATUS_RESERVATION_CONFLICT, 0);
-    }
+    ledger_begin(route->ledger, &command, request, target->known, target->number);
+    event.refused = route_carry_out(route, request, target, reply);
     if (route->audit && request->opcode != SPC_PERSISTENT_RESERVE_IN) {
         event.names = command.device ? &command.device->names : NULL;
         event.duration_us = (uint64_t)(clock_now_us() - command.started_us);
         audit_write(&event);
     }
-    ledger_end(route->ledger, &command, reply, allowed && event.refused);
+    ledger_end(route->ledger, &command, reply, event.refused != NULL);
 }
 
 void route_execute(void *context, const struct request *request, struct reply *reply)

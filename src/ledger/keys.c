@@ -9,20 +9,30 @@
 
 #include <string.h>
 
+#include "ledger/wwn.h"
 #include "proto/wire.h"
 #include "scsi/cdb.h"
 #include "scsi/prin.h"
 #include "scsi/prout.h"
 
-static bool ledger_is_same_nexus(const struct ledger_device *a, const struct ledger_device *b)
+static bool ledger_is_map(const struct ledger_device *device)
 {
-    return a == b || (*a->names.nexus && !strcmp(a->names.nexus, b->names.nexus));
+    return device->kind == DEVICE_DM_MULTIPATH || wwn_is_of_map(device->names.wwn);
 }
 
 /* The same logical unit, whatever the way to it? */
 static bool ledger_is_same_unit(const struct ledger_device *a, const struct ledger_device *b)
 {
-    return ledger_is_same_nexus(a, b) || (*a->names.wwn && !strcmp(a->names.wwn, b->names.wwn));
+    return a == b || (*a->names.nexus && !strcmp(a->names.nexus, b->names.nexus)) ||
+           wwn_is_same(a->names.wwn, b->names.wwn);
+}
+
+/* A multipath map registers by each of its paths, so it is one with all of them. */
+static bool ledger_is_same_nexus(const struct ledger_device *a, const struct ledger_device *b)
+{
+    if (a == b || (*a->names.nexus && !strcmp(a->names.nexus, b->names.nexus)))
+        return true;
+    return (ledger_is_map(a) || ledger_is_map(b)) && wwn_is_same(a->names.wwn, b->names.wwn);
 }
 
 static void ledger_key_remove(struct ledger_device *device, unsigned i)
@@ -99,18 +109,14 @@ bool ledger_keys_any_connected(struct ledger *ledger, const struct ledger_device
     return false;
 }
 
-/*
- * A client of another machine with a key on exactly this device, or NULL. holding: that has not
- * been replaced since.
- */
-static struct peer *ledger_find_other_vm(struct ledger *ledger, const struct ledger_device *device,
-                                         const struct peer *peer, bool holding)
+/* A client of another process with a key on exactly this device, or NULL. */
+static struct peer *ledger_find_other(struct ledger *ledger, const struct ledger_device *device,
+                                      const struct peer *peer)
 {
     for (unsigned i = 0; i < device->n_keys; i++) {
         struct peer *other = device->keys[i].peer;
 
-        if (peer_is_other_vm(other, peer) && !(holding && device->keys[i].replaced) &&
-            peers_is_connected(ledger->peers, other))
+        if (peer_is_other(other, peer) && peers_is_connected(ledger->peers, other))
             return other;
     }
     return NULL;
@@ -132,7 +138,7 @@ unsigned ledger_keys_shared(struct ledger *ledger, const struct ledger_device *d
         for (unsigned i = 0; i < one->n_keys; i++) {
             struct peer *peer = one->keys[i].peer;
 
-            if (!peer->vm)
+            if (!peer_is_known(peer))
                 continue;
             if (one->keys[i].since_us > registered_us)
                 registered_us = one->keys[i].since_us;
@@ -140,7 +146,7 @@ unsigned ledger_keys_shared(struct ledger *ledger, const struct ledger_device *d
                 ret_peers[n++] = peer;
             if (!peers_is_connected(ledger->peers, peer))
                 continue;
-            shared = shared || (there && peer_is_other_vm(there, peer));
+            shared = shared || (there && peer_is_other(there, peer));
             there = peer;
         }
     }
@@ -149,31 +155,6 @@ unsigned ledger_keys_shared(struct ledger *ledger, const struct ledger_device *d
     /* No alarm, if the first one was not there while the second one registered. */
     *ret_since_us = alarmed_us ? alarmed_us : registered_us;
     return shared ? n : 0;
-}
-
-/* May this command, in flight, end with a registration? */
-static bool ledger_may_register(const struct ledger_command *command)
-{
-    return command->is_checked && command->request->opcode == SPC_PERSISTENT_RESERVE_OUT;
-}
-
-bool ledger_keys_other_vm(struct ledger *ledger, const struct ledger_device *device,
-                          const struct peer *peer)
-{
-    if (!peer || !peer->vm)
-        return false;
-    for (const struct ledger_device *one = ledger->first; one; one = one->next) {
-        if (!ledger_is_same_nexus(one, device))
-            continue;
-        if (ledger_find_other_vm(ledger, one, peer, true))
-            return true;
-        for (const struct ledger_command *other = one->first; other; other = other->next) {
-            if (ledger_may_register(other) && other->request->peer &&
-                peer_is_other_vm(other->request->peer, peer))
-                return true;
-        }
-    }
-    return false;
 }
 
 /* Room for one more: a vanished client's entry that has been replaced anyway makes it. */
@@ -191,6 +172,16 @@ static bool ledger_keys_make_room(struct ledger *ledger, struct ledger_device *d
     return false;
 }
 
+/* Shall a client's new key take the place of this entry? A machine that was started again has an
+ * entry of its last process, whose key has just been replaced; its name is good enough for that. */
+static bool ledger_key_is_taken_over(struct ledger *ledger, const struct ledger_key *key,
+                                     const struct peer *peer)
+{
+    return peer_is_same(key->peer, peer) ||
+           (key->peer->vm && peer->vm && !strcmp(key->peer->vm, peer->vm) &&
+            !peers_is_connected(ledger->peers, key->peer));
+}
+
 static void ledger_key_add(struct ledger *ledger, struct ledger_device *device, uint64_t key,
                            struct peer *peer, int64_t now_us, struct ledger_alarm *ret_alarm)
 {
@@ -201,10 +192,10 @@ static void ledger_key_add(struct ledger *ledger, struct ledger_device *device, 
             continue;
         for (unsigned i = one->n_keys; i-- > 0;) {
             one->keys[i].replaced = true;
-            if (peer_is_same(one->keys[i].peer, peer)) {
-                ledger_key_remove(one, i);
-                is_known = true;
-            }
+            if (!ledger_key_is_taken_over(ledger, &one->keys[i], peer))
+                continue;
+            is_known = is_known || peer_is_same(one->keys[i].peer, peer);
+            ledger_key_remove(one, i);
         }
     }
     if (ledger_keys_make_room(ledger, device))
@@ -214,7 +205,7 @@ static void ledger_key_add(struct ledger *ledger, struct ledger_device *device, 
     /* Who registers once more brings no news. */
     for (struct ledger_device *one = ledger->first; one && !is_known; one = one->next) {
         struct peer *other = ledger_is_same_nexus(one, device)
-                                 ? ledger_find_other_vm(ledger, one, peer, false)
+                                 ? ledger_find_other(ledger, one, peer)
                                  : NULL;
 
         if (other && !ret_alarm->with) {

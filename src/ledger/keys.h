@@ -7,25 +7,18 @@
 
 /* An alarm that has just come about. */
 struct ledger_alarm {
-    struct peer *with; /* the other machine, a reference; NULL: there is none */
+    struct peer *with; /* the other process, a reference; NULL: there is none */
 };
 
 /* A command has been answered GOOD: what does that mean for the keys? */
 void ledger_keys_update(struct ledger *ledger, const struct ledger_command *command,
                         const struct reply *reply, int64_t now_us, struct ledger_alarm *ret_alarm);
 
-/*
- * Does another machine than this client's hold a key by the device's nexus, or is it about to
- * register one? False where either is unknown.
- */
-bool ledger_keys_other_vm(struct ledger *ledger, const struct ledger_device *device,
-                          const struct peer *peer);
-
 /* Is any of the clients still there? */
 bool ledger_keys_any_connected(struct ledger *ledger, const struct ledger_device *device);
 
 /*
- * If at least two machines that are there are registered by the device's nexus: all that are, also
+ * If at least two processes that are there are registered by the device's nexus: all that are, also
  * those that have vanished, with references; and since when, which is the time of the last alarm or
  * registration. Returns how many, else 0.
  */

@@ -9,11 +9,12 @@
  *
  * To the logical unit an I_T nexus is one initiator, whoever sends by it, and has one registration:
  * who registers takes the place of whoever had registered before, who unregisters does it for all.
- * Which devices are one nexus sysfs knows (HOST:CHANNEL:TARGET:LUN); without that, each device
- * number stands for itself.
+ * Which devices are one nexus sysfs knows (HOST:CHANNEL:TARGET:LUN), and a multipath map is one
+ * with the paths of its logical unit; without that, each device number stands for itself.
  */
 #include "ledger/ledger.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
@@ -25,14 +26,13 @@
 #include "scsi/cdb.h"
 
 void ledger_init(struct ledger *ledger, const struct device_sources *sources, struct peers *peers,
-                 bool exclusive, bool reads)
+                 bool reads)
 {
     memset(ledger, 0, sizeof(*ledger));
     pthread_mutex_init(&ledger->lock, NULL);
     ledger->sources = sources;
     ledger->peers = peers;
-    ledger->exclusive = exclusive;
-    ledger->reads = reads || exclusive; /* a list of keys tells which have gone */
+    ledger->reads = reads;
 }
 
 static void ledger_forget_error(struct ledger_device *device)
@@ -153,26 +153,20 @@ static struct ledger_device *ledger_get(struct ledger *ledger, enum device_kind 
     return device;
 }
 
-bool ledger_begin(struct ledger *ledger, struct ledger_command *command,
+void ledger_begin(struct ledger *ledger, struct ledger_command *command,
                   const struct request *request, enum device_kind kind, dev_t number)
 {
     bool changes = request->opcode != SPC_PERSISTENT_RESERVE_IN;
-    struct ledger_device *device = NULL;
-    bool allowed = true;
+    struct ledger_device *device;
 
     *command = (struct ledger_command){.request = request, .started_us = clock_now_us()};
     if (kind == DEVICE_OTHER)
-        return true; /* clients can pass as many of these as they like */
+        return; /* clients can pass as many of these as they like */
     pthread_mutex_lock(&ledger->lock);
     device = ledger_get(ledger, kind, number, changes);
     if (device) {
         device->used_us = command->started_us;
-        allowed = !ledger->exclusive || !changes ||
-                  !ledger_keys_other_vm(ledger, device, request->peer);
-        if (!allowed)
-            ledger->n_refused++;
         command->device = device;
-        command->is_checked = allowed && changes;
         if (request->peer) {
             atomic_store(&request->peer->busy_device, number);
             atomic_store(&request->peer->busy_since_us, command->started_us);
@@ -183,7 +177,6 @@ bool ledger_begin(struct ledger *ledger, struct ledger_command *command,
         device->n_in_flight++;
     }
     pthread_mutex_unlock(&ledger->lock);
-    return allowed;
 }
 
 static void ledger_note_error(struct ledger_device *device, const struct ledger_command *command,
@@ -206,14 +199,34 @@ static void ledger_note_error(struct ledger_device *device, const struct ledger_
 /* Has the device, or the multipath worker, had to do with it? */
 static bool ledger_was_sent(const struct ledger_command *command, bool refused)
 {
-    switch (ledger_kind_of(command->request->opcode)) {
-    case LEDGER_PRIN:
-        return !refused;
-    case LEDGER_PROUT:
-        return !refused && command->is_checked;
-    default:
-        return !refused && command->device->kind == DEVICE_DM_MULTIPATH;
-    }
+    return !refused && (ledger_kind_of(command->request->opcode) != LEDGER_CLEANUP ||
+                        command->device->kind == DEVICE_DM_MULTIPATH);
+}
+
+/* VM "NAME" (pid 123, named by its cgroup), or what there is of it. */
+static void ledger_name_peer(const struct peer *peer, char *text, size_t size)
+{
+    char pid[24] = "unknown";
+
+    if (peer->pid > 0)
+        snprintf(pid, sizeof(pid), "%d", (int)peer->pid);
+    if (peer->vm)
+        snprintf(text, size, "VM \"%s\" (pid %s, named by its %s)", peer->vm, pid,
+                 peer_source_word[peer->source]);
+    else
+        snprintf(text, size, "a process without a name (pid %s, uid %u)", pid, peer->uid);
+}
+
+static void ledger_tell_alarm(const struct peer *one, const struct peer *other, dev_t number)
+{
+    char first[PEER_TEXT_SIZE + 80], second[PEER_TEXT_SIZE + 80];
+
+    ledger_name_peer(one, first, sizeof(first));
+    ledger_name_peer(other, second, sizeof(second));
+    log_limited(LOG_ALERT,
+                "ALARM: %s and %s have both registered on device %u:%u by the same I_T nexus: to "
+                "the disk they are one, and reservations cannot keep them apart",
+                first, second, major(number), minor(number));
 }
 
 void ledger_end(struct ledger *ledger, struct ledger_command *command, const struct reply *reply,
@@ -247,10 +260,7 @@ void ledger_end(struct ledger *ledger, struct ledger_command *command, const str
     pthread_mutex_unlock(&ledger->lock);
 
     if (alarm.with) {
-        log_limited(LOG_ALERT,
-                    "ALARM: VMs \"%s\" and \"%s\" have both registered on device %u:%u by the same "
-                    "I_T nexus: to the disk they are one, and reservations cannot keep them apart",
-                    alarm.with->vm, request->peer->vm, major(number), minor(number));
+        ledger_tell_alarm(alarm.with, request->peer, number);
         peer_unref(alarm.with);
     }
 }

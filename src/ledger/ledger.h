@@ -2,7 +2,7 @@
 /*
  * What the helper has done, by device: counts, latencies, commands in flight, the last error, and
  * the keys that came through it with the clients who brought them. And what follows from that: two
- * virtual machines that have registered by the same I_T nexus are one to the logical unit.
+ * processes that have registered by the same I_T nexus are one to the logical unit.
  *
  * Thread rule: init and deinit belong to the main thread, everything else may be called by any.
  */
@@ -12,14 +12,11 @@
 #include "ledger/record.h"
 
 void ledger_init(struct ledger *ledger, const struct device_sources *sources, struct peers *peers,
-                 bool exclusive, bool reads);
+                 bool reads);
 void ledger_deinit(struct ledger *ledger);
 
-/*
- * A request on a device of this kind begins. False: --exclusive forbids it, since another machine
- * holds a key by the same nexus. In any case followed by ledger_end. May block, in sysfs.
- */
-bool ledger_begin(struct ledger *ledger, struct ledger_command *command,
+/* A request on a device of this kind begins. Followed by ledger_end. May block, in sysfs. */
+void ledger_begin(struct ledger *ledger, struct ledger_command *command,
                   const struct request *request, enum device_kind kind, dev_t number);
 
 /* It has its answer; refused: by the helper itself. Logs the alarm. */

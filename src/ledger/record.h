@@ -59,7 +59,6 @@ struct ledger_command {
     struct ledger_device *device; /* NULL: there is no record of it */
     struct ledger_command *next, *previous;
     int64_t started_us;
-    bool is_checked; /* it may register, and --exclusive has let it go ahead */
 };
 
 struct ledger_device {
@@ -83,15 +82,13 @@ enum ledger_kind { LEDGER_PRIN, LEDGER_PROUT, LEDGER_CLEANUP };
 struct ledger {
     const struct device_sources *sources; /* borrowed */
     struct peers *peers;                  /* borrowed */
-    bool exclusive;
-    bool reads; /* PERSISTENT RESERVE IN is of interest, too */
+    bool reads;                           /* PERSISTENT RESERVE IN is of interest, too */
 
     pthread_mutex_t lock; /* of everything below */
     struct ledger_device *first, *last;
     unsigned n_devices;
     unsigned n_forgotten;
     unsigned n_alarms;
-    unsigned n_refused;
 };
 
 #endif

@@ -27,14 +27,7 @@ void report_peer(const struct peer *peer, struct json *json)
 
 const char *report_source(const struct peer *peer)
 {
-    static const char *const sources[] = {
-        [PEER_UNNAMED] = NULL,
-        [PEER_CGROUP] = "cgroup",
-        [PEER_ARGUMENT] = "argument",
-        [PEER_LABEL] = "label",
-    };
-
-    return peer ? sources[peer->source] : NULL;
+    return peer ? peer_source_word[peer->source] : NULL;
 }
 
 static void report_command(uint8_t opcode, uint8_t action, struct json *json)
@@ -228,7 +221,6 @@ void report_devices(struct ledger *ledger, int64_t now, struct json *json)
     json_text(json, "scope", "helper");
     json_integer(json, "devices", n_shared);
     json_integer(json, "alarms", ledger->n_alarms);
-    json_integer(json, "refused", ledger->n_refused);
     json_close(json, '}');
     pthread_mutex_unlock(&ledger->lock);
 }

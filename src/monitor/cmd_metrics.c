@@ -234,8 +234,6 @@ static const struct family {
      "same_nexus", "devices"},
     {"same_nexus_alarms", "counter", NULL, "Alarms because VMs share one I_T nexus", "same_nexus",
      "alarms"},
-    {"same_nexus_refused", "counter", NULL, "Commands that --exclusive has refused", "same_nexus",
-     "refused"},
     {"device_commands", "counter", NULL, "Commands, by what the client was answered",
      .put = metrics_put_commands},
     {"device_command_seconds", "histogram", "seconds", "How long the device took for commands",

@@ -6,8 +6,12 @@
  * its pid was its own all the time. On a kernel without SO_PEERPIDFD connections are identified
  * when they complete their handshake, which the process has just sent.
  *
- * A machine's name is for people to read, and to tell machines apart that do not mean to deceive: a
- * process chooses its own arguments. Its control group it does not choose, hence the order.
+ * A process is known by the inode of its pidfd, which is unique as long as the system runs (pidfs,
+ * Linux 6.9), also where its pid is hidden by a PID namespace; before that, by its pid and the time
+ * when it began.
+ *
+ * A machine's name is for people to read, and nothing is decided by it: a process chooses its own
+ * arguments. Its control group it does not choose, hence the order.
  */
 #include "serve/peer.h"
 
@@ -18,6 +22,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -28,25 +34,39 @@
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77
 #endif
+#ifndef PID_FS_MAGIC
+#define PID_FS_MAGIC 0x50494446
+#endif
 
 #define PEER_CGROUP_MAX    4096
 #define PEER_ARGUMENTS_MAX 131072 /* bytes of a command line that are looked at */
+#define PEER_STAT_MAX      1024
+
+const char *const peer_source_word[] = {
+    [PEER_UNNAMED] = NULL,
+    [PEER_CGROUP] = "cgroup",
+    [PEER_ARGUMENT] = "argument",
+    [PEER_LABEL] = "label",
+};
 
 void peers_init(struct peers *peers, bool early)
 {
     int pair[2], pidfd;
     socklen_t size = sizeof(pidfd);
+    struct statfs fs;
 
     memset(peers, 0, sizeof(*peers));
     pthread_mutex_init(&peers->lock, NULL);
     peers->proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
     peers->early = early;
-    if (early || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
         return;
-    if (getsockopt(pair[0], SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) == 0)
+    if (getsockopt(pair[0], SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) == 0) {
+        peers->pidfs = fstatfs(pidfd, &fs) == 0 && fs.f_type == PID_FS_MAGIC;
         close(pidfd);
-    else
+    } else {
         peers->early = true;
+    }
     close(pair[0]);
     close(pair[1]);
 }
@@ -85,25 +105,49 @@ static enum peer_source peer_read_name(int proc, pid_t pid, char *vm, size_t siz
     return peer_vm_from_arguments(proc, pid, vm, size) ? PEER_ARGUMENT : PEER_UNNAMED;
 }
 
-/* The name of the process that connected, and of no other that has its pid now. */
-static enum peer_source peers_read_name(const struct peers *peers, int sock, pid_t pid, char *vm,
-                                        size_t size)
+/* When the process with this pid began: field 22 of its stat, behind a name that may have anything
+ * in it (proc(5)). 0: unknown. */
+static uint64_t peer_read_start(int proc, pid_t pid)
+{
+    char path[32], text[PEER_STAT_MAX];
+    const char *rest;
+
+    snprintf(path, sizeof(path), "%d/stat", (int)pid);
+    if (fdio_read_text(proc, path, text, sizeof(text)) < 0)
+        return 0;
+    rest = strrchr(text, ')');
+    for (unsigned field = 2; rest && field < 22; field++)
+        rest = strchr(rest + 1, ' ');
+    return rest ? strtoull(rest + 1, NULL, 10) : 0;
+}
+
+/* What is known of the process that connected, and of no other that has its pid now. */
+static void peers_read_process(const struct peers *peers, int sock, struct peer *peer, char *vm,
+                               size_t size)
 {
     CLEANUP_CLOSE int pidfd = -1;
     socklen_t pidfd_size = sizeof(pidfd);
     enum peer_source source;
     struct pollfd still;
+    struct stat status;
+    uint64_t started;
 
-    if (pid <= 0 || peers->proc < 0)
-        return PEER_UNNAMED;
     if (getsockopt(sock, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &pidfd_size) < 0) {
         pidfd = -1;
         if (errno != ENOPROTOOPT)
-            return PEER_UNNAMED; /* it is gone */
+            return; /* it is gone */
     }
-    source = peer_read_name(peers->proc, pid, vm, size);
+    if (peers->pidfs && pidfd >= 0 && fstat(pidfd, &status) == 0)
+        peer->process = status.st_ino;
+    if (peer->pid <= 0 || peers->proc < 0)
+        return;
+    started = peer_read_start(peers->proc, peer->pid);
+    source = peer_read_name(peers->proc, peer->pid, vm, size);
     still = (struct pollfd){.fd = pidfd, .events = POLLIN}; /* readable when it has ended */
-    return pidfd >= 0 && poll(&still, 1, 0) != 0 ? PEER_UNNAMED : source;
+    if (pidfd >= 0 && poll(&still, 1, 0) != 0)
+        return;
+    peer->started = started;
+    peer->source = source;
 }
 
 /* "" if there is none, or one that says nothing. */
@@ -121,18 +165,19 @@ struct peer *peers_identify(struct peers *peers, int sock)
     struct ucred credentials = {.pid = 0, .uid = (uid_t)-1, .gid = (gid_t)-1};
     socklen_t size = sizeof(credentials);
     char vm[PEER_TEXT_SIZE] = "", label[PEER_TEXT_SIZE];
-    enum peer_source source;
+    struct peer found = {.source = PEER_UNNAMED};
     size_t n_vm, n_label;
     struct peer *peer;
 
     (void)getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &credentials, &size);
+    found.pid = credentials.pid;
     peer_read_label(sock, label, sizeof(label));
-    source = peers_read_name(peers, sock, credentials.pid, vm, sizeof(vm));
-    if (source == PEER_UNNAMED && *label && strcmp(label, "unconfined")) {
+    peers_read_process(peers, sock, &found, vm, sizeof(vm));
+    if (found.source == PEER_UNNAMED && *label && strcmp(label, "unconfined")) {
         memcpy(vm, label, sizeof(vm));
-        source = PEER_LABEL;
+        found.source = PEER_LABEL;
     }
-    n_vm = source == PEER_UNNAMED ? 0 : strlen(vm) + 1;
+    n_vm = found.source == PEER_UNNAMED ? 0 : strlen(vm) + 1;
     n_label = *label ? strlen(label) + 1 : 0;
 
     peer = calloc(1, sizeof(*peer) + n_vm + n_label);
@@ -144,7 +189,9 @@ struct peer *peers_identify(struct peers *peers, int sock)
     peer->pid = credentials.pid;
     peer->uid = credentials.uid;
     peer->gid = credentials.gid;
-    peer->source = source;
+    peer->process = found.process;
+    peer->started = found.started;
+    peer->source = found.source;
     peer->since_ms = clock_now_ms();
     if (n_vm)
         peer->vm = memcpy(peer->text, vm, n_vm);
@@ -187,18 +234,27 @@ void peer_unref(struct peer *peer)
         free(peer);
 }
 
-bool peer_is_same(const struct peer *a, const struct peer *b)
+bool peer_is_known(const struct peer *peer)
 {
-    if (a == b)
-        return true;
-    if (a->vm || b->vm)
-        return a->vm && b->vm && !strcmp(a->vm, b->vm);
-    return a->pid > 0 && a->pid == b->pid && a->uid == b->uid;
+    return peer->process || peer->pid > 0;
 }
 
-bool peer_is_other_vm(const struct peer *a, const struct peer *b)
+/* Of two that are known. */
+static bool peer_is_same_process(const struct peer *a, const struct peer *b)
 {
-    return a->vm && b->vm && strcmp(a->vm, b->vm);
+    if (a->process && b->process)
+        return a->process == b->process;
+    return a->pid > 0 && a->pid == b->pid && a->started == b->started;
+}
+
+bool peer_is_same(const struct peer *a, const struct peer *b)
+{
+    return a == b || (peer_is_known(a) && peer_is_known(b) && peer_is_same_process(a, b));
+}
+
+bool peer_is_other(const struct peer *a, const struct peer *b)
+{
+    return a != b && peer_is_known(a) && peer_is_known(b) && !peer_is_same_process(a, b);
 }
 
 bool peers_is_connected(struct peers *peers, const struct peer *peer)

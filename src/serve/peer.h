@@ -22,11 +22,14 @@
 
 /* Where a machine's name comes from, best first. */
 enum peer_source {
-    PEER_UNNAMED, /* there is none */
-    PEER_CGROUP, /* the machine scope of the process's control group: not the process's to choose */
+    PEER_UNNAMED,  /* there is none */
+    PEER_CGROUP,   /* a control group that the service manager made: not the process's to choose */
     PEER_ARGUMENT, /* QEMU's -name */
     PEER_LABEL,    /* the security label, which keeps machines apart even if it names none */
 };
+
+/* In one word, NULL for PEER_UNNAMED. By enum peer_source. */
+extern const char *const peer_source_word[];
 
 struct peer {
     atomic_uint references;
@@ -35,6 +38,8 @@ struct peer {
     pid_t pid;             /* when it connected; 0: of another PID namespace, unknown */
     uid_t uid;             /* (uid_t)-1: unknown, as is the group */
     gid_t gid;
+    uint64_t process; /* the kernel's number of the process, never used twice; 0: unknown */
+    uint64_t started; /* when the process with this pid began, in ticks; 0: unknown */
     enum peer_source source;
     const char *vm;                /* NULL: unknown */
     const char *label;             /* of the security module, or NULL */
@@ -53,6 +58,7 @@ struct peers {
     struct peer *first;
     int proc;   /* directory fd of /proc, or -1 */
     bool early; /* at the handshake, not only when there is a need to know */
+    bool pidfs; /* pidfds have inodes of their own */
 };
 
 /*
@@ -76,13 +82,19 @@ void peers_disconnect(struct peers *peers, struct peer *peer);
 struct peer *peer_ref(struct peer *peer);
 void peer_unref(struct peer *peer);
 
-/* The same machine, or, where that is unknown of both, the same process. */
+/*
+ * Who a client is is its process; a name is a label, which others may bear. Can the process be told
+ * from others at all?
+ */
+bool peer_is_known(const struct peer *peer);
+
+/* The same process, or at least the same connection. */
 bool peer_is_same(const struct peer *a, const struct peer *b);
 
-/* Two machines that are known, and are not the same one. */
-bool peer_is_other_vm(const struct peer *a, const struct peer *b);
+/* Two processes that are known, and are not the same one. */
+bool peer_is_other(const struct peer *a, const struct peer *b);
 
-/* Is its connection open, or another one of the same machine or process? */
+/* Is its connection open, or another one of the same process? */
 bool peers_is_connected(struct peers *peers, const struct peer *peer);
 
 #endif

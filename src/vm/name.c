@@ -40,31 +40,74 @@ static void vm_strip_id(char *name)
         memmove(name, name + 6 + digits, strlen(name + 6 + digits) + 1);
 }
 
-/* One component of a path. */
-static bool vm_name_from_group(const char *group, size_t length, char *vm, size_t size)
+/* Does the text begin and end like this, with something between? */
+static bool vm_is_between(const char *text, size_t length, const char *begin, const char *end)
 {
-    static const char scope[] = ".scope", machine[] = "machine-", libvirt[] = ".libvirt-qemu";
-    const size_t n_scope = sizeof(scope) - 1, n_machine = sizeof(machine) - 1,
-                 n_libvirt = sizeof(libvirt) - 1;
+    size_t n_begin = strlen(begin), n_end = strlen(end);
 
-    if (length > n_machine + n_scope && !strncmp(group, machine, n_machine) &&
-        !strncmp(group + length - n_scope, scope, n_scope)) {
-        vm_unescape(group + n_machine, length - n_machine - n_scope, vm, size);
-    } else if (length > n_libvirt && !strncmp(group + length - n_libvirt, libvirt, n_libvirt)) {
-        snprintf(vm, size, "%.*s", (int)(length - n_libvirt), group);
-    } else {
+    return length > n_begin + n_end && !strncmp(text, begin, n_begin) &&
+           !strncmp(text + length - n_end, end, n_end);
+}
+
+/* From the component of a path that is right below machine.slice or one of its slices. */
+static bool vm_name_from_scope(const char *group, size_t length, char *vm, size_t size)
+{
+    static const char machine[] = "machine-", scope[] = ".scope";
+
+    if (!vm_is_between(group, length, machine, scope))
         return false;
-    }
+    vm_unescape(group + sizeof(machine) - 1, length - (sizeof(machine) - 1) - (sizeof(scope) - 1),
+                vm, size);
     vm_strip_id(vm);
     return *vm;
+}
+
+/* From the component right below libvirt's own group, which it makes where there is no systemd. */
+static bool vm_name_from_libvirt(const char *group, size_t length, char *vm, size_t size)
+{
+    static const char libvirt[] = ".libvirt-qemu";
+
+    if (!vm_is_between(group, length, "", libvirt))
+        return false;
+    snprintf(vm, size, "%.*s", (int)(length - (sizeof(libvirt) - 1)), group);
+    vm_strip_id(vm);
+    return *vm;
+}
+
+/* The length of a path's first component, without the slash before it. */
+static size_t vm_component(const char *path)
+{
+    return *path == '/' ? strcspn(path + 1, "/\n") : 0;
+}
+
+static bool vm_name_from_path(const char *path, char *vm, size_t size)
+{
+    static const char slice[] = "/machine.slice/", libvirt[] = "/machine/";
+    size_t length;
+
+    if (!strncmp(path, libvirt, sizeof(libvirt) - 1)) {
+        path += sizeof(libvirt) - 2;
+        return vm_name_from_libvirt(path + 1, vm_component(path), vm, size);
+    }
+    if (strncmp(path, slice, sizeof(slice) - 1))
+        return false;
+    path += sizeof(slice) - 2;
+    length = vm_component(path);
+    while (vm_is_between(path + 1, length, "machine-", ".slice")) {
+        path += 1 + length;
+        length = vm_component(path);
+    }
+    return vm_name_from_scope(path + 1, length, vm, size);
 }
 
 bool vm_name_from_cgroup(const char *text, char *ret_vm, size_t size)
 {
     while (*text) {
-        size_t length = strcspn(text, "/\n");
+        size_t length = strcspn(text, "\n");
+        const char *path = memchr(text, ':', length); /* HIERARCHY:CONTROLLERS:PATH (cgroups(7)) */
 
-        if (vm_name_from_group(text, length, ret_vm, size))
+        path = path ? memchr(path + 1, ':', length - (size_t)(path + 1 - text)) : NULL;
+        if (path && vm_name_from_path(path + 1, ret_vm, size))
             return true;
         text += length + (text[length] != '\0');
     }

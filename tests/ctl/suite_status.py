@@ -312,8 +312,7 @@ def metrics_by_a_real_parser(t):
         ("uptime_seconds", 86412.5), ("clients", 5), ("clients_accepted_total", 1207),
         ("clients_refused_total", 0), ("requests_total", 98231), ("requests_busy_total", 2),
         ("threads", 3), ("threads_idle", 1), ("log_lines_left_out_total", 17),
-        ("worker_failed", 0), ("same_nexus_devices", 1), ("same_nexus_alarms_total", 1),
-        ("same_nexus_refused_total", 0)]}
+        ("worker_failed", 0), ("same_nexus_devices", 1), ("same_nexus_alarms_total", 1)]}
     found = {}
     for _, _, samples in families.values():
         found.update(samples)

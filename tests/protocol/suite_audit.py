@@ -109,27 +109,31 @@ def name_of_the_vm(t, arguments, name):
     t.equal([(line["pid"], line["vm"]) for line in lines], [(str(machine.pid), name)], "lines")
 
 
-@test
+@cases(("the service manager's", "machine.slice", '"by-cgroup"'), ("another", "user.slice", '"by-argument"'))
 @ours(NO_AUDIT)
-def name_from_the_control_group(t):
-    """It comes before -name: QEMU does not choose it."""
+def name_from_the_control_group(t, place, name):
+    """It comes before -name, where the service manager made the group: QEMU does not choose it."""
     t.needs_root()
     roots = [root for root in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/pids")
              if os.path.exists(os.path.join(root, "cgroup.procs"))]
     if not roots:
         raise Skip("no control groups here")
-    path = os.path.join(roots[0], "machine-qemu\\x2d7\\x2dby\\x2dcgroup.scope")
+    parent = os.path.join(roots[0], place)
+    path = os.path.join(parent, "machine-qemu\\x2d7\\x2dby\\x2dcgroup.scope")
     try:
-        os.mkdir(path)
+        for group in (parent, path):
+            if not os.path.isdir(group):
+                os.mkdir(group)
+                t.cleanup.callback(os.rmdir, group)
     except OSError as error:
         raise Skip(f"no control group can be made here: {error}") from None
-    t.cleanup.callback(os.rmdir, path)
     helper = t.start()
     machine = Machine(t, helper, "-name", "by-argument")
     with open(os.path.join(path, "cgroup.procs"), "w", encoding="ascii") as procs:
         procs.write(str(machine.pid))
     t.equal(machine.register(1), scsi.GOOD, "status")
-    t.equal(audited(helper)[0]["vm"], '"by-cgroup"', "name")
+    t.equal(audited(helper)[0]["vm"], name, "name")
+    machine.close()
 
 
 @test

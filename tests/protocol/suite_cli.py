@@ -35,7 +35,7 @@ def help_names_our_options(t):
     for wanted in ("io-timeout=", "client-timeout=", "stop-timeout=", "max-clients=",
                    "max-threads=", "socket-mode=", "socket-user=", "socket-group=",
                    "log=", "sandbox=", "config=", "quiet", "verbose", "audit=", "status-socket=",
-                   "status-mode=", "status-group=", "exclusive"):
+                   "status-mode=", "status-group="):
         t.matches(f"--{wanted}", text, "help")
 
 

@@ -12,7 +12,7 @@ import time
 from support import procfs, scaled, scsi
 from support.client import Connection, check_condition, reply
 from support.schema import Schema
-from support.tap import Skip, limit, ours, test
+from support.tap import cases, limit, ours, test
 
 from protocol.fixture import DEFAULT_DATA
 from protocol.machine import REGISTER, Machine
@@ -147,13 +147,13 @@ def counts(device):
 @test
 @ours(NO_STATUS)
 def document_about_itself(t):
-    told = Told(t, "--io-timeout=7", "--max-clients=9", "--exclusive", "--audit=off")
+    told = Told(t, "--io-timeout=7", "--max-clients=9", "--audit=off")
     status = told.read()
     t.equal(status["program"], "qemu-pr-helper", "program")
     t.equal(status["pid"], told.helper.pid, "pid")
     t.equal(status["socket"], told.helper.socket_path, "socket")
     t.equal(status["options"], {
-        "exclusive": True, "audit": False, "io_timeout_s": 7, "client_timeout_s": 30,
+        "audit": False, "io_timeout_s": 7, "client_timeout_s": 30,
         "stop_timeout_s": 3, "max_clients": 9, "max_threads": 10}, "options")
     t.check(status["uptime_s"] < 60, "uptime")
     t.equal(status["devices"], [], "devices")
@@ -304,9 +304,10 @@ def stale_key(t):
                  helper=told.helper)
     calls = len(t.disk.calls())
     again = Machine(t, told.helper, "-name", "node-a")
-    t.eventually("connected again", lambda: told.keys("connected", "stale") == [(0xA1, True, False)],
-                 helper=told.helper)
+    t.equal(told.keys("connected", "stale"), [(0xA1, False, True)], "its last process is gone")
     t.equal(len(t.disk.calls()), calls, "nothing is done about it")
+    again.register(0xA1)
+    t.equal(told.keys("connected", "stale"), [(0xA1, True, False)], "registered again")
     again.close()
 
     t.disk.answer(scsi.read_keys_data(0xA1, 0xB1))
@@ -330,14 +331,15 @@ def stale_key(t):
 def same_nexus_alarm(t):
     told = Told(t)
     one, two = (Machine(t, told.helper, "-name", name) for name in ("node-a", "node-b"))
-    again = Machine(t, told.helper, "-name", "node-a")
     one.register(0xA1)
-    again.register(0xA2)  # the same machine
+    one.register(0xA2)
     t.equal(told.device()["same_nexus"], None, "mark with one machine")
     t.check("ALARM" not in told.helper.log(), "an alarm with one machine")
 
     t.equal(two.register(0xB1), scsi.GOOD, "status")
-    told.helper.wait_log(r'ALARM: VMs "node-a" and "node-b" .* same I_T nexus')
+    told.helper.wait_log(
+        rf'ALARM: VM "node-a" \(pid {one.pid}, named by its argument\) and VM "node-b" '
+        rf'\(pid {two.pid}, named by its argument\) have both .* same I_T nexus')
     device = told.device()
     t.equal(device["same_nexus"]["vms"], ["node-a", "node-b"], "machines")
     t.equal([(key["vm"], key["replaced"]) for key in device["keys"]],
@@ -349,71 +351,47 @@ def same_nexus_alarm(t):
         two.register(0xB1)
     t.equal(told.helper.log().count("ALARM"), 1, "alarms")
     one.close()
-    again.close()
     t.eventually("no mark once they have gone", lambda: told.device()["same_nexus"] is None,
                  helper=told.helper)
 
 
 @test
 @ours(NO_STATUS)
+def same_nexus_by_process(t):
+    """A name is a label: processes without one, or with each other's, are told apart all the same."""
+    told = Told(t)
+    one, two, forger = (Machine(t, told.helper), Machine(t, told.helper, "-name", "node-b"),
+                        Machine(t, told.helper, "-name", "node-b"))
+    one.register(0xA1)
+    two.register(0xB1)
+    told.helper.wait_log(rf'ALARM: .*\(pid {one.pid}, .*\) and VM "node-b" \(pid {two.pid}, ')
+    forger.register(0xC1)
+    t.equal(told.read()["same_nexus"]["alarms"], 2, "alarms")
+    t.equal(len(told.device()["same_nexus"]["vms"]), 3, "processes")
+
+
+@test
+@ours(NO_STATUS)
 def no_alarm(t):
-    """On different LUNs, and where a machine is unknown."""
+    """On different LUNs."""
     told = Told(t)
     Machine(t, told.helper, "-name", "node-a").register(0xA1)
     Machine(t, told.helper, "-name", "node-b", disk=t.other_disk).register(0xB1)
-    unknown = Machine(t, told.helper)
-    if unknown.register(0xC1) == scsi.GOOD and told.keys("vm")[-1] != (0xC1, None):
-        raise Skip(f"a security label names every process here: {told.keys('vm')}")
     t.equal(told.read()["same_nexus"]["alarms"], 0, "alarms")
     t.check("ALARM" not in told.helper.log(), "an alarm in the log")
 
 
-@test
+@cases(("command line", ["--exclusive"], ""), ("configuration file", [], "exclusive\n"))
 @ours("the peer has no --exclusive")
-def exclusive(t):
-    told = Told(t, "--exclusive")
-    one, two = (Machine(t, told.helper, "-name", name) for name in ("node-a", "node-b"))
-    t.equal(one.register(0xA1), scsi.GOOD, "status of the first")
-    calls = len(t.disk.calls())
-    for cdb, parameters in ((REGISTER, scsi.parameters(0, 0xB1)), (RESERVE, scsi.parameters(0xB1)),
-                            (scsi.pr_out(24, scsi.CLEAR), scsi.parameters(0xA1))):
-        t.equal(two.ask(cdb, parameters), scsi.RESERVATION_CONFLICT, "status of the second")
-    t.equal(two.ask(READ_KEYS), scsi.GOOD, "status of a command that only reads")
-    t.equal(len(t.disk.calls()), calls + 1, "commands that reached the device")
-    told.helper.wait_log(r'audit: .* outcome=refused status="RESERVATION CONFLICT" .*--exclusive.*'
-                         r' vm="node-b"')
-    t.equal(told.read()["same_nexus"], {"scope": "helper", "devices": 0, "alarms": 0, "refused": 3},
-            "counts")
-    t.equal(one.ask(RESERVE, scsi.parameters(0xA1)), scsi.GOOD, "status of the first")
-
-    t.equal(one.register(0), scsi.GOOD, "status of unregistering")
-    t.equal(two.register(0xB1), scsi.GOOD, "status of the second afterwards")
-    t.equal(one.register(0xA1), scsi.RESERVATION_CONFLICT, "status of the first afterwards")
-    two.close()
-    t.eventually("the first again, once the second has gone",
-                 lambda: one.register(0xA1) == scsi.GOOD, helper=told.helper)
-
-
-@test
-@ours("the peer has no --exclusive")
-def exclusive_while_the_first_registers(t):
-    """Two that come at once are not both let through."""
-    told = Told(t, "--exclusive")
-    one, two = (Machine(t, told.helper, "-name", name) for name in ("node-a", "node-b"))
-    t.disk.hold()
-    one.begin(REGISTER, scsi.parameters(0, 0xA1))
-    t.disk.wait_running(1)
-    t.equal(two.register(0xB1), scsi.RESERVATION_CONFLICT, "status of the second")
-    t.disk.release()
-    t.equal(one.end(), scsi.GOOD, "status of the first")
-
-
-@test
-@ours("the peer has no --exclusive")
-def without_exclusive_both_are_served(t):
-    told = Told(t)
-    one, two = (Machine(t, told.helper, "-name", name) for name in ("node-a", "node-b"))
+def exclusive_does_nothing(t, options, configuration):
+    """Accepted, so that an upgrade stops no helper, and said so."""
+    path = os.path.join(t.directory(), "conf")
+    with open(path, "w", encoding="ascii") as file:
+        file.write(configuration)
+    helper = t.start(f"--config={path}", *options)
+    one, two = (Machine(t, helper, "-name", name) for name in ("node-a", "node-b"))
     t.equal([one.register(0xA1), two.register(0xB1)], [scsi.GOOD] * 2, "status")
+    helper.wait_log(r"--exclusive does nothing any more")
 
 
 # -- the socket

@@ -47,7 +47,9 @@ static struct peer *make_peer(const char *vm)
 
     assert_non_null(peer);
     peer->vm = vm;
+    peer->source = vm ? PEER_ARGUMENT : PEER_UNNAMED;
     peer->pid = vm ? 1000 + vm[0] : 0;
+    peer->process = vm ? 5000 + vm[0] : 0;
     return peer;
 }
 
@@ -65,7 +67,7 @@ static int set_up(void **state)
         return -1;
     sources.sys_dev_block = open(scratch_path("block"), O_PATH | O_DIRECTORY | O_CLOEXEC);
     peers_init(&peers, true);
-    ledger_init(&ledger, &sources, &peers, false, true);
+    ledger_init(&ledger, &sources, &peers, true);
     vm_a = make_peer("a");
     vm_b = make_peer("b");
     unknown = make_peer(NULL);
@@ -93,7 +95,7 @@ struct deed {
     struct ledger_command command;
 };
 
-static bool begin(struct deed *deed, struct peer *peer, dev_t number)
+static void begin(struct deed *deed, struct peer *peer, dev_t number)
 {
     bool is_sg = major(number) == 21;
 
@@ -102,35 +104,30 @@ static bool begin(struct deed *deed, struct peer *peer, dev_t number)
     deed->request.data = deed->data;
     deed->request.peer = peer;
     reply_status(&deed->reply, SPC_STATUS_GOOD, 0);
-    return ledger_begin(&ledger, &deed->command, &deed->request, is_sg ? DEVICE_SG : DEVICE_BLOCK,
-                        number);
+    ledger_begin(&ledger, &deed->command, &deed->request, is_sg ? DEVICE_SG : DEVICE_BLOCK, number);
 }
 
-static bool do_out(struct peer *peer, dev_t number, uint8_t action, uint64_t key, uint64_t sa_key)
+static void do_out(struct peer *peer, dev_t number, uint8_t action, uint64_t key, uint64_t sa_key)
 {
     const struct prout list = {.key = key, .sa_key = sa_key};
     struct deed deed = {0};
-    bool allowed;
 
     cdb_encode_prout(deed.cdb, action, 0, 5, PROUT_SIZE);
     deed.request.length = (uint32_t)prout_encode(action, &list, NULL, 0, deed.data, PROUT_SIZE);
-    allowed = begin(&deed, peer, number);
-    if (!allowed)
-        reply_status(&deed.reply, SPC_STATUS_RESERVATION_CONFLICT, 0);
+    begin(&deed, peer, number);
     ledger_end(&ledger, &deed.command, &deed.reply, false);
-    return allowed;
 }
 
-static bool do_register(struct peer *peer, dev_t number, uint64_t key)
+static void do_register(struct peer *peer, dev_t number, uint64_t key)
 {
-    return do_out(peer, number, SPC_PROUT_REGISTER_AND_IGNORE_EXISTING_KEY, 0, key);
+    do_out(peer, number, SPC_PROUT_REGISTER_AND_IGNORE_EXISTING_KEY, 0, key);
 }
 
 static void begin_reading(struct deed *deed, dev_t number)
 {
     cdb_encode_prin(deed->cdb, SPC_PRIN_READ_KEYS, sizeof(deed->data));
     deed->request.length = sizeof(deed->data);
-    assert_true(begin(deed, unknown, number));
+    begin(deed, unknown, number);
 }
 
 static void end_reading(struct deed *deed, uint64_t key)
@@ -152,7 +149,7 @@ static void end_reading(struct deed *deed, uint64_t key)
 /* "8:16 a:1 b:2* | 8:32 ..." in the order of their numbers; a star: replaced; a bang: alarm. */
 static void expect(const char *wanted)
 {
-    const dev_t numbers[] = {LOOP, SDB, SDC, SDD, SG1};
+    const dev_t numbers[] = {LOOP, SDB, SDC, SDD, SG1, makedev(253, 0)};
     struct ledger_copy *copies;
     unsigned n = ledger_copy(&ledger, &copies);
     char found[256] = "";
@@ -241,7 +238,7 @@ static void test_failing(void **state)
     cdb_encode_prout(deed.cdb, SPC_PROUT_REGISTER, 0, 0, PROUT_SIZE);
     deed.request.length = (uint32_t)prout_encode(SPC_PROUT_REGISTER, &list, NULL, 0, deed.data,
                                                  PROUT_SIZE);
-    assert_true(begin(&deed, vm_a, SDB));
+    begin(&deed, vm_a, SDB);
     reply_sense(&deed.reply, SPC_INVALID_FIELD_IN_CDB);
     ledger_end(&ledger, &deed.command, &deed.reply, false);
     expect("");
@@ -371,35 +368,41 @@ static void test_reading(void **state)
     expect("");
 }
 
-static void test_exclusive(void **state)
+/* A map registers by all of its paths: it is one nexus with each, by whatever their names tell. */
+static void test_map_and_its_paths(void **state)
 {
-    struct deed first = {0};
+    const dev_t map = makedev(253, 0);
 
     (void)state;
-    ledger.exclusive = true;
-    assert_true(do_register(vm_a, SDB, 0xa1));
-    assert_false(do_register(vm_b, SDB, 0xb1));
-    assert_false(do_register(vm_b, SG1, 0xb1));
-    assert_false(do_out(vm_b, SDB, SPC_PROUT_CLEAR, 0, 0));
-    assert_true(do_register(vm_b, SDC, 0xb1)); /* by another port */
-    assert_true(do_register(vm_b, SDD, 0xb1));
-    assert_true(do_out(vm_a, SDB, SPC_PROUT_RESERVE, 0xa1, 0));
-    assert_true(do_out(unknown, SDB, SPC_PROUT_RESERVE, 0xc1, 0));
-    expect("8:16 a:a1 | 8:32 b:b1 | 8:48 b:b1");
-    assert_int_equal(ledger.n_refused, 3);
+    scratch_write("block/253:0/dm/uuid", "mpath-31\n");
+    scratch_write("block/253:0/dm/name", "mpatha\n");
+    do_register(vm_a, map, 0xa1);
+    do_register(vm_b, SDD, 0xb1); /* another unit's */
+    assert_int_equal(alarms(), 0);
+    do_register(vm_b, SDB, 0xb1);
+    assert_int_equal(alarms(), 1);
+    do_register(vm_b, SDC, 0xb2); /* its other path */
+    expect("8:16! b:b1 | 8:32! b:b2 | 8:48 b:b1 | 253:0! a:a1*");
+    do_out(vm_a, map, SPC_PROUT_REGISTER, 0xa1, 0); /* by all paths */
+    expect("8:48 b:b1");
+}
+
+/* Of a machine that was started again there is one entry: that of its last process has been
+ * replaced by its own. While both are there they are two. */
+static void test_machine_started_again(void **state)
+{
+    struct peer *again = make_peer("a");
+
+    (void)state;
+    again->process = 9999;
+    do_register(vm_a, SDB, 0xa1);
     peers_disconnect(&peers, vm_a);
-    assert_true(do_register(vm_b, SDB, 0xb1));
-
-    vm_a = make_peer("a"); /* it is back, but another one has its place */
-    assert_false(do_register(vm_a, SDB, 0xa1));
-    assert_true(do_register(vm_b, SDB, 0xb2));
-
-    /* While the first one's command is under way: the answer is not known yet. */
-    cdb_encode_prout(first.cdb, SPC_PROUT_REGISTER, 0, 0, PROUT_SIZE);
-    assert_true(do_out(vm_b, SDB, SPC_PROUT_CLEAR, 0xb1, 0));
-    assert_true(begin(&first, vm_a, SDB));
-    assert_false(do_register(vm_b, SG1, 0xb1));
-    ledger_end(&ledger, &first.command, &first.reply, false);
+    do_register(again, SDB, 0xa2);
+    expect("8:16 a:a2");
+    assert_int_equal(alarms(), 0);
+    vm_a = make_peer("a");
+    do_register(vm_a, SDB, 0xa3);
+    assert_int_equal(alarms(), 1);
 }
 
 /* The same number, but another disk. */
@@ -455,7 +458,8 @@ int main(void)
         ledger_test(test_without_nexus),
         ledger_test(test_clear_and_preempt),
         ledger_test(test_reading),
-        ledger_test(test_exclusive),
+        ledger_test(test_map_and_its_paths),
+        ledger_test(test_machine_started_again),
         ledger_test(test_number_that_is_reused),
         ledger_test(test_bounds),
     };

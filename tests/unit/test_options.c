@@ -97,7 +97,6 @@ static const char *describe(const struct options *options)
     say(&text, !options->sandbox, "%s", "no-sandbox", 0);
     say(&text, options->audit != (options->level != LOG_LEVEL_QUIET), "audit=%lld", NULL,
         options->audit);
-    say(&text, options->exclusive, "%s", "exclusive", 0);
     say(&text, options->status_path, "status=%s", options->status_path, 0);
     say(&text, options->status_mode != 0600, "status-mode=%llo", NULL, options->status_mode);
     say(&text, options->status_gid != (gid_t)-1, "status-gid=%lld", NULL, options->status_gid);
@@ -210,7 +209,6 @@ static void test_command_lines(void **state)
         {"--audit=on", ""},
         {"-q --audit=on", "level=0 audit=1"}, /* asked for, or -q would switch it off as well */
         {"--audit=on -q", "level=0 audit=1"},
-        {"--exclusive", "exclusive"},
         {"--status-socket=/run/%d", "status=/run/%d"},
         {"--status-mode=0660 --status-group=root", "status-mode=660 status-gid=0"},
         {"--sandbox=off", "no-sandbox"},

@@ -28,7 +28,9 @@ static void test_identify(void **state)
     assert_int_equal(one->connection, pair[0]);
     assert_true(one->source == PEER_UNNAMED || one->vm);
     assert_true(peer_is_same(one, two));
-    assert_false(peer_is_other_vm(one, two));
+    assert_false(peer_is_other(one, two));
+    assert_true(one->started != 0);
+    assert_int_equal(one->process != 0, peers.pidfs);
 
     peer_ref(one);
     peers_disconnect(&peers, one);
@@ -55,26 +57,35 @@ static void test_late(void **state)
     peers_deinit(&peers);
 }
 
+/* By the kernel's number of the process, by pid and time, or not at all; a name does not matter. */
 static void test_same(void **state)
 {
     static const struct peer rows[] = {
-        {.vm = "a", .pid = 10}, {.vm = "b", .pid = 20}, {.pid = 10, .uid = 1},
-        {.pid = 30, .uid = 1},  {.pid = 0, .uid = 1},   {.pid = 10, .uid = 2},
+        {.vm = "a", .pid = 10, .process = 100, .started = 1},
+        {.vm = "a", .pid = 10, .process = 101, .started = 1},
+        {.vm = "b", .pid = 0, .process = 102},
+        {.vm = "b", .pid = 20, .started = 1},
+        {.vm = "b", .pid = 20, .started = 2},
+        {.vm = "b", .pid = 0},
+        {.vm = "b", .pid = 0},
     };
-    const size_t n = sizeof(rows) / sizeof(rows[0]);
-    const struct peer again = {.vm = "a", .pid = 11}, process = {.pid = 10, .uid = 1},
-                      unknown = {.pid = 0, .uid = 1};
+    const size_t n = sizeof(rows) / sizeof(rows[0]), n_known = n - 2;
+    const struct peer renamed = {.vm = "z", .pid = 10, .process = 100, .started = 1},
+                      other_user = {.pid = 20, .started = 1, .uid = 7},
+                      hidden = {.pid = 0, .process = 102};
 
     (void)state;
     for (size_t i = 0; i < n; i++) {
+        assert_int_equal(peer_is_known(&rows[i]), i < n_known);
         for (size_t j = 0; j < n; j++) {
             assert_int_equal(peer_is_same(&rows[i], &rows[j]), i == j);
-            assert_int_equal(peer_is_other_vm(&rows[i], &rows[j]), i != j && i < 2 && j < 2);
+            assert_int_equal(peer_is_other(&rows[i], &rows[j]),
+                             i != j && i < n_known && j < n_known);
         }
     }
-    assert_true(peer_is_same(&rows[0], &again)); /* it was started again, say */
-    assert_true(peer_is_same(&rows[2], &process));
-    assert_false(peer_is_same(&rows[4], &unknown)); /* pid 0 is nobody in particular */
+    assert_true(peer_is_same(&rows[0], &renamed));
+    assert_true(peer_is_same(&rows[2], &hidden));
+    assert_true(peer_is_same(&rows[3], &other_user)); /* it has changed its user */
 }
 
 int main(void)

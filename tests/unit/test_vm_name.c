@@ -20,6 +20,23 @@ static void test_cgroup(void **state)
         {"0::/machine.slice/machine-qemu\\x2dx\\x2dy.scope", "qemu-x-y"},
         {"0::/machine/qemu-5-guest.libvirt-qemu/emulator", "guest"},
         {"0::/machine.slice/machine-\\x2.scope", "\\x2"}, /* no escape */
+        {"0::/machine.slice/machine-eu.slice/machine-eu-west.slice/machine-deep.scope/x", "deep"},
+        /* Made by whom? Not by the system's service manager. */
+        {"0::/user.slice/user-1000.slice/user@1000.service/app.slice/"
+         "machine-qemu\\x2d1\\x2da.scope",
+         NULL},
+        {"0::/user.slice/user-1000.slice/user@1000.service/machine.slice/machine-a.scope", NULL},
+        {"0::/a/machine.slice/machine-a.scope", NULL},
+        {"0::/machine.slice/system.slice/machine-a.scope", NULL},
+        {"0::/machine.slice/machine-a.service/machine-a.scope", NULL},
+        {"0::/machine.slice/libvirt-a.scope/machine-a.scope", NULL},
+        {"0::/machine-a.scope", NULL},
+        {"0::/../machine.slice/machine-a.scope", NULL},
+        {"0::/system.slice/evil.libvirt-qemu/x", NULL},
+        {"0::/machine/x/evil.libvirt-qemu", NULL},
+        {"0::/machine.slice/evil.libvirt-qemu", NULL},
+        {"1:name=/machine.slice/machine-a.scope:/x\n0::/y", NULL},
+        {"/machine.slice/machine-a.scope", NULL},
         {"0::/machine.slice/machine-.scope", NULL},
         {"0::/machine.slice/machine-x.service", NULL},
         {"0::/user.slice/user-1000.slice/session-3.scope", NULL},
@@ -50,7 +67,7 @@ static void test_cgroup_that_is_long(void **state)
 
     (void)state;
     memset(vm, '#', sizeof(vm));
-    assert_true(vm_name_from_cgroup("0::/machine-0123456789.scope", vm, 8));
+    assert_true(vm_name_from_cgroup("0::/machine.slice/machine-0123456789.scope", vm, 8));
     assert_memory_equal(vm, "0123456\0#", 9);
 }
 

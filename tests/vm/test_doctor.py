@@ -440,7 +440,7 @@ def shared_nexus(t: Context) -> None:
     first = t.qemu("guest=alpha", t.other.path)
     second = t.qemu("beta", t.other.generic_path)
     t.finds(t.doctor(t.other.path), "nexus", "failure",
-            rf"^virtual machines share one I_T nexus: .*{min(first, second)}", "NPIV.*--exclusive")
+            rf"^virtual machines share one I_T nexus: .*{min(first, second)}", "NPIV.*anti-affinity")
 
 
 @test

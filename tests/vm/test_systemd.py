@@ -344,7 +344,7 @@ def instances(t: Context) -> None:
     drop_in(t, "qemu-pr-helper@.socket", "[Socket]\nSocketMode=0660\n")
     drop_in(t, "qemu-pr-helper@north.socket", f"[Socket]\nSocketGroup={QEMU_GROUP}\n")
     drop_in(t, "qemu-pr-helper@north.service",
-            "[Service]\nEnvironment='OPTIONS=--exclusive --status-mode=640'\n")
+            "[Service]\nEnvironment='OPTIONS=--io-timeout=20 --status-mode=640'\n")
     t.manager.control("daemon-reload")
     sockets = {name: f"/run/qemu-pr-helper-{name}.sock" for name in ("north", "south")}
     for name in sockets:
