@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The calls here retry on EINTR and do nothing else on their own. The receive buffer has room for
- * as many fds as the kernel lets a message carry: with less, the surplus would be dropped silently
- * behind MSG_CTRUNC, or two fds would fit where one was expected (the padding of a control message
- * on 64-bit holds a second int). Hence: full room, and the count taken from cmsg_len.
+ * The calls here retry on EINTR and do nothing else on their own. A message may carry more fds than
+ * somebody wants to have in his table: there is room for two, and the kernel drops the others,
+ * which MSG_CTRUNC tells. (Room for one would be room for two where the padding of a control
+ * message holds a second int, on 64-bit.) To drop an fd may be to close a file, so a receive may
+ * block; it cannot if the bytes carry none, and to learn that they are looked at first without
+ * taking them: a look has references of its own to what is passed, and never drops the last one.
  */
 #include "base/fdio.h"
 
@@ -56,6 +58,27 @@ ssize_t fdio_receive(int sock, void *bytes, size_t size, int flags, struct fdio_
     }
     ret->fds_lost = (message.msg_flags & MSG_CTRUNC) != 0;
     return n;
+}
+
+ssize_t fdio_receive_plain(int sock, void *bytes, size_t size)
+{
+    struct iovec iov = {.iov_base = bytes, .iov_len = size};
+    struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
+    ssize_t n;
+
+    do
+        n = recvmsg(sock, &message, MSG_PEEK | MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    if (n <= 0)
+        return n < 0 ? -errno : 0;
+    if (message.msg_flags & MSG_CTRUNC)
+        return -EBUSY;
+    /* The kernel looks on behind the last byte, up to the first fds. What has come since may carry
+     * some: no more is taken than was looked at. */
+    do
+        n = recv(sock, bytes, (size_t)n, MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
 }
 
 int fdio_send_fds(int sock, const void *bytes, size_t size, const int *fds, unsigned n_fds)

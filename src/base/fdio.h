@@ -7,13 +7,16 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* The kernel's SCM_MAX_FD: no message carries more, and messages with fds are never merged. */
-#define FDIO_MESSAGE_FDS_MAX 253
+/*
+ * There is room for two fds: one more than a message is to have, so that more can be told from one.
+ * The kernel would pass 253 (SCM_MAX_FD); those that do not fit it drops inside of the call.
+ */
+#define FDIO_MESSAGE_FDS_MAX 2
 
 /* What came with the bytes of one recvmsg(2). */
 struct fdio_message {
     unsigned n_fds; /* fds received; each is the caller's to close, all are close-on-exec */
-    bool fds_lost;  /* the sender attached fds that could not be installed here */
+    bool fds_lost;  /* the sender attached more, which did not fit or could not be installed here */
     int fds[FDIO_MESSAGE_FDS_MAX];
 };
 
@@ -22,6 +25,13 @@ struct fdio_message {
  * Returns the number of bytes (0 = end of file) or a negative errno; ret is set in every case.
  */
 ssize_t fdio_receive(int sock, void *bytes, size_t size, int flags, struct fdio_message *ret);
+
+/*
+ * Receive up to `size` bytes that come without fds, at once. This drops nothing of what a client
+ * has passed, and so can never block. Returns the number of bytes (0 = end of file), -EBUSY if
+ * there are fds among what waits to be received, -EAGAIN or another negative errno.
+ */
+ssize_t fdio_receive_plain(int sock, void *bytes, size_t size);
 
 /* The most fds that fdio_send_fds sends. */
 #define FDIO_SEND_FDS_MAX 2

@@ -36,6 +36,7 @@
 
 #define MAIN_ERROR_SIZE     512
 #define MAIN_MPATH_GRACE_MS 5000
+#define MAIN_THREADS_MAX    4096 /* without --max-threads */
 
 struct helper {
     int argc;
@@ -149,7 +150,8 @@ static int helper_raise_fd_limit(struct helper *helper)
         log_warning("--max-clients=%u: the limit of %u open files leaves room for %u",
                     options->max_clients, helper->n_fds, room);
     if (!options->max_threads)
-        options->max_threads = options->max_clients + 1;
+        options->max_threads = options->max_clients < MAIN_THREADS_MAX ? options->max_clients + 1
+                                                                       : MAIN_THREADS_MAX;
     return 0;
 }
 
@@ -266,6 +268,7 @@ static int helper_prepare_server(struct helper *helper)
     struct server_options server_options = {
         .max_clients = options->max_clients,
         .max_threads = options->max_threads,
+        .max_buffer_bytes = options->max_buffers_mib << 20,
         .n_slots = helper->n_fds,
         .client_timeout_ms = options->client_timeout_s * 1000LL,
         .stop_timeout_ms = options->stop_timeout_s * 1000LL,

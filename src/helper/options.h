@@ -32,7 +32,8 @@ struct options {
     unsigned client_timeout_s;
     unsigned stop_timeout_s;
     unsigned max_clients; /* 0: as many as there is room for */
-    unsigned max_threads; /* 0: max_clients + 1 */
+    unsigned max_threads; /* 0: max_clients + 1, or 4,096 if that is less */
+    unsigned max_buffers_mib;
 
     const char *mpath_worker;
 

@@ -14,6 +14,7 @@
 
 #define OPTIONS_SECONDS_MAX 86400
 #define OPTIONS_CLIENTS_MAX 1000000
+#define OPTIONS_BUFFERS_MAX 1024
 #define OPTIONS_THREADS_MIN 2 /* one that may block, one that stands by */
 
 #define FIELD(name)        .field = offsetof(struct options_parser, options.name)
@@ -118,8 +119,11 @@ static const struct option_row options_rows[] = {
     {0, "max-clients", "N",
      "refuse clients beyond this number\n(default: half of the open files that are allowed)",
      NUMBER(max_clients, 1, OPTIONS_CLIENTS_MAX, NULL)},
-    {0, "max-threads", "N", "answer BUSY when so many are busy (default: clients + 1)",
+    {0, "max-threads", "N",
+     "answer BUSY when so many are busy (default: clients + 1, at\nmost 4096)",
      NUMBER(max_threads, OPTIONS_THREADS_MIN, OPTIONS_CLIENTS_MAX, NULL)},
+    {0, "max-buffers", "MIB", "memory for half-sent requests and replies that are not taken", "16",
+     NUMBER(max_buffers_mib, 1, OPTIONS_BUFFERS_MAX, "MiB")},
     {0, "socket-mode", "OCTAL", "mode of the socket (default 777 less the umask)",
      .set = option_set_mode, FIELD(socket_mode)},
     {0, "socket-user", "USER", "owner of the socket", .set = option_set_user, FIELD(socket_uid)},

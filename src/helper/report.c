@@ -25,6 +25,7 @@ static void report_options(const struct options *options, struct json *json)
     json_integer(json, "stop_timeout_s", options->stop_timeout_s);
     json_integer(json, "max_clients", options->max_clients);
     json_integer(json, "max_threads", options->max_threads);
+    json_integer(json, "max_buffers_mib", options->max_buffers_mib);
     json_close(json, '}');
 }
 
@@ -148,7 +149,7 @@ static void report_server(struct server *server, int64_t now, struct json *json)
     json_open(json, "clients", '{');
     json_integer(json, "connected", atomic_load(&conns->n_open));
     json_integer(json, "accepted", (int64_t)server->n_accepted);
-    json_integer(json, "refused", (int64_t)server->n_refused);
+    json_integer(json, "refused", atomic_load(&conns->n_refused));
     json_close(json, '}');
     requests = report_connections(conns, now, json) + atomic_load(&conns->n_served);
     json_open(json, "requests", '{');

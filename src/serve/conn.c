@@ -12,14 +12,14 @@
  * slot itself, an incomplete parameter list or an unsent reply in a heap buffer that exists only
  * meanwhile. Data of a request lives on the thread's stack and is zeroed first.
  *
- * Blocking: receiving and sending never block here. Everything else that might (the backend,
- * closing an fd) is done only if the pool says that another thread stands by; else the request is
- * answered BUSY and the fd is left to others.
+ * Blocking: sending never blocks here. Everything else might: the backend, closing an fd, and even
+ * receiving, inside of which fds are dropped that cannot be kept. It is done only if the pool says
+ * that another thread stands by; else the connection waits for a thread (turn.c), the request is
+ * answered BUSY, or the fd is left to others.
  */
 #include "serve/conn.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -32,6 +32,7 @@
 #include "serve/conns.h"
 #include "serve/peer.h"
 #include "serve/tracepoints.h"
+#include "serve/turn.h"
 
 #define CONN_LINGER_MS 5
 
@@ -40,6 +41,7 @@ enum conn_next {
     CONN_GO_ON,
     CONN_WAIT_READABLE,
     CONN_WAIT_WRITABLE,
+    CONN_WAIT_THREAD, /* receiving may block, and no other thread stands by */
     CONN_CLOSE,
 };
 
@@ -59,12 +61,14 @@ struct visit {
     struct conn *conn; /* owned */
     int sock;
     bool linger; /* the next request may come at once */
+    bool paid;   /* turn.h: commands may be executed */
     struct conn_scratch scratch;
 };
 
 static void conn_await_request(struct conn *conn)
 {
     conn->fd_lost = false;
+    conn->over_budget = false;
     conn_await(conn, CONN_CDB, WIRE_CDB_SIZE);
 }
 
@@ -83,8 +87,8 @@ static bool conn_take_fds(struct visit *visit, const struct fdio_message *messag
             conn->fd_lost = true;
             return true;
         }
-        log_client("connection %d: closed, more than one file descriptor with a request",
-                   visit->sock);
+        conns_say(visit->conns, visit->sock,
+                  "closed, more than one file descriptor with a request");
     }
     /* Attached to a handshake or to parameters they belong to nothing. */
     for (unsigned i = 0; i < message->n_fds; i++)
@@ -92,22 +96,39 @@ static bool conn_take_fds(struct visit *visit, const struct fdio_message *messag
     return conn->state != CONN_CDB;
 }
 
-/* Receive what is left of the current item into `bytes`, where it begins. */
+/*
+ * What is received may bring fds, and of those that cannot be kept the last reference may be
+ * dropped inside of the call. So another thread stands by, or only bytes without fds are taken.
+ */
+static ssize_t conn_receive_some(struct visit *visit, uint8_t *bytes, size_t size, int flags,
+                                 struct fdio_message *message)
+{
+    if (__builtin_expect(flags == 0 || pool_may_block(visit->conns->pool), true))
+        return fdio_receive(visit->sock, bytes, size, flags, message);
+    message->n_fds = 0;
+    message->fds_lost = false;
+    return fdio_receive_plain(visit->sock, bytes, size);
+}
+
+/* Receive what is left of the current item into `bytes`, where it begins. flags: 0 only for a
+ * linger, which has made sure that another thread stands by. */
 static enum conn_next conn_receive(struct visit *visit, uint8_t *bytes, int flags)
 {
     struct conn *conn = visit->conn;
     struct fdio_message message;
-    ssize_t n = fdio_receive(visit->sock, bytes + conn->done, (size_t)(conn->size - conn->done),
-                             flags, &message);
+    ssize_t n = conn_receive_some(visit, bytes + conn->done, (size_t)(conn->size - conn->done),
+                                  flags, &message);
 
     if (n == -EAGAIN)
         return CONN_WAIT_READABLE;
+    if (n == -EBUSY)
+        return CONN_WAIT_THREAD;
     if (n <= 0) {
         if (n < 0 && n != -ECONNRESET)
-            log_client("connection %d: %s", visit->sock, strerror((int)-n));
+            conns_say(visit->conns, visit->sock, "%s", strerror((int)-n));
         else if (conn->state != CONN_CDB || conn->done)
-            log_client("connection %d: ended by the client in the middle of a %s", visit->sock,
-                       conn->state == CONN_HANDSHAKE ? "handshake" : "request");
+            conns_say(visit->conns, visit->sock, "ended by the client in the middle of a %s",
+                      conn->state == CONN_HANDSHAKE ? "handshake" : "request");
         return CONN_CLOSE;
     }
     if ((message.n_fds || message.fds_lost) && !conn_take_fds(visit, &message))
@@ -132,7 +153,7 @@ static enum conn_next conn_handshake(struct visit *visit)
     if (next != CONN_GO_ON)
         return next;
     if (!wire_accept_features(conn->cdb)) {
-        log_client("connection %d: closed, it asks for features that there are not", visit->sock);
+        conns_say(visit->conns, visit->sock, "closed, it asks for features that there are not");
         return CONN_CLOSE;
     }
     trace_handshake(visit->sock, load_be32(conn->cdb));
@@ -145,16 +166,18 @@ static enum conn_next conn_handshake(struct visit *visit)
     return CONN_GO_ON;
 }
 
-/* Keep `size` bytes until the client takes them. */
-static enum conn_next conn_keep_reply(struct conn *conn, const uint8_t *bytes, size_t size)
+/* Keep `size` bytes until the client takes them. They are not in the buffer of the request. */
+static enum conn_next conn_keep_reply(struct visit *visit, const uint8_t *bytes, size_t size)
 {
-    uint8_t *rest = malloc(size);
+    struct conn *conn = visit->conn;
 
-    if (!rest)
+    conns_free_buffer(visit->conns, visit->sock);
+    if (!conns_new_buffer(visit->conns, visit->sock, (uint16_t)size)) {
+        conns_say(visit->conns, visit->sock,
+                  "closed, it takes no replies, and its process has no memory left for them");
         return CONN_CLOSE;
-    memcpy(rest, bytes, size);
-    free(conn->buffer);
-    conn->buffer = rest;
+    }
+    memcpy(conn->buffer, bytes, size);
     conn_await(conn, CONN_REPLY, (unsigned)size);
     return CONN_WAIT_WRITABLE;
 }
@@ -175,7 +198,7 @@ static enum conn_next conn_reply(struct visit *visit, const struct request *requ
     if (n < 0)
         n = 0;
     if ((size_t)n < size)
-        return conn_keep_reply(conn, (const uint8_t *)&visit->scratch + n, size - (size_t)n);
+        return conn_keep_reply(visit, (const uint8_t *)&visit->scratch + n, size - (size_t)n);
     conn_await_request(conn);
     return CONN_GO_ON;
 }
@@ -195,8 +218,7 @@ static enum conn_next conn_send_rest(struct visit *visit)
     if (conn->done < conn->size)
         return CONN_WAIT_WRITABLE;
     conns_clear_deadline(visit->conns, conn);
-    free(conn->buffer);
-    conn->buffer = NULL;
+    conns_free_buffer(visit->conns, visit->sock);
     conn_await_request(conn);
     if (atomic_load(&visit->conns->stopping))
         shutdown(visit->sock, SHUT_RD); /* the reply may be older than the stop */
@@ -219,27 +241,42 @@ static __attribute__((noinline)) void conn_set_peer(struct visit *visit, struct 
         atomic_fetch_add(&request->peer->requests, 1);
 }
 
+/* Why a request is answered BUSY without a look at it; NULL: it is not. The first word is the
+ * trace's. */
+static const char *conn_is_busy(struct visit *visit, const char **ret_limit)
+{
+    const struct conn *conn = visit->conn;
+
+    if (conn->fd_lost) {
+        *ret_limit = "open-files";
+        return "its file descriptor could not be received (too many are open, or a security module "
+               "forbids it)";
+    }
+    if (conn->over_budget) {
+        *ret_limit = "max-buffers";
+        return "its process has no memory left for half-sent requests";
+    }
+    *ret_limit = "max-threads";
+    if (!visit->paid && !budget_is_exhausted(&visit->conns->budget, BUDGET_THREADS))
+        return "its process has as many threads as it may have";
+    return visit->paid && pool_may_block(visit->conns->pool) ? NULL : "all threads are busy";
+}
+
 /* A whole request is there: execute it, reply, and only then close the fd. */
 static enum conn_next conn_execute(struct visit *visit, struct request *request)
 {
     struct conn *conn = visit->conn;
+    const char *busy, *limit;
     struct reply reply;
     enum conn_next next;
 
     conns_clear_deadline(visit->conns, conn);
     trace_request(visit->sock, request->opcode, request->cdb[1] & CDB_SERVICE_ACTION_MASK,
                   request->length);
-    if (conn->fd_lost) {
-        trace_limit(visit->sock, "open-files");
-        log_client(
-            "connection %d: its file descriptor could not be received (too many are open, or "
-            "a security module forbids it), answered BUSY",
-            visit->sock);
-        atomic_fetch_add(&visit->conns->n_busy, 1);
-        reply_status(&reply, SPC_STATUS_BUSY, 0);
-    } else if (!pool_may_block(visit->conns->pool)) {
-        trace_limit(visit->sock, "max-threads");
-        log_client("connection %d: all threads are busy, answered BUSY", visit->sock);
+    busy = conn_is_busy(visit, &limit);
+    if (busy) {
+        trace_limit(visit->sock, limit);
+        conns_say(visit->conns, visit->sock, "%s, answered BUSY", busy);
         atomic_fetch_add(&visit->conns->n_busy, 1);
         reply_status(&reply, SPC_STATUS_BUSY, 0);
     } else {
@@ -259,6 +296,7 @@ static enum conn_next conn_execute(struct visit *visit, struct request *request)
     return next;
 }
 
+/* Over its budget, what comes of a parameter list is taken and thrown away: the answer is BUSY. */
 static enum conn_next conn_parameters(struct visit *visit, struct request *request)
 {
     struct conn *conn = visit->conn;
@@ -266,20 +304,18 @@ static enum conn_next conn_parameters(struct visit *visit, struct request *reque
 
     request->data = conn->buffer ? conn->buffer : visit->scratch.data;
     next = conn_receive(visit, request->data, MSG_DONTWAIT);
-    if (next == CONN_WAIT_READABLE && !conn->buffer) {
-        conn->buffer = malloc(conn->size);
-        if (!conn->buffer)
-            return CONN_CLOSE;
-        memcpy(conn->buffer, visit->scratch.data, conn->done);
+    if (next != CONN_GO_ON && next != CONN_CLOSE && !conn->buffer && !conn->over_budget) {
+        if (conns_new_buffer(visit->conns, visit->sock, conn->size))
+            memcpy(conn->buffer, visit->scratch.data, conn->done);
+        else
+            conn->over_budget = true;
     }
     if (next != CONN_GO_ON)
         return next;
 
     next = conn_execute(visit, request);
-    if (conn->state != CONN_REPLY) {
-        free(conn->buffer);
-        conn->buffer = NULL;
-    }
+    if (conn->state != CONN_REPLY)
+        conns_free_buffer(visit->conns, visit->sock);
     return next;
 }
 
@@ -292,7 +328,8 @@ static enum conn_next conn_receive_cdb(struct visit *visit)
     if (!visit->linger)
         return conn_receive(visit, conn->cdb, MSG_DONTWAIT);
     visit->linger = false;
-    if (!pool_linger_begin(visit->conns->pool))
+    if (budget_is_scarce(&visit->conns->budget, BUDGET_THREADS) ||
+        !pool_linger_begin(visit->conns->pool))
         return CONN_WAIT_READABLE;
     if (!conn->linger_ready) {
         const struct timeval limit = {.tv_usec = CONN_LINGER_MS * 1000};
@@ -319,13 +356,13 @@ static enum conn_next conn_request(struct visit *visit)
         if (next != CONN_GO_ON)
             return next;
         if (conn->passed_fd < 0 && !conn->fd_lost) {
-            log_client("connection %d: closed, a request without a file descriptor", visit->sock);
+            conns_say(visit->conns, visit->sock, "closed, a request without a file descriptor");
             return CONN_CLOSE;
         }
     }
     if (!wire_decode_request(conn->cdb, &request)) {
-        log_client("connection %d: closed, operation code %02Xh or its length is not served",
-                   visit->sock, conn->cdb[0]);
+        conns_say(visit->conns, visit->sock,
+                  "closed, operation code %02Xh or its length is not served", conn->cdb[0]);
         return CONN_CLOSE;
     }
     request.fd = conn->passed_fd;
@@ -344,31 +381,22 @@ static enum conn_next conn_request(struct visit *visit)
     return next;
 }
 
-void conn_serve(void *context, int sock, uint32_t events)
+/* Drive it as far as it goes. */
+static enum conn_next conn_visit(struct visit *visit)
 {
-    struct conns *conns = context;
-    struct conn *conn = &conns->slots[sock];
     enum conn_next next = CONN_GO_ON;
-    struct visit visit; /* the scratch is zeroed only where it is used */
-    int r;
 
-    (void)events; /* receiving and sending find out */
-    visit.conns = conns;
-    visit.conn = conn;
-    visit.sock = sock;
-    visit.linger = false;
-    conns_take(conn);
     while (next == CONN_GO_ON) {
-        switch ((enum conn_state)conn->state) {
+        switch ((enum conn_state)visit->conn->state) {
         case CONN_HANDSHAKE:
-            next = conn_handshake(&visit);
+            next = conn_handshake(visit);
             break;
         case CONN_CDB:
         case CONN_PARAMETERS:
-            next = conn_request(&visit);
+            next = conn_request(visit);
             break;
         case CONN_REPLY:
-            next = conn_send_rest(&visit);
+            next = conn_send_rest(visit);
             break;
         case CONN_EXECUTING: /* never between two steps */
         case CONN_REFUSED:
@@ -376,15 +404,53 @@ void conn_serve(void *context, int sock, uint32_t events)
             break;
         }
     }
-    if (next != CONN_CLOSE) {
-        if (conn->state != CONN_CDB || conn->done)
-            conns_set_deadline(conns, conn);
-        conns_release(conn);
-        r = pool_arm(conns->pool, sock, next == CONN_WAIT_READABLE ? EPOLLIN : EPOLLOUT);
-        if (r == 0)
-            return;
-        log_client("connection %d: closed, %s", sock, strerror(-r));
-        conns_take(conn);
+    return next;
+}
+
+/* Leave it to the next event, or to a free thread. False: it cannot be. */
+static bool conn_leave(struct visit *visit, enum conn_next next)
+{
+    struct conns *conns = visit->conns;
+    int r;
+
+    if (visit->conn->state != CONN_CDB || visit->conn->done)
+        conns_set_deadline(conns, visit->conn);
+    conns_release(visit->conn);
+    if (next == CONN_WAIT_THREAD) {
+        turn_wait(conns, visit->sock);
+        return true;
     }
-    conns_close(conns, conn, sock);
+    r = pool_arm(conns->pool, visit->sock, next == CONN_WAIT_READABLE ? EPOLLIN : EPOLLOUT);
+    if (r == 0)
+        return true;
+    conns_take(visit->conn);
+    conns_say(conns, visit->sock, "closed, %s", strerror(-r));
+    return false;
+}
+
+void conn_serve(void *context, int sock, uint32_t events)
+{
+    struct conns *conns = context;
+    struct budget_account *account = conns->sides[sock].account;
+    bool is_counted = conns->sides[sock].is_counted;
+    enum conn_next next;
+    struct visit visit; /* the scratch is zeroed only where it is used */
+
+    (void)events; /* receiving and sending find out */
+    if (!turn_begin(conns, sock, &visit.paid))
+        return;
+    visit.conns = conns;
+    visit.conn = &conns->slots[sock];
+    visit.sock = sock;
+    visit.linger = false;
+    conns_take(visit.conn);
+    next = conn_visit(&visit);
+    if (next != CONN_CLOSE && conn_leave(&visit, next)) {
+        turn_end(conns, account, visit.paid);
+        return;
+    }
+    conns_close(conns, visit.conn, sock);
+    turn_end(conns, account, visit.paid);
+    conns_leave(account, is_counted);
+    conns_gone(conns);
 }

@@ -13,6 +13,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -27,12 +29,19 @@
 #include "base/log.h"
 #include "serve/peer.h"
 #include "serve/tracepoints.h"
+#include "serve/turn.h"
 
 #define CONNS_TICK_S 1
 
-int conns_init(struct conns *conns, struct pool *pool, unsigned n_slots, int64_t client_timeout_ms)
+static size_t conns_size(unsigned n_slots)
 {
-    size_t size = (size_t)n_slots * sizeof(struct conn);
+    return n_slots * (sizeof(struct conn) + sizeof(struct conn_side));
+}
+
+int conns_init(struct conns *conns, struct pool *pool, unsigned n_slots, int64_t client_timeout_ms,
+               const struct budget_limits *limits)
+{
+    size_t size = conns_size(n_slots);
     void *slots;
 
     memset(conns, 0, sizeof(*conns));
@@ -40,7 +49,10 @@ int conns_init(struct conns *conns, struct pool *pool, unsigned n_slots, int64_t
     conns->client_timeout_ms = client_timeout_ms;
     conns->tick_fd = -1;
     conns->drained_fd = -1;
+    conns->crowd.first = conns->crowd.last = conns->doomed.first = conns->doomed.last = -1;
+    budget_init(&conns->budget, limits);
     pthread_mutex_init(&conns->lock, NULL);
+    pthread_mutex_init(&conns->turn_lock, NULL);
 
     slots = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
                  -1, 0);
@@ -49,6 +61,7 @@ int conns_init(struct conns *conns, struct pool *pool, unsigned n_slots, int64_t
     /* A huge page would make the first connection cost 2 MB. Kernels without them say EINVAL. */
     madvise(slots, size, MADV_NOHUGEPAGE);
     conns->slots = slots;
+    conns->sides = (struct conn_side *)(conns->slots + n_slots);
     conns->n_slots = n_slots;
 
     conns->tick_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
@@ -73,20 +86,23 @@ void conns_deinit(struct conns *conns)
 
         if (!conn->open)
             continue;
-        free(conn->buffer);
+        conns_free_buffer(conns, (int)sock);
         if (conn->peer)
             peers_disconnect(conns->peers, conn->peer);
         if (conn->passed_fd >= 0)
             close(conn->passed_fd);
         close((int)sock);
+        conns_leave(conns->sides[sock].account, conns->sides[sock].is_counted);
     }
     if (conns->slots)
-        munmap(conns->slots, (size_t)conns->n_slots * sizeof(struct conn));
+        munmap(conns->slots, conns_size(conns->n_slots));
     if (conns->tick_fd >= 0)
         close(conns->tick_fd);
     if (conns->drained_fd >= 0)
         close(conns->drained_fd);
     pthread_mutex_destroy(&conns->lock);
+    pthread_mutex_destroy(&conns->turn_lock);
+    budget_deinit(&conns->budget);
 }
 
 static void conns_set_tick(struct conns *conns, time_t seconds)
@@ -96,13 +112,69 @@ static void conns_set_tick(struct conns *conns, time_t seconds)
     timerfd_settime(conns->tick_fd, 0, &tick, NULL);
 }
 
+void conns_set_timed(struct conns *conns)
+{
+    if (atomic_fetch_add(&conns->n_timed, 1) == 0)
+        conns_set_tick(conns, CONNS_TICK_S);
+}
+
 void conns_set_deadline(struct conns *conns, struct conn *conn)
 {
     if (atomic_load(&conn->deadline_ms))
         return;
     atomic_store(&conn->deadline_ms, clock_coarse_ms() + conns->client_timeout_ms);
-    if (atomic_fetch_add(&conns->n_timed, 1) == 0)
-        conns_set_tick(conns, CONNS_TICK_S);
+    conns_set_timed(conns);
+}
+
+uint8_t *conns_new_buffer(struct conns *conns, int sock, uint16_t size)
+{
+    struct budget_account *account = conns->sides[sock].account;
+    uint8_t *buffer = NULL;
+
+    if (!budget_take(account, BUDGET_BYTES, size))
+        return NULL;
+    buffer = malloc(size);
+    if (!buffer) {
+        budget_give(account, BUDGET_BYTES, size);
+        return NULL;
+    }
+    conns->slots[sock].buffer = buffer;
+    conns->slots[sock].buffer_size = size;
+    return buffer;
+}
+
+void conns_free_buffer(struct conns *conns, int sock)
+{
+    struct conn *conn = &conns->slots[sock];
+
+    if (!conn->buffer)
+        return;
+    free(conn->buffer);
+    conn->buffer = NULL;
+    budget_give(conns->sides[sock].account, BUDGET_BYTES, conn->buffer_size);
+}
+
+void conns_leave(struct budget_account *account, bool is_counted)
+{
+    if (is_counted)
+        budget_give(account, BUDGET_CONNECTIONS, 1);
+    budget_close(account);
+}
+
+void conns_say(struct conns *conns, int sock, const char *format, ...)
+{
+    unsigned suppressed;
+    char text[256];
+    va_list arguments;
+
+    if (log_get_level() < LOG_LEVEL_CLIENTS ||
+        !budget_take_line(conns->sides[sock].account, BUDGET_MESSAGES, &suppressed))
+        return;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    log_left_out_before(LOG_WARNING, suppressed);
+    log_warning("connection %d: %s", sock, text);
 }
 
 void conns_take(struct conn *conn)
@@ -126,29 +198,80 @@ static void conns_set_open(struct conns *conns, struct conn *conn, bool open)
     pthread_mutex_unlock(&conns->lock);
 }
 
-int conns_open(struct conns *conns, int sock, const struct backend *backend)
+/* Who is it? A process whose pid is hidden has a number of the kernel's. */
+static struct budget_account *conns_open_account(struct conns *conns, int sock)
 {
-    uint8_t features[WIRE_FEATURES_SIZE];
-    struct conn *conn;
+    struct ucred credentials = {.pid = 0, .uid = (uid_t)-1};
+    socklen_t size = sizeof(credentials);
+    uint64_t process = 0;
+
+    (void)getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &credentials, &size);
+    if (credentials.pid <= 0 && conns->peers)
+        process = peers_process(conns->peers, sock);
+    return budget_open(&conns->budget, credentials.uid, credentials.pid, process);
+}
+
+/*
+ * Options of a socket before anything is received from it. Out-of-band bytes are bytes like others:
+ * else the kernel drops them, and what was passed with them, inside of a receive. What waits for a
+ * client that does not take its replies is the kernel's memory on our account: room for a few.
+ */
+static void conns_prepare(int sock)
+{
+    const int one = 1, room = 2 * WIRE_DATA_MAX;
+
+    (void)setsockopt(sock, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one));
+    (void)setsockopt(sock, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+}
+
+/*
+ * Close the socket of a client that is refused, if that cannot block: nothing can be sent to it any
+ * more, and what has been sent is no fd. False: that is for a thread of the pool.
+ */
+static bool conns_close_empty(int sock)
+{
+    uint8_t bytes[512];
+    ssize_t n = 1;
+
+    shutdown(sock, SHUT_RDWR);
+    for (unsigned i = 0; i < 32 && n > 0; i++)
+        n = fdio_receive_plain(sock, bytes, sizeof(bytes));
+    if (n != 0)
+        return false;
+    close(sock);
+    return true;
+}
+
+/* Over its budget? Says so. */
+static bool conns_refuse(struct conns *conns, int sock)
+{
+    struct budget_account *account = conns->sides[sock].account;
+
+    if (budget_take(account, BUDGET_CONNECTIONS, 1))
+        return false;
+    trace_limit(sock, "max-clients");
+    atomic_fetch_add(&conns->n_refused, 1);
+    if (budget_is_exhausted(&conns->budget, BUDGET_CONNECTIONS))
+        conns_say(conns, sock, "refused, there are %u clients already (--max-clients)",
+                  conns->budget.limit[BUDGET_CONNECTIONS]);
+    else
+        conns_say(conns, sock, "refused, process %d of user %u has %u connections already",
+                  (int)account->pid, account->user->uid,
+                  atomic_load(&account->used[BUDGET_CONNECTIONS]));
+    return true;
+}
+
+static void conns_fill(struct conns *conns, int sock, const struct backend *backend)
+{
+    struct conn *conn = &conns->slots[sock];
     unsigned used;
-    int r;
 
-    if ((unsigned)sock >= conns->n_slots) {
-        close(sock);
-        return -EMFILE;
-    }
-    wire_encode_features(features, WIRE_FEATURES);
-    /* Room for four bytes in an empty socket: if they do not fit, the client has gone already. */
-    if (backend && send(sock, features, sizeof(features), MSG_DONTWAIT | MSG_NOSIGNAL) !=
-                       (ssize_t)sizeof(features))
-        backend = NULL;
-
-    conn = &conns->slots[sock];
     conns_take(conn);
     assert(!conn->open);
     conn->passed_fd = -1;
     conn->buffer = NULL;
     conn->linger_ready = false;
+    conn->over_budget = false;
     atomic_store(&conn->peer, NULL);
     conn->backend = backend;
     conn_await(conn, backend ? CONN_HANDSHAKE : CONN_REFUSED, WIRE_FEATURES_SIZE);
@@ -159,6 +282,40 @@ int conns_open(struct conns *conns, int sock, const struct backend *backend)
     if ((unsigned)sock >= used)
         atomic_store(&conns->n_used, (unsigned)sock + 1);
     atomic_fetch_add(&conns->n_open, 1);
+}
+
+int conns_open(struct conns *conns, int sock, const struct backend *backend)
+{
+    uint8_t features[WIRE_FEATURES_SIZE];
+    struct conn_side *side;
+    int r;
+
+    if ((unsigned)sock >= conns->n_slots) {
+        close(sock); /* never: accept(2) gives no such number */
+        return -EMFILE;
+    }
+    conns_prepare(sock);
+    side = &conns->sides[sock];
+    side->is_counted = false;
+    side->account = conns_open_account(conns, sock);
+    if (!side->account) {
+        if (!conns_close_empty(sock))
+            turn_doom(conns, sock);
+        return -ENOMEM;
+    }
+    if (backend && conns_refuse(conns, sock))
+        backend = NULL;
+    side->is_counted = backend;
+    wire_encode_features(features, WIRE_FEATURES);
+    /* Room for four bytes in an empty socket: if they do not fit, the client has gone already. */
+    if (backend && send(sock, features, sizeof(features), MSG_DONTWAIT | MSG_NOSIGNAL) !=
+                       (ssize_t)sizeof(features))
+        backend = NULL;
+    if (!backend && conns_close_empty(sock)) {
+        conns_leave(side->account, side->is_counted);
+        return 0;
+    }
+    conns_fill(conns, sock, backend);
 
     /* Told before: when pool_add returns, another thread may have served and closed it. */
     trace_connect(sock);
@@ -166,10 +323,12 @@ int conns_open(struct conns *conns, int sock, const struct backend *backend)
     r = pool_add(conns->pool, sock, backend ? EPOLLIN : EPOLLOUT);
     if (r < 0) {
         trace_disconnect(sock);
-        conns_clear_deadline(conns, conn);
-        conns_set_open(conns, conn, false);
+        conns_clear_deadline(conns, &conns->slots[sock]);
+        conns_set_open(conns, &conns->slots[sock], false);
         atomic_fetch_sub(&conns->n_open, 1);
-        close(sock);
+        conns_leave(side->account, side->is_counted);
+        if (!conns_close_empty(sock))
+            turn_doom(conns, sock);
         return r;
     }
     return 0;
@@ -178,13 +337,11 @@ int conns_open(struct conns *conns, int sock, const struct backend *backend)
 void conns_close(struct conns *conns, struct conn *conn, int sock)
 {
     struct peer *peer;
-    uint64_t one = 1;
 
     trace_disconnect(sock);
     log_debug("connection %d: closed", sock);
     conns_clear_deadline(conns, conn);
-    free(conn->buffer);
-    conn->buffer = NULL;
+    conns_free_buffer(conns, sock);
     if (conn->passed_fd >= 0)
         pool_close(conns->pool, conn->passed_fd);
     conns_set_open(conns, conn, false);
@@ -195,6 +352,12 @@ void conns_close(struct conns *conns, struct conn *conn, int sock)
     }
     conns_release(conn);
     pool_close(conns->pool, sock); /* last: its number, and so the slot, is used again at once */
+}
+
+void conns_gone(struct conns *conns)
+{
+    uint64_t one = 1;
+
     if (atomic_fetch_sub(&conns->n_open, 1) == 1 && atomic_load(&conns->stopping))
         fdio_write_full(conns->drained_fd, &one, sizeof(one));
 }
@@ -242,12 +405,14 @@ void conns_tick(struct conns *conns)
         if (!deadline || now < deadline)
             continue;
         trace_limit((int)sock, "client-timeout");
-        log_client("connection %u: closed, the client took longer than the client time-out", sock);
         pthread_mutex_lock(&conns->lock);
-        if (atomic_load(&conn->open))
+        if (atomic_load(&conn->open)) {
+            conns_say(conns, (int)sock, "closed, the client took longer than the client time-out");
             shutdown((int)sock, SHUT_RDWR);
+        }
         pthread_mutex_unlock(&conns->lock);
     }
+    turn_tick(conns);
     if (atomic_load(&conns->n_timed) == 0) {
         conns_set_tick(conns, 0);
         /* A deadline that was set just before found the tick still running. */

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "serve/backend.h"
+#include "serve/budget.h"
 #include "serve/pool.h"
 #include "serve/slot.h"
 
@@ -23,25 +24,32 @@ struct conns {
     struct peers *peers; /* borrowed; NULL for CONNS_PEERS_NONE */
     enum { CONNS_PEERS_NONE, CONNS_PEERS_OUT, CONNS_PEERS_ALL } peers_wanted;
     int64_t client_timeout_ms;
-    struct conn *slots; /* mapped; untouched slots cost nothing */
+    struct conn *slots;      /* mapped; untouched slots cost nothing */
+    struct conn_side *sides; /* mapped behind them */
     unsigned n_slots;
     pthread_mutex_t lock; /* a slot becomes free, or its socket is shut down by others, under it */
     atomic_uint n_used;   /* slots below this number have been in use */
     atomic_uint n_open;   /* connections that have not been closed yet */
-    atomic_uint n_timed;  /* connections with a deadline */
+    atomic_uint n_timed;  /* connections with a deadline, or that wait for any thread */
     atomic_uint n_busy;   /* requests answered BUSY for want of a thread or an fd */
     atomic_ullong n_served; /* requests of connections that are closed, as far as identified */
     atomic_bool stopping;
+    atomic_uint n_refused; /* connections over the budget */
+    struct budget budget;
+    struct budget_queue crowd, doomed; /* turn.c */
+    pthread_mutex_t turn_lock;         /* of all queues */
     int tick_fd;    /* timerfd: readable once a second while there are deadlines */
     int drained_fd; /* eventfd: readable once the last connection has gone, after conns_stop */
 };
 
 /*
  * n_slots: sockets have numbers below this. client_timeout_ms: for the handshake, for the rest of a
- * request that has begun, and for a client to take a reply. pool is borrowed. Returns 0 or a
- * negative errno; a half-made table may be given to conns_deinit.
+ * request that has begun, and for a client to take a reply. pool is borrowed; it has more threads
+ * than the limits say, by TURN_SPARE_THREADS. Returns 0 or a negative errno; a half-made table may
+ * be given to conns_deinit.
  */
-int conns_init(struct conns *conns, struct pool *pool, unsigned n_slots, int64_t client_timeout_ms);
+int conns_init(struct conns *conns, struct pool *pool, unsigned n_slots, int64_t client_timeout_ms,
+               const struct budget_limits *limits);
 
 /*
  * Before connections are opened: find out who clients are (peers is borrowed), each of them at once
@@ -53,9 +61,10 @@ void conns_set_peers(struct conns *conns, struct peers *peers);
 void conns_deinit(struct conns *conns);
 
 /*
- * Take over an accepted socket: send the helper's part of the handshake and let the pool go on.
- * Requests go to backend (borrowed); NULL: only let the pool close it. Returns 0 or a negative
- * errno; then the socket is closed.
+ * Take over a socket that was just accepted: send the helper's part of the handshake and let the
+ * pool go on. Requests go to backend (borrowed); NULL: only close it. A client that is over its
+ * budget is refused: that is no error. Returns 0 or a negative errno; then the socket is closed, or
+ * will be.
  */
 int conns_open(struct conns *conns, int sock, const struct backend *backend);
 
@@ -103,6 +112,9 @@ void conns_shutdown_all(struct conns *conns);
 void conns_take(struct conn *conn);
 void conns_release(struct conn *conn);
 
+/* Keep the tick going for one more; to be taken back by decrementing n_timed. */
+void conns_set_timed(struct conns *conns);
+
 /* The client owes us something from now on. One item, one deadline: not a new one for each byte. */
 void conns_set_deadline(struct conns *conns, struct conn *conn);
 
@@ -114,7 +126,27 @@ static inline void conns_clear_deadline(struct conns *conns, struct conn *conn)
     atomic_fetch_sub(&conns->n_timed, 1);
 }
 
-/* Give up the slot and close the socket. The caller owned the connection; now it is free. */
+/* The buffer of a request or reply: within the client's budget (else NULL), and free of it. */
+uint8_t *conns_new_buffer(struct conns *conns, int sock, uint16_t size);
+void conns_free_buffer(struct conns *conns, int sock);
+
+/*
+ * Give up the slot and close the socket. The caller owned the connection; now it is free. The
+ * account stays the caller's, for conns_leave, since this may block for long.
+ */
 void conns_close(struct conns *conns, struct conn *conn, int sock);
+
+/* The account of a connection that is closed; is_counted: as it was in its slot. */
+void conns_leave(struct budget_account *account, bool is_counted);
+
+/* After all that: the last thing to be done for a connection. */
+void conns_gone(struct conns *conns);
+
+/*
+ * Something about one client, at LOG_LEVEL_CLIENTS: as many lines as its process may have. The
+ * connection is named by its number.
+ */
+void conns_say(struct conns *conns, int sock, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 #endif

@@ -34,6 +34,10 @@
 #include "base/inode.h"
 #include "base/parse.h"
 
+#ifndef SO_PASSPIDFD
+#define SO_PASSPIDFD 76
+#endif
+
 #define LISTEN_FDS_START 3 /* sd_listen_fds(3) */
 #define LISTEN_ATTEMPTS  8
 
@@ -268,6 +272,17 @@ int listen_inherited(char *ret_error, size_t error_size)
     return r;
 }
 
+/* A unit may wish for credentials with each message (PassCredentials=, PassSecurity=), and accepted
+ * sockets inherit that. They would take the room that fdio_receive has for fds. */
+static void listen_pass_nothing(int fd)
+{
+    static const int options[] = {SO_PASSCRED, SO_PASSSEC, SO_PASSPIDFD};
+    const int no = 0;
+
+    for (unsigned i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+        (void)setsockopt(fd, SOL_SOCKET, options[i], &no, sizeof(no));
+}
+
 int listen_adopt(char *ret_error, size_t error_size)
 {
     const int fd = LISTEN_FDS_START;
@@ -290,5 +305,6 @@ int listen_adopt(char *ret_error, size_t error_size)
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
         fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
         return listen_fail(errno, ret_error, error_size, "cannot use", "the socket from systemd");
+    listen_pass_nothing(fd);
     return fd;
 }

@@ -160,6 +160,17 @@ static void peer_read_label(int sock, char *label, size_t size)
     label[length] = '\0';
 }
 
+uint64_t peers_process(const struct peers *peers, int sock)
+{
+    CLEANUP_CLOSE int pidfd = -1;
+    socklen_t size = sizeof(pidfd);
+    struct stat status;
+
+    if (!peers->pidfs || getsockopt(sock, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) < 0)
+        return 0;
+    return fstat(pidfd, &status) == 0 ? status.st_ino : 0;
+}
+
 struct peer *peers_identify(struct peers *peers, int sock)
 {
     struct ucred credentials = {.pid = 0, .uid = (uid_t)-1, .gid = (gid_t)-1};

@@ -76,6 +76,10 @@ void peers_deinit(struct peers *peers);
  */
 struct peer *peers_identify(struct peers *peers, int sock);
 
+/* The kernel's number of the process that connected, never used twice; 0: unknown. May be asked
+ * by any thread. */
+uint64_t peers_process(const struct peers *peers, int sock);
+
 /* The connection is closed: others may hold references still. */
 void peers_disconnect(struct peers *peers, struct peer *peer);
 

@@ -18,7 +18,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "serve/conn.h"
-#include "serve/tracepoints.h"
+#include "serve/turn.h"
 
 #define SERVER_ACCEPT_BATCH    16
 #define SERVER_QUEUE_MAX       4096 /* net.core.somaxconn, longer than our own */
@@ -29,6 +29,7 @@
 #define SERVER_GRACE_MS        20  /* a client that is in the middle of something goes on by then */
 #define SERVER_LEAVE_MS        1000 /* threads without a client need no time at all */
 
+/* To be closed without waiting for anybody, a listener must have an empty queue: server_stop. */
 static void server_close_listeners(struct server *server)
 {
     for (unsigned i = 0; i < server->options.n_endpoints; i++) {
@@ -40,6 +41,11 @@ static void server_close_listeners(struct server *server)
 
 int server_init(struct server *server, const struct server_options *options, int signal_fd)
 {
+    const struct budget_limits limits = {
+        .connections = options->max_clients,
+        .threads = options->max_threads - 1,
+        .bytes = options->max_buffer_bytes,
+    };
     int r;
 
     memset(server, 0, sizeof(*server));
@@ -47,9 +53,11 @@ int server_init(struct server *server, const struct server_options *options, int
     server->signal_fd = signal_fd;
     if (options->notify->watchdog_ms)
         server->next_watchdog_ms = clock_now_ms();
-    r = pool_init(&server->pool, options->max_threads, conn_serve, &server->conns);
+    r = pool_init(&server->pool, options->max_threads + TURN_SPARE_THREADS, conn_serve,
+                  &server->conns);
     if (r == 0) {
-        r = conns_init(&server->conns, &server->pool, options->n_slots, options->client_timeout_ms);
+        r = conns_init(&server->conns, &server->pool, options->n_slots, options->client_timeout_ms,
+                       &limits);
         if (r == 0 && options->peers)
             conns_set_peers(&server->conns, options->peers);
         if (r == 0)
@@ -79,25 +87,17 @@ static void server_pause_accept(struct server *server, int error)
 /* Accept one client. False: there is none left, or not now. */
 static bool server_accept_one(struct server *server, const struct server_endpoint *endpoint)
 {
-    const struct backend *backend = endpoint->backend;
     int sock, r;
 
     sock = accept4(endpoint->listener, NULL, NULL, SOCK_CLOEXEC);
     if (sock < 0) {
-        /* Errors that the network reports for one client in particular do not concern us. */
-        if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+        /* EINVAL: it is shut down, and its queue is empty. */
+        if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED && errno != EINVAL)
             server_pause_accept(server, errno);
         return errno == ECONNABORTED;
     }
-    if (atomic_load(&server->conns.n_open) >= server->options.max_clients) {
-        trace_limit(sock, "max-clients");
-        log_client("a client was refused: there are %u already (--max-clients)",
-                   server->options.max_clients);
-        backend = NULL;
-        server->n_refused++;
-    }
     server->n_accepted++;
-    r = conns_open(&server->conns, sock, backend);
+    r = conns_open(&server->conns, sock, endpoint->backend);
     if (r < 0)
         server_pause_accept(server, -r);
     return r == 0;
@@ -248,11 +248,16 @@ static enum server_end server_stop(struct server *server)
     notify_send(server->options.notify, "STOPPING=1");
     if (server->options.remove_names)
         server->options.remove_names(server->options.context);
-    /* Who had found us in time is a client like any other; and not more than a queue, should the
-     * name still be there and more of them come than can be accepted. */
-    for (unsigned i = 0; i < server->options.n_endpoints && !server->options.passed; i++)
+    /* Who had found us in time is a client like any other. Nobody else comes once the listener is
+     * shut down: so its queue is empty then, and closing it closes nothing that clients have sent
+     * there. One that was passed to us stays open elsewhere. */
+    for (unsigned i = 0; i < server->options.n_endpoints && !server->options.passed; i++) {
+        shutdown(server->options.endpoints[i].listener, SHUT_RDWR);
         server_accept(server, &server->options.endpoints[i], SERVER_QUEUE_MAX);
+    }
     server_close_listeners(server);
+    if (server->options.status)
+        status_stop(server->options.status, &server->conns);
 
     conns_stop(&server->conns);
     if (!server_await_drained(
@@ -265,7 +270,11 @@ static enum server_end server_stop(struct server *server)
             return SERVER_CUT;
         }
     }
-    return pool_stop(&server->pool, clock_now_ms() + SERVER_LEAVE_MS) ? SERVER_DRAINED : SERVER_CUT;
+    if (!pool_stop(&server->pool, clock_now_ms() + SERVER_LEAVE_MS))
+        return SERVER_CUT;
+    /* What nobody was left to close the kernel closes, which waits for nobody when a process ends.
+     */
+    return server->pool.n_discard || server->conns.doomed.n ? SERVER_CUT : SERVER_DRAINED;
 }
 
 enum server_end server_run(struct server *server)

@@ -29,7 +29,8 @@ struct server_options {
     struct server_endpoint endpoints[SERVER_ENDPOINTS_MAX];
     unsigned n_endpoints;
     unsigned max_clients;
-    unsigned max_threads;
+    unsigned max_threads; /* of which one stands by */
+    unsigned max_buffer_bytes;
     unsigned n_slots; /* the limit on open fds */
     int64_t client_timeout_ms;
     int64_t stop_timeout_ms;
@@ -55,7 +56,6 @@ struct server {
     int64_t accept_paused_until_ms; /* 0: accepting */
     int64_t next_watchdog_ms;       /* 0: no watchdog */
     uint64_t n_accepted;            /* clients since the start */
-    uint64_t n_refused;             /* of them, since there were too many */
     unsigned notified_clients;      /* the count that the service manager was told last */
     int64_t notify_at_ms;           /* when it may be told again */
 };

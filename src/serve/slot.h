@@ -28,6 +28,8 @@ struct conn {
     _Atomic uint8_t state;          /* enum conn_state; others may look */
     bool fd_lost;                   /* the fd of this request could not be received */
     bool linger_ready;              /* the socket's receive time-out is set */
+    bool over_budget;               /* there was no memory for this request's parameter list */
+    uint16_t buffer_size;           /* that were taken from the client's budget for the buffer */
     int passed_fd;                  /* of this request, or -1 */
     uint16_t done;                  /* bytes of the current state's item received or sent */
     uint16_t size;                  /* bytes that item has */
@@ -39,6 +41,13 @@ struct conn {
 };
 
 _Static_assert(sizeof(struct conn) <= 64, "a connection fits a cache line");
+
+/* What is needed less often, in a table of its own. */
+struct conn_side {
+    struct budget_account *account; /* of the client's process, a reference */
+    int next_waiting;               /* turn.c */
+    bool is_counted;                /* against BUDGET_CONNECTIONS */
+};
 
 /* From now on an item of so many bytes is to be received or sent. */
 static inline void conn_await(struct conn *conn, enum conn_state state, unsigned size)

@@ -5,7 +5,8 @@
  * is taken in each turn of the loop, so that a crowd of them leaves all others their turn.
  *
  * Nothing can be sent to us once the receiving side is shut down. Only what came before the accept
- * may be in the socket, and closing that could block: it is left to the pool.
+ * may be in the socket, and closing that could block: it is left to conns_open, which closes what
+ * cannot, and leaves the rest to the pool.
  */
 #include "serve/status.h"
 
@@ -18,6 +19,8 @@
 
 /* Bytes of a document whose memory is given back at once. */
 #define STATUS_LARGE 65536
+
+#define STATUS_QUEUE_MAX 4096 /* net.core.somaxconn, longer than our own */
 
 void status_init(struct status *status, int listener, status_write_fn *write, void *context)
 {
@@ -76,15 +79,9 @@ int64_t status_deadline(const struct status *status)
 static void status_close_reader(struct status_reader *reader, struct conns *conns)
 {
     bool large = reader->json.size > STATUS_LARGE;
-    char byte;
 
-    if (recv(reader->sock, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) {
-        close(reader->sock);
-    } else {
-        shutdown(reader->sock, SHUT_RDWR);
-        (void)pool_ensure(conns->pool);
-        (void)conns_open(conns, reader->sock, NULL);
-    }
+    (void)pool_ensure(conns->pool);
+    (void)conns_open(conns, reader->sock, NULL);
     reader->sock = -1;
     json_deinit(&reader->json);
     if (large)
@@ -145,4 +142,23 @@ void status_serve(struct status *status, const struct pollfd fds[STATUS_POLL_MAX
         status->paused_until_ms = 0;
     if (fds[0].fd >= 0 && fds[0].revents)
         status_accept(status, conns, now_ms);
+}
+
+void status_stop(struct status *status, struct conns *conns)
+{
+    if (status->listener < 0)
+        return;
+    shutdown(status->listener, SHUT_RDWR); /* from here on nobody joins the queue */
+    for (unsigned i = 0; i < STATUS_QUEUE_MAX; i++) {
+        int sock = accept4(status->listener, NULL, NULL, SOCK_CLOEXEC);
+
+        if (sock < 0)
+            break;
+        (void)conns_open(conns, sock, NULL);
+    }
+    for (unsigned i = 0; i < STATUS_READERS_MAX; i++) {
+        if (status->readers[i].sock >= 0)
+            status_close_reader(&status->readers[i], conns);
+    }
+    status_deinit(status);
 }

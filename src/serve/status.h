@@ -41,6 +41,9 @@ struct status {
 void status_init(struct status *status, int listener, status_write_fn *write, void *context);
 void status_deinit(struct status *status);
 
+/* The server stops: nobody is told any more. conns closes what may block, as below. */
+void status_stop(struct status *status, struct conns *conns);
+
 /* Fill in STATUS_POLL_MAX entries, some perhaps with an fd of -1. */
 void status_poll(const struct status *status, struct pollfd fds[STATUS_POLL_MAX]);
 
@@ -49,7 +52,7 @@ int64_t status_deadline(const struct status *status);
 
 /*
  * After poll(2): send what can be sent, take one more reader, cut off those whose time is over.
- * conns closes a socket whose client has sent something: fds among it might block.
+ * conns closes the sockets of those who are done: what they have sent may have fds among it.
  */
 void status_serve(struct status *status, const struct pollfd fds[STATUS_POLL_MAX],
                   struct conns *conns, int64_t now_ms);

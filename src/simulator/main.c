@@ -26,6 +26,7 @@
 #define MAIN_LATENCY_MAX_MS 3600000
 #define MAIN_TIMEOUT_MS     30000
 #define MAIN_STOP_MS        1000
+#define MAIN_BUFFER_BYTES   (16u << 20)
 
 struct endpoint {
     const char *name;
@@ -241,6 +242,7 @@ static int simulator_open_server(struct simulator *simulator, int signal_fd)
     options->n_slots = (unsigned)n_fds;
     options->max_clients = process_client_room(options->n_slots);
     options->max_threads = options->max_clients + 1;
+    options->max_buffer_bytes = MAIN_BUFFER_BYTES;
     options->client_timeout_ms = MAIN_TIMEOUT_MS;
     options->stop_timeout_ms = MAIN_STOP_MS;
     options->notify = &simulator->notify;

@@ -5,8 +5,8 @@
  * its input: it takes events from the pool's epoll itself, as a pool thread would.
  *
  * Input: a byte of flags, then steps: send bytes in any pieces, with any number of fds; send a
- * request cut in two; serve; read some; half-close; close; forbid to block; stop the server; let
- * deadlines expire. conn_oracle.h says what must have come back at the end. After it all
+ * request cut in two; serve; read some; half-close; close; take the threads away; stop the server;
+ * let deadlines expire. conn_oracle.h says what must have come back at the end. After it all
  * connections are gone, no deadline is left, and every fd that was passed is closed.
  */
 #include <errno.h>
@@ -21,10 +21,12 @@
 #include "scsi/sense.h"
 #include "serve/conn.h"
 #include "serve/conns.h"
+#include "serve/turn.h"
 
 #define CLIENTS      2
 #define SLOTS        1024
 #define STEPS_MAX    200
+#define THREADS      8
 #define RECEIVED_MAX (1 << 20)
 
 #define FLAG_EXPIRED 0x01 /* deadlines are over as soon as they are set */
@@ -231,13 +233,20 @@ static void serve(void)
     }
 }
 
-/* Threads that may not block leave what they should close to others; that is us. */
-static void set_busy(bool busy)
+/*
+ * busy: no thread may be taken for a command. alone: none stands by, so what is passed is not
+ * received, and the connection waits. Threads that may not block leave what they should close to
+ * others; that is us.
+ */
+static void set_busy(bool busy, bool alone)
 {
-    was_busy = was_busy || busy;
-    atomic_store(&pool.idle, !busy);
-    while (!busy && pool.n_discard > 0)
+    was_busy = was_busy || busy || alone;
+    conns.budget.limit[BUDGET_THREADS] = busy ? 0 : THREADS;
+    atomic_store(&pool.idle, !alone);
+    while (!alone && pool.n_discard > 0)
         close(pool.discard[--pool.n_discard]);
+    while (!alone && conns.crowd.n > 0)
+        turn_tick(&conns);
 }
 
 static void cut_all(void)
@@ -281,7 +290,7 @@ static void step(struct client *client, uint8_t code, struct reader *input)
         client_close(client);
         break;
     case 6:
-        set_busy(high & 1);
+        set_busy(high & 1, high & 2);
         break;
     case 7:
         cut_all();
@@ -354,7 +363,7 @@ static void settle(void)
 {
     bool progress = true;
 
-    set_busy(false);
+    set_busy(false, false);
     while (progress) {
         progress = false;
         serve();
@@ -385,6 +394,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static int null_fd = -1;
     struct reader input = reader_over(data, size);
     uint8_t flags = reader_u8(&input);
+    const struct budget_limits limits = {
+        .connections = SLOTS, .threads = THREADS, .bytes = 1 << 20};
     struct pollfd end = {.events = POLLIN};
     int ends[2];
 
@@ -397,7 +408,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     was_busy = false;
     fuzz_check(pool_init(&pool, 1, conn_serve, &conns) == 0);
     fuzz_check(epoll_ctl(pool.epoll_fd, EPOLL_CTL_DEL, pool.stop_fd, NULL) == 0);
-    fuzz_check(conns_init(&conns, &pool, SLOTS, flags & FLAG_EXPIRED ? -1 : 3600000) == 0);
+    fuzz_check(conns_init(&conns, &pool, SLOTS, flags & FLAG_EXPIRED ? -1 : 3600000, &limits) == 0);
     pool.threads = 1; /* this one */
     pool.idle = 1;    /* and one that stands by */
 

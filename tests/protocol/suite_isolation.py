@@ -173,7 +173,7 @@ def max_threads(t):
             t.replied(connection, BUSY, "answer to PR OUT while all threads are busy")
     t.equal(t.other_disk.calls(), [], "commands though no thread was free")
     threads = procfs.thread_count(helper.pid) - t.lab.sanitized()  # which may have one of its own
-    t.check(threads <= 3, f"{threads} threads")
+    t.check(threads <= 5, f"{threads} threads")  # one of them stands by while another receives
     t.disk.release()
     t.replied(hung, KEYS)
     for connection in others:

@@ -154,7 +154,8 @@ def document_about_itself(t):
     t.equal(status["socket"], told.helper.socket_path, "socket")
     t.equal(status["options"], {
         "audit": False, "io_timeout_s": 7, "client_timeout_s": 30,
-        "stop_timeout_s": 3, "max_clients": 9, "max_threads": 10}, "options")
+        "stop_timeout_s": 3, "max_clients": 9, "max_threads": 10,
+        "max_buffers_mib": 16}, "options")
     t.check(status["uptime_s"] < 60, "uptime")
     t.equal(status["devices"], [], "devices")
     # The one that looked whether the helper serves.

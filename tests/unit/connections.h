@@ -25,6 +25,7 @@
 #include "proto/wire.h"
 #include "serve/conn.h"
 #include "serve/conns.h"
+#include "serve/turn.h"
 
 #define PR_IN   0x5e
 #define PR_OUT  0x5f
@@ -245,6 +246,9 @@ static bool table_is_up;
 
 static inline void table_start(unsigned max_threads, int64_t client_timeout_ms)
 {
+    const struct budget_limits limits = {
+        .connections = TABLE_SLOTS, .threads = max_threads - 1, .bytes = 1 << 20};
+
     table_is_up = true;
     if (device < 0)
         device = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -252,8 +256,8 @@ static inline void table_start(unsigned max_threads, int64_t client_timeout_ms)
     table_fds_before = count_fds();
     backend_seen.open = false;
     backend_seen.executed = 0;
-    assert_int_equal(pool_init(&pool, max_threads, conn_serve, &conns), 0);
-    assert_int_equal(conns_init(&conns, &pool, TABLE_SLOTS, client_timeout_ms), 0);
+    assert_int_equal(pool_init(&pool, max_threads + TURN_SPARE_THREADS, conn_serve, &conns), 0);
+    assert_int_equal(conns_init(&conns, &pool, TABLE_SLOTS, client_timeout_ms, &limits), 0);
 }
 
 /* Everything is released; every client's socket must have been closed by the test. */

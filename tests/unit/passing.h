@@ -17,12 +17,15 @@
 #include "base/fdio.h"
 #include "cmocka_compat.h"
 
+/* More than the kernel lets a message carry (SCM_MAX_FD, 253). */
+#define PASSING_FDS_MAX 254
+
 /* Send `size` bytes with fd attached n_fds times, in one message. sendmsg(2)'s result or -errno. */
 static inline ssize_t send_fds(int sock, const void *bytes, size_t size, int fd, unsigned n_fds)
 {
     union {
         struct cmsghdr align;
-        char space[CMSG_SPACE(sizeof(int) * (FDIO_MESSAGE_FDS_MAX + 1))];
+        char space[CMSG_SPACE(sizeof(int) * PASSING_FDS_MAX)];
     } control;
     struct iovec iov = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = size};
     struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};

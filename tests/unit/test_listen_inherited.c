@@ -66,15 +66,20 @@ static void test_inherited(void **state)
 /* What a child makes of `passed` as its fd 3, if that is an fd. 0: it was adopted, and set up. */
 static int adopt(int passed)
 {
+    socklen_t size = sizeof(int);
     pid_t child = fork();
+    int passes = 1;
 
     if (child == 0) {
+        setsockopt(passed, SOL_SOCKET, SO_PASSCRED, &passes, size); /* as a unit may wish */
         close(3);
         if (passed >= 0 && passed != 3 && dup2(passed, 3) != 3)
             _exit(2);
         error[0] = '\0';
         if (listen_adopt(error, sizeof(error)) != 3)
             _exit(strstr(error, "not a listening AF_UNIX stream socket") ? 1 : 3);
+        if (getsockopt(3, SOL_SOCKET, SO_PASSCRED, &passes, &size) < 0 || passes)
+            _exit(5);
         if (fcntl(3, F_GETFD) != FD_CLOEXEC || !(fcntl(3, F_GETFL) & O_NONBLOCK) || error[0])
             _exit(4);
         _exit(0);

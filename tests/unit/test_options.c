@@ -110,6 +110,7 @@ static const char *describe(const struct options *options)
     say(&text, options->stop_timeout_s != 3, "stop=%lld", NULL, options->stop_timeout_s);
     say(&text, options->max_clients != 0, "clients=%lld", NULL, options->max_clients);
     say(&text, options->max_threads != 0, "threads=%lld", NULL, options->max_threads);
+    say(&text, options->max_buffers_mib != 16, "buffers=%lld", NULL, options->max_buffers_mib);
     if (text > description)
         text--;
     *text = '\0';
@@ -201,6 +202,7 @@ static void test_command_lines(void **state)
         {"--max-clients=1", "clients=1"},
         {"--max-clients=1000000", "clients=1000000"},
         {"--max-threads=2", "threads=2"},
+        {"--max-buffers=8", "buffers=8"},
         {"--socket-mode=0600", "mode=600"},
         {"--socket-mode=0", "mode=0"},
         {"--socket-user=root --socket-group=root", "socket-uid=0 socket-gid=0"},
@@ -249,7 +251,7 @@ static void test_rejected(void **state)
         {"--daemon=yes", PRH "option '--daemon' doesn't allow an argument\n" TRY},
         {"--io-timeout", PRH "option '--io-timeout' requires an argument\n" TRY},
         {"--max=1", PRH "option '--max=1' is ambiguous; possibilities: '--max-clients' "
-                        "'--max-threads'\n" TRY},
+                        "'--max-threads' '--max-buffers'\n" TRY},
         {"stray", PRH "unexpected argument 'stray'; see --help\n"},
         {"-v stray -v", PRH "unexpected argument 'stray'; see --help\n"},
         {"-v -- -v", PRH "unexpected argument '-v'; see --help\n"},
@@ -262,6 +264,8 @@ static void test_rejected(void **state)
         {"--max-clients=1000001", PRH "--max-clients=1000001: not a number from 1 to 1000000\n"},
         {"--max-clients=4294967297",
          PRH "--max-clients=4294967297: not a number from 1 to 1000000\n"},
+        {"--max-buffers=0", PRH "--max-buffers=0: not a number of MiB from 1 to 1024\n"},
+        {"--max-buffers=1025", PRH "--max-buffers=1025: not a number of MiB from 1 to 1024\n"},
         {"--max-threads=1", PRH "--max-threads=1: not a number from 2 to 1000000\n"},
         {"--socket-mode=888", PRH "--socket-mode=888: not an octal mode from 0 to 777\n"},
         {"--socket-mode=1777", PRH "--socket-mode=1777: not an octal mode from 0 to 777\n"},

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Whatever a thread does for a client may block: a command, a receive (fds that cannot be kept are
+ * dropped in there, and dropping the last reference to a file closes it), a close. So the whole of
+ * it counts, from the event to the arming of the socket, against the client's process.
+ *
+ * Within its share of threads (BUDGET_THREADS) a turn is paid for. A few more turns are not: in
+ * them clients are told BUSY. Who wants more than these waits in the queue of its process, which
+ * has a turn then, and each of its turns that ends lets one go on. A turn is given back before the
+ * queue is looked at, and whoever joins the queue looks afterwards whether a turn is to be had: one
+ * of the two sees the other.
+ *
+ * The crowd is for when no thread stands by, and none can be had: the pool has all that there may
+ * be. A thread is never known to be free at the moment when one joins, hence the tick.
+ */
+#include "serve/turn.h"
+
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "base/log.h"
+#include "serve/conns.h"
+
+/* Called under the lock. */
+static void turn_push(struct conns *conns, struct budget_queue *queue, int fd)
+{
+    conns->sides[fd].next_waiting = -1;
+    if (queue->last >= 0)
+        conns->sides[queue->last].next_waiting = fd;
+    else
+        queue->first = fd;
+    queue->last = fd;
+    atomic_fetch_add(&queue->n, 1);
+}
+
+/* Returns -1 if nobody waits. */
+static int turn_pop(struct conns *conns, struct budget_queue *queue)
+{
+    int fd;
+
+    pthread_mutex_lock(&conns->turn_lock);
+    fd = queue->first;
+    if (fd >= 0) {
+        queue->first = conns->sides[fd].next_waiting;
+        if (queue->first < 0)
+            queue->last = -1;
+        atomic_fetch_sub(&queue->n, 1);
+    }
+    pthread_mutex_unlock(&conns->turn_lock);
+    return fd;
+}
+
+static void turn_join(struct conns *conns, struct budget_queue *queue, int fd)
+{
+    pthread_mutex_lock(&conns->turn_lock);
+    turn_push(conns, queue, fd);
+    pthread_mutex_unlock(&conns->turn_lock);
+}
+
+/* Let one go on: its event comes again. False: nobody waits. */
+static bool turn_resume(struct conns *conns, struct budget_queue *queue)
+{
+    int sock = turn_pop(conns, queue);
+    bool writes = sock >= 0 && atomic_load(&conns->slots[sock].state) == CONN_REPLY;
+
+    if (sock < 0)
+        return false;
+    if (pool_arm(conns->pool, sock, writes ? EPOLLOUT : EPOLLIN) == 0)
+        return true;
+    turn_join(conns, queue, sock); /* ENOMEM, if anything */
+    return false;
+}
+
+/* Called by a thread that may block, or that only arms sockets. */
+static void turn_resume_crowd(struct conns *conns)
+{
+    if (turn_resume(conns, &conns->crowd))
+        atomic_fetch_sub(&conns->n_timed, 1);
+}
+
+bool turn_begin(struct conns *conns, int sock, bool *ret_paid)
+{
+    struct budget_account *account = conns->sides[sock].account;
+
+    atomic_fetch_add(&account->turns, 1);
+    *ret_paid = budget_take(account, BUDGET_THREADS, 1);
+    if (*ret_paid || budget_take_unpaid(account))
+        return true;
+    turn_join(conns, &account->waiting, sock);
+    if (budget_take_unpaid(account))
+        turn_end(conns, account, false); /* those that would have seen it there have ended */
+    else
+        atomic_fetch_sub(&account->turns, 1);
+    return false;
+}
+
+void turn_end(struct conns *conns, struct budget_account *account, bool paid)
+{
+    if (paid)
+        budget_give(account, BUDGET_THREADS, 1);
+    else
+        budget_give_unpaid(account);
+    if (atomic_load(&account->waiting.n))
+        turn_resume(conns, &account->waiting);
+    atomic_fetch_sub(&account->turns, 1);
+    if (atomic_load(&conns->crowd.n) && pool_may_block(conns->pool))
+        turn_resume_crowd(conns);
+    if (atomic_load(&conns->doomed.n) && pool_may_block(conns->pool)) {
+        int fd = turn_pop(conns, &conns->doomed);
+
+        if (fd >= 0)
+            pool_close(conns->pool, fd);
+    }
+}
+
+void turn_wait(struct conns *conns, int sock)
+{
+    log_client("clients wait, since no thread stands by and none can be had");
+    conns_set_timed(conns);
+    turn_join(conns, &conns->crowd, sock);
+}
+
+void turn_doom(struct conns *conns, int fd)
+{
+    turn_join(conns, &conns->doomed, fd);
+}
+
+void turn_tick(struct conns *conns)
+{
+    if (atomic_load(&conns->crowd.n))
+        turn_resume_crowd(conns);
+}
