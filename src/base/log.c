@@ -25,7 +25,7 @@
 
 #include "base/clock.h"
 
-#define LOG_LINE_MAX 1024
+#define LOG_LINE_MAX 1536
 
 static struct {
     pthread_mutex_t lock;
@@ -238,6 +238,79 @@ void log_line(int priority, const char *format, ...)
     }
     log_emit(priority, text, (size_t)n);
     pthread_mutex_unlock(&log_state.lock);
+}
+
+/* A datagram of the journal's native protocol that grows; what does not fit is dropped, with its
+ * field. */
+struct log_entry {
+    char text[2 * LOG_LINE_MAX];
+    size_t length;
+};
+
+__attribute__((format(printf, 2, 3))) static void log_entry_add(struct log_entry *entry,
+                                                                const char *format, ...)
+{
+    size_t room = sizeof(entry->text) - entry->length;
+    va_list arguments;
+    int n;
+
+    va_start(arguments, format);
+    n = vsnprintf(entry->text + entry->length, room, format, arguments);
+    va_end(arguments);
+    if (n > 0 && (size_t)n < room)
+        entry->length += (size_t)n;
+}
+
+/* The next key=value or key="value" of a line: a field. Returns what is behind it. */
+static const char *log_entry_add_pair(struct log_entry *entry, const char *prefix, const char *pair)
+{
+    const char *value = strchr(pair, '='), *end;
+    char key[32];
+    size_t n = 0;
+
+    if (!value || (size_t)(value - pair) >= sizeof(key))
+        return pair + strlen(pair);
+    for (const char *at = pair; at < value; at++)
+        key[n++] = (char)(*at >= 'a' && *at <= 'z' ? *at - 'a' + 'A' : *at);
+    value++;
+    if (*value == '"') {
+        for (end = ++value; *end && *end != '"'; end++)
+            end += *end == '\\' && end[1];
+        log_entry_add(entry, "%s%.*s=%.*s\n", prefix, (int)n, key, (int)(end - value), value);
+        return end + (*end == '"');
+    }
+    end = value + strcspn(value, " ");
+    log_entry_add(entry, "%s%.*s=%.*s\n", prefix, (int)n, key, (int)(end - value), value);
+    return end;
+}
+
+/* sd_journal_send(3), without its library: a datagram of fields. False: it cannot be sent. */
+static bool log_send_entry(int priority, const char *message_id, const char *prefix,
+                           const char *line)
+{
+    static const struct sockaddr_un address = {.sun_family = AF_UNIX,
+                                               .sun_path = "/run/systemd/journal/socket"};
+    const char *pair = strchr(line, ' ');
+    struct log_entry entry = {.length = 0};
+
+    log_entry_add(&entry, "MESSAGE=%s\nPRIORITY=%d\nSYSLOG_IDENTIFIER=%s\nMESSAGE_ID=%s\n", line,
+                  priority, log_state.name, message_id);
+    while (pair && *pair)
+        pair = log_entry_add_pair(&entry, prefix, pair + strspn(pair, " "));
+    return sendto(log_state.syslog_fd, entry.text, entry.length, MSG_NOSIGNAL,
+                  (const struct sockaddr *)&address, sizeof(address)) >= 0;
+}
+
+void log_fields(int priority, const char *message_id, const char *prefix, const char *line)
+{
+    bool sent;
+
+    pthread_mutex_lock(&log_state.lock);
+    sent = log_state.journal && log_state.fd >= 0 && log_state.syslog_fd >= 0 && !log_state.lost &&
+           log_send_entry(priority, message_id, prefix, line);
+    pthread_mutex_unlock(&log_state.lock);
+    if (!sent)
+        log_line(priority, "%s", line);
 }
 
 bool log_limit_take(struct log_limit *limit, unsigned *ret_suppressed)

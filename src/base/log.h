@@ -57,6 +57,13 @@ void log_deinit(void);
  */
 void log_line(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/*
+ * One line of the form "topic: key=value key="value" ...", quoted by quote_text. Where the log is
+ * the journal, each value is a field of the entry as well: its key in capitals behind a prefix,
+ * such as PRHELPER_WWN; with the MESSAGE_ID, 32 hexadecimal digits.
+ */
+void log_fields(int priority, const char *message_id, const char *prefix, const char *line);
+
 /* At most LOG_LIMIT_LINES lines in LOG_LIMIT_MS from one place in the code; the rest is counted. */
 #define LOG_LIMIT_LINES 10
 #define LOG_LIMIT_MS    5000

@@ -25,6 +25,7 @@
 #include "helper/options.h"
 #include "helper/report.h"
 #include "helper/route.h"
+#include "ledger/audit.h"
 #include "ledger/ledger.h"
 #include "serve/listen.h"
 #include "serve/notify.h"
@@ -383,8 +384,11 @@ static void helper_finish(struct helper *helper, enum server_end end)
         pidfile_unlock(helper->pidfile_fd);
     }
     keeper_deinit(&helper->keeper);
-    if (end == SERVER_CUT)
+    if (end == SERVER_CUT) {
+        if (helper->options.audit)
+            audit_write_unfinished(&helper->ledger);
         _exit(EXIT_SUCCESS);
+    }
     server_deinit(&helper->server);
     status_deinit(&helper->status);
     free(helper->status_path);

@@ -75,8 +75,7 @@ static void report_worker(struct mpath *mpath, struct json *json)
     json_close(json, '}');
 }
 
-static void report_connection(unsigned sock, const struct conns_look *look, int64_t now,
-                              struct json *json)
+static void report_connection(const struct conns_look *look, int64_t now, struct json *json)
 {
     static const char *const states[] = {
         [CONNS_HANDSHAKE] = "handshake", [CONNS_IDLE] = "idle",
@@ -88,7 +87,7 @@ static void report_connection(unsigned sock, const struct conns_look *look, int6
     dev_t device = peer ? atomic_load(&peer->busy_device) : 0;
 
     json_open(json, NULL, '{');
-    json_integer(json, "connection", sock);
+    json_integer(json, "connection", (int64_t)look->number);
     json_text(json, "state", states[look->state]);
     json_seconds(json, "age_s", peer ? now - peer->since_ms * 1000 : 0);
     report_peer(peer, json);
@@ -122,7 +121,7 @@ static uint64_t report_connections(struct conns *conns, int64_t now, struct json
         if (!conns_look(conns, sock, &look))
             continue;
         if (listed < REPORT_CONNECTIONS_MAX) {
-            report_connection(sock, &look, now, json);
+            report_connection(&look, now, json);
             listed++;
         } else {
             left_out++;

@@ -160,8 +160,11 @@ static const char *route_carry_out(const struct route *route, const struct reque
 static void route_execute_recorded(const struct route *route, const struct request *request,
                                    const struct route_target *target, struct reply *reply)
 {
-    struct audit_event event = {
-        .request = request, .reply = reply, .kind = target->kind, .number = target->number};
+    struct audit_event event = {.request = request,
+                                .reply = reply,
+                                .kind = target->kind,
+                                .number = target->number,
+                                .has_no_effect = target->verdict == POLICY_DONE};
     struct ledger_command command;
 
     ledger_begin(route->ledger, &command, request, target->known, target->number);

@@ -14,14 +14,20 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "base/quote.h"
 #include "base/timestamp.h"
 #include "ledger/ledger.h"
 #include "scsi/cdb.h"
 #include "scsi/prout.h"
+#include "serve/budget.h"
 #include "serve/peer.h"
 
-#define AUDIT_LINE_MAX 1000
+#define AUDIT_LINE_MAX 1400
+
+/* Of all of these lines, in the journal: journalctl MESSAGE_ID=... */
+#define AUDIT_MESSAGE_ID "c7f4b1d05e0a4c6e9d3b2a8f6170e45d"
 
 /* Of texts in quotes, after escaping: with all of them at their longest the line is whole. */
 #define AUDIT_REASON_MAX 96
@@ -30,6 +36,8 @@
 #define AUDIT_MAP_MAX    72
 #define AUDIT_VM_MAX     128
 #define AUDIT_LABEL_MAX  96
+#define AUDIT_IDS_MAX    224
+#define AUDIT_QUOTED_MAX AUDIT_IDS_MAX /* the longest of them */
 
 /* A line that grows; what does not fit is dropped. */
 struct audit_line {
@@ -54,23 +62,30 @@ __attribute__((format(printf, 2, 3))) static void audit_add(struct audit_line *l
 /* key="text", or key=unknown. */
 static void audit_add_text(struct audit_line *line, const char *key, const char *text, size_t max)
 {
-    size_t end;
+    char quoted[AUDIT_QUOTED_MAX + sizeof("...")];
 
     if (!text || !*text) {
         audit_add(line, " %s=unknown", key);
         return;
     }
-    audit_add(line, " %s=\"", key);
-    end = line->length + max;
-    for (; *text && line->length + 4 <= end; text++) {
-        unsigned char byte = (unsigned char)*text;
+    (void)quote_text(quoted, max + sizeof("..."), text);
+    audit_add(line, " %s=\"%s\"", key, quoted);
+}
 
-        if (byte < ' ' || byte >= 0x7f)
-            audit_add(line, "\\x%02x", byte);
-        else
-            audit_add(line, byte == '"' || byte == '\\' ? "\\%c" : "%c", byte);
+/* TransportIDs, with a space between them. */
+static void audit_add_transportids(struct audit_line *line, struct prout *list)
+{
+    char text[AUDIT_IDS_MAX + 1] = "", one[TRANSPORTID_TEXT_SIZE];
+    struct transportid id;
+    size_t length = 0;
+
+    while (length < sizeof(text) - 1 && prout_transportid_next(list, &id)) {
+        (void)transportid_format(one, sizeof(one), &id);
+        length += (size_t)snprintf(text + length, sizeof(text) - length, "%s%s", length ? " " : "",
+                                   one);
     }
-    audit_add(line, "%s\"", *text ? "..." : "");
+    if (length)
+        audit_add_text(line, "transportids", text, AUDIT_IDS_MAX - sizeof("..."));
 }
 
 static void audit_add_command(struct audit_line *line, const struct request *request)
@@ -92,12 +107,18 @@ static void audit_add_command(struct audit_line *line, const struct request *req
         audit_add(line, " type=%s", spc_type_name(cdb.type));
     else
         audit_add(line, " type=0x%x", cdb.type);
+    audit_add(line, " scope=0x%x", cdb.scope);
     if (prout_decode(cdb.service_action, request->data, request->length, &list) != PROUT_OK) {
         audit_add(line, " key=invalid sa_key=invalid");
         return;
     }
     audit_add(line, " key=0x%016llx sa_key=0x%016llx aptpl=%d", (unsigned long long)list.key,
               (unsigned long long)list.sa_key, list.aptpl);
+    if (cdb.service_action == SPC_PROUT_REGISTER_AND_MOVE)
+        audit_add(line, " unreg=%d port=%u", list.unreg, list.relative_target_port);
+    else
+        audit_add(line, " all_tg_pt=%d spec_i_pt=%d", list.all_tg_pt, list.spec_i_pt);
+    audit_add_transportids(line, &list);
 }
 
 static void audit_add_outcome(struct audit_line *line, const struct audit_event *event)
@@ -106,7 +127,14 @@ static void audit_add_outcome(struct audit_line *line, const struct audit_event 
     struct spc_sense sense;
     char text[SENSE_TEXT_SIZE];
 
-    audit_add(line, " outcome=%s", event->refused ? "refused" : "executed");
+    if (!reply) {
+        audit_add(line, " outcome=unknown");
+        return;
+    }
+    audit_add(line, " outcome=%s",
+              event->refused         ? "refused"
+              : event->has_no_effect ? "nothing"
+                                     : "executed");
     if (spc_status_name(reply->status))
         audit_add(line, " status=\"%s\"", spc_status_name(reply->status));
     else
@@ -116,8 +144,6 @@ static void audit_add_outcome(struct audit_line *line, const struct audit_event 
         sense_describe(text, sizeof(text), sense);
         audit_add(line, " sense=\"%s\"", text);
     }
-    audit_add(line, " ms=%llu.%03llu", (unsigned long long)event->duration_us / 1000,
-              (unsigned long long)event->duration_us % 1000);
     if (event->refused)
         audit_add_text(line, "reason", event->refused, AUDIT_REASON_MAX);
 }
@@ -138,7 +164,7 @@ size_t audit_format(const struct audit_event *event, char *text, size_t size)
     audit_add(&line, "audit:");
     if (!log_is_stamped())
         audit_add_time(&line);
-    audit_add(&line, " connection=%d", request->connection);
+    audit_add(&line, " connection=%llu", (unsigned long long)request->connection);
     if (peer && peer->pid > 0)
         audit_add(&line, " pid=%d", (int)peer->pid);
     else
@@ -154,30 +180,57 @@ size_t audit_format(const struct audit_event *event, char *text, size_t size)
     audit_add(&line, " kind=%s", device_kind_word[event->kind]);
     audit_add_command(&line, request);
     audit_add_outcome(&line, event);
+    audit_add(&line, " ms=%llu.%03llu", (unsigned long long)event->duration_us / 1000,
+              (unsigned long long)event->duration_us % 1000);
     audit_add_text(&line, "name", event->names ? event->names->name : NULL, AUDIT_NAME_MAX);
     audit_add_text(&line, "wwn", event->names ? event->names->wwn : NULL, AUDIT_WWN_MAX);
     if (event->names && *event->names->map)
         audit_add_text(&line, "map", event->names->map, AUDIT_MAP_MAX);
     audit_add_text(&line, "vm", peer ? peer->vm : NULL, AUDIT_VM_MAX);
+    if (peer && peer_source_word[peer->source])
+        audit_add(&line, " vm_source=%s", peer_source_word[peer->source]);
     audit_add_text(&line, "label", peer ? peer->label : NULL, AUDIT_LABEL_MAX);
     return line.length;
 }
 
+static void audit_log(const struct audit_event *event)
+{
+    char line[AUDIT_LINE_MAX];
+
+    (void)audit_format(event, line, sizeof(line));
+    log_fields(LOG_NOTICE, AUDIT_MESSAGE_ID, "PRHELPER_", line);
+}
+
 void audit_write(const struct audit_event *event)
 {
-    static struct log_limit limit;
-    struct peer *peer = event->request->peer;
-    char line[AUDIT_LINE_MAX];
-    unsigned of_client = 0, of_all = 0;
+    struct budget_account *account = event->request->account;
+    bool changed = !event->refused && !event->has_no_effect;
+    unsigned left_out = 0;
 
-    if (peer && !log_limit_take_of(&peer->audit_limit, AUDIT_CLIENT_LINES, &of_client)) {
-        /* Told by whoever comes next, since this connection may never write a line again. */
-        atomic_fetch_add(&limit.suppressed, atomic_exchange(&peer->audit_limit.suppressed, 0));
+    if (account && !budget_take_line(account, changed ? BUDGET_CHANGES : BUDGET_OTHERS, &left_out))
         return;
+    log_left_out_before(LOG_NOTICE, left_out);
+    audit_log(event);
+}
+
+void audit_write_unfinished(struct ledger *ledger)
+{
+    int64_t now = clock_now_us();
+
+    pthread_mutex_lock(&ledger->lock);
+    for (const struct ledger_device *device = ledger->first; device; device = device->next) {
+        for (const struct ledger_command *command = device->first; command;
+             command = command->next) {
+            if (command->request->opcode == SPC_PERSISTENT_RESERVE_IN)
+                continue;
+            audit_log(&(struct audit_event){
+                .request = command->request,
+                .kind = device->kind,
+                .number = device->number,
+                .names = &device->names,
+                .duration_us = (uint64_t)(now - command->started_us),
+            });
+        }
     }
-    if (!log_limit_take_of(&limit, AUDIT_LINES, &of_all))
-        return;
-    log_left_out_before(LOG_NOTICE, of_client + of_all);
-    (void)audit_format(event, line, sizeof(line));
-    log_line(LOG_NOTICE, "%s", line);
+    pthread_mutex_unlock(&ledger->lock);
 }

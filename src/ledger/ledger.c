@@ -21,6 +21,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/quote.h"
 #include "ledger/keys.h"
 #include "proto/wire.h"
 #include "scsi/cdb.h"
@@ -206,12 +207,14 @@ static bool ledger_was_sent(const struct ledger_command *command, bool refused)
 /* VM "NAME" (pid 123, named by its cgroup), or what there is of it. */
 static void ledger_name_peer(const struct peer *peer, char *text, size_t size)
 {
-    char pid[24] = "unknown";
+    char pid[24] = "unknown", vm[PEER_TEXT_SIZE];
 
     if (peer->pid > 0)
         snprintf(pid, sizeof(pid), "%d", (int)peer->pid);
     if (peer->vm)
-        snprintf(text, size, "VM \"%s\" (pid %s, named by its %s)", peer->vm, pid,
+        (void)quote_text(vm, sizeof(vm), peer->vm);
+    if (peer->vm)
+        snprintf(text, size, "VM \"%s\" (pid %s, named by its %s)", vm, pid,
                  peer_source_word[peer->source]);
     else
         snprintf(text, size, "a process without a name (pid %s, uid %u)", pid, peer->uid);

@@ -35,7 +35,7 @@ struct ledger_copy {
     unsigned n_listed;
     struct {
         uint8_t opcode, action;
-        int connection;
+        uint64_t connection;
         struct peer *peer; /* a reference, or NULL */
         int64_t started_us;
     } in_flight[LEDGER_IN_FLIGHT_MAX]; /* the oldest first */

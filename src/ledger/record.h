@@ -49,7 +49,7 @@ struct ledger_error {
     uint8_t opcode, action;
     enum ledger_result result;
     struct reply reply;
-    int connection;
+    uint64_t connection;
     struct peer *peer; /* a reference, or NULL */
 };
 

@@ -107,7 +107,7 @@ static void report_in_flight(const struct ledger_copy *copy, int64_t now, struct
 
         json_open(json, NULL, '{');
         report_command(copy->in_flight[i].opcode, copy->in_flight[i].action, json);
-        json_integer(json, "connection", copy->in_flight[i].connection);
+        json_integer(json, "connection", (int64_t)copy->in_flight[i].connection);
         report_peer(copy->in_flight[i].peer, json);
         json_seconds(json, "age_s", age);
         json_bool(json, "hung", age >= LEDGER_HUNG_MS * 1000LL);
@@ -129,7 +129,7 @@ static void report_error(const struct ledger_error *error, int64_t now, struct j
     json_open(json, "last_error", '{');
     json_seconds(json, "age_s", now - error->at_us);
     report_command(error->opcode, error->action, json);
-    json_integer(json, "connection", error->connection);
+    json_integer(json, "connection", (int64_t)error->connection);
     report_peer(error->peer, json);
     json_text(json, "result", ledger_result_name(error->result));
     json_integer(json, "status", error->reply.status);
@@ -152,7 +152,7 @@ static void report_keys(const struct ledger_copy *copy, int64_t now, struct json
 
         json_open(json, NULL, '{');
         json_format(json, "key", "0x%016llx", (unsigned long long)key->key);
-        json_integer(json, "connection", key->peer->connection);
+        json_integer(json, "connection", (int64_t)key->peer->connection);
         json_bool(json, "connected", copy->connected[i]);
         json_bool(json, "stale", !copy->connected[i]);
         json_bool(json, "replaced", key->replaced);

@@ -12,16 +12,18 @@
 #include "scsi/sense.h"
 #include "scsi/spc.h"
 
+struct budget_account;
 struct peer;
 
 struct request {
-    const uint8_t *cdb; /* 16 bytes as the client sent them */
-    uint8_t opcode;     /* 5Eh, 5Fh or FFh */
-    uint32_t length;    /* allocation length (5Eh) or parameter list length (5Fh) in bytes */
-    uint8_t *data;      /* `length` bytes: the parameter list, or zeroed room for the answer */
-    int fd;             /* the device, as the client passed it */
-    int connection;     /* number of the client's connection, for messages */
-    struct peer *peer;  /* who the client is (serve/peer.h); NULL: nobody wanted to know */
+    const uint8_t *cdb;  /* 16 bytes as the client sent them */
+    uint8_t opcode;      /* 5Eh, 5Fh or FFh */
+    uint32_t length;     /* allocation length (5Eh) or parameter list length (5Fh) in bytes */
+    uint8_t *data;       /* `length` bytes: the parameter list, or zeroed room for the answer */
+    int fd;              /* the device, as the client passed it */
+    uint64_t connection; /* number of the client's connection, for messages */
+    struct peer *peer;   /* who the client is (serve/peer.h); NULL: nobody wanted to know */
+    struct budget_account *account; /* what its process may have (serve/budget.h); NULL: none */
 };
 
 struct reply {

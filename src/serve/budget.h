@@ -46,7 +46,7 @@ struct budget_limits {
 
 /* Sockets that wait for a thread, linked by number through the table of connections. */
 struct budget_queue {
-    int first, last; /* under the lock of turn.c; -1: none */
+    int first, last; /* under the table's lock of queues; -1: none */
     atomic_uint n;
 };
 

@@ -65,6 +65,11 @@ struct visit {
     struct conn_scratch scratch;
 };
 
+static uint64_t conn_number(const struct visit *visit)
+{
+    return visit->conns->sides[visit->sock].number;
+}
+
 static void conn_await_request(struct conn *conn)
 {
     conn->fd_lost = false;
@@ -142,7 +147,8 @@ static void conn_identify(struct visit *visit)
 {
     struct conn *conn = visit->conn;
     if (!atomic_load_explicit(&conn->peer, memory_order_relaxed))
-        atomic_store(&conn->peer, peers_identify(visit->conns->peers, visit->sock));
+        atomic_store(&conn->peer,
+                     peers_identify(visit->conns->peers, visit->sock, conn_number(visit)));
 }
 
 static enum conn_next conn_handshake(struct visit *visit)
@@ -156,7 +162,7 @@ static enum conn_next conn_handshake(struct visit *visit)
         conns_say(visit->conns, visit->sock, "closed, it asks for features that there are not");
         return CONN_CLOSE;
     }
-    trace_handshake(visit->sock, load_be32(conn->cdb));
+    trace_handshake(conn_number(visit), load_be32(conn->cdb));
     conns_clear_deadline(visit->conns, conn);
     conn_await_request(conn);
     if (atomic_load(&visit->conns->stopping))
@@ -271,11 +277,11 @@ static enum conn_next conn_execute(struct visit *visit, struct request *request)
     enum conn_next next;
 
     conns_clear_deadline(visit->conns, conn);
-    trace_request(visit->sock, request->opcode, request->cdb[1] & CDB_SERVICE_ACTION_MASK,
+    trace_request(conn_number(visit), request->opcode, request->cdb[1] & CDB_SERVICE_ACTION_MASK,
                   request->length);
     busy = conn_is_busy(visit, &limit);
     if (busy) {
-        trace_limit(visit->sock, limit);
+        trace_limit(conn_number(visit), limit);
         conns_say(visit->conns, visit->sock, "%s, answered BUSY", busy);
         atomic_fetch_add(&visit->conns->n_busy, 1);
         reply_status(&reply, SPC_STATUS_BUSY, 0);
@@ -287,7 +293,7 @@ static enum conn_next conn_execute(struct visit *visit, struct request *request)
     }
     if (atomic_load(&visit->conns->stopping))
         shutdown(visit->sock, SHUT_RD);
-    trace_reply(visit->sock, reply.status, reply.size);
+    trace_reply(conn_number(visit), reply.status, reply.size);
     next = conn_reply(visit, request, &reply);
     if (conn->passed_fd >= 0) {
         pool_close(visit->conns->pool, conn->passed_fd);
@@ -366,7 +372,8 @@ static enum conn_next conn_request(struct visit *visit)
         return CONN_CLOSE;
     }
     request.fd = conn->passed_fd;
-    request.connection = visit->sock;
+    request.connection = conn_number(visit);
+    request.account = visit->conns->sides[visit->sock].account;
     if (conn->state == CONN_CDB && wire_has_parameters(&request))
         conn_await(conn, CONN_PARAMETERS, request.length);
 

@@ -29,7 +29,6 @@
 #include "base/log.h"
 #include "serve/peer.h"
 #include "serve/tracepoints.h"
-#include "serve/turn.h"
 
 #define CONNS_TICK_S 1
 
@@ -52,7 +51,7 @@ int conns_init(struct conns *conns, struct pool *pool, unsigned n_slots, int64_t
     conns->crowd.first = conns->crowd.last = conns->doomed.first = conns->doomed.last = -1;
     budget_init(&conns->budget, limits);
     pthread_mutex_init(&conns->lock, NULL);
-    pthread_mutex_init(&conns->turn_lock, NULL);
+    pthread_mutex_init(&conns->queues_lock, NULL);
 
     slots = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
                  -1, 0);
@@ -101,7 +100,7 @@ void conns_deinit(struct conns *conns)
     if (conns->drained_fd >= 0)
         close(conns->drained_fd);
     pthread_mutex_destroy(&conns->lock);
-    pthread_mutex_destroy(&conns->turn_lock);
+    pthread_mutex_destroy(&conns->queues_lock);
     budget_deinit(&conns->budget);
 }
 
@@ -124,6 +123,35 @@ void conns_set_deadline(struct conns *conns, struct conn *conn)
         return;
     atomic_store(&conn->deadline_ms, clock_coarse_ms() + conns->client_timeout_ms);
     conns_set_timed(conns);
+}
+
+void conns_join_queue(struct conns *conns, struct budget_queue *queue, int sock)
+{
+    pthread_mutex_lock(&conns->queues_lock);
+    conns->sides[sock].next_waiting = -1;
+    if (queue->last >= 0)
+        conns->sides[queue->last].next_waiting = sock;
+    else
+        queue->first = sock;
+    queue->last = sock;
+    atomic_fetch_add(&queue->n, 1);
+    pthread_mutex_unlock(&conns->queues_lock);
+}
+
+int conns_leave_queue(struct conns *conns, struct budget_queue *queue)
+{
+    int sock;
+
+    pthread_mutex_lock(&conns->queues_lock);
+    sock = queue->first;
+    if (sock >= 0) {
+        queue->first = conns->sides[sock].next_waiting;
+        if (queue->first < 0)
+            queue->last = -1;
+        atomic_fetch_sub(&queue->n, 1);
+    }
+    pthread_mutex_unlock(&conns->queues_lock);
+    return sock;
 }
 
 uint8_t *conns_new_buffer(struct conns *conns, int sock, uint16_t size)
@@ -174,7 +202,7 @@ void conns_say(struct conns *conns, int sock, const char *format, ...)
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
     log_left_out_before(LOG_WARNING, suppressed);
-    log_warning("connection %d: %s", sock, text);
+    log_warning("connection %llu: %s", (unsigned long long)conns->sides[sock].number, text);
 }
 
 void conns_take(struct conn *conn)
@@ -233,13 +261,14 @@ static bool conns_close_empty(int sock)
     uint8_t bytes[512];
     ssize_t n = 1;
 
-    shutdown(sock, SHUT_RDWR);
+    shutdown(sock, SHUT_RD);
     for (unsigned i = 0; i < 32 && n > 0; i++)
         n = fdio_receive_plain(sock, bytes, sizeof(bytes));
-    if (n != 0)
-        return false;
-    close(sock);
-    return true;
+    if (n == 0)
+        close(sock);
+    else
+        shutdown(sock, SHUT_RDWR); /* the client need not wait for that thread */
+    return n == 0;
 }
 
 /* Over its budget? Says so. */
@@ -249,7 +278,7 @@ static bool conns_refuse(struct conns *conns, int sock)
 
     if (budget_take(account, BUDGET_CONNECTIONS, 1))
         return false;
-    trace_limit(sock, "max-clients");
+    trace_limit(conns->sides[sock].number, "max-clients");
     atomic_fetch_add(&conns->n_refused, 1);
     if (budget_is_exhausted(&conns->budget, BUDGET_CONNECTIONS))
         conns_say(conns, sock, "refused, there are %u clients already (--max-clients)",
@@ -297,10 +326,11 @@ int conns_open(struct conns *conns, int sock, const struct backend *backend)
     conns_prepare(sock);
     side = &conns->sides[sock];
     side->is_counted = false;
+    side->number = ++conns->n_numbers;
     side->account = conns_open_account(conns, sock);
     if (!side->account) {
         if (!conns_close_empty(sock))
-            turn_doom(conns, sock);
+            conns_join_queue(conns, &conns->doomed, sock);
         return -ENOMEM;
     }
     if (backend && conns_refuse(conns, sock))
@@ -318,17 +348,17 @@ int conns_open(struct conns *conns, int sock, const struct backend *backend)
     conns_fill(conns, sock, backend);
 
     /* Told before: when pool_add returns, another thread may have served and closed it. */
-    trace_connect(sock);
-    log_debug("connection %d: open", sock);
+    trace_connect(side->number);
+    log_debug("connection %llu: open", (unsigned long long)side->number);
     r = pool_add(conns->pool, sock, backend ? EPOLLIN : EPOLLOUT);
     if (r < 0) {
-        trace_disconnect(sock);
+        trace_disconnect(side->number);
         conns_clear_deadline(conns, &conns->slots[sock]);
         conns_set_open(conns, &conns->slots[sock], false);
         atomic_fetch_sub(&conns->n_open, 1);
         conns_leave(side->account, side->is_counted);
         if (!conns_close_empty(sock))
-            turn_doom(conns, sock);
+            conns_join_queue(conns, &conns->doomed, sock);
         return r;
     }
     return 0;
@@ -338,8 +368,8 @@ void conns_close(struct conns *conns, struct conn *conn, int sock)
 {
     struct peer *peer;
 
-    trace_disconnect(sock);
-    log_debug("connection %d: closed", sock);
+    trace_disconnect(conns->sides[sock].number);
+    log_debug("connection %llu: closed", (unsigned long long)conns->sides[sock].number);
     conns_clear_deadline(conns, conn);
     conns_free_buffer(conns, sock);
     if (conn->passed_fd >= 0)
@@ -372,6 +402,7 @@ bool conns_look(struct conns *conns, unsigned sock, struct conns_look *ret)
     open = atomic_load(&conn->open) && atomic_load(&conn->state) != CONN_REFUSED;
     peer = open ? atomic_load(&conn->peer) : NULL;
     ret->peer = peer ? peer_ref(peer) : NULL;
+    ret->number = conns->sides[sock].number;
     switch ((enum conn_state)atomic_load(&conn->state)) {
     case CONN_REFUSED:
     case CONN_HANDSHAKE:
@@ -404,7 +435,7 @@ void conns_tick(struct conns *conns)
 
         if (!deadline || now < deadline)
             continue;
-        trace_limit((int)sock, "client-timeout");
+        trace_limit(conns->sides[sock].number, "client-timeout");
         pthread_mutex_lock(&conns->lock);
         if (atomic_load(&conn->open)) {
             conns_say(conns, (int)sock, "closed, the client took longer than the client time-out");
@@ -412,7 +443,6 @@ void conns_tick(struct conns *conns)
         }
         pthread_mutex_unlock(&conns->lock);
     }
-    turn_tick(conns);
     if (atomic_load(&conns->n_timed) == 0) {
         conns_set_tick(conns, 0);
         /* A deadline that was set just before found the tick still running. */

@@ -34,10 +34,12 @@ struct conns {
     atomic_uint n_busy;   /* requests answered BUSY for want of a thread or an fd */
     atomic_ullong n_served; /* requests of connections that are closed, as far as identified */
     atomic_bool stopping;
+    uint64_t n_numbers;    /* connections so far: the main thread's */
     atomic_uint n_refused; /* connections over the budget */
     struct budget budget;
-    struct budget_queue crowd, doomed; /* turn.c */
-    pthread_mutex_t turn_lock;         /* of all queues */
+    struct budget_queue crowd;  /* connections that wait for any thread (turn.c) */
+    struct budget_queue doomed; /* sockets that epoll does not take, for the next thread to close */
+    pthread_mutex_t queues_lock;
     int tick_fd;    /* timerfd: readable once a second while there are deadlines */
     int drained_fd; /* eventfd: readable once the last connection has gone, after conns_stop */
 };
@@ -78,6 +80,7 @@ enum conns_state { /* of a connection, to look at from outside */
 
 struct conns_look {
     enum conns_state state;
+    uint64_t number;
     struct peer *peer; /* a reference, or NULL if it has not been identified */
 };
 
@@ -111,6 +114,10 @@ void conns_shutdown_all(struct conns *conns);
  */
 void conns_take(struct conn *conn);
 void conns_release(struct conn *conn);
+
+/* Queues of sockets, first come, first out. Leave: the first one, or -1 if there is none. */
+void conns_join_queue(struct conns *conns, struct budget_queue *queue, int sock);
+int conns_leave_queue(struct conns *conns, struct budget_queue *queue);
 
 /* Keep the tick going for one more; to be taken back by decrementing n_timed. */
 void conns_set_timed(struct conns *conns);

@@ -171,7 +171,7 @@ uint64_t peers_process(const struct peers *peers, int sock)
     return fstat(pidfd, &status) == 0 ? status.st_ino : 0;
 }
 
-struct peer *peers_identify(struct peers *peers, int sock)
+struct peer *peers_identify(struct peers *peers, int sock, uint64_t connection)
 {
     struct ucred credentials = {.pid = 0, .uid = (uid_t)-1, .gid = (gid_t)-1};
     socklen_t size = sizeof(credentials);
@@ -196,7 +196,7 @@ struct peer *peers_identify(struct peers *peers, int sock)
         return NULL;
     atomic_store(&peer->references, 1);
     atomic_store(&peer->connected, true);
-    peer->connection = sock;
+    peer->connection = connection;
     peer->pid = credentials.pid;
     peer->uid = credentials.uid;
     peer->gid = credentials.gid;
@@ -208,7 +208,7 @@ struct peer *peers_identify(struct peers *peers, int sock)
         peer->vm = memcpy(peer->text, vm, n_vm);
     if (n_label)
         peer->label = memcpy(peer->text + n_vm, label, n_label);
-    trace_peer(sock, peer->pid, peer->uid, peer->vm ? peer->vm : "");
+    trace_peer(connection, peer->pid, peer->uid, peer->vm ? peer->vm : "");
 
     pthread_mutex_lock(&peers->lock);
     peer->next = peers->first;

@@ -34,7 +34,7 @@ extern const char *const peer_source_word[];
 struct peer {
     atomic_uint references;
     atomic_bool connected; /* the connection is open */
-    int connection;        /* its number */
+    uint64_t connection;   /* its number */
     pid_t pid;             /* when it connected; 0: of another PID namespace, unknown */
     uid_t uid;             /* (uid_t)-1: unknown, as is the group */
     gid_t gid;
@@ -47,7 +47,6 @@ struct peer {
     atomic_uint requests;          /* executed since */
     _Atomic int64_t busy_since_us; /* a command is with the device; 0: none is */
     _Atomic dev_t busy_device;
-    struct log_limit audit_limit; /* of lines about what this client does */
     struct peer *next, *previous; /* under the lock of struct peers, while connected */
     char text[];
 };
@@ -74,7 +73,7 @@ void peers_deinit(struct peers *peers);
  * the lock of its memory. Returns a reference, the caller's, to be given to peers_disconnect; or
  * NULL (ENOMEM).
  */
-struct peer *peers_identify(struct peers *peers, int sock);
+struct peer *peers_identify(struct peers *peers, int sock, uint64_t connection);
 
 /* The kernel's number of the process that connected, never used twice; 0: unknown. May be asked
  * by any thread. */

@@ -175,6 +175,12 @@ static bool server_take_signal(struct server *server)
     return true;
 }
 
+static void server_tick(struct server *server)
+{
+    turn_tick(&server->conns);
+    conns_tick(&server->conns);
+}
+
 static void server_serve(struct server *server)
 {
     const unsigned n_endpoints = server->options.n_endpoints;
@@ -206,7 +212,7 @@ static void server_serve(struct server *server)
         if (fds[0].revents && server_take_signal(server))
             return;
         if (fds[1].revents)
-            conns_tick(&server->conns);
+            server_tick(server);
         for (unsigned i = 0; i < n_endpoints && !server->accept_paused_until_ms; i++) {
             if (endpoint_fds[i].revents)
                 server_accept(server, &server->options.endpoints[i], SERVER_ACCEPT_BATCH);
@@ -234,7 +240,7 @@ static bool server_await_drained(struct server *server, int64_t until_ms, bool t
         if (fds[0].revents)
             return true;
         if (fds[1].revents)
-            conns_tick(&server->conns);
+            server_tick(server);
         if (fds[2].revents && server_take_signal(server))
             return false;
     }

@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <sys/sysmacros.h>
 
+#include "base/quote.h"
 #include "serve/trace.h"
 
 #if __has_include(<sys/sdt.h>)
@@ -29,81 +30,87 @@
 #define TRACE_ENABLED(name)                                                                        \
     __builtin_expect(*(const volatile unsigned short *)&TRACE_SEMAPHORE(name) != 0, 0)
 
-/* A client has connected. Connections are named by the number of their socket, as in the log. */
-static inline void trace_connect(int connection)
+/* A client has connected. Connections are named by their number, as in the log. */
+static inline void trace_connect(uint64_t connection)
 {
     if (TRACE_ENABLED(connect)) {
         TRACE_PROBE(connect, connection);
-        trace_line(trace_id_connect, "connection=%d", connection);
+        trace_line(trace_id_connect, "connection=%llu", (unsigned long long)connection);
     }
 }
 
 /* Its handshake is complete; features: what it asks for. */
-static inline void trace_handshake(int connection, uint32_t features)
+static inline void trace_handshake(uint64_t connection, uint32_t features)
 {
     if (TRACE_ENABLED(handshake)) {
         TRACE_PROBE(handshake, connection, features);
-        trace_line(trace_id_handshake, "connection=%d features=0x%x", connection, features);
+        trace_line(trace_id_handshake, "connection=%llu features=0x%x",
+                   (unsigned long long)connection, features);
     }
 }
 
 /* Who it is has been found out; pid: 0 if unknown; vm: "" if unknown. */
-static inline void trace_peer(int connection, int pid, uint32_t uid, const char *vm)
+static inline void trace_peer(uint64_t connection, int pid, uint32_t uid, const char *vm)
 {
     if (TRACE_ENABLED(peer)) {
+        char quoted[256];
+
+        (void)quote_text(quoted, sizeof(quoted), vm);
         TRACE_PROBE(peer, connection, pid, uid, vm);
-        trace_line(trace_id_peer, "connection=%d pid=%d uid=%u vm=\"%s\"", connection, pid, uid,
-                   vm);
+        trace_line(trace_id_peer, "connection=%llu pid=%d uid=%u vm=\"%s\"",
+                   (unsigned long long)connection, pid, uid, quoted);
     }
 }
 
 /* A whole request is there. */
-static inline void trace_request(int connection, uint8_t opcode, uint8_t action, uint32_t length)
+static inline void trace_request(uint64_t connection, uint8_t opcode, uint8_t action,
+                                 uint32_t length)
 {
     if (TRACE_ENABLED(request)) {
         TRACE_PROBE(request, connection, opcode, action, length);
-        trace_line(trace_id_request, "connection=%d opcode=0x%02x action=0x%02x length=%u",
-                   connection, opcode, action, length);
+        trace_line(trace_id_request, "connection=%llu opcode=0x%02x action=0x%02x length=%u",
+                   (unsigned long long)connection, opcode, action, length);
     }
 }
 
 /* What it is for has been looked at: which device (dev_t), of what kind, and what will be done. */
-static inline void trace_route(int connection, uint64_t device, const char *kind,
+static inline void trace_route(uint64_t connection, uint64_t device, const char *kind,
                                const char *verdict)
 {
     if (TRACE_ENABLED(route)) {
         TRACE_PROBE(route, connection, device, kind, verdict);
-        trace_line(trace_id_route, "connection=%d device=%u:%u kind=%s verdict=%s", connection,
-                   major(device), minor(device), kind, verdict);
+        trace_line(trace_id_route, "connection=%llu device=%u:%u kind=%s verdict=%s",
+                   (unsigned long long)connection, major(device), minor(device), kind, verdict);
     }
 }
 
 /* SG_IO has returned: 0 or an errno, and if 0 the three results of <scsi/sg.h>. */
-static inline void trace_device_result(int connection, int error, uint8_t status, uint16_t host,
-                                       uint16_t driver)
+static inline void trace_device_result(uint64_t connection, int error, uint8_t status,
+                                       uint16_t host, uint16_t driver)
 {
     if (TRACE_ENABLED(device_result)) {
         TRACE_PROBE(device_result, connection, error, status, host, driver);
         trace_line(trace_id_device_result,
-                   "connection=%d errno=%d status=0x%02x host=0x%02x driver=0x%02x", connection,
-                   error, status, host, driver);
+                   "connection=%llu errno=%d status=0x%02x host=0x%02x driver=0x%02x",
+                   (unsigned long long)connection, error, status, host, driver);
     }
 }
 
 /* The answer, before it is sent. */
-static inline void trace_reply(int connection, uint8_t status, uint32_t size)
+static inline void trace_reply(uint64_t connection, uint8_t status, uint32_t size)
 {
     if (TRACE_ENABLED(reply)) {
         TRACE_PROBE(reply, connection, status, size);
-        trace_line(trace_id_reply, "connection=%d status=0x%02x size=%u", connection, status, size);
+        trace_line(trace_id_reply, "connection=%llu status=0x%02x size=%u",
+                   (unsigned long long)connection, status, size);
     }
 }
 
-static inline void trace_disconnect(int connection)
+static inline void trace_disconnect(uint64_t connection)
 {
     if (TRACE_ENABLED(disconnect)) {
         TRACE_PROBE(disconnect, connection);
-        trace_line(trace_id_disconnect, "connection=%d", connection);
+        trace_line(trace_id_disconnect, "connection=%llu", (unsigned long long)connection);
     }
 }
 
@@ -142,12 +149,12 @@ static inline void trace_worker_end(int error)
     }
 }
 
-/* A limit was hit; connection: -1 if it concerns none in particular; what: a static text. */
-static inline void trace_limit(int connection, const char *what)
+/* A limit was hit; connection: 0 if it concerns none in particular; what: a static text. */
+static inline void trace_limit(uint64_t connection, const char *what)
 {
     if (TRACE_ENABLED(limit)) {
         TRACE_PROBE(limit, connection, what);
-        trace_line(trace_id_limit, "connection=%d what=%s", connection, what);
+        trace_line(trace_id_limit, "connection=%llu what=%s", (unsigned long long)connection, what);
     }
 }
 

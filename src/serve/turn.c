@@ -21,53 +21,17 @@
 #include "base/log.h"
 #include "serve/conns.h"
 
-/* Called under the lock. */
-static void turn_push(struct conns *conns, struct budget_queue *queue, int fd)
-{
-    conns->sides[fd].next_waiting = -1;
-    if (queue->last >= 0)
-        conns->sides[queue->last].next_waiting = fd;
-    else
-        queue->first = fd;
-    queue->last = fd;
-    atomic_fetch_add(&queue->n, 1);
-}
-
-/* Returns -1 if nobody waits. */
-static int turn_pop(struct conns *conns, struct budget_queue *queue)
-{
-    int fd;
-
-    pthread_mutex_lock(&conns->turn_lock);
-    fd = queue->first;
-    if (fd >= 0) {
-        queue->first = conns->sides[fd].next_waiting;
-        if (queue->first < 0)
-            queue->last = -1;
-        atomic_fetch_sub(&queue->n, 1);
-    }
-    pthread_mutex_unlock(&conns->turn_lock);
-    return fd;
-}
-
-static void turn_join(struct conns *conns, struct budget_queue *queue, int fd)
-{
-    pthread_mutex_lock(&conns->turn_lock);
-    turn_push(conns, queue, fd);
-    pthread_mutex_unlock(&conns->turn_lock);
-}
-
 /* Let one go on: its event comes again. False: nobody waits. */
 static bool turn_resume(struct conns *conns, struct budget_queue *queue)
 {
-    int sock = turn_pop(conns, queue);
+    int sock = conns_leave_queue(conns, queue);
     bool writes = sock >= 0 && atomic_load(&conns->slots[sock].state) == CONN_REPLY;
 
     if (sock < 0)
         return false;
     if (pool_arm(conns->pool, sock, writes ? EPOLLOUT : EPOLLIN) == 0)
         return true;
-    turn_join(conns, queue, sock); /* ENOMEM, if anything */
+    conns_join_queue(conns, queue, sock); /* ENOMEM, if anything */
     return false;
 }
 
@@ -86,7 +50,7 @@ bool turn_begin(struct conns *conns, int sock, bool *ret_paid)
     *ret_paid = budget_take(account, BUDGET_THREADS, 1);
     if (*ret_paid || budget_take_unpaid(account))
         return true;
-    turn_join(conns, &account->waiting, sock);
+    conns_join_queue(conns, &account->waiting, sock);
     if (budget_take_unpaid(account))
         turn_end(conns, account, false); /* those that would have seen it there have ended */
     else
@@ -106,7 +70,7 @@ void turn_end(struct conns *conns, struct budget_account *account, bool paid)
     if (atomic_load(&conns->crowd.n) && pool_may_block(conns->pool))
         turn_resume_crowd(conns);
     if (atomic_load(&conns->doomed.n) && pool_may_block(conns->pool)) {
-        int fd = turn_pop(conns, &conns->doomed);
+        int fd = conns_leave_queue(conns, &conns->doomed);
 
         if (fd >= 0)
             pool_close(conns->pool, fd);
@@ -117,12 +81,7 @@ void turn_wait(struct conns *conns, int sock)
 {
     log_client("clients wait, since no thread stands by and none can be had");
     conns_set_timed(conns);
-    turn_join(conns, &conns->crowd, sock);
-}
-
-void turn_doom(struct conns *conns, int fd)
-{
-    turn_join(conns, &conns->doomed, fd);
+    conns_join_queue(conns, &conns->crowd, sock);
 }
 
 void turn_tick(struct conns *conns)

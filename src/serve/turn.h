@@ -3,8 +3,7 @@
  * A turn: a pool thread serves a connection. How many of them may be for one process, and which
  * sockets have to wait for one.
  *
- * Thread rule: begin, end and wait belong to the thread that serves, doom and tick to the main
- * thread.
+ * Thread rule: begin, end and wait belong to the thread that serves, tick to the main thread.
  */
 #ifndef SERVE_TURN_H
 #define SERVE_TURN_H
@@ -34,9 +33,6 @@ void turn_end(struct conns *conns, struct budget_account *account, bool paid);
 /* The next thing to do for this connection may block, and no other thread stands by: to be called
  * instead of arming it, before turn_end. It is armed once a thread is free. */
 void turn_wait(struct conns *conns, int sock);
-
-/* A socket that the pool's epoll does not take: to be closed by the next thread that may. */
-void turn_doom(struct conns *conns, int fd);
 
 /* Once a second as long as anybody waits for a thread: so that none is forgotten. */
 void turn_tick(struct conns *conns);

@@ -2,10 +2,12 @@
 """A line for each PERSISTENT RESERVE OUT, and whose it was."""
 import os
 import re
+import signal
+import socket
 import subprocess
 import sys
 
-from support import scsi
+from support import scaled, scsi
 from support.client import check_condition, reply
 from support.tap import Skip, cases, ours, test
 
@@ -35,12 +37,13 @@ def executed(t):
     t.check(0 <= float(first.pop("ms")) < 10000, "duration")
     name = os.path.basename(t.disk.path)
     t.equal(first, {
-        "connection": second["connection"], "pid": str(os.getpid()), "uid": str(os.getuid()),
+        "connection": str(int(second["connection"]) - 1), "pid": str(os.getpid()), "uid": str(os.getuid()),
         "device": f"{os.major(t.disk.rdev)}:{os.minor(t.disk.rdev)}", "kind": "block",
         "command": '"PERSISTENT RESERVE OUT"', "action": '"REGISTER"', "type": "0x0",
-        "key": "0x0000000000000011", "sa_key": "0x0000000000000022", "aptpl": "1",
+        "scope": "0x0", "all_tg_pt": "0", "spec_i_pt": "0", "key": "0x0000000000000011", "sa_key": "0x0000000000000022", "aptpl": "1",
         "outcome": "executed", "status": '"GOOD"', "name": f'"{name}"', "wwn": "unknown",
-        "vm": first["vm"], "label": first["label"]}, "first line")
+        "vm": first["vm"], "label": first["label"],
+        **({} if first["vm"] == "unknown" else {"vm_source": first["vm_source"]})}, "first line")
     t.equal((second["action"], second["type"], second["status"]),
             ('"PREEMPT"', "write-exclusive-registrants-only", '"RESERVATION CONFLICT"'),
             "second line")
@@ -82,16 +85,115 @@ def switch(t, options, lines):
     t.equal(len(audited(helper)), lines, "lines")
 
 
-@test
+@cases(("with its socket", True), ("without", False))
 @ours(NO_AUDIT)
-def priority_in_the_journal(t):
-    with open(os.path.join(t.directory(), "journal"), "w+", encoding="utf-8") as journal:
+def in_the_journal(t, native):
+    """As fields, and as a line with its priority where there is no way to send those."""
+    directory = t.directory()
+    with open(os.path.join(directory, "journal"), "w+", encoding="utf-8") as journal, \
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as entries:
+        if native:
+            entries.bind(os.path.join(directory, "socket"))
+            entries.settimeout(scaled(5))
         info = os.fstat(journal.fileno())
         helper = t.start(stderr=journal.fileno(),
-                         env={"JOURNAL_STREAM": f"{info.st_dev}:{info.st_ino}"})
+                         env={"JOURNAL_STREAM": f"{info.st_dev}:{info.st_ino}"},
+                         wrap=t.namespace("mount -t tmpfs none /run", "mkdir -p /run/systemd/journal",
+                                          f"mount --bind {directory} /run/systemd/journal"))
         t.ask(REGISTER, t.own(t.disk.open()), GOOD, scsi.parameters(0, 1), helper=helper)
         journal.seek(0)
-        t.matches(r"^<5>audit: connection=\d+ pid=", journal.read(), "line")
+        if not native:
+            t.matches(r"^<5>audit: connection=\d+ pid=", journal.read(), "line")
+            return
+        fields = dict(line.split("=", 1) for line in entries.recv(65536).decode().splitlines())
+        t.equal(journal.read(), "", "lines beside the entries")
+    t.matches(r"^audit: connection=\d+ pid=.* outcome=executed ", fields["MESSAGE"], "message")
+    t.matches("^[0-9a-f]{32}$", fields["MESSAGE_ID"], "message's number")
+    t.equal([fields[name] for name in
+             ("PRIORITY", "SYSLOG_IDENTIFIER", "PRHELPER_ACTION", "PRHELPER_SA_KEY", "PRHELPER_OUTCOME",
+              "PRHELPER_STATUS", "PRHELPER_WWN", "PRHELPER_PID")],
+            ["5", "qemu-pr-helper", "REGISTER AND IGNORE EXISTING KEY", "0x0000000000000001",
+             "executed", "GOOD", "unknown", str(os.getpid())], "fields")
+
+
+@test
+@ours(NO_AUDIT)
+def fields_of_attackers(t):
+    """A name makes no field of its own in the journal."""
+    directory = t.directory()
+    with open(os.path.join(directory, "journal"), "w+", encoding="utf-8") as journal, \
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as entries:
+        entries.bind(os.path.join(directory, "socket"))
+        entries.settimeout(scaled(5))
+        info = os.fstat(journal.fileno())
+        helper = t.start(stderr=journal.fileno(),
+                         env={"JOURNAL_STREAM": f"{info.st_dev}:{info.st_ino}"},
+                         wrap=t.namespace("mount -t tmpfs none /run", "mkdir -p /run/systemd/journal",
+                                          f"mount --bind {directory} /run/systemd/journal"))
+        Machine(t, helper, "-name", 'guest=x\nPRHELPER_UID=0\n" uid=0 key=1 \\').register(1)
+        lines = entries.recv(65536).decode().splitlines()
+    names = [line.split("=", 1)[0] for line in lines]
+    t.equal(sorted(names), sorted(set(names)), "fields, each once")
+    t.check(r'PRHELPER_VM=x\x0aPRHELPER_UID=0\x0a\" uid=0 key=1 \\' in lines, f"name: {lines}")
+
+
+@test
+@ours(NO_AUDIT)
+def nothing_to_do(t):
+    """CLEANUP on what is no map: GOOD, and told as that."""
+    helper = t.start()
+    t.ask(scsi.cleanup(), t.own(t.disk.open()), GOOD, helper=helper)
+    line, = audited(helper)
+    t.equal((line["command"], line["outcome"]), ('"CLEANUP"', "nothing"), "line")
+
+
+@test
+@ours(NO_AUDIT)
+def flood_without_effect(t):
+    """It costs the executed ones no line, of the same process or of another."""
+    helper, null = t.start(), t.open(os.devnull)
+    for _ in range(11):
+        with t.connect(helper) as client:
+            for _ in range(100):
+                t.equal(client.command(scsi.cleanup(), null), GOOD, "answer")
+    machine = Machine(t, helper)
+    t.equal(machine.register(0xa), scsi.GOOD, "status")
+    t.ask(scsi.pr_out(24, scsi.PREEMPT, 5), t.own(t.disk.open()), GOOD,
+          scsi.parameters(0x11, 0x33), helper=helper)
+    lines = audited(helper)
+    t.equal([line["action"] for line in lines if line["outcome"] == "executed"],
+            ['"REGISTER AND IGNORE EXISTING KEY"', '"PREEMPT"'], "executed")
+    t.check(len(lines) <= 102, f"{len(lines)} lines")
+
+
+@test
+@ours(NO_AUDIT)
+def in_flight_at_the_end(t):
+    helper = t.start("--stop-timeout=1")
+    client = t.connect(helper)
+    t.disk.hold()
+    client.send_request(scsi.pr_out(24, scsi.PREEMPT, 5), [t.own(t.disk.open())],
+                        scsi.parameters(0xa01, 0xbad))
+    t.disk.wait_running(1)
+    helper.signal(signal.SIGTERM)
+    helper.wait_log("audit: .* outcome=unknown", timeout=5)
+    line, = audited(helper)
+    t.equal((line["action"], line["sa_key"], line["pid"]),
+            ('"PREEMPT"', "0x0000000000000bad", str(os.getpid())), "line")
+    t.disk.release()
+    helper.wait_exit(5)
+
+
+@test
+@ours(NO_AUDIT)
+def number_of_a_connection(t):
+    """None comes twice."""
+    helper = t.start()
+    for _ in range(20):
+        t.ask(REGISTER, t.own(t.disk.open()), GOOD, scsi.parameters(0, 1), helper=helper)
+    numbers = [int(line["connection"]) for line in audited(helper)]
+    t.equal(len(set(numbers)), 20, "numbers of 20 connections, one after the other")
+    t.equal(numbers, sorted(numbers), "numbers")
 
 
 @cases(("-name NAME", ["-name", "node-a"], '"node-a"'),
@@ -106,7 +208,8 @@ def name_of_the_vm(t, arguments, name):
     machine = Machine(t, helper, *arguments)
     t.equal(machine.register(1), scsi.GOOD, "status")
     lines = audited(helper)
-    t.equal([(line["pid"], line["vm"]) for line in lines], [(str(machine.pid), name)], "lines")
+    t.equal([(line["pid"], line["vm"], line["vm_source"]) for line in lines],
+            [(str(machine.pid), name, "argument")], "lines")
 
 
 @cases(("the service manager's", "machine.slice", '"by-cgroup"'), ("another", "user.slice", '"by-argument"'))
@@ -190,9 +293,8 @@ def flood(t):
     with t.connect(helper) as client:
         for number in range(300):
             t.equal(client.command(REGISTER, fd, scsi.parameters(0, number)), GOOD, "answer")
-    lines = len(audited(helper))
-    t.check(100 <= lines <= 200, f"{lines} lines")
-    t.ask(REGISTER, fd, GOOD, scsi.parameters(0, 1), helper=helper)
+    t.equal(len(audited(helper)), 100, "lines of one process")
+    t.equal(Machine(t, helper).register(1), scsi.GOOD, "status")
     left_out = sum(map(int, re.findall(r"(\d+) lines like the next one were left out",
                                        helper.log())))
     t.equal(len(audited(helper)) + left_out, 301, "lines written and left out")

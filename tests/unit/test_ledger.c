@@ -43,7 +43,7 @@ static void make_disk(const char *number, const char *wwid, const char *nexus)
 
 static struct peer *make_peer(const char *vm)
 {
-    struct peer *peer = peers_identify(&peers, pair[0]);
+    struct peer *peer = peers_identify(&peers, pair[0], 7);
 
     assert_non_null(peer);
     peer->vm = vm;

@@ -18,14 +18,14 @@ static void test_identify(void **state)
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
     peers_init(&peers, true);
     assert_true(peers.early);
-    one = peers_identify(&peers, pair[0]);
-    two = peers_identify(&peers, pair[1]);
+    one = peers_identify(&peers, pair[0], 7);
+    two = peers_identify(&peers, pair[1], 8);
     assert_non_null(one);
     assert_non_null(two);
     assert_int_equal(one->pid, getpid());
     assert_int_equal(one->uid, getuid());
     assert_int_equal(one->gid, getgid());
-    assert_int_equal(one->connection, pair[0]);
+    assert_int_equal(one->connection, 7);
     assert_true(one->source == PEER_UNNAMED || one->vm);
     assert_true(peer_is_same(one, two));
     assert_false(peer_is_other(one, two));
