@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#ifndef PATHS_INTERNAL_H
+#define PATHS_INTERNAL_H
+
+/* What the files of the engine do for each other. */
+
+#include "paths/paths.h"
+#include "paths/resume.h"
+
+/* Depths of procedures: each calls those below it. */
+enum paths_frame {
+    PATHS_FRAME_RUN,       /* paths.c: the whole */
+    PATHS_FRAME_GUARD,     /* the repair before a command */
+    PATHS_FRAME_COMMAND,   /* one command of the guest */
+    PATHS_FRAME_PART,      /* a part of it */
+    PATHS_FRAME_REFILL,    /* the end of several of these parts */
+    PATHS_FRAME_PROCEDURE, /* level, strip, withdraw, narrow, widen */
+    PATHS_FRAME_ACT,       /* a look; register one path */
+    PATHS_FRAME_STEP,      /* step.c */
+};
+
+/* How a send, a tell or a drain ended. */
+enum paths_result {
+    PATHS_RESULT_GOOD,
+    PATHS_RESULT_CONFLICT,
+    PATHS_RESULT_CHECK,  /* engine->sense; nothing was executed */
+    PATHS_RESULT_BUSY,   /* still, after some repetitions; nothing was executed */
+    PATHS_RESULT_PATH,   /* not by this path: it is away, or says no for itself alone */
+    PATHS_RESULT_LOST,   /* may have been executed; if the path is in `hung`, may yet be */
+};
+
+/* How often a command is begun from the look again, and a loop that others may disturb. */
+#define PATHS_ROUNDS_MAX 3
+
+static inline bool paths_has(uint64_t set, unsigned path)
+{
+    return set >> path & 1;
+}
+
+static inline uint64_t paths_bit(unsigned path)
+{
+    return (uint64_t)1 << path;
+}
+
+/* The lowest path of a set that is not empty. */
+static inline unsigned paths_first(uint64_t set)
+{
+    return (unsigned)__builtin_ctzll(set);
+}
+
+/* Paths that commands may go down now. */
+static inline uint64_t paths_usable(const struct paths *engine)
+{
+    return engine->up & ~engine->hung;
+}
+
+/* look.c: questions about the view. */
+uint64_t paths_registered(const struct paths *engine);
+uint64_t paths_with(const struct paths *engine, uint64_t key);
+bool paths_key_right(const struct paths *engine, uint64_t key);
+bool paths_shared(const struct paths *engine, uint64_t key);
+bool paths_holds(const struct paths *engine, uint64_t key);
+bool paths_all_registrants(const struct paths *engine);
+bool paths_lost_some(const struct paths *engine);
+
+/* The path that holds the reservation alone, as a set: empty if it is no path of this map. */
+uint64_t paths_holding(const struct paths *engine);
+
+/* FRAME_ACT. Ask all paths, then look: engine->up, engine->looked, engine->view. */
+bool paths_look(struct paths *engine);
+
+/* FRAME_STEP. Each leaves engine->result. */
+bool paths_ask(struct paths *engine);
+bool paths_send(struct paths *engine);
+bool paths_tell(struct paths *engine, enum paths_tell tell, uint64_t key, uint64_t paths);
+bool paths_drain(struct paths *engine, uint64_t paths);
+bool paths_write(struct paths *engine);
+
+/* The outcome of the step has come. */
+void paths_step_end(struct paths *engine, const struct paths_outcome *outcome);
+
+/* What paths_send() is to send. */
+void paths_prepare(struct paths *engine, unsigned path, uint8_t service_action, uint8_t type,
+                   uint64_t key, uint64_t sa_key);
+/* The same for a data-in command. */
+void paths_prepare_read(struct paths *engine, unsigned path, uint8_t service_action);
+
+/* FRAME_ACT. setprstatus, and wait until multipathd has registered what it registers. */
+bool paths_tell_set(struct paths *engine, enum paths_tell tell);
+
+/* repair.c, FRAME_PROCEDURE. */
+bool paths_withdraw(struct paths *engine); /* memory.aim is none when all of it is gone */
+bool paths_bring_level(struct paths *engine); /* engine->level, ->fenced */
+bool paths_strip(struct paths *engine);    /* engine->level, ->fenced */
+bool paths_narrow(struct paths *engine);   /* to `keep`; result GOOD, or else widen */
+bool paths_widen(struct paths *engine);
+
+/* Answers: they fill in the reply, for the caller to return. */
+void paths_answer(struct paths *engine, uint8_t status);
+void paths_answer_sense(struct paths *engine, struct spc_sense sense, enum paths_reason reason);
+void paths_answer_busy(struct paths *engine, enum paths_reason reason, uint64_t paths);
+void paths_answer_unknown(struct paths *engine, enum paths_reason reason, uint64_t paths);
+/* What the last send came to, if it was not executed. */
+void paths_answer_result(struct paths *engine);
+/* GOOD, and nothing is under way any more: what has the key is remembered. */
+void paths_answer_finished(struct paths *engine);
+
+/* preempt.c: the end of what unregisters all paths but `keep`. FRAME_REFILL. */
+void paths_aim_level(struct paths *engine, uint64_t key);
+bool paths_refill(struct paths *engine);
+
+/* FRAME_COMMAND. A command that ends without an answer is begun again from the look. */
+typedef bool paths_command_function(struct paths *engine);
+paths_command_function paths_repair;
+paths_command_function paths_register;
+paths_command_function paths_unregister;
+paths_command_function paths_reserve;
+paths_command_function paths_release;
+paths_command_function paths_clear;
+paths_command_function paths_preempt;
+
+#endif
