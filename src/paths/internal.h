@@ -62,6 +62,7 @@ bool paths_shared(const struct paths *engine, uint64_t key);
 bool paths_holds(const struct paths *engine, uint64_t key);
 bool paths_all_registrants(const struct paths *engine);
 bool paths_lost_some(const struct paths *engine);
+bool paths_is_revived(const struct paths *engine);
 
 /* The path that holds the reservation alone, as a set: empty if it is no path of this map. */
 uint64_t paths_holding(const struct paths *engine);
@@ -107,6 +108,7 @@ void paths_answer_finished(struct paths *engine);
 
 /* preempt.c: the end of what unregisters all paths but `keep`. FRAME_REFILL. */
 void paths_aim_level(struct paths *engine, uint64_t key);
+void paths_aim_nothing(struct paths *engine);
 bool paths_refill(struct paths *engine);
 
 /* FRAME_COMMAND. A command that ends without an answer is begun again from the look. */

@@ -81,6 +81,17 @@ bool paths_lost_some(const struct paths *engine)
             (engine->memory.had & ~paths_with(engine, engine->memory.key)) != 0);
 }
 
+/*
+ * A path that had the key at the last GOOD has lost it, while another of ours still has it: another
+ * host has fenced this map, and multipathd has registered a path again that came back later.
+ */
+bool paths_is_revived(const struct paths *engine)
+{
+    uint64_t with = paths_with(engine, engine->memory.key);
+
+    return with != 0 && (engine->memory.had & ~with) != 0;
+}
+
 /* The path that a descriptor is of, or map->count. */
 static unsigned find_path(const struct paths *engine, const struct prin_registrant *registrant)
 {
@@ -164,8 +175,6 @@ bool paths_look(struct paths *engine)
         paths_prepare_read(engine, engine->by, SPC_PRIN_READ_FULL_STATUS);
         RESUME_CALL(engine, PATHS_FRAME_ACT, paths_send(engine));
         engine->looked = engine->result == PATHS_RESULT_GOOD && read_view(engine);
-        if (!engine->looked && (engine->result == PATHS_RESULT_LOST || engine->result == PATHS_RESULT_PATH))
-            engine->up &= ~paths_bit(engine->by);
     }
     engine->tried = 0;
     RESUME_END(engine, PATHS_FRAME_ACT);

@@ -128,17 +128,6 @@ static bool command_run(struct paths *engine)
     }
 }
 
-/*
- * A path that had the key at the last GOOD has lost it, while another of ours still has it: another
- * host has fenced this map, and multipathd has registered a path again that came back later.
- */
-static bool is_revived(const struct paths *engine)
-{
-    uint64_t with = paths_with(engine, engine->memory.key);
-
-    return engine->memory.aim == PATHS_AIM_NONE && with != 0 && (engine->memory.had & ~with) != 0;
-}
-
 static void round_begin(struct paths *engine)
 {
     engine->silent = false;
@@ -171,6 +160,7 @@ static bool run(struct paths *engine)
             return true;
         }
     }
+    engine->before = engine->memory;
     for (engine->round = 0; engine->round < PATHS_ROUNDS_MAX; engine->round++) {
         round_begin(engine);
         RESUME_CALL(engine, PATHS_FRAME_RUN, paths_tell(engine, PATHS_TELL_GETPRSTATUS, 0, 0));
@@ -188,7 +178,7 @@ static bool run(struct paths *engine)
             paths_answer_sense(engine, engine->attention, PATHS_REASON_ATTENTION);
             return true;
         }
-        if (is_revived(engine)) {
+        if (paths_is_revived(engine)) {
             RESUME_CALL(engine, PATHS_FRAME_RUN, paths_withdraw(engine));
             if (engine->memory.aim != PATHS_AIM_NONE) {
                 paths_answer_busy(engine, PATHS_REASON_FENCED, engine->memory.had);
@@ -219,6 +209,7 @@ void paths_begin(struct paths *engine, const struct paths_map *map,
     memset(engine, 0, sizeof(*engine));
     engine->map = map;
     engine->memory = *memory;
+    engine->before = *memory;
     engine->command = *command;
     run(engine);
 }
@@ -241,8 +232,10 @@ void paths_give_up(struct paths *engine)
 {
     if (engine->step.kind == PATHS_STEP_REPLY)
         return;
-    if (engine->sent)
+    if (engine->sent) {
         paths_answer_unknown(engine, PATHS_REASON_DEADLINE, engine->hung);
-    else
+    } else {
+        paths_aim_nothing(engine);
         paths_answer_busy(engine, PATHS_REASON_DEADLINE, engine->hung);
+    }
 }

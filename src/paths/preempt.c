@@ -11,14 +11,13 @@
 
 void paths_aim_level(struct paths *engine, uint64_t key)
 {
-    engine->before = engine->memory;
     engine->memory.key = key;
     engine->memory.had = paths_bit(engine->keep);
     engine->memory.aim = PATHS_AIM_LEVEL;
 }
 
 /* Nothing was executed of what the journal was written for. */
-static void aim_nothing(struct paths *engine)
+void paths_aim_nothing(struct paths *engine)
 {
     uint64_t failed = engine->memory.failed;
 
@@ -36,7 +35,7 @@ bool paths_refill(struct paths *engine)
     engine->was = engine->result;
     engine->expected = 0;
     if (engine->untouched) {
-        aim_nothing(engine);
+        paths_aim_nothing(engine);
         RESUME_CALL(engine, PATHS_FRAME_REFILL, paths_widen(engine));
         if (engine->was != PATHS_RESULT_CONFLICT) {
             engine->result = engine->was;
@@ -121,7 +120,7 @@ static bool preempt_self(struct paths *engine)
         engine->keep = (uint8_t)paths_first(engine->todo);
         engine->todo &= engine->todo - 1;
         if (engine->memory.aim == PATHS_AIM_LEVEL)
-            aim_nothing(engine);
+            paths_aim_nothing(engine);
         paths_aim_level(engine, engine->command.key);
         RESUME_CALL(engine, PATHS_FRAME_PART, paths_write(engine));
         paths_prepare(engine, engine->keep, engine->command.service_action, engine->command.type,

@@ -131,7 +131,8 @@ static bool confirm(struct paths *engine)
         RESUME_RETURN(engine, PATHS_FRAME_PART);
     RESUME_CALL(engine, PATHS_FRAME_PART, paths_tell_set(engine, PATHS_TELL_SETPRSTATUS_LIST));
     RESUME_CALL(engine, PATHS_FRAME_PART, paths_bring_level(engine));
-    if (engine->level && is_out_of_reach(engine, stale_absent(engine)))
+    if ((stale_absent(engine) & ~engine->view.shared) ||
+        is_out_of_reach(engine, stale_absent(engine)))
         engine->level = false;
     RESUME_END(engine, PATHS_FRAME_PART);
 }
@@ -180,10 +181,15 @@ bool paths_register(struct paths *engine)
             RESUME_CALL(engine, PATHS_FRAME_COMMAND, register_one(engine));
     }
     if (!engine->fenced && engine->looked && engine->memory.had == 0) {
-        if (engine->lost)
+        if (engine->lost) {
             paths_answer_unknown(engine, PATHS_REASON_NO_ANSWER, engine->hung);
-        else
-            paths_answer_busy(engine, PATHS_REASON_NO_PATH, 0);
+            RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
+        }
+        paths_aim_nothing(engine);
+        if (engine->memory.key != 0)
+            RESUME_CALL(engine, PATHS_FRAME_COMMAND,
+                        paths_tell(engine, PATHS_TELL_SETPRKEY, engine->memory.key, 0));
+        paths_answer_busy(engine, PATHS_REASON_NO_PATH, 0);
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
     }
     engine->level = engine->looked;

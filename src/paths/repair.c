@@ -77,8 +77,8 @@ bool paths_bring_level(struct paths *engine)
             engine->fenced = true;
             break;
         }
-        if (paths_with(engine, engine->memory.key) != engine->memory.had) {
-            engine->memory.had = paths_with(engine, engine->memory.key);
+        if ((paths_with(engine, engine->memory.key) & ~engine->hung) != engine->memory.had) {
+            engine->memory.had = paths_with(engine, engine->memory.key) & ~engine->hung;
             RESUME_CALL(engine, PATHS_FRAME_PROCEDURE, paths_write(engine));
         }
         engine->level = !(paths_usable(engine) & ~engine->memory.had);
@@ -97,7 +97,7 @@ bool paths_bring_level(struct paths *engine)
         if (engine->was == PATHS_RESULT_LOST && engine->from_none) {
             engine->blind = true;
             /* 0.13 then clears the path when it returns; but it would clear a holder that flaps. */
-            if (engine->view.holder < 0) {
+            if (paths_holding(engine) == 0 && !paths_all_registrants(engine)) {
                 RESUME_CALL(engine, PATHS_FRAME_PROCEDURE,
                             paths_tell(engine, PATHS_TELL_UNSETPRSTATUS, 0, 0));
             }
@@ -211,6 +211,17 @@ static bool is_fenced(const struct paths *engine)
     return (engine->memory.had & ~with) != 0 || (engine->memory.had == 0 && with == 0);
 }
 
+/*
+ * A path is usable that has no key, or an old one, while the map is registered: it came back without
+ * multipathd having registered it.
+ */
+static bool is_incomplete(const struct paths *engine)
+{
+    uint64_t with = paths_with(engine, engine->memory.key);
+
+    return with != 0 && (paths_usable(engine) & ~with) != 0;
+}
+
 /* Bring all paths to memory.key after a look; memory.aim is none when that is done. */
 static bool repair_level(struct paths *engine)
 {
@@ -242,12 +253,21 @@ static bool repair_aim(struct paths *engine)
     if (!engine->looked)
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
     engine->expected = 0;
+    if (engine->memory.aim == PATHS_AIM_NONE) {
+        if (!paths_is_revived(engine) && !is_incomplete(engine))
+            RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
+        engine->memory.aim = PATHS_AIM_LEVEL;
+        if (!paths_is_revived(engine))
+            RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_write(engine));
+    }
     if (engine->memory.aim == PATHS_AIM_LEVEL && !is_untouched(engine) && !is_fenced(engine))
         RESUME_CALL(engine, PATHS_FRAME_COMMAND, repair_level(engine));
     if (engine->memory.aim == PATHS_AIM_LEVEL && is_untouched(engine)) {
         engine->memory.aim = PATHS_AIM_NONE;
         engine->memory.had = paths_registered(engine);
         engine->memory.key = engine->view.key[paths_first(engine->memory.had)];
+        RESUME_CALL(engine, PATHS_FRAME_COMMAND,
+                    paths_tell(engine, PATHS_TELL_SETPRKEY, engine->memory.key, 0));
         RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_write(engine));
     } else if (engine->memory.aim == PATHS_AIM_WITHDRAW || engine->fenced ||
                (engine->memory.aim == PATHS_AIM_LEVEL && is_fenced(engine))) {
@@ -262,7 +282,7 @@ bool paths_repair(struct paths *engine)
     RESUME_CALL(engine, PATHS_FRAME_GUARD, paths_tell(engine, PATHS_TELL_GETPRSTATUS, 0, 0));
     if (engine->result == PATHS_RESULT_LOST)
         RESUME_RETURN(engine, PATHS_FRAME_GUARD);
-    if (engine->memory.aim != PATHS_AIM_NONE)
+    if (engine->memory.aim != PATHS_AIM_NONE || engine->command.repair)
         RESUME_CALL(engine, PATHS_FRAME_GUARD, repair_aim(engine));
     if (engine->memory.aim == PATHS_AIM_NONE)
         RESUME_CALL(engine, PATHS_FRAME_GUARD, paths_widen(engine));

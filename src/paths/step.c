@@ -121,6 +121,9 @@ static void note_outcome(struct paths *engine, const struct paths_outcome *outco
     engine->sense = outcome->end == PATHS_DONE && outcome->status == SPC_STATUS_CHECK_CONDITION
                         ? outcome->sense
                         : SPC_NO_ADDITIONAL_SENSE;
+    /* Until it is asked again. */
+    if (engine->result == PATHS_RESULT_PATH)
+        engine->up &= ~paths_bit(engine->step.path);
     if (outcome->end == PATHS_LOST)
         engine->hung |= paths_bit(engine->step.path);
     engine->data = engine->result == PATHS_RESULT_GOOD ? outcome->data : NULL;
@@ -204,6 +207,9 @@ bool paths_tell(struct paths *engine, enum paths_tell tell, uint64_t key, uint64
     engine->step.tell = tell;
     engine->step.key = key;
     engine->step.paths = paths;
+    /* A path that returns is treated by what multipathd was told: that is a change too. */
+    engine->sent |= tell == PATHS_TELL_SETPRKEY || tell == PATHS_TELL_SETPRSTATUS ||
+                    tell == PATHS_TELL_SETPRSTATUS_LIST || tell == PATHS_TELL_UNSETPRSTATUS;
     RESUME_STEP(engine, PATHS_FRAME_STEP);
     if (engine->result != PATHS_RESULT_GOOD && tell != PATHS_TELL_GETPRSTATUS)
         engine->untold = true;

@@ -78,6 +78,9 @@ static void register_path(struct world *world, uint8_t key)
                (world->lun.key[i] == key || world->lun.key[i] == world->daemon.old_key);
     if (!own)
         world->marks |= MARK_DAEMON_REVIVED;
+    for (unsigned i = 0; i < setting->paths; i++)
+        if (key == 0 && i != path && world->lun.key[i] != 0 && world->lun.key[path] != 0)
+            world->marks |= MARK_DAEMON_CLEARED;
     target_execute(&setting->quirks, &world->lun, path,
                    (struct prcommand){.action = SPC_PROUT_REGISTER_AND_IGNORE_EXISTING_KEY,
                                       .sa_key = key},

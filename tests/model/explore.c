@@ -168,7 +168,8 @@ struct exploration {
 
 static bool is_grave(enum fault fault)
 {
-    return fault != FAULT_UNSAFE && fault != FAULT_DENIED;
+    return fault != FAULT_UNSAFE && fault != FAULT_DENIED && fault != FAULT_UNSAFE_FRESH &&
+           fault != FAULT_DENIED_FRESH;
 }
 
 static struct kind *find_kind(struct found *found, const char *class, enum fault fault)
@@ -209,7 +210,7 @@ static void take(const struct world *next, enum fault fault, void *context)
 
     exploration->found->steps++;
     if (fault != FAULT_NONE) {
-        struct kind *kind = find_kind(exploration->found, world_class(next), fault);
+        struct kind *kind = find_kind(exploration->found, world_class(next, fault), fault);
 
         if (kind->count++ == 0) {
             exploration->choice--;
@@ -217,7 +218,8 @@ static void take(const struct world *next, enum fault fault, void *context)
             exploration->choice++;
         }
         /* While something is under way a wrong access may yet be put right. */
-        if (is_grave(fault) || kind->class[0] == '\0' || (!next->active && !next->pending))
+        if (is_grave(fault) || kind->class[0] == '\0' || fault == FAULT_UNSAFE_LASTING ||
+            fault == FAULT_DENIED_LASTING)
             return;
     }
     if (!visit(hash_bytes(next, sizeof(*next))))
@@ -304,8 +306,8 @@ void replay(const struct setting *chosen, const uint16_t *story, unsigned length
         printf("#   %2u %s\n#        %s\n", i, replay.said, text);
         if (replay.fault != FAULT_NONE)
             printf("#        %s%s%s\n", fault_text(replay.fault),
-                   world_class(&replay.world)[0] ? ", of the class " : "",
-                   world_class(&replay.world));
+                   world_class(&replay.world, replay.fault)[0] ? ", of the class " : "",
+                   world_class(&replay.world, replay.fault));
     }
     telling = false;
 }

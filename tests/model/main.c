@@ -28,13 +28,17 @@ static void print_choices(const struct kind *kind)
         printf("%s%d", i ? "," : "", kind->story[i]);
 }
 
-static bool is_allowed(const struct setting *chosen, const char *class)
+/* Whether the setting lists this fault in this class, as "fault/class". */
+static bool is_allowed(const struct setting *chosen, const struct kind *kind)
 {
-    size_t length = strlen(class);
+    char word[128];
+    size_t length;
 
-    if (!chosen->classes || length == 0)
+    if (kind->class[0] == '\0' || !chosen->classes)
         return false;
-    for (const char *at = strstr(chosen->classes, class); at; at = strstr(at + 1, class))
+    snprintf(word, sizeof(word), "%s/%s", fault_text(kind->fault), kind->class);
+    length = strlen(word);
+    for (const char *at = strstr(chosen->classes, word); at; at = strstr(at + 1, word))
         if ((at == chosen->classes || at[-1] == ' ') && (at[length] == ' ' || !at[length]))
             return true;
     return false;
@@ -46,10 +50,10 @@ static bool report(const struct setting *chosen, const struct found *found, bool
     bool good = true;
 
     for (unsigned i = 0; i < found->kinds; i++)
-        good &= is_allowed(chosen, found->kind[i].class);
+        good &= is_allowed(chosen, &found->kind[i]);
     for (unsigned i = 0; i < found->kinds; i++) {
         const struct kind *kind = &found->kind[i];
-        bool allowed = is_allowed(chosen, kind->class);
+        bool allowed = is_allowed(chosen, kind);
 
         printf("# %s: %s%s%s, %llu times%s\n", chosen->name, fault_text(kind->fault),
                kind->class[0] ? ", of the class " : "", kind->class,

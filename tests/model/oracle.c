@@ -93,7 +93,8 @@ static bool agrees(const struct world *world, const struct ideal *ideal)
             return false;
     for (unsigned path = 0; path < setting->paths; path++)
         if (world->path[path] == PATH_UP && !(world->excused >> path & 1) &&
-            world->lun.key[path] != ideal->lun.key[0])
+            world->lun.key[path] != ideal->lun.key[0] &&
+            !(world->lun.key[path] == 0 && world->fresh >> path & 1))
             return false;
     if (world->lun.type != ideal->lun.type)
         return false;
@@ -134,8 +135,7 @@ enum fault oracle_answer(struct world *world, const struct paths_reply *reply)
     normalise(world);
     if (kept == 0)
         return FAULT_ANSWER;
-    if (world->pending == 0)
-        oracle_settled(world);
+    oracle_settled(world);
     if (reply->unknown || refused || daemon_busy(world))
         return FAULT_NONE;
     for (unsigned i = 0; i < world->ideals; i++)
@@ -165,6 +165,9 @@ enum fault oracle_other(struct world *world, unsigned other, struct prcommand co
 
 void oracle_settled(struct world *world)
 {
+    /* What was answered "unknown" may be executed late, and may be finished by a repair. */
+    if (world->active || world->pending != 0 || paths_unfinished(&world->memory))
+        return;
     for (unsigned i = 0; i < world->ideals; i++)
         if (world->ideal[i].phase == PHASE_LATE)
             world->ideal[i].phase = PHASE_NONE;
@@ -189,12 +192,13 @@ enum fault oracle_access(const struct world *world)
     for (unsigned path = 0; path < setting->paths; path++) {
         bool writes = target_may_write(&setting->quirks, &world->lun, path);
 
-        if (world->path[path] != PATH_UP || world->failed >> path & 1)
+        if (world->path[path] != PATH_UP || world->failed >> path & 1 ||
+            world->excused >> path & 1)
             continue;
         if (writes && !may)
-            return FAULT_UNSAFE;
-        if (!writes && !may_not && !one_path && !(world->excused >> path & 1))
-            return FAULT_DENIED;
+            return world->fresh >> path & 1 ? FAULT_UNSAFE_FRESH : FAULT_UNSAFE;
+        if (!writes && !may_not && !one_path)
+            return world->fresh >> path & 1 ? FAULT_DENIED_FRESH : FAULT_DENIED;
     }
     for (unsigned other = 0; other < setting->nexuses; other++) {
         bool writes = target_may_write(&setting->quirks, &world->lun, setting->paths + other);

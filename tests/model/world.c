@@ -87,6 +87,10 @@ const char *fault_text(enum fault fault)
         [FAULT_STATE] = "state-after-answer",
         [FAULT_UNSAFE] = "unsafe-write",
         [FAULT_DENIED] = "denied-write",
+        [FAULT_UNSAFE_FRESH] = "unsafe-write-by-returned",
+        [FAULT_DENIED_FRESH] = "denied-write-by-returned",
+        [FAULT_UNSAFE_LASTING] = "lasting-unsafe-write",
+        [FAULT_DENIED_LASTING] = "lasting-denied-write",
         [FAULT_OTHER] = "other-host-answer",
         [FAULT_OTHER_UNSAFE] = "other-host-unsafe",
         [FAULT_OTHER_DENIED] = "other-host-denied",
@@ -97,7 +101,7 @@ const char *fault_text(enum fault fault)
 }
 
 /* The class of what no rule keeps to which this run belongs; "" if to none. */
-const char *world_class(const struct world *world)
+const char *world_class(const struct world *world, enum fault fault)
 {
     static const struct {
         uint16_t mark;
@@ -112,11 +116,23 @@ const char *world_class(const struct world *world)
         {MARK_FENCE_IN_COMMAND, "fence-in-command"},
         {MARK_FENCE_UNREPAIRED, "fence-unrepaired"},
         {MARK_SHARER_CAME, "sharer-came"},
+        {MARK_DAEMON_CLEARED, "daemon-cleared"},
     };
 
+    if (fault == FAULT_DENIED && world->command.sa_key == 0 &&
+        (world->active || world->memory.aim == PATHS_AIM_WITHDRAW) &&
+        (world->command.action == SPC_PROUT_REGISTER || world->command.action == 6))
+        return "write-while-unregistering";
+    /* A guest that has just been migrated in does not run yet. */
+    if (fault == FAULT_DENIED && world->active && !world->repairing && world->row == 15)
+        return "guest-migrated-in";
     for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)
         if (world->marks & classes[i].mark)
             return classes[i].name;
+    if (fault == FAULT_DENIED_FRESH)
+        return "returned-unregistered";
+    if (fault == FAULT_UNSAFE_FRESH && setting->multipathd != PATHS_MULTIPATHD_NEW)
+        return "returned-registered";
     return "";
 }
 
@@ -168,6 +184,11 @@ static void emit_checked(struct world *next, enum fault fault, world_emit *emit,
         next->generation = 0;
     if (fault == FAULT_NONE)
         fault = oracle_access(next);
+    if (!next->active && !next->pending && !next->look_due && !daemon_busy(next) &&
+        !paths_unfinished(&next->memory))
+        fault = fault == FAULT_UNSAFE || fault == FAULT_UNSAFE_FRESH   ? FAULT_UNSAFE_LASTING
+                : fault == FAULT_DENIED || fault == FAULT_DENIED_FRESH ? FAULT_DENIED_LASTING
+                                                                       : fault;
     emit(next, fault, context);
     said[0] = '\0';
 }
@@ -205,6 +226,9 @@ static enum fault end_with(struct world *world, const struct paths_reply *reply)
 
     end_command(world);
     if (repairing) {
+        if (!world->look_due && !paths_unfinished(&world->memory) && !daemon_busy(world))
+            world->fresh = 0;
+        oracle_settled(world);
         say("the repair ends, %s", paths_unfinished(&world->memory) ? "not finished" : "finished");
         return FAULT_NONE;
     }
@@ -492,7 +516,7 @@ static void begin_command(struct world *world, const struct paths_command *comma
 {
     world->active = true;
     world->repairing = command->repair;
-    world->look_due = false;
+    world->look_due &= !command->repair;
     paths_begin(&world->engine, &world_map, &world->memory, command);
     world->engine.map = NULL;
 }
@@ -617,8 +641,7 @@ static void settle(struct world *world, unsigned path)
 {
     world->pending &= (uint8_t)~(1 << path);
     memset(&world->hanging[path], 0, sizeof(world->hanging[path]));
-    if (world->pending == 0 && !world->active)
-        oracle_settled(world);
+    oracle_settled(world);
 }
 
 static void expand_paths(const struct world *world, world_emit *emit, void *context)
@@ -636,7 +659,8 @@ static void expand_paths(const struct world *world, world_emit *emit, void *cont
         if (world->path[path] == PATH_DOWN && !(world->pending >> path & 1) &&
             (setting->returns || !world->active)) {
             copy(&next, world);
-            next.look_due |= !world->active;
+            next.look_due = true;
+            next.fresh |= (uint8_t)(1 << path);
             if (setting->multipathd == PATHS_MULTIPATHD_NONE) {
                 next.path[path] = PATH_UP;
             } else {
@@ -647,7 +671,8 @@ static void expand_paths(const struct world *world, world_emit *emit, void *cont
             emit_checked(&next, FAULT_NONE, emit, context);
             if (setting->blips && setting->multipathd != PATHS_MULTIPATHD_NONE) {
                 copy(&next, world);
-                next.look_due |= !world->active;
+                next.look_due = true;
+                next.fresh |= (uint8_t)(1 << path);
                 next.path[path] = PATH_UP;
                 say("path A%u returns, which multipathd does not notice", path);
                 emit_checked(&next, FAULT_NONE, emit, context);
@@ -748,7 +773,7 @@ static void root(bool a, bool b, int holder, world_emit *emit, void *context)
     memset(world.ideal, 0, sizeof(world.ideal));
     say("start: path A0 is not registered");
     emit_root(&world, emit, context);
-    world.lun.key[0] = 3;
+    world.lun.key[0] = 4;
     memset(world.ideal, 0, sizeof(world.ideal));
     say("start: path A0 has another key");
     emit_root(&world, emit, context);

@@ -67,6 +67,7 @@ enum mark {
     MARK_DAEMON_COUNT = 1 << 6,     /* multipathd found fewer keys than before, and cleared */
     MARK_CRASH = 1 << 7,
     MARK_LATE = 1 << 8,             /* what hung was executed late */
+    MARK_DAEMON_CLEARED = 1 << 10,  /* multipathd took one registration of several away */
     MARK_FENCE_BACK = 1 << 9,       /* fenced while multipathd had a returned path in hand */
 };
 
@@ -88,6 +89,7 @@ struct world {
     uint8_t pending;             /* paths by which a command hangs */
     struct prcommand hanging[WORLD_PATHS];
     uint8_t failed;              /* paths failed on purpose */
+    uint8_t fresh;               /* paths that returned, and no repair has looked since */
     uint8_t excused;             /* paths that were irregular at the start */
     struct daemon daemon;
     uint8_t events, guest_left, others_left;
@@ -106,6 +108,10 @@ enum fault {
     FAULT_STATE,    /* after an answer, the paths are not in the state that it says */
     FAULT_UNSAFE,   /* a path may write, the guest could not */
     FAULT_DENIED,   /* a path may not write, the guest could */
+    FAULT_UNSAFE_FRESH, /* the same by a path that has just returned */
+    FAULT_DENIED_FRESH,
+    FAULT_UNSAFE_LASTING, /* the same, and nothing is under way that would end it */
+    FAULT_DENIED_LASTING,
     FAULT_OTHER,    /* another host was answered what it could not have been */
     FAULT_OTHER_UNSAFE,
     FAULT_OTHER_DENIED,
@@ -126,7 +132,7 @@ typedef void world_emit(const struct world *next, enum fault fault, void *contex
 void world_begin(const struct setting *chosen);
 void world_roots(world_emit *emit, void *context);
 void world_expand(const struct world *world, world_emit *emit, void *context);
-const char *world_class(const struct world *world);
+const char *world_class(const struct world *world, enum fault fault);
 void world_describe(const struct world *world, char *text, size_t size);
 const char *fault_text(enum fault fault);
 
@@ -142,7 +148,7 @@ enum fault oracle_answer(struct world *world, const struct paths_reply *reply);
 enum fault oracle_other(struct world *world, unsigned other, struct prcommand command,
                         uint8_t status);
 enum fault oracle_access(const struct world *world);
-void oracle_settled(struct world *world); /* nothing hangs at the target any more */
+void oracle_settled(struct world *world); /* perhaps nothing is under way any more */
 
 /* daemon.c */
 bool daemon_busy(const struct world *world);
