@@ -21,7 +21,9 @@ bool paths_tell_set(struct paths *engine, enum paths_tell tell)
 
 /*
  * Register one path, `keep`, with memory.key, from whatever key the view shows, and look. On return
- * either engine->fenced, or memory.had has it, or it could not be done.
+ * either engine->fenced, or memory.had has it, or it could not be done. With engine->blind nothing
+ * more may be registered: 0->n has no answer, and whether another host has fenced that registration
+ * already cannot be told from its never having been.
  */
 static bool register_one(struct paths *engine)
 {
@@ -39,8 +41,7 @@ static bool register_one(struct paths *engine)
         engine->was = engine->result;
         if (engine->was == PATHS_RESULT_PATH)
             break;
-        if (engine->was == PATHS_RESULT_LOST && engine->view.key[engine->keep] == 0)
-            engine->blind = true;
+        engine->blind |= engine->was == PATHS_RESULT_LOST && engine->view.key[engine->keep] == 0;
         if (engine->was == PATHS_RESULT_GOOD) {
             engine->memory.had |= paths_bit(engine->keep);
             engine->expected |= paths_bit(engine->keep);
@@ -54,8 +55,10 @@ static bool register_one(struct paths *engine)
             break;
     }
     if (!engine->fenced && engine->looked &&
-        engine->view.key[engine->keep] == engine->memory.key)
+        engine->view.key[engine->keep] == engine->memory.key) {
         engine->memory.had |= paths_bit(engine->keep);
+        engine->blind = false; /* executed after all: it cannot come late */
+    }
     engine->spin = 0;
     engine->was = PATHS_RESULT_GOOD;
     RESUME_END(engine, PATHS_FRAME_PROCEDURE);
@@ -77,7 +80,8 @@ static bool preempt_before_holder(struct paths *engine)
     if (engine->fenced || engine->view.holder != engine->holder)
         RESUME_RETURN(engine, PATHS_FRAME_PART);
     engine->old_key = engine->view.key[engine->holder];
-    if (engine->old_key == 0 || paths_shared(engine, engine->old_key) ||
+    if (engine->old_key == 0 || engine->old_key == engine->memory.key ||
+        paths_shared(engine, engine->old_key) ||
         paths_with(engine, engine->old_key) == paths_holding(engine))
         RESUME_RETURN(engine, PATHS_FRAME_PART);
     paths_prepare(engine, (unsigned)engine->holder, SPC_PROUT_PREEMPT, engine->view.type,
@@ -167,12 +171,12 @@ bool paths_register(struct paths *engine)
         RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_tell_set(engine, PATHS_TELL_SETPRSTATUS));
 
     engine->todo = paths_usable(engine) & ~paths_holding(engine);
-    while (engine->todo != 0 && !engine->fenced && engine->looked) {
+    while (engine->todo != 0 && !engine->fenced && engine->looked && !engine->blind) {
         engine->keep = (uint8_t)paths_first(engine->todo);
         engine->todo &= engine->todo - 1;
         RESUME_CALL(engine, PATHS_FRAME_COMMAND, register_one(engine));
     }
-    if (!engine->fenced && engine->looked && engine->holder >= 0 &&
+    if (!engine->fenced && engine->looked && !engine->blind && engine->holder >= 0 &&
         paths_has(paths_usable(engine), (unsigned)engine->holder)) {
         if (engine->view.key[engine->holder] != engine->command.sa_key)
             RESUME_CALL(engine, PATHS_FRAME_COMMAND, preempt_before_holder(engine));
@@ -192,7 +196,7 @@ bool paths_register(struct paths *engine)
         paths_answer_busy(engine, PATHS_REASON_NO_PATH, 0);
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
     }
-    engine->level = engine->looked;
+    engine->level = engine->looked && !engine->blind;
     if (!engine->fenced && engine->level && stale_absent(engine) &&
         !is_out_of_reach(engine, stale_absent(engine)))
         RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_strip(engine));

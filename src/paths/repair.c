@@ -5,6 +5,14 @@
  */
 #include "paths/internal.h"
 
+/* The next path of a set: one that holds the reservation last of all. */
+static unsigned next_of(const struct paths *engine, uint64_t todo)
+{
+    uint64_t first = todo & ~paths_holding(engine);
+
+    return paths_first(first ? first : todo);
+}
+
 /*
  * Another host has fenced this map, or a command is to leave nothing: REGISTER x->0 by every usable
  * path of ours that is registered, with the key that the look showed. Always when fenced, and never
@@ -34,31 +42,24 @@ bool paths_withdraw(struct paths *engine)
             RESUME_CALL(engine, PATHS_FRAME_PROCEDURE, paths_look(engine));
             if (!engine->looked)
                 break;
-            if (paths_registered(engine) == 0) {
+            /* Unless a 0->n may come late: what it brings has to go as well. */
+            if (paths_registered(engine) == 0 && !engine->blind) {
                 engine->memory.aim = PATHS_AIM_NONE;
                 RESUME_CALL(engine, PATHS_FRAME_PROCEDURE, paths_write(engine));
                 break;
             }
         }
         while (engine->again != 0) {
-            paths_prepare(engine, paths_first(engine->again), SPC_PROUT_REGISTER, 0,
-                          engine->view.key[paths_first(engine->again)], 0);
+            engine->by = (uint8_t)next_of(engine, engine->again);
+            engine->again &= ~paths_bit(engine->by);
+            paths_prepare(engine, engine->by, SPC_PROUT_REGISTER, 0,
+                          engine->view.key[engine->by], 0);
             RESUME_CALL(engine, PATHS_FRAME_PROCEDURE, paths_send(engine));
-            engine->again &= engine->again - 1;
         }
     }
     engine->spin = 0;
     engine->again = 0;
     RESUME_END(engine, PATHS_FRAME_PROCEDURE);
-}
-
-/* The next path to be brought to the key: one that holds the reservation last of all. */
-static unsigned next_path(const struct paths *engine)
-{
-    uint64_t todo = paths_usable(engine) & ~paths_with(engine, engine->memory.key);
-    uint64_t first = todo & ~paths_holding(engine);
-
-    return paths_first(first ? first : todo);
 }
 
 /*
@@ -81,13 +82,16 @@ bool paths_bring_level(struct paths *engine)
             engine->memory.had = paths_with(engine, engine->memory.key) & ~engine->hung;
             RESUME_CALL(engine, PATHS_FRAME_PROCEDURE, paths_write(engine));
         }
+        if (engine->from_none && paths_has(paths_with(engine, engine->memory.key), engine->keep))
+            engine->blind = false; /* executed after all: it cannot come late */
         engine->level = !(paths_usable(engine) & ~engine->memory.had);
         if (engine->level || engine->was == PATHS_RESULT_LOST)
             break;
-        engine->by = (uint8_t)next_path(engine);
+        engine->by = (uint8_t)next_of(engine, paths_usable(engine) & ~engine->memory.had);
         paths_prepare(engine, engine->by, SPC_PROUT_REGISTER, 0, engine->view.key[engine->by],
                       engine->memory.key);
         engine->from_none = engine->view.key[engine->by] == 0;
+        engine->keep = engine->by;
         RESUME_CALL(engine, PATHS_FRAME_PROCEDURE, paths_send(engine));
         engine->was = engine->result;
         if (engine->was == PATHS_RESULT_GOOD) {
@@ -252,7 +256,7 @@ static bool repair_aim(struct paths *engine)
     RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_look(engine));
     if (!engine->looked)
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
-    engine->expected = 0;
+    engine->expected = paths_registered(engine);
     if (engine->memory.aim == PATHS_AIM_NONE) {
         if (!paths_is_revived(engine) && !is_incomplete(engine))
             RESUME_RETURN(engine, PATHS_FRAME_COMMAND);

@@ -32,7 +32,26 @@ static void normalise(struct world *world)
     world->ideals = (uint8_t)kept;
 }
 
-/* Every state in which A's command may have been executed by now, beside those in which not. */
+static const struct prcommand nothing;
+
+static bool is_late(const struct ideal *ideal)
+{
+    return memcmp(&ideal->late, &nothing, sizeof(nothing)) != 0;
+}
+
+static void add(struct world *world, const struct ideal *ideal)
+{
+    if (world->ideals == IDEALS_MAX) {
+        fprintf(stderr, "model: more than %d ideal states\n", IDEALS_MAX);
+        abort();
+    }
+    world->ideal[world->ideals++] = *ideal;
+}
+
+/*
+ * Every state in which A's command may have been executed by now, beside those in which not; and the
+ * same for an earlier one that was answered "unknown", which comes before it if at all.
+ */
 static void close_over(struct world *world)
 {
     unsigned count = world->ideals;
@@ -40,17 +59,22 @@ static void close_over(struct world *world)
     for (unsigned i = 0; i < count; i++) {
         struct ideal next = world->ideal[i];
 
-        if (next.phase != PHASE_PENDING && next.phase != PHASE_LATE)
+        if (!is_late(&next))
+            continue;
+        target_execute(&plain, &next.lun, 0, next.late, NULL);
+        next.late = nothing;
+        add(world, &next);
+    }
+    count = world->ideals;
+    for (unsigned i = 0; i < count; i++) {
+        struct ideal next = world->ideal[i];
+
+        if (next.phase != PHASE_PENDING)
             continue;
         next.status = target_execute(&plain, &next.lun, 0, world->command, &next.asc);
-        next.phase = next.phase == PHASE_LATE ? PHASE_NONE : PHASE_EXECUTED;
-        if (next.phase == PHASE_NONE)
-            next.status = 0, next.asc = 0;
-        if (world->ideals == IDEALS_MAX) {
-            fprintf(stderr, "model: more than %d ideal states\n", IDEALS_MAX);
-            abort();
-        }
-        world->ideal[world->ideals++] = next;
+        next.phase = PHASE_EXECUTED;
+        next.late = nothing;
+        add(world, &next);
     }
     normalise(world);
 }
@@ -110,13 +134,22 @@ enum fault oracle_answer(struct world *world, const struct paths_reply *reply)
                    reply->reason == PATHS_REASON_NOT_NARROWED ||
                    reply->reason == PATHS_REASON_ATTENTION;
     uint16_t asc = (uint16_t)(reply->sense.asc << 8 | reply->sense.ascq);
-    unsigned kept = 0;
+    unsigned kept = 0, extra = 0;
+    struct ideal more[IDEALS_MAX];
 
     for (unsigned i = 0; i < world->ideals; i++) {
         struct ideal ideal = world->ideal[i];
 
         if (reply->unknown) {
-            ideal.phase = ideal.phase == PHASE_PENDING ? PHASE_LATE : PHASE_NONE;
+            /* The earlier one may be the one that is finished late, if this was not begun. */
+            if (ideal.phase == PHASE_PENDING && is_late(&ideal) && extra < IDEALS_MAX) {
+                more[extra] = ideal;
+                more[extra].phase = PHASE_NONE;
+                more[extra++].status = 0;
+            }
+            if (ideal.phase == PHASE_PENDING)
+                ideal.late = world->command;
+            ideal.phase = PHASE_NONE;
         } else if (refused) {
             if (ideal.phase != PHASE_PENDING)
                 continue;
@@ -132,6 +165,8 @@ enum fault oracle_answer(struct world *world, const struct paths_reply *reply)
         world->ideal[kept++] = ideal;
     }
     world->ideals = (uint8_t)kept;
+    for (unsigned i = 0; i < extra; i++)
+        add(world, &more[i]);
     normalise(world);
     if (kept == 0)
         return FAULT_ANSWER;
@@ -169,8 +204,7 @@ void oracle_settled(struct world *world)
     if (world->active || world->pending != 0 || paths_unfinished(&world->memory))
         return;
     for (unsigned i = 0; i < world->ideals; i++)
-        if (world->ideal[i].phase == PHASE_LATE)
-            world->ideal[i].phase = PHASE_NONE;
+        world->ideal[i].late = nothing;
     normalise(world);
 }
 

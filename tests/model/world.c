@@ -112,6 +112,7 @@ const char *world_class(const struct world *world, enum fault fault)
         {MARK_DAEMON_REVIVED, "daemon-revived"},
         {MARK_DAEMON_WINDOW, "daemon-window"},
         {MARK_FENCE_BACK, "daemon-fence-back"},
+        {MARK_FENCE_NEW_KEY, "fence-of-new-key"},
         {MARK_FENCE_IN_HANG, "fence-while-hung"},
         {MARK_FENCE_IN_COMMAND, "fence-in-command"},
         {MARK_FENCE_UNREPAIRED, "fence-unrepaired"},
@@ -119,9 +120,10 @@ const char *world_class(const struct world *world, enum fault fault)
         {MARK_DAEMON_CLEARED, "daemon-cleared"},
     };
 
-    if (fault == FAULT_DENIED && world->command.sa_key == 0 &&
-        (world->active || world->memory.aim == PATHS_AIM_WITHDRAW) &&
-        (world->command.action == SPC_PROUT_REGISTER || world->command.action == 6))
+    if (world->excused)
+        return "irregular-start";
+    if (fault == FAULT_DENIED &&
+        (world->active ? &world->engine.memory : &world->memory)->aim == PATHS_AIM_WITHDRAW)
         return "write-while-unregistering";
     /* A guest that has just been migrated in does not run yet. */
     if (fault == FAULT_DENIED && world->active && !world->repairing && world->row == 15)
@@ -170,10 +172,12 @@ void world_describe(const struct world *world, char *text, size_t size)
             PUT(" t%d", ideal->lun.type);
         if (ideal->lun.type && ideal->lun.holder >= 0)
             PUT("%s", ideal->lun.holder == 0 ? "A" : "B");
-        PUT("%s}", ideal->phase == PHASE_PENDING    ? " pending"
+        PUT("%s", ideal->phase == PHASE_PENDING    ? " pending"
                    : ideal->phase == PHASE_EXECUTED ? " done"
-                   : ideal->phase == PHASE_LATE     ? " late"
                                                     : "");
+        if (ideal->late.key || ideal->late.sa_key || ideal->late.action)
+            PUT(" late");
+        PUT("}");
     }
 #undef PUT
 }
@@ -589,12 +593,17 @@ static void mark_other(struct world *world, struct prcommand command)
             world->marks |= world->daemon.phase > 0 ? MARK_DAEMON_WINDOW : MARK_FENCE_BACK;
         if (world->active)
             world->marks |= MARK_FENCE_IN_COMMAND;
+        if (world->active && command.action == SPC_PROUT_PREEMPT &&
+            (command.sa_key == world->command.sa_key || world->lun.type >= 7) &&
+            (world->command.action == SPC_PROUT_REGISTER || world->command.action == 6))
+            world->marks |= MARK_FENCE_NEW_KEY;
         if (world->pending)
             world->marks |= MARK_FENCE_IN_HANG;
         if (!world->active && paths_unfinished(&world->memory))
             world->marks |= MARK_FENCE_UNREPAIRED;
     }
-    if (command.sa_key == 1 && world->active && command.action == 6)
+    if (world->active && ((command.action == 6 && command.sa_key == 1) ||
+                          (command.action == SPC_PROUT_RESERVE && command.key == 1)))
         world->marks |= MARK_SHARER_CAME;
 }
 

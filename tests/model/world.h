@@ -38,8 +38,9 @@ struct setting {
 /* A state of the logical unit as one nexus of host A would have it; nexus 0 is A. */
 struct ideal {
     struct lun lun;
-    uint8_t phase;  /* enum phase, of A's last command */
-    uint8_t status; /* its answer, once executed */
+    struct prcommand late; /* one that was answered "unknown" and may yet be executed; or all 0 */
+    uint8_t phase;         /* enum phase, of A's last command */
+    uint8_t status;        /* its answer, once executed */
     uint16_t asc;
 };
 
@@ -47,7 +48,6 @@ enum phase {
     PHASE_NONE,     /* nothing is under way */
     PHASE_PENDING,  /* not executed yet */
     PHASE_EXECUTED, /* executed, not answered */
-    PHASE_LATE,     /* answered "unknown"; may yet be executed */
 };
 
 enum path_state {
@@ -65,6 +65,7 @@ enum mark {
     MARK_DAEMON_WINDOW = 1 << 4,    /* fenced between multipathd's count and its registration */
     MARK_DAEMON_REVIVED = 1 << 5,   /* multipathd registered by another host's key */
     MARK_DAEMON_COUNT = 1 << 6,     /* multipathd found fewer keys than before, and cleared */
+    MARK_FENCE_NEW_KEY = 1 << 11,   /* another host preempted the key that is being registered */
     MARK_CRASH = 1 << 7,
     MARK_LATE = 1 << 8,             /* what hung was executed late */
     MARK_DAEMON_CLEARED = 1 << 10,  /* multipathd took one registration of several away */
