@@ -22,8 +22,9 @@
 #define JOURNAL_APTPL 0x01
 #define JOURNAL_PLAIN 0x02
 
-#define JOURNAL_PATH_HAD    0x01
-#define JOURNAL_PATH_FAILED 0x02
+#define JOURNAL_PATH_HAD      0x01
+#define JOURNAL_PATH_FAILED   0x02
+#define JOURNAL_PATH_EXPECTED 0x04
 
 static const uint8_t journal_magic[8] = "prpaths\x01";
 
@@ -67,7 +68,8 @@ size_t paths_journal_encode(const struct paths_memory *memory, const struct path
     writer_zeros(&writer, JOURNAL_HEADER_SIZE - 18);
     for (unsigned path = 0; path < map->count; path++) {
         uint8_t flags = (memory->had >> path & 1 ? JOURNAL_PATH_HAD : 0) |
-                        (memory->failed >> path & 1 ? JOURNAL_PATH_FAILED : 0);
+                        (memory->failed >> path & 1 ? JOURNAL_PATH_FAILED : 0) |
+                        (memory->expected >> path & 1 ? JOURNAL_PATH_EXPECTED : 0);
 
         if (flags == 0)
             continue;
@@ -91,6 +93,8 @@ static void take_path(struct paths_memory *memory, const struct paths_map *map, 
             memory->had |= (uint64_t)1 << path;
         if (flags & JOURNAL_PATH_FAILED)
             memory->failed |= (uint64_t)1 << path;
+        if (flags & JOURNAL_PATH_EXPECTED)
+            memory->expected |= (uint64_t)1 << path;
     }
 }
 

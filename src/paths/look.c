@@ -76,7 +76,7 @@ bool paths_holds(const struct paths *engine, uint64_t key)
  */
 bool paths_lost_some(const struct paths *engine)
 {
-    return (engine->expected & ~paths_registered(engine)) != 0 ||
+    return (engine->memory.expected & ~paths_registered(engine)) != 0 ||
            (engine->memory.aim == PATHS_AIM_LEVEL &&
             (engine->memory.had & ~paths_with(engine, engine->memory.key)) != 0);
 }

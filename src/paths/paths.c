@@ -78,6 +78,7 @@ void paths_answer_finished(struct paths *engine)
         engine->memory.had = paths_with(engine, engine->memory.key);
     else
         engine->memory.had = engine->memory.key = 0;
+    engine->memory.expected = engine->memory.had;
     engine->memory.aim = PATHS_AIM_NONE;
     paths_answer(engine, SPC_STATUS_GOOD);
 }
@@ -191,7 +192,7 @@ static bool run(struct paths *engine)
             }
         }
         engine->start = paths_registered(engine);
-        engine->expected = engine->start;
+        engine->memory.expected = engine->start;
         engine->holder = engine->view.holder;
         RESUME_CALL(engine, PATHS_FRAME_RUN, command_run(engine));
         if (engine->step.kind == PATHS_STEP_REPLY)

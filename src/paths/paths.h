@@ -84,8 +84,9 @@ enum paths_aim {
  */
 struct paths_memory {
     uint64_t key;    /* the key aimed at, or that of the last GOOD; 0: none */
-    uint64_t had;    /* paths that were seen with it */
-    uint64_t failed; /* paths that were failed on purpose and are to be reinstated */
+    uint64_t had;      /* paths that were seen with it */
+    uint64_t expected; /* paths registered with any key, unless another host has fenced us */
+    uint64_t failed;   /* paths that were failed on purpose and are to be reinstated */
     uint8_t aim;     /* enum paths_aim */
     bool aptpl;      /* of the last registration: every further REGISTER must say the same */
     bool plain;      /* the target has no READ FULL STATUS */
@@ -220,7 +221,6 @@ struct paths {
     uint16_t at[PATHS_FRAMES];
     uint64_t up;        /* paths that answered when they were asked last */
     uint64_t hung;      /* paths that did not answer this command: not used again */
-    uint64_t expected;  /* paths that are registered unless somebody else did something */
     uint64_t start;     /* registered at the first look */
     uint64_t todo;      /* of a loop of the command */
     uint64_t again;     /* of a loop of a procedure */

@@ -12,7 +12,7 @@
 void paths_aim_level(struct paths *engine, uint64_t key)
 {
     engine->memory.key = key;
-    engine->memory.had = paths_bit(engine->keep);
+    engine->memory.had = engine->memory.expected = paths_bit(engine->keep);
     engine->memory.aim = PATHS_AIM_LEVEL;
 }
 
@@ -33,7 +33,6 @@ bool paths_refill(struct paths *engine)
 {
     RESUME_BEGIN(engine, PATHS_FRAME_REFILL);
     engine->was = engine->result;
-    engine->expected = 0;
     if (engine->untouched) {
         paths_aim_nothing(engine);
         RESUME_CALL(engine, PATHS_FRAME_REFILL, paths_widen(engine));

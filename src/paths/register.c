@@ -44,7 +44,7 @@ static bool register_one(struct paths *engine)
         engine->blind |= engine->was == PATHS_RESULT_LOST && engine->view.key[engine->keep] == 0;
         if (engine->was == PATHS_RESULT_GOOD) {
             engine->memory.had |= paths_bit(engine->keep);
-            engine->expected |= paths_bit(engine->keep);
+            engine->memory.expected |= paths_bit(engine->keep);
             RESUME_CALL(engine, PATHS_FRAME_PROCEDURE, paths_write(engine));
         }
         RESUME_CALL(engine, PATHS_FRAME_PROCEDURE, paths_look(engine));
@@ -87,8 +87,11 @@ static bool preempt_before_holder(struct paths *engine)
     paths_prepare(engine, (unsigned)engine->holder, SPC_PROUT_PREEMPT, engine->view.type,
                   engine->old_key, engine->old_key);
     RESUME_CALL(engine, PATHS_FRAME_PART, paths_send(engine));
-    if (engine->result == PATHS_RESULT_GOOD)
-        engine->expected &= ~(paths_with(engine, engine->old_key) & ~paths_holding(engine));
+    if (engine->result == PATHS_RESULT_GOOD) {
+        engine->memory.expected &= ~(paths_with(engine, engine->old_key) & ~paths_holding(engine));
+        RESUME_CALL(engine, PATHS_FRAME_PART, paths_write(engine));
+        engine->result = PATHS_RESULT_GOOD;
+    }
     engine->fenced = engine->result == PATHS_RESULT_CONFLICT;
     if (engine->result == PATHS_RESULT_LOST)
         engine->looked = false;

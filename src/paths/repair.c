@@ -22,7 +22,7 @@ static unsigned next_of(const struct paths *engine, uint64_t todo)
 bool paths_withdraw(struct paths *engine)
 {
     RESUME_BEGIN(engine, PATHS_FRAME_PROCEDURE);
-    engine->expected = 0;
+    engine->memory.expected = 0;
     if (engine->memory.aim != PATHS_AIM_WITHDRAW) {
         engine->memory.aim = PATHS_AIM_WITHDRAW;
         engine->memory.key = engine->memory.had = 0;
@@ -96,7 +96,7 @@ bool paths_bring_level(struct paths *engine)
         engine->was = engine->result;
         if (engine->was == PATHS_RESULT_GOOD) {
             engine->memory.had |= paths_bit(engine->by);
-            engine->expected |= paths_bit(engine->by);
+            engine->memory.expected |= paths_bit(engine->by);
         }
         if (engine->was == PATHS_RESULT_LOST && engine->from_none) {
             engine->blind = true;
@@ -149,8 +149,10 @@ bool paths_strip(struct paths *engine)
                       engine->view.type ? engine->view.type : SPC_TYPE_WRITE_EXCLUSIVE,
                       engine->memory.key, engine->old_key);
         RESUME_CALL(engine, PATHS_FRAME_PROCEDURE, paths_send(engine));
-        if (engine->result == PATHS_RESULT_GOOD)
-            engine->expected &= ~paths_with(engine, engine->old_key);
+        if (engine->result == PATHS_RESULT_GOOD) {
+            engine->memory.expected &= ~paths_with(engine, engine->old_key);
+            RESUME_CALL(engine, PATHS_FRAME_PROCEDURE, paths_write(engine));
+        }
         if (engine->result == PATHS_RESULT_LOST)
             break;
     }
@@ -210,9 +212,8 @@ static bool is_untouched(const struct paths *engine)
 
 static bool is_fenced(const struct paths *engine)
 {
-    uint64_t with = paths_with(engine, engine->memory.key);
-
-    return (engine->memory.had & ~with) != 0 || (engine->memory.had == 0 && with == 0);
+    return paths_lost_some(engine) ||
+           (engine->memory.had == 0 && paths_with(engine, engine->memory.key) == 0);
 }
 
 /*
@@ -241,6 +242,7 @@ static bool repair_level(struct paths *engine)
     if (!engine->fenced && engine->level && engine->looked && !engine->blind &&
         !(paths_registered(engine) & ~paths_with(engine, engine->memory.key))) {
         engine->memory.aim = PATHS_AIM_NONE;
+        engine->memory.expected = engine->memory.had;
         RESUME_CALL(engine, PATHS_FRAME_PART, paths_write(engine));
     }
     RESUME_END(engine, PATHS_FRAME_PART);
@@ -256,7 +258,6 @@ static bool repair_aim(struct paths *engine)
     RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_look(engine));
     if (!engine->looked)
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
-    engine->expected = paths_registered(engine);
     if (engine->memory.aim == PATHS_AIM_NONE) {
         if (!paths_is_revived(engine) && !is_incomplete(engine))
             RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
@@ -264,11 +265,13 @@ static bool repair_aim(struct paths *engine)
         if (!paths_is_revived(engine))
             RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_write(engine));
     }
+    if (engine->memory.aim == PATHS_AIM_LEVEL)
+        engine->memory.expected |= paths_registered(engine);
     if (engine->memory.aim == PATHS_AIM_LEVEL && !is_untouched(engine) && !is_fenced(engine))
         RESUME_CALL(engine, PATHS_FRAME_COMMAND, repair_level(engine));
     if (engine->memory.aim == PATHS_AIM_LEVEL && is_untouched(engine)) {
         engine->memory.aim = PATHS_AIM_NONE;
-        engine->memory.had = paths_registered(engine);
+        engine->memory.had = engine->memory.expected = paths_registered(engine);
         engine->memory.key = engine->view.key[paths_first(engine->memory.had)];
         RESUME_CALL(engine, PATHS_FRAME_COMMAND,
                     paths_tell(engine, PATHS_TELL_SETPRKEY, engine->memory.key, 0));

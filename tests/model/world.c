@@ -112,12 +112,12 @@ const char *world_class(const struct world *world, enum fault fault)
         {MARK_DAEMON_REVIVED, "daemon-revived"},
         {MARK_DAEMON_WINDOW, "daemon-window"},
         {MARK_FENCE_BACK, "daemon-fence-back"},
+        {MARK_DAEMON_CLEARED, "daemon-cleared"},
         {MARK_FENCE_NEW_KEY, "fence-of-new-key"},
         {MARK_FENCE_IN_HANG, "fence-while-hung"},
         {MARK_FENCE_IN_COMMAND, "fence-in-command"},
         {MARK_FENCE_UNREPAIRED, "fence-unrepaired"},
         {MARK_SHARER_CAME, "sharer-came"},
-        {MARK_DAEMON_CLEARED, "daemon-cleared"},
     };
 
     if (world->excused)
@@ -126,13 +126,13 @@ const char *world_class(const struct world *world, enum fault fault)
         (world->active ? &world->engine.memory : &world->memory)->aim == PATHS_AIM_WITHDRAW)
         return "write-while-unregistering";
     /* A guest that has just been migrated in does not run yet. */
-    if (fault == FAULT_DENIED && world->active && !world->repairing && world->row == 15)
+    if (fault == FAULT_DENIED && world->migrated)
         return "guest-migrated-in";
+    if (fault == FAULT_DENIED_FRESH)
+        return "returned-unregistered";
     for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)
         if (world->marks & classes[i].mark)
             return classes[i].name;
-    if (fault == FAULT_DENIED_FRESH)
-        return "returned-unregistered";
     if (fault == FAULT_UNSAFE_FRESH && setting->multipathd != PATHS_MULTIPATHD_NEW)
         return "returned-registered";
     return "";
@@ -232,6 +232,7 @@ static enum fault end_with(struct world *world, const struct paths_reply *reply)
     if (repairing) {
         if (!world->look_due && !paths_unfinished(&world->memory) && !daemon_busy(world))
             world->fresh = 0;
+        world->migrated &= paths_unfinished(&world->memory);
         oracle_settled(world);
         say("the repair ends, %s", paths_unfinished(&world->memory) ? "not finished" : "finished");
         return FAULT_NONE;
@@ -239,6 +240,7 @@ static enum fault end_with(struct world *world, const struct paths_reply *reply)
     say("A is answered %s%s (%s)", reply->unknown ? "UNKNOWN" : status_text(reply->status),
         reply->status == SPC_STATUS_CHECK_CONDITION && !reply->unknown ? " 5/26" : "",
         paths_reason_text(reply->reason));
+    world->migrated &= paths_unfinished(&world->memory);
     count_row(world, reply);
     world->row = 0;
     fault = oracle_answer(world, reply);
@@ -575,6 +577,7 @@ static void expand_guest(const struct world *world, world_emit *emit, void *cont
         next.command = guest_menu[i].command;
         next.command.type = type_of(next.command.type);
         next.row = row_of(&next);
+        next.migrated = next.row == 15;
         say("A's guest: %s", action_text(next.command));
         command = (struct paths_command){.service_action = next.command.action,
                                          .type = next.command.type,
@@ -764,7 +767,7 @@ static void root(bool a, bool b, int holder, world_emit *emit, void *context)
     }
     if (a) {
         world.memory.key = 1;
-        world.memory.had = (1u << setting->paths) - 1;
+        world.memory.had = world.memory.expected = (1u << setting->paths) - 1;
         world.daemon.key = 1;
         world.daemon.set = world.daemon.ever = setting->multipathd != PATHS_MULTIPATHD_NONE;
     }

@@ -63,7 +63,7 @@ enum mark {
     MARK_FENCE_UNREPAIRED = 1 << 2, /* the same while an earlier command is not finished */
     MARK_SHARER_CAME = 1 << 3,      /* another host registered the guest's key inside a command */
     MARK_DAEMON_WINDOW = 1 << 4,    /* fenced between multipathd's count and its registration */
-    MARK_DAEMON_REVIVED = 1 << 5,   /* multipathd registered by another host's key */
+    MARK_DAEMON_REVIVED = 1 << 5,   /* multipathd registered a fenced path */
     MARK_DAEMON_COUNT = 1 << 6,     /* multipathd found fewer keys than before, and cleared */
     MARK_FENCE_NEW_KEY = 1 << 11,   /* another host preempted the key that is being registered */
     MARK_CRASH = 1 << 7,
@@ -95,6 +95,7 @@ struct world {
     struct daemon daemon;
     uint8_t events, guest_left, others_left;
     bool active, repairing, look_due;
+    bool migrated;               /* the guest has just been migrated in, and does not run yet */
     struct prcommand command;    /* the guest's, or its last one */
     uint16_t marks;
     uint8_t row;                 /* of maps' table, noted when the command began; from 1 */
