@@ -16,6 +16,9 @@ enum paths_frame {
     PATHS_FRAME_REFILL,    /* the end of several of these parts */
     PATHS_FRAME_PROCEDURE, /* level, strip, withdraw, narrow, widen */
     PATHS_FRAME_ACT,       /* a look; register one path */
+    PATHS_FRAME_LOOK,      /* a look without READ FULL STATUS */
+    PATHS_FRAME_PLAIN,     /* one attempt at it */
+    PATHS_FRAME_READ,      /* a part of it */
     PATHS_FRAME_STEP,      /* step.c */
 };
 
@@ -51,7 +54,7 @@ static inline unsigned paths_first(uint64_t set)
 /* Paths that commands may go down now. */
 static inline uint64_t paths_usable(const struct paths *engine)
 {
-    return engine->up & ~engine->hung;
+    return engine->up & ~engine->hung & ~engine->view.twins;
 }
 
 /* look.c: questions about the view. */
@@ -69,6 +72,12 @@ uint64_t paths_holding(const struct paths *engine);
 
 /* FRAME_ACT. Ask all paths, then look: engine->up, engine->looked, engine->view. */
 bool paths_look(struct paths *engine);
+
+/* FRAME_LOOK. The same by other commands: look_plain.c. */
+bool paths_look_plain(struct paths *engine);
+
+/* FRAME_ACT. Whether `keep` shares a registration that the look gave to another path. */
+bool paths_learn_twin(struct paths *engine);
 
 /* FRAME_STEP. Each leaves engine->result. */
 bool paths_ask(struct paths *engine);

@@ -92,22 +92,33 @@ bool paths_is_revived(const struct paths *engine)
     return with != 0 && (engine->memory.had & ~with) != 0;
 }
 
-/* The path that a descriptor is of, or map->count. */
-static unsigned find_path(const struct paths *engine, const struct prin_registrant *registrant)
+/* Whether a descriptor is of this path, or of one that it is known to share a registration with. */
+static bool is_of_path(const struct paths *engine, const struct prin_registrant *registrant,
+                       unsigned path)
 {
-    const struct paths_map *map = engine->map;
-    unsigned found = map->count;
+    const struct paths_nexus *nexus = &engine->map->path[path];
 
-    for (unsigned path = 0; path < map->count; path++) {
-        const struct paths_nexus *nexus = &map->path[path];
+    return transportid_equal(&registrant->transportid, &nexus->initiator) &&
+           (registrant->all_tg_pt || registrant->relative_target_port == nexus->target_port ||
+            registrant->relative_target_port == 0 || paths_has(engine->memory.twins, path));
+}
 
-        if (!transportid_equal(&registrant->transportid, &nexus->initiator) ||
-            (!registrant->all_tg_pt && registrant->relative_target_port != nexus->target_port))
-            continue;
-        if (paths_has(paths_usable(engine), path))
-            return path;
-        if (found == map->count)
-            found = path;
+/*
+ * The path that a descriptor is of, or map->count. Paths that share a registration count as one: a
+ * usable one if there is any; the others are twins.
+ */
+static unsigned find_path(struct paths *engine, const struct prin_registrant *registrant)
+{
+    unsigned count = engine->map->count, found = count;
+    uint64_t matching = 0, usable;
+
+    for (unsigned path = 0; path < count; path++)
+        if (is_of_path(engine, registrant, path))
+            matching |= paths_bit(path);
+    usable = matching & engine->up & ~engine->hung;
+    if (matching != 0) {
+        found = paths_first(usable ? usable : matching);
+        engine->view.twins |= matching & ~paths_bit(found);
     }
     return found;
 }
@@ -163,19 +174,88 @@ static bool read_view(struct paths *engine)
     return engine->data && read_pass(engine, true) && read_pass(engine, false);
 }
 
+/* A path has a key that neither the guest nor we gave it: perhaps it is misread. */
+static bool is_strange(const struct paths *engine)
+{
+    for (unsigned path = 0; path < engine->map->count; path++) {
+        uint64_t key = engine->view.key[path];
+
+        if (key != 0 && key != engine->memory.key && key != engine->command.key &&
+            key != engine->command.sa_key)
+            return true;
+    }
+    return false;
+}
+
+/* Whether READ KEYS has every key that the view has; if not, READ FULL STATUS is not believed. */
+static bool has_keys(const struct paths *engine)
+{
+    for (unsigned path = 0; path < engine->map->count; path++) {
+        struct prin_list list;
+        uint64_t key = engine->view.key[path], read;
+        bool found = key == 0;
+
+        if (prin_list_decode(engine->data, engine->length, &list) != PRIN_OK)
+            return true;
+        while (!found && prin_key_next(&list, &read) == PRIN_OK)
+            found = read == key;
+        if (!found)
+            return false;
+    }
+    return true;
+}
+
+/* FRAME_PLAIN. engine->looked is false, and memory.plain set, if the two contradict each other. */
+static bool check_keys(struct paths *engine)
+{
+    RESUME_BEGIN(engine, PATHS_FRAME_PLAIN);
+    paths_prepare_read(engine, engine->by, SPC_PRIN_READ_KEYS);
+    RESUME_CALL(engine, PATHS_FRAME_PLAIN, paths_send(engine));
+    if (engine->result != PATHS_RESULT_GOOD) {
+        engine->looked = false;
+    } else if (!has_keys(engine)) {
+        /* Or one of them was changed between the two commands: a look without it is as good. */
+        engine->looked = false;
+        engine->memory.plain = true;
+    }
+    RESUME_END(engine, PATHS_FRAME_PLAIN);
+}
+
 bool paths_look(struct paths *engine)
 {
     RESUME_BEGIN(engine, PATHS_FRAME_ACT);
     engine->looked = false;
     engine->tried = 0;
     RESUME_CALL(engine, PATHS_FRAME_ACT, paths_ask(engine));
-    while (!engine->looked && (paths_usable(engine) & ~engine->tried)) {
+    memset(&engine->view, 0, sizeof(engine->view));
+    while (!engine->looked && !engine->memory.plain && (paths_usable(engine) & ~engine->tried)) {
         engine->by = (uint8_t)paths_first(paths_usable(engine) & ~engine->tried);
         engine->tried |= paths_bit(engine->by);
         paths_prepare_read(engine, engine->by, SPC_PRIN_READ_FULL_STATUS);
         RESUME_CALL(engine, PATHS_FRAME_ACT, paths_send(engine));
         engine->looked = engine->result == PATHS_RESULT_GOOD && read_view(engine);
+        /* 5/20/00, 5/24/00: not served. Said once, it is not asked for again. */
+        if (engine->result == PATHS_RESULT_CHECK &&
+            engine->sense.key == SPC_SENSE_ILLEGAL_REQUEST)
+            engine->memory.plain = true;
+        if (engine->looked && is_strange(engine))
+            RESUME_CALL(engine, PATHS_FRAME_ACT, check_keys(engine));
+        if (engine->memory.plain)
+            break;
     }
     engine->tried = 0;
+    if (engine->memory.plain)
+        RESUME_CALL(engine, PATHS_FRAME_ACT, paths_look_plain(engine));
+    RESUME_END(engine, PATHS_FRAME_ACT);
+}
+
+bool paths_learn_twin(struct paths *engine)
+{
+    RESUME_BEGIN(engine, PATHS_FRAME_ACT);
+    paths_prepare(engine, engine->keep, SPC_PROUT_REGISTER, 0, engine->memory.key,
+                  engine->memory.key);
+    RESUME_CALL(engine, PATHS_FRAME_ACT, paths_send(engine));
+    if (engine->result == PATHS_RESULT_GOOD)
+        engine->memory.twins |= paths_bit(engine->keep);
     RESUME_END(engine, PATHS_FRAME_ACT);
 }

@@ -89,7 +89,8 @@ struct paths_memory {
     uint64_t failed;   /* paths that were failed on purpose and are to be reinstated */
     uint8_t aim;     /* enum paths_aim */
     bool aptpl;      /* of the last registration: every further REGISTER must say the same */
-    bool plain;      /* the target has no READ FULL STATUS */
+    bool plain;      /* the target has no READ FULL STATUS, or one that cannot be believed */
+    uint64_t twins;  /* paths that share the registration of another one; not in the journal */
 };
 
 /* The journal: struct paths_memory as bytes, with the paths by their ids. */
@@ -194,6 +195,7 @@ struct paths_outcome {
 struct paths_view {
     uint64_t key[PATHS_MAX]; /* of each path; 0: not registered */
     uint64_t shared;         /* paths whose key another host has as well */
+    uint64_t twins;          /* paths whose registration is that of another, usable path */
     bool command_key_shared; /* another host has the command's key */
     bool sa_key_shared;      /* or its service action key */
     uint64_t holder_key;     /* of the one holder; 0: none, or all registrants hold it */
@@ -203,8 +205,25 @@ struct paths_view {
 #define PATHS_HOLDER_NONE  (-1) /* no reservation, or one that all registrants hold */
 #define PATHS_HOLDER_OTHER (-2) /* another host's */
 
+/* Different keys that a look without READ FULL STATUS can tell apart; more: it fails. */
+#define PATHS_KEYS_MAX 8
+
+/* READ KEYS and READ RESERVATION, as they are put together to a view. */
+struct paths_plain {
+    uint64_t key[PATHS_KEYS_MAX];
+    uint16_t count[PATHS_KEYS_MAX]; /* registrations with it */
+    uint8_t keys;
+    uint8_t at;          /* the key in hand */
+    uint8_t type;        /* of the reservation */
+    uint64_t holder_key;
+    uint64_t hash;       /* of the list of keys */
+    uint32_t generation; /* PRGENERATION */
+    uint32_t probes;     /* REGISTER of a key to itself that were GOOD since then */
+    uint64_t todo;       /* paths that are still to be asked */
+};
+
 /* Frames of the procedures below each other; see resume.h. */
-#define PATHS_FRAMES 8
+#define PATHS_FRAMES 11
 
 /*
  * A command under way: some 1400 bytes. Owned by the caller, copied as it likes; only the functions
@@ -218,6 +237,7 @@ struct paths {
     struct paths_command command;
     struct paths_step step;
     struct paths_view view;
+    struct paths_plain plain;
     uint16_t at[PATHS_FRAMES];
     uint64_t up;        /* paths that answered when they were asked last */
     uint64_t hung;      /* paths that did not answer this command: not used again */
@@ -230,7 +250,7 @@ struct paths {
     uint8_t was;        /* result of the last registration, before the look after it */
     uint8_t by;         /* the path of the last send */
     uint8_t keep;       /* the path that a procedure is about */
-    uint8_t round, spin, retries, attentions;
+    uint8_t round, spin, plain_round, retries, attentions;
     int8_t holder;      /* at the first look */
     bool looked;        /* the view is that of a look that succeeded */
     bool fenced;        /* another host has taken away what we registered */
@@ -241,6 +261,7 @@ struct paths {
     bool sent;          /* something that changes the target was sent */
     bool untouched;     /* nothing was executed: the memory is what it was before */
     bool partly;        /* the first of two commands was executed, of the second it is not known */
+    bool harmless;      /* what is sent changes nothing, whenever it is executed */
     bool silent;        /* multipathd did not answer the barrier */
     bool untold;        /* multipathd did not take something */
     bool set;           /* multipathd's prstatus */

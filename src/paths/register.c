@@ -53,6 +53,10 @@ static bool register_one(struct paths *engine)
         engine->fenced = paths_lost_some(engine);
         if (engine->fenced || engine->was != PATHS_RESULT_CONFLICT)
             break;
+        if (engine->view.key[engine->keep] == 0)
+            RESUME_CALL(engine, PATHS_FRAME_PROCEDURE, paths_learn_twin(engine));
+        if (paths_has(engine->memory.twins, engine->keep))
+            break;
     }
     if (!engine->fenced && engine->looked &&
         engine->view.key[engine->keep] == engine->memory.key) {

@@ -98,6 +98,8 @@ bool paths_bring_level(struct paths *engine)
             engine->memory.had |= paths_bit(engine->by);
             engine->memory.expected |= paths_bit(engine->by);
         }
+        if (engine->was == PATHS_RESULT_CONFLICT && engine->from_none)
+            RESUME_CALL(engine, PATHS_FRAME_PROCEDURE, paths_learn_twin(engine));
         if (engine->was == PATHS_RESULT_LOST && engine->from_none) {
             engine->blind = true;
             /* 0.13 then clears the path when it returns; but it would clear a holder that flaps. */

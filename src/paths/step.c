@@ -128,7 +128,8 @@ static void note_outcome(struct paths *engine, const struct paths_outcome *outco
         engine->hung |= paths_bit(engine->step.path);
     engine->data = engine->result == PATHS_RESULT_GOOD ? outcome->data : NULL;
     engine->length = engine->data ? outcome->length : 0;
-    if (engine->step.parameters_length > 0 && engine->result != PATHS_RESULT_PATH) {
+    if (engine->step.parameters_length > 0 && engine->result != PATHS_RESULT_PATH &&
+        !engine->harmless) {
         engine->sent = true;
         engine->lost |= engine->result == PATHS_RESULT_LOST;
     }

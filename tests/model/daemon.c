@@ -80,6 +80,8 @@ static void register_path(struct world *world, uint8_t key)
                  (world->marks & (MARK_FENCE_IN_COMMAND | MARK_FENCE_IN_HANG |
                                   MARK_FENCE_UNREPAIRED | MARK_FENCE_BACK | MARK_DAEMON_WINDOW))))
         world->marks |= MARK_DAEMON_REVIVED;
+    if (key != 0 && world->lun.key[path] != 0 && world->lun.key[path] != key)
+        world->marks |= MARK_DAEMON_CHANGED;
     for (unsigned i = 0; i < setting->paths; i++)
         if (key == 0 && i != path && world->lun.key[i] != 0 && world->lun.key[path] != 0)
             world->marks |= MARK_DAEMON_CLEARED;

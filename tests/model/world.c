@@ -113,6 +113,7 @@ const char *world_class(const struct world *world, enum fault fault)
         {MARK_DAEMON_WINDOW, "daemon-window"},
         {MARK_FENCE_BACK, "daemon-fence-back"},
         {MARK_DAEMON_CLEARED, "daemon-cleared"},
+        {MARK_DAEMON_CHANGED, "daemon-changed"},
         {MARK_FENCE_NEW_KEY, "fence-of-new-key"},
         {MARK_FENCE_IN_HANG, "fence-while-hung"},
         {MARK_FENCE_IN_COMMAND, "fence-in-command"},
@@ -605,7 +606,8 @@ static void mark_other(struct world *world, struct prcommand command)
         if (!world->active && paths_unfinished(&world->memory))
             world->marks |= MARK_FENCE_UNREPAIRED;
     }
-    if (world->active && ((command.action == 6 && command.sa_key == 1) ||
+    if ((world->active || world->pending || paths_unfinished(&world->memory)) &&
+        ((command.action == 6 && command.sa_key == 1) ||
                           (command.action == SPC_PROUT_RESERVE && command.key == 1)))
         world->marks |= MARK_SHARER_CAME;
 }

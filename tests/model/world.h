@@ -65,6 +65,7 @@ enum mark {
     MARK_DAEMON_WINDOW = 1 << 4,    /* fenced between multipathd's count and its registration */
     MARK_DAEMON_REVIVED = 1 << 5,   /* multipathd registered a fenced path */
     MARK_DAEMON_COUNT = 1 << 6,     /* multipathd found fewer keys than before, and cleared */
+    MARK_DAEMON_CHANGED = 1 << 12,  /* multipathd gave one path of several another key */
     MARK_FENCE_NEW_KEY = 1 << 11,   /* another host preempted the key that is being registered */
     MARK_CRASH = 1 << 7,
     MARK_LATE = 1 << 8,             /* what hung was executed late */
