@@ -59,6 +59,7 @@ static inline uint64_t paths_usable(const struct paths *engine)
 
 /* look.c: questions about the view. */
 uint64_t paths_registered(const struct paths *engine);
+uint64_t paths_absent(const struct paths *engine); /* registered, but not usable */
 uint64_t paths_with(const struct paths *engine, uint64_t key);
 bool paths_key_right(const struct paths *engine, uint64_t key);
 bool paths_shared(const struct paths *engine, uint64_t key);

@@ -4,9 +4,10 @@
  *
  *   0  "prpaths" and the version, 1
  *   8  the key
- *  16  enum paths_aim; flags; number of paths; 0
- *  20  checksum of all the other bytes
- *  24  for each path that is remembered: id (8 bytes), flags
+ *  16  the key before it
+ *  24  enum paths_aim; flags; number of paths; 0
+ *  28  checksum of all the other bytes
+ *  32  for each path that is remembered: id (8 bytes), flags
  *
  * Paths go by id, since their order in the map changes from one start to the next.
  */
@@ -15,9 +16,10 @@
 #include "base/bytes.h"
 #include "paths/paths.h"
 
-#define JOURNAL_HEADER_SIZE 24
+#define JOURNAL_HEADER_SIZE 32
 #define JOURNAL_PATH_SIZE   9
-#define JOURNAL_CHECKSUM_AT 20
+#define JOURNAL_COUNT_AT    26
+#define JOURNAL_CHECKSUM_AT 28
 
 #define JOURNAL_APTPL 0x01
 #define JOURNAL_PLAIN 0x02
@@ -25,6 +27,7 @@
 #define JOURNAL_PATH_HAD      0x01
 #define JOURNAL_PATH_FAILED   0x02
 #define JOURNAL_PATH_EXPECTED 0x04
+#define JOURNAL_PATH_TWIN     0x08
 
 static const uint8_t journal_magic[8] = "prpaths\x01";
 
@@ -63,13 +66,15 @@ size_t paths_journal_encode(const struct paths_memory *memory, const struct path
 
     writer_put(&writer, journal_magic, sizeof(journal_magic));
     writer_be64(&writer, memory->key);
+    writer_be64(&writer, memory->old_key);
     writer_u8(&writer, memory->aim);
     writer_u8(&writer, (memory->aptpl ? JOURNAL_APTPL : 0) | (memory->plain ? JOURNAL_PLAIN : 0));
-    writer_zeros(&writer, JOURNAL_HEADER_SIZE - 18);
+    writer_zeros(&writer, JOURNAL_HEADER_SIZE - JOURNAL_COUNT_AT);
     for (unsigned path = 0; path < map->count; path++) {
         uint8_t flags = (memory->had >> path & 1 ? JOURNAL_PATH_HAD : 0) |
                         (memory->failed >> path & 1 ? JOURNAL_PATH_FAILED : 0) |
-                        (memory->expected >> path & 1 ? JOURNAL_PATH_EXPECTED : 0);
+                        (memory->expected >> path & 1 ? JOURNAL_PATH_EXPECTED : 0) |
+                        (memory->twins >> path & 1 ? JOURNAL_PATH_TWIN : 0);
 
         if (flags == 0)
             continue;
@@ -77,7 +82,7 @@ size_t paths_journal_encode(const struct paths_memory *memory, const struct path
         writer_u8(&writer, flags);
         count++;
     }
-    writer_patch(&writer, 18, &count, 1);
+    writer_patch(&writer, JOURNAL_COUNT_AT, &count, 1);
     store_be32(sum, checksum(bytes, writer.offset));
     writer_patch(&writer, JOURNAL_CHECKSUM_AT, sum, sizeof(sum));
     return writer.offset;
@@ -95,6 +100,8 @@ static void take_path(struct paths_memory *memory, const struct paths_map *map, 
             memory->failed |= (uint64_t)1 << path;
         if (flags & JOURNAL_PATH_EXPECTED)
             memory->expected |= (uint64_t)1 << path;
+        if (flags & JOURNAL_PATH_TWIN)
+            memory->twins |= (uint64_t)1 << path;
     }
 }
 
@@ -106,6 +113,7 @@ bool paths_journal_decode(const uint8_t *bytes, size_t size, const struct paths_
     struct paths_memory memory = {.key = reader_be64(&reader)};
     uint8_t flags, count;
 
+    memory.old_key = reader_be64(&reader);
     memory.aim = reader_u8(&reader);
     flags = reader_u8(&reader);
     count = reader_u8(&reader);

@@ -18,6 +18,11 @@ uint64_t paths_registered(const struct paths *engine)
     return set;
 }
 
+uint64_t paths_absent(const struct paths *engine)
+{
+    return paths_registered(engine) & ~paths_usable(engine) & ~engine->view.twins;
+}
+
 uint64_t paths_with(const struct paths *engine, uint64_t key)
 {
     uint64_t set = 0;
@@ -107,7 +112,8 @@ static bool is_of_path(const struct paths *engine, const struct prin_registrant 
  * The path that a descriptor is of, or map->count. Paths that share a registration count as one: a
  * usable one if there is any; the others are twins.
  */
-static unsigned find_path(struct paths *engine, const struct prin_registrant *registrant)
+static unsigned find_path(struct paths *engine, const struct prin_registrant *registrant,
+                          uint64_t *ret_matching)
 {
     unsigned count = engine->map->count, found = count;
     uint64_t matching = 0, usable;
@@ -120,7 +126,23 @@ static unsigned find_path(struct paths *engine, const struct prin_registrant *re
         found = paths_first(usable ? usable : matching);
         engine->view.twins |= matching & ~paths_bit(found);
     }
+    *ret_matching = matching;
     return found;
+}
+
+/* Give the key to all paths of a set. False if one has another registration of its own already. */
+static bool give_key(struct paths *engine, uint64_t set, uint64_t key)
+{
+    for (; set != 0; set &= set - 1) {
+        unsigned path = paths_first(set);
+
+        if (engine->view.key[path] != 0) {
+            engine->memory.twins &= ~set; /* not any more, then */
+            return false;
+        }
+        engine->view.key[path] = key;
+    }
+    return true;
 }
 
 static void note_foreign(struct paths *engine, uint64_t key)
@@ -138,6 +160,7 @@ static bool read_pass(struct paths *engine, bool ours)
     struct prin_list list;
     struct prin_registrant registrant;
     enum prin_result result;
+    uint64_t matching;
     unsigned path;
 
     if (prin_list_decode(engine->data, engine->length, &list) != PRIN_OK)
@@ -145,11 +168,10 @@ static bool read_pass(struct paths *engine, bool ours)
     while ((result = prin_registrant_next(&list, &registrant)) == PRIN_OK) {
         if (registrant.key == 0)
             return false;
-        path = find_path(engine, &registrant);
+        path = find_path(engine, &registrant, &matching);
         if (ours && path < engine->map->count) {
-            if (engine->view.key[path] != 0)
+            if (!give_key(engine, matching, registrant.key))
                 return false;
-            engine->view.key[path] = registrant.key;
         } else if (!ours && path == engine->map->count) {
             note_foreign(engine, registrant.key);
         }

@@ -141,11 +141,8 @@ static void attribute_rest(struct paths *engine)
         uint64_t key = engine->plain.key[i], with = paths_with(engine, key);
         unsigned count = engine->plain.count[i], paths = (unsigned)__builtin_popcountll(with);
 
-        if (count == 1 && paths > 1) {
+        if (count == 1 && paths > 1)
             engine->view.twins |= with & (with - 1);
-            for (uint64_t rest = with & (with - 1); rest != 0; rest &= rest - 1)
-                engine->view.key[paths_first(rest)] = 0;
-        }
         if (count <= paths)
             continue;
         engine->view.shared |= with;
@@ -153,7 +150,7 @@ static void attribute_rest(struct paths *engine)
         engine->view.sa_key_shared |= key == engine->command.sa_key;
         for (uint64_t rest = absent; rest != 0; rest &= rest - 1) {
             unsigned path = paths_first(rest);
-            bool likely = key == engine->memory.key || key == engine->before.key ||
+            bool likely = key == engine->memory.key || key == engine->memory.old_key ||
                           key == engine->command.key || key == engine->command.sa_key;
 
             if (!likely || (engine->view.key[path] != 0 && key != engine->memory.key))
@@ -179,6 +176,7 @@ static void attribute_holder(struct paths *engine)
         return;
     with &= ~paths_usable(engine);
     engine->view.holder = with ? (int8_t)paths_first(with) : PATHS_HOLDER_OTHER;
+    engine->view.unsure = with != 0;
 }
 
 /* The reading again: has nothing changed but by our probes? Not every target counts those. */

@@ -78,6 +78,7 @@ void paths_answer_finished(struct paths *engine)
         engine->memory.had = paths_with(engine, engine->memory.key);
     else
         engine->memory.had = engine->memory.key = 0;
+    engine->memory.old_key = 0;
     engine->memory.expected = engine->memory.had;
     engine->memory.aim = PATHS_AIM_NONE;
     paths_answer(engine, SPC_STATUS_GOOD);
@@ -127,6 +128,21 @@ static bool command_run(struct paths *engine)
     default:
         return paths_preempt(engine);
     }
+}
+
+/*
+ * Without READ FULL STATUS: no usable path has the guest's key, and whether an absent one has it, or
+ * another host alone, cannot be told; nor who of the two holds the reservation.
+ */
+static bool is_unattributed(const struct paths *engine)
+{
+    uint64_t with = paths_with(engine, engine->command.key);
+
+    if (!engine->memory.plain ||
+        engine->command.service_action == SPC_PROUT_REGISTER_AND_IGNORE_EXISTING_KEY)
+        return false;
+    return (with != 0 && !(paths_registered(engine) & paths_usable(engine))) ||
+           (engine->view.unsure && engine->command.service_action == SPC_PROUT_RESERVE);
 }
 
 static void round_begin(struct paths *engine)
@@ -190,6 +206,10 @@ static bool run(struct paths *engine)
                 paths_answer_busy(engine, PATHS_REASON_NOT_READ, 0);
                 return true;
             }
+        }
+        if (is_unattributed(engine)) {
+            paths_answer_busy(engine, PATHS_REASON_NOT_ATTRIBUTED, paths_absent(engine));
+            return true;
         }
         engine->start = paths_registered(engine);
         engine->memory.expected = engine->start;

@@ -84,17 +84,18 @@ enum paths_aim {
  */
 struct paths_memory {
     uint64_t key;    /* the key aimed at, or that of the last GOOD; 0: none */
+    uint64_t old_key;  /* the key before it, while something is under way */
     uint64_t had;      /* paths that were seen with it */
     uint64_t expected; /* paths registered with any key, unless another host has fenced us */
     uint64_t failed;   /* paths that were failed on purpose and are to be reinstated */
     uint8_t aim;     /* enum paths_aim */
     bool aptpl;      /* of the last registration: every further REGISTER must say the same */
     bool plain;      /* the target has no READ FULL STATUS, or one that cannot be believed */
-    uint64_t twins;  /* paths that share the registration of another one; not in the journal */
+    uint64_t twins;  /* paths that share the registration of another one, which READ FULL STATUS does not say */
 };
 
 /* The journal: struct paths_memory as bytes, with the paths by their ids. */
-#define PATHS_JOURNAL_MAX (24 + PATHS_MAX * 9)
+#define PATHS_JOURNAL_MAX (32 + PATHS_MAX * 9)
 size_t paths_journal_encode(const struct paths_memory *memory, const struct paths_map *map,
                             uint8_t bytes[PATHS_JOURNAL_MAX]);
 /* False, and `ret` untouched, if it is none. Paths that the map does not have are left out. */
@@ -201,6 +202,7 @@ struct paths_view {
     uint64_t holder_key;     /* of the one holder; 0: none, or all registrants hold it */
     uint8_t type;            /* of the reservation; 0: none */
     int8_t holder;           /* a path, or one of the two below */
+    bool unsure;             /* the holder is an absent path, or else another host's */
 };
 #define PATHS_HOLDER_NONE  (-1) /* no reservation, or one that all registrants hold */
 #define PATHS_HOLDER_OTHER (-2) /* another host's */

@@ -11,6 +11,7 @@
 
 void paths_aim_level(struct paths *engine, uint64_t key)
 {
+    engine->memory.old_key = engine->memory.key;
     engine->memory.key = key;
     engine->memory.had = engine->memory.expected = paths_bit(engine->keep);
     engine->memory.aim = PATHS_AIM_LEVEL;

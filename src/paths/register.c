@@ -105,8 +105,7 @@ static bool preempt_before_holder(struct paths *engine)
 /* Paths that are absent with a key that the command would have to take away. */
 static uint64_t stale_absent(const struct paths *engine)
 {
-    return paths_registered(engine) & ~paths_usable(engine) &
-           ~paths_with(engine, engine->command.sa_key);
+    return paths_absent(engine) & ~paths_with(engine, engine->command.sa_key);
 }
 
 /*
@@ -121,6 +120,7 @@ static bool is_out_of_reach(const struct paths *engine, uint64_t stale)
 
         if (paths_shared(engine, engine->view.key[path]) &&
             (engine->view.holder == (int)path || engine->untold || engine->lost ||
+             engine->memory.plain ||
              engine->map->multipathd != PATHS_MULTIPATHD_NEW))
             return true;
     }
@@ -165,6 +165,9 @@ bool paths_register(struct paths *engine)
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
     }
 
+    engine->memory.old_key = engine->memory.key;
+    if (engine->command.service_action == SPC_PROUT_REGISTER)
+        engine->memory.old_key = engine->command.key;
     engine->memory.key = engine->command.sa_key;
     engine->memory.had = paths_with(engine, engine->command.sa_key);
     engine->memory.aim = PATHS_AIM_LEVEL;

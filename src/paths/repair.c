@@ -25,7 +25,7 @@ bool paths_withdraw(struct paths *engine)
     engine->memory.expected = 0;
     if (engine->memory.aim != PATHS_AIM_WITHDRAW) {
         engine->memory.aim = PATHS_AIM_WITHDRAW;
-        engine->memory.key = engine->memory.had = 0;
+        engine->memory.had = 0;
         RESUME_CALL(engine, PATHS_FRAME_PROCEDURE, paths_write(engine));
     }
     for (engine->spin = 0; engine->spin < PATHS_ROUNDS_MAX; engine->spin++) {
@@ -45,6 +45,7 @@ bool paths_withdraw(struct paths *engine)
             /* Unless a 0->n may come late: what it brings has to go as well. */
             if (paths_registered(engine) == 0 && !engine->blind) {
                 engine->memory.aim = PATHS_AIM_NONE;
+                engine->memory.key = engine->memory.old_key = 0;
                 RESUME_CALL(engine, PATHS_FRAME_PROCEDURE, paths_write(engine));
                 break;
             }
@@ -244,6 +245,7 @@ static bool repair_level(struct paths *engine)
     if (!engine->fenced && engine->level && engine->looked && !engine->blind &&
         !(paths_registered(engine) & ~paths_with(engine, engine->memory.key))) {
         engine->memory.aim = PATHS_AIM_NONE;
+        engine->memory.old_key = 0;
         engine->memory.expected = engine->memory.had;
         RESUME_CALL(engine, PATHS_FRAME_PART, paths_write(engine));
     }
@@ -275,6 +277,7 @@ static bool repair_aim(struct paths *engine)
         engine->memory.aim = PATHS_AIM_NONE;
         engine->memory.had = engine->memory.expected = paths_registered(engine);
         engine->memory.key = engine->view.key[paths_first(engine->memory.had)];
+        engine->memory.old_key = 0;
         RESUME_CALL(engine, PATHS_FRAME_COMMAND,
                     paths_tell(engine, PATHS_TELL_SETPRKEY, engine->memory.key, 0));
         RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_write(engine));

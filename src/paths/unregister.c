@@ -9,11 +9,6 @@
  */
 #include "paths/internal.h"
 
-static uint64_t absent(const struct paths *engine)
-{
-    return paths_registered(engine) & ~paths_usable(engine);
-}
-
 /*
  * An absent path would stay registered: its key is another host's too, so that PREEMPT of it would
  * take that one's; and nothing else takes it away when the path returns, or the reservation that it
@@ -21,10 +16,11 @@ static uint64_t absent(const struct paths *engine)
  */
 static bool is_out_of_reach(const struct paths *engine)
 {
-    uint64_t shared = absent(engine) & engine->view.shared;
+    uint64_t shared = paths_absent(engine) & engine->view.shared;
 
-    return shared != 0 && (engine->map->multipathd != PATHS_MULTIPATHD_NEW ||
-                           (paths_holding(engine) & absent(engine)) != 0);
+    return shared != 0 && (engine->memory.plain ||
+                           engine->map->multipathd != PATHS_MULTIPATHD_NEW ||
+                           (paths_holding(engine) & paths_absent(engine)) != 0);
 }
 
 /* The path that goes last: the one that holds the reservation if it can be used. */
@@ -44,7 +40,8 @@ static uint8_t last_path(const struct paths *engine)
 static bool strip_others(struct paths *engine)
 {
     RESUME_BEGIN(engine, PATHS_FRAME_PART);
-    engine->again = paths_registered(engine) & ~paths_bit(engine->keep) & ~engine->view.shared;
+    engine->again = paths_registered(engine) & ~paths_bit(engine->keep) & ~engine->view.shared &
+                    ~engine->view.twins;
     if (engine->again == 0)
         RESUME_RETURN(engine, PATHS_FRAME_PART);
     engine->old_key = engine->view.key[paths_first(engine->again)];
@@ -79,7 +76,7 @@ bool paths_unregister(struct paths *engine)
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
     }
     if (is_out_of_reach(engine)) {
-        paths_answer_busy(engine, PATHS_REASON_SHARED_ABSENT, absent(engine));
+        paths_answer_busy(engine, PATHS_REASON_SHARED_ABSENT, paths_absent(engine));
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
     }
     if (engine->start != 0 && !(engine->start & paths_usable(engine))) {
@@ -88,7 +85,10 @@ bool paths_unregister(struct paths *engine)
     }
 
     engine->memory.aim = PATHS_AIM_WITHDRAW;
-    engine->memory.key = engine->memory.had = 0;
+    engine->memory.old_key = engine->memory.key;
+    engine->memory.key = engine->command.key;
+    engine->memory.had = 0;
+    engine->memory.expected = 0;
     engine->memory.aptpl = engine->command.aptpl;
     RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_write(engine));
     RESUME_CALL(engine, PATHS_FRAME_COMMAND,

@@ -578,7 +578,8 @@ static void expand_guest(const struct world *world, world_emit *emit, void *cont
         next.command = guest_menu[i].command;
         next.command.type = type_of(next.command.type);
         next.row = row_of(&next);
-        next.migrated = next.row == 15;
+        next.migrated = next.command.action == SPC_PROUT_PREEMPT &&
+                        next.command.key == next.command.sa_key && next.lun.holder >= setting->paths;
         say("A's guest: %s", action_text(next.command));
         command = (struct paths_command){.service_action = next.command.action,
                                          .type = next.command.type,
@@ -770,6 +771,10 @@ static void root(bool a, bool b, int holder, world_emit *emit, void *context)
     if (a) {
         world.memory.key = 1;
         world.memory.had = world.memory.expected = (1u << setting->paths) - 1;
+        for (unsigned path = 0; path < setting->paths; path++)
+            if (setting->quirks.group[path] != path)
+                world.memory.twins |= 1u << path;
+        world.memory.plain = setting->quirks.no_full_status || setting->quirks.swapped_keys;
         world.daemon.key = 1;
         world.daemon.set = world.daemon.ever = setting->multipathd != PATHS_MULTIPATHD_NONE;
     }
