@@ -81,6 +81,8 @@ bool paths_holds(const struct paths *engine, uint64_t key)
  */
 bool paths_lost_some(const struct paths *engine)
 {
+    if (!engine->looked)
+        return false;
     return (engine->memory.expected & ~paths_registered(engine)) != 0 ||
            (engine->memory.aim == PATHS_AIM_LEVEL &&
             (engine->memory.had & ~paths_with(engine, engine->memory.key)) != 0);
@@ -193,6 +195,8 @@ static bool read_view(struct paths *engine)
 {
     memset(&engine->view, 0, sizeof(engine->view));
     engine->view.holder = PATHS_HOLDER_NONE;
+    if (engine->length >= PRIN_HEADER_SIZE)
+        engine->plain.generation = load_be32(engine->data);
     return engine->data && read_pass(engine, true) && read_pass(engine, false);
 }
 
@@ -209,7 +213,10 @@ static bool is_strange(const struct paths *engine)
     return false;
 }
 
-/* Whether READ KEYS has every key that the view has; if not, READ FULL STATUS is not believed. */
+/*
+ * Whether READ KEYS has every key that the view has; if not, READ FULL STATUS is not believed. True
+ * as well if something was registered between the two.
+ */
 static bool has_keys(const struct paths *engine)
 {
     for (unsigned path = 0; path < engine->map->count; path++) {
@@ -217,7 +224,8 @@ static bool has_keys(const struct paths *engine)
         uint64_t key = engine->view.key[path], read;
         bool found = key == 0;
 
-        if (prin_list_decode(engine->data, engine->length, &list) != PRIN_OK)
+        if (prin_list_decode(engine->data, engine->length, &list) != PRIN_OK ||
+            list.generation != engine->plain.generation)
             return true;
         while (!found && prin_key_next(&list, &read) == PRIN_OK)
             found = read == key;
@@ -236,7 +244,6 @@ static bool check_keys(struct paths *engine)
     if (engine->result != PATHS_RESULT_GOOD) {
         engine->looked = false;
     } else if (!has_keys(engine)) {
-        /* Or one of them was changed between the two commands: a look without it is as good. */
         engine->looked = false;
         engine->memory.plain = true;
     }
@@ -266,9 +273,23 @@ bool paths_look(struct paths *engine)
             break;
     }
     engine->tried = 0;
+    engine->plain.generation = 0;
     if (engine->memory.plain)
         RESUME_CALL(engine, PATHS_FRAME_ACT, paths_look_plain(engine));
     RESUME_END(engine, PATHS_FRAME_ACT);
+}
+
+/* Those that `keep` may share a registration with: of its initiator port, if there are any. */
+static uint64_t partners(const struct paths *engine)
+{
+    uint64_t with = paths_with(engine, engine->memory.key), same = 0;
+
+    for (unsigned path = 0; path < engine->map->count; path++)
+        if (paths_has(with, path) &&
+            transportid_equal(&engine->map->path[path].initiator,
+                              &engine->map->path[engine->keep].initiator))
+            same |= paths_bit(path);
+    return same ? same : with;
 }
 
 bool paths_learn_twin(struct paths *engine)
@@ -278,6 +299,6 @@ bool paths_learn_twin(struct paths *engine)
                   engine->memory.key);
     RESUME_CALL(engine, PATHS_FRAME_ACT, paths_send(engine));
     if (engine->result == PATHS_RESULT_GOOD)
-        engine->memory.twins |= paths_bit(engine->keep);
+        engine->memory.twins |= paths_bit(engine->keep) | partners(engine);
     RESUME_END(engine, PATHS_FRAME_ACT);
 }

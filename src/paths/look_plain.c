@@ -126,38 +126,62 @@ static bool probe_holder(struct paths *engine)
     RESUME_END(engine, PATHS_FRAME_READ);
 }
 
+/* Fewer registrations with a key than paths that have it: those paths share one. */
+static void attribute_twins(struct paths *engine, uint64_t with, unsigned count)
+{
+    if (count != 1 || (with & (with - 1)) == 0)
+        return;
+    engine->view.twins |= with & (with - 1);
+    engine->memory.twins |= with;
+}
+
+/* A key that absent paths of ours may have: no other was ever given to them. */
+static bool is_likely(const struct paths *engine, uint64_t key)
+{
+    bool registers =
+        engine->command.service_action == SPC_PROUT_REGISTER ||
+        engine->command.service_action == SPC_PROUT_REGISTER_AND_IGNORE_EXISTING_KEY;
+
+    return key == engine->memory.key || key == engine->memory.old_key ||
+           key == engine->command.key || (registers && key == engine->command.sa_key);
+}
+
 /*
- * Registrations that no usable path accounts for: of absent paths, or of other hosts, and taken for
- * both. Fewer registrations with a key than paths that have it: those paths share one.
+ * Registrations that no usable path accounts for are of absent paths, or of other hosts, and are
+ * taken for both. An absent path that is known to share the registration of a usable one has that.
  */
 static void attribute_rest(struct paths *engine)
 {
-    uint64_t absent = 0;
+    uint64_t usable = engine->up & ~engine->hung;
+    uint64_t known = engine->memory.twins & usable & paths_registered(engine);
 
     for (unsigned path = 0; path < engine->map->count; path++)
-        if (!paths_has(paths_usable(engine), path))
-            absent |= paths_bit(path);
+        if (!paths_has(usable, path))
+            engine->view.key[path] = 0;
     for (unsigned i = 0; i < engine->plain.keys; i++) {
-        uint64_t key = engine->plain.key[i], with = paths_with(engine, key);
-        unsigned count = engine->plain.count[i], paths = (unsigned)__builtin_popcountll(with);
+        uint64_t key = engine->plain.key[i], with = paths_with(engine, key) & usable;
+        unsigned count = engine->plain.count[i];
 
-        if (count == 1 && paths > 1)
-            engine->view.twins |= with & (with - 1);
-        if (count <= paths)
+        attribute_twins(engine, with, count);
+        if (count <= (unsigned)__builtin_popcountll(with))
             continue;
         engine->view.shared |= with;
         engine->view.command_key_shared |= key == engine->command.key;
         engine->view.sa_key_shared |= key == engine->command.sa_key;
-        for (uint64_t rest = absent; rest != 0; rest &= rest - 1) {
-            unsigned path = paths_first(rest);
-            bool likely = key == engine->memory.key || key == engine->memory.old_key ||
-                          key == engine->command.key || key == engine->command.sa_key;
-
-            if (!likely || (engine->view.key[path] != 0 && key != engine->memory.key))
+        for (unsigned path = 0; path < engine->map->count && is_likely(engine, key); path++) {
+            if (paths_has(usable, path) || (known != 0 && paths_has(engine->memory.twins, path)) ||
+                (engine->view.key[path] != 0 && key != engine->memory.key))
                 continue;
             engine->view.key[path] = key;
             engine->view.shared |= paths_bit(path);
         }
+    }
+    known = engine->memory.twins & usable & paths_registered(engine);
+    for (unsigned path = 0; path < engine->map->count && known != 0; path++) {
+        if (!paths_has(engine->memory.twins & ~usable, path) || engine->view.key[path] != 0)
+            continue;
+        engine->view.key[path] = engine->view.key[paths_first(known)];
+        engine->view.twins |= paths_bit(path);
     }
 }
 

@@ -142,7 +142,8 @@ static bool is_unattributed(const struct paths *engine)
         engine->command.service_action == SPC_PROUT_REGISTER_AND_IGNORE_EXISTING_KEY)
         return false;
     return (with != 0 && !(paths_registered(engine) & paths_usable(engine))) ||
-           (engine->view.unsure && engine->command.service_action == SPC_PROUT_RESERVE);
+           (engine->view.unsure && (engine->command.service_action == SPC_PROUT_RESERVE ||
+                                    engine->command.service_action == SPC_PROUT_RELEASE));
 }
 
 static void round_begin(struct paths *engine)

@@ -199,6 +199,9 @@ bool paths_register(struct paths *engine)
             paths_answer_unknown(engine, PATHS_REASON_NO_ANSWER, engine->hung);
             RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
         }
+        /* But what absent paths had may have gone by our own PREEMPT. */
+        engine->before.had &= engine->memory.expected;
+        engine->before.expected &= engine->memory.expected;
         paths_aim_nothing(engine);
         if (engine->memory.key != 0)
             RESUME_CALL(engine, PATHS_FRAME_COMMAND,

@@ -216,7 +216,19 @@ static bool is_untouched(const struct paths *engine)
 static bool is_fenced(const struct paths *engine)
 {
     return paths_lost_some(engine) ||
-           (engine->memory.had == 0 && paths_with(engine, engine->memory.key) == 0);
+           (engine->looked && engine->memory.had == 0 && paths_with(engine, engine->memory.key) == 0);
+}
+
+/*
+ * Without READ FULL STATUS: no usable path has the key, and whether an absent one has it or another
+ * host alone cannot be told. Then this map may have been fenced.
+ */
+static bool is_unattributed(const struct paths *engine)
+{
+    uint64_t with = paths_with(engine, engine->memory.key);
+
+    return engine->memory.plain && engine->memory.aim == PATHS_AIM_LEVEL && with != 0 &&
+           !(with & paths_usable(engine));
 }
 
 /*
@@ -269,10 +281,14 @@ static bool repair_aim(struct paths *engine)
         if (!paths_is_revived(engine))
             RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_write(engine));
     }
+    if (is_unattributed(engine))
+        RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
     if (engine->memory.aim == PATHS_AIM_LEVEL)
         engine->memory.expected |= paths_registered(engine);
     if (engine->memory.aim == PATHS_AIM_LEVEL && !is_untouched(engine) && !is_fenced(engine))
         RESUME_CALL(engine, PATHS_FRAME_COMMAND, repair_level(engine));
+    if (!engine->looked && !engine->fenced)
+        RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
     if (engine->memory.aim == PATHS_AIM_LEVEL && is_untouched(engine)) {
         engine->memory.aim = PATHS_AIM_NONE;
         engine->memory.had = engine->memory.expected = paths_registered(engine);

@@ -37,7 +37,7 @@ bool paths_reserve(struct paths *engine)
     }
     /* No answer: GOOD only if this path holds it, which nothing but this command can have done. */
     RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_look(engine));
-    if (engine->looked && engine->view.holder == engine->keep &&
+    if (engine->looked && !engine->view.unsure && engine->view.holder == engine->keep &&
         engine->view.type == engine->command.type &&
         engine->view.key[engine->keep] == engine->command.key)
         paths_answer(engine, SPC_STATUS_GOOD);

@@ -107,13 +107,15 @@ const char *world_class(const struct world *world, enum fault fault)
         uint16_t mark;
         const char *name;
     } classes[] = {
+        {MARK_ABSENT_KEY, "absent-key"},
         {MARK_CRASH, "crash"},
+        {MARK_PREEMPT_LOST, "preempt-unanswered"},
         {MARK_DAEMON_COUNT, "daemon-count"},
+        {MARK_DAEMON_CLEARED, "daemon-cleared"},
         {MARK_DAEMON_REVIVED, "daemon-revived"},
+        {MARK_DAEMON_CHANGED, "daemon-changed"},
         {MARK_DAEMON_WINDOW, "daemon-window"},
         {MARK_FENCE_BACK, "daemon-fence-back"},
-        {MARK_DAEMON_CLEARED, "daemon-cleared"},
-        {MARK_DAEMON_CHANGED, "daemon-changed"},
         {MARK_FENCE_NEW_KEY, "fence-of-new-key"},
         {MARK_FENCE_IN_HANG, "fence-while-hung"},
         {MARK_FENCE_IN_COMMAND, "fence-in-command"},
@@ -353,6 +355,8 @@ static void expand_send(const struct world *world, world_emit *emit, void *conte
     memset(&outcome, 0, sizeof(outcome));
     outcome.end = PATHS_LOST;
     copy(&next, world);
+    if (command.action == SPC_PROUT_PREEMPT && world->command.action != SPC_PROUT_PREEMPT)
+        next.marks |= MARK_PREEMPT_LOST;
     status = target_execute(&setting->quirks, &next.lun, path, command, &asc);
     note_change(&next, command, status);
     next.events--;
@@ -363,6 +367,8 @@ static void expand_send(const struct world *world, world_emit *emit, void *conte
     emit_checked(&next, FAULT_NONE, emit, context);
 
     copy(&next, world);
+    if (command.action == SPC_PROUT_PREEMPT && world->command.action != SPC_PROUT_PREEMPT)
+        next.marks |= MARK_PREEMPT_LOST;
     next.events--;
     next.path[path] = PATH_DOWN;
     next.pending |= (uint8_t)(1 << path);
@@ -397,9 +403,22 @@ static void expand_engine(const struct world *world, world_emit *emit, void *con
         if (daemon_busy(world))
             break; /* its socket waits */
         copy(&next, world);
-        daemon_tell(&next, step, &outcome);
+        if (setting->refuses && step->tell != PATHS_TELL_GETPRSTATUS) {
+            say("engine: multipathd says fail to message %d", step->tell);
+            outcome.end = PATHS_REFUSED;
+        } else {
+            daemon_tell(&next, step, &outcome);
+        }
         feed(&next, &outcome);
         emit_checked(&next, FAULT_NONE, emit, context);
+        if (setting->silences && world->events > 0) {
+            copy(&next, world);
+            next.events--;
+            outcome = (struct paths_outcome){.end = PATHS_LOST};
+            say("engine: multipathd does not answer message %d, nor do anything", step->tell);
+            feed(&next, &outcome);
+            emit_checked(&next, FAULT_NONE, emit, context);
+        }
         break;
     case PATHS_STEP_DRAIN:
         copy(&next, world);
@@ -591,7 +610,7 @@ static void expand_guest(const struct world *world, world_emit *emit, void *cont
     }
 }
 
-static void mark_other(struct world *world, struct prcommand command)
+static void mark_other(struct world *world, const struct lun *before, struct prcommand command)
 {
     if (command.action == SPC_PROUT_PREEMPT || command.action == SPC_PROUT_CLEAR) {
         if (daemon_busy(world))
@@ -602,6 +621,13 @@ static void mark_other(struct world *world, struct prcommand command)
             (command.sa_key == world->command.sa_key || world->lun.type >= 7) &&
             (world->command.action == SPC_PROUT_REGISTER || world->command.action == 6))
             world->marks |= MARK_FENCE_NEW_KEY;
+        for (unsigned path = 0; path < setting->paths; path++)
+            if ((world->memory.plain || setting->other_key[0] == 1) &&
+                before->key[path] == command.sa_key &&
+                (world->active || paths_unfinished(&world->memory) ||
+                 command.sa_key != world->memory.key) &&
+                (world->path[path] == PATH_DOWN || world->fresh >> path & 1))
+                world->marks |= MARK_ABSENT_KEY;
         if (world->pending)
             world->marks |= MARK_FENCE_IN_HANG;
         if (!world->active && paths_unfinished(&world->memory))
@@ -642,7 +668,7 @@ static void expand_others(const struct world *world, world_emit *emit, void *con
                 continue;
             next.others_left--;
             if (status == SPC_STATUS_GOOD) {
-                mark_other(&next, command);
+                mark_other(&next, &world->lun, command);
                 note_change(&next, command, status);
             }
             say("B%u: %s: %s", other, action_text(command), status_text(status));
@@ -773,7 +799,7 @@ static void root(bool a, bool b, int holder, world_emit *emit, void *context)
         world.memory.had = world.memory.expected = (1u << setting->paths) - 1;
         for (unsigned path = 0; path < setting->paths; path++)
             if (setting->quirks.group[path] != path)
-                world.memory.twins |= 1u << path;
+                world.memory.twins |= 1u << path | 1u << setting->quirks.group[path];
         world.memory.plain = setting->quirks.no_full_status || setting->quirks.swapped_keys;
         world.daemon.key = 1;
         world.daemon.set = world.daemon.ever = setting->multipathd != PATHS_MULTIPATHD_NONE;

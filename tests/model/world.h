@@ -29,6 +29,8 @@ struct setting {
     bool crashes;        /* the worker may be killed at any step; the journal stays */
     bool forgets;        /* and the journal does not stay */
     bool deadlines;      /* the deadline of the whole command may pass at any step */
+    bool refuses;        /* multipathd says "fail" to all that changes something */
+    bool silences;       /* multipathd may leave a message without answer, and without effect */
     bool irregular;      /* starts with a path that is not registered, or has another key */
     struct target_quirks quirks;
     uint64_t limit;      /* states, in the short form; 0: all */
@@ -66,6 +68,9 @@ enum mark {
     MARK_DAEMON_REVIVED = 1 << 5,   /* multipathd registered a fenced path */
     MARK_DAEMON_COUNT = 1 << 6,     /* multipathd found fewer keys than before, and cleared */
     MARK_DAEMON_CHANGED = 1 << 12,  /* multipathd gave one path of several another key */
+    MARK_ABSENT_KEY = 1 << 13,      /* another host preempted a key that an absent path of ours had,
+                                       and others, or so it might have been */
+    MARK_PREEMPT_LOST = 1 << 14,    /* a PREEMPT of absent paths' old key has no answer */
     MARK_FENCE_NEW_KEY = 1 << 11,   /* another host preempted the key that is being registered */
     MARK_CRASH = 1 << 7,
     MARK_LATE = 1 << 8,             /* what hung was executed late */
