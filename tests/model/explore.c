@@ -166,13 +166,13 @@ struct exploration {
 
 #define NO_PARENT UINT32_MAX
 
-static bool is_grave(enum fault fault)
+bool fault_is_grave(enum fault fault)
 {
     return fault != FAULT_UNSAFE && fault != FAULT_DENIED && fault != FAULT_UNSAFE_FRESH &&
            fault != FAULT_DENIED_FRESH;
 }
 
-static struct kind *find_kind(struct found *found, const char *class, enum fault fault)
+struct kind *found_kind(struct found *found, const char *class, enum fault fault)
 {
     for (unsigned i = 0; i < found->kinds; i++)
         if (strcmp(found->kind[i].class, class) == 0 && found->kind[i].fault == fault)
@@ -209,8 +209,12 @@ static void take(const struct world *next, enum fault fault, void *context)
     unsigned choice = exploration->choice++;
 
     exploration->found->steps++;
+    if (next->crowded) {
+        exploration->found->crowded++;
+        return;
+    }
     if (fault != FAULT_NONE) {
-        struct kind *kind = find_kind(exploration->found, world_class(next, fault), fault);
+        struct kind *kind = found_kind(exploration->found, world_class(next, fault), fault);
 
         if (kind->count++ == 0) {
             exploration->choice--;
@@ -218,7 +222,7 @@ static void take(const struct world *next, enum fault fault, void *context)
             exploration->choice++;
         }
         /* While something is under way a wrong access may yet be put right. */
-        if (is_grave(fault) || kind->class[0] == '\0' || fault == FAULT_UNSAFE_LASTING ||
+        if (fault_is_grave(fault) || kind->class[0] == '\0' || fault == FAULT_UNSAFE_LASTING ||
             fault == FAULT_DENIED_LASTING)
             return;
     }

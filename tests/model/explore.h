@@ -18,10 +18,15 @@ struct kind {
 
 struct found {
     uint64_t states, expanded, steps;
+    uint64_t crowded; /* steps that were not followed, for more than IDEALS_MAX ideal states */
     bool complete; /* all of the setting's states, not only the first `limit` */
     unsigned kinds;
     struct kind kind[KINDS_MAX];
 };
+
+/* Whether the run ends with it: a wrong access may yet be put right. */
+bool fault_is_grave(enum fault fault);
+struct kind *found_kind(struct found *found, const char *class, enum fault fault);
 
 void explore(const struct setting *chosen, uint64_t limit, struct found *ret);
 

@@ -42,8 +42,8 @@ static bool is_late(const struct ideal *ideal)
 static void add(struct world *world, const struct ideal *ideal)
 {
     if (world->ideals == IDEALS_MAX) {
-        fprintf(stderr, "model: more than %d ideal states\n", IDEALS_MAX);
-        abort();
+        world->crowded = true;
+        return;
     }
     world->ideal[world->ideals++] = *ideal;
 }

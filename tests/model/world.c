@@ -11,7 +11,7 @@
 
 const struct setting *setting;
 struct paths_map world_map;
-bool telling;
+bool telling, emitting_noise;
 char said[512];
 uint64_t row_count[ROWS][4];
 
@@ -318,6 +318,63 @@ static void expand_read(const struct world *world, world_emit *emit, void *conte
     emit_checked(&next, FAULT_NONE, emit, context);
 }
 
+/* The command is not executed: what a path or the device server may say instead. */
+static void expand_noise(const struct world *world, world_emit *emit, void *context)
+{
+    static const struct {
+        uint8_t status;
+        struct spc_sense sense;
+        const char *text;
+    } noises[] = {
+        {SPC_STATUS_BUSY, {0}, "BUSY"},
+        {SPC_STATUS_TASK_SET_FULL, {0}, "TASK SET FULL"},
+        {SPC_STATUS_CHECK_CONDITION, {2, 0x04, 0x0c}, "2/04/0C, port group unavailable"},
+        {SPC_STATUS_CHECK_CONDITION, {5, 0x25, 0x00}, "5/25/00, not mapped there"},
+        {SPC_STATUS_CHECK_CONDITION, {5, 0x94, 0x01}, "5/94/01, not the owner"},
+        {SPC_STATUS_CHECK_CONDITION, {6, 0x29, 0x00}, "6/29/00, reset"},
+        {SPC_STATUS_CHECK_CONDITION, {6, 0x2a, 0x05}, "6/2A/05, registrations preempted"},
+    };
+    const struct paths_step *step = &world->engine.step;
+    struct world next;
+
+    if (!setting->noise || world->events == 0)
+        return;
+    emitting_noise = true;
+    for (size_t i = 0; i < sizeof(noises) / sizeof(noises[0]); i++) {
+        struct paths_outcome outcome = {
+            .end = PATHS_DONE, .status = noises[i].status, .sense = noises[i].sense};
+
+        copy(&next, world);
+        next.events--;
+        say("engine: opcode %x by A%u: %s", step->cdb[0], step->path, noises[i].text);
+        feed(&next, &outcome);
+        emit_checked(&next, FAULT_NONE, emit, context);
+    }
+    if (step->parameters_length == 0) {
+        static uint8_t data[40];
+        struct paths_outcome outcome = {.end = PATHS_DONE, .data = data};
+
+        for (unsigned i = 0; i < 3; i++) {
+            copy(&next, world);
+            next.events--;
+            memset(data, 0xff, sizeof(data));
+            outcome.length = i == 0 ? 3 : sizeof(data);
+            if (i == 2)
+                store_be32(data + 4, 0x1000);
+            say("engine: reading by A%u: an answer that cannot be understood", step->path);
+            feed(&next, &outcome);
+            emit_checked(&next, FAULT_NONE, emit, context);
+        }
+        copy(&next, world);
+        next.events--;
+        outcome = (struct paths_outcome){.end = PATHS_LOST};
+        say("engine: reading by A%u: no answer", step->path);
+        feed(&next, &outcome);
+        emit_checked(&next, FAULT_NONE, emit, context);
+    }
+    emitting_noise = false;
+}
+
 static void note_change(struct world *world, struct prcommand command, uint8_t status)
 {
     if (status == SPC_STATUS_GOOD && command.action != SPC_PROUT_RESERVE &&
@@ -392,8 +449,20 @@ static void expand_engine(const struct world *world, world_emit *emit, void *con
         say("engine asks all paths: %x answer", (unsigned)outcome.answered);
         feed(&next, &outcome);
         emit_checked(&next, FAULT_NONE, emit, context);
+        if (setting->noise && world->events > 0) {
+            emitting_noise = true;
+            copy(&next, world);
+            next.events--;
+            outcome.sense = SPC_RESERVATIONS_PREEMPTED;
+            say("engine asks all paths: %x answer, one after 6/2A/03", (unsigned)outcome.answered);
+            feed(&next, &outcome);
+            emit_checked(&next, FAULT_NONE, emit, context);
+            emitting_noise = false;
+        }
         break;
     case PATHS_STEP_SEND:
+        if (answering(world) >> step->path & 1)
+            expand_noise(world, emit, context);
         if (step->parameters_length == 0)
             expand_read(world, emit, context);
         else

@@ -12,7 +12,7 @@
 
 #define WORLD_PATHS  3  /* of host A, at most */
 #define WORLD_OTHERS 3  /* nexuses of other hosts, at most */
-#define IDEALS_MAX   48 /* states that the observer holds possible, at most */
+#define IDEALS_MAX   64 /* states that the observer holds possible, at most */
 
 /* What one setting explores. */
 struct setting {
@@ -33,8 +33,8 @@ struct setting {
     bool silences;       /* multipathd may leave a message without answer, and without effect */
     bool irregular;      /* starts with a path that is not registered, or has another key */
     struct target_quirks quirks;
-    uint64_t limit;      /* states, in the short form; 0: all */
-    const char *classes; /* classes of what no rule keeps that occur here, separated by spaces */
+    bool noise;          /* BUSY, unit attentions, failed reads, paths that say no for themselves */
+    bool full;           /* in the long form only */
 };
 
 /* A state of the logical unit as one nexus of host A would have it; nexus 0 is A. */
@@ -105,6 +105,7 @@ struct world {
     struct prcommand command;    /* the guest's, or its last one */
     uint16_t marks;
     uint8_t row;                 /* of maps' table, noted when the command began; from 1 */
+    bool crowded;                /* there would have been more ideal states: the run ends */
     uint8_t ideals;
     struct ideal ideal[IDEALS_MAX];
 };
@@ -131,6 +132,7 @@ extern const struct setting *setting; /* of this run */
 extern struct paths_map world_map;
 
 /* While telling, each step says what it is. */
+extern bool emitting_noise; /* the successor in hand is of setting->noise */
 extern bool telling;
 extern char said[512];
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
