@@ -61,6 +61,8 @@ static inline uint64_t paths_usable(const struct paths *engine)
 uint64_t paths_registered(const struct paths *engine);
 uint64_t paths_absent(const struct paths *engine); /* registered, but not usable */
 uint64_t paths_with(const struct paths *engine, uint64_t key);
+/* Of a set, those that are not assumed to be registered just because they are absent. */
+uint64_t paths_surely(const struct paths *engine, uint64_t set);
 bool paths_key_right(const struct paths *engine, uint64_t key);
 bool paths_shared(const struct paths *engine, uint64_t key);
 bool paths_holds(const struct paths *engine, uint64_t key);

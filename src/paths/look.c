@@ -33,6 +33,11 @@ uint64_t paths_with(const struct paths *engine, uint64_t key)
     return set;
 }
 
+uint64_t paths_surely(const struct paths *engine, uint64_t set)
+{
+    return set & ~(engine->view.assumed & ~engine->memory.had);
+}
+
 /*
  * The map's key is what its usable registered paths have. An absent path speaks only if no usable
  * one is registered; else an old key on an absent path would make a wrong key right.
@@ -191,13 +196,44 @@ static bool read_pass(struct paths *engine, bool ours)
     return result == PRIN_END;
 }
 
+/*
+ * Paths that are known to share a registration which READ FULL STATUS gives to another initiator
+ * port (a target with one for each host): the usable one speaks.
+ */
+static void settle_twins(struct paths *engine)
+{
+    uint64_t usable = engine->up & ~engine->hung;
+    uint64_t registered = engine->memory.twins & paths_registered(engine);
+
+    if (registered == 0)
+        return;
+    for (unsigned path = 0; path < engine->map->count; path++) {
+        unsigned other = paths_first(registered & usable ? registered & usable : registered);
+
+        if (!paths_has(engine->memory.twins, path) || engine->view.key[path] != 0)
+            continue;
+        engine->view.key[path] = engine->view.key[other];
+        if (!paths_has(usable, path) || paths_has(usable, other)) {
+            engine->view.twins |= paths_bit(path);
+            continue;
+        }
+        engine->view.twins |= paths_bit(other);
+        if (engine->view.holder == (int)other)
+            engine->view.holder = (int8_t)path;
+        registered |= paths_bit(path);
+    }
+}
+
 static bool read_view(struct paths *engine)
 {
     memset(&engine->view, 0, sizeof(engine->view));
     engine->view.holder = PATHS_HOLDER_NONE;
     if (engine->length >= PRIN_HEADER_SIZE)
         engine->plain.generation = load_be32(engine->data);
-    return engine->data && read_pass(engine, true) && read_pass(engine, false);
+    if (!engine->data || !read_pass(engine, true) || !read_pass(engine, false))
+        return false;
+    settle_twins(engine);
+    return true;
 }
 
 /* A path has a key that neither the guest nor we gave it: perhaps it is misread. */

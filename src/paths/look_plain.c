@@ -126,23 +126,30 @@ static bool probe_holder(struct paths *engine)
     RESUME_END(engine, PATHS_FRAME_READ);
 }
 
-/* Fewer registrations with a key than paths that have it: those paths share one. */
-static void attribute_twins(struct paths *engine, uint64_t with, unsigned count)
+/*
+ * The number of registrations that these paths account for. One registration, and several paths that
+ * have its key: they share it, and will.
+ */
+static unsigned attribute_twins(struct paths *engine, uint64_t with, unsigned count)
 {
-    if (count != 1 || (with & (with - 1)) == 0)
-        return;
-    engine->view.twins |= with & (with - 1);
-    engine->memory.twins |= with;
+    uint64_t twins;
+
+    if (count == 1 && (with & (with - 1)) != 0)
+        engine->memory.twins |= with;
+    twins = with & engine->memory.twins;
+    engine->view.twins |= twins & (twins - 1);
+    return (unsigned)__builtin_popcountll(with & ~twins) + (twins != 0);
 }
 
-/* A key that absent paths of ours may have: no other was ever given to them. */
+/* A key that absent paths of ours may have: one that was given to them, as far as is known. */
 static bool is_likely(const struct paths *engine, uint64_t key)
 {
     bool registers =
         engine->command.service_action == SPC_PROUT_REGISTER ||
         engine->command.service_action == SPC_PROUT_REGISTER_AND_IGNORE_EXISTING_KEY;
 
-    return key == engine->memory.key || key == engine->memory.old_key ||
+    return (paths_with(engine, key) & engine->up & ~engine->hung) != 0 ||
+           key == engine->memory.key || key == engine->memory.old_key ||
            key == engine->command.key || (registers && key == engine->command.sa_key);
 }
 
@@ -162,8 +169,7 @@ static void attribute_rest(struct paths *engine)
         uint64_t key = engine->plain.key[i], with = paths_with(engine, key) & usable;
         unsigned count = engine->plain.count[i];
 
-        attribute_twins(engine, with, count);
-        if (count <= (unsigned)__builtin_popcountll(with))
+        if (count <= attribute_twins(engine, with, count))
             continue;
         engine->view.shared |= with;
         engine->view.command_key_shared |= key == engine->command.key;
@@ -174,6 +180,7 @@ static void attribute_rest(struct paths *engine)
                 continue;
             engine->view.key[path] = key;
             engine->view.shared |= paths_bit(path);
+            engine->view.assumed |= paths_bit(path);
         }
     }
     known = engine->memory.twins & usable & paths_registered(engine);

@@ -75,7 +75,7 @@ void paths_answer_result(struct paths *engine)
 void paths_answer_finished(struct paths *engine)
 {
     if (engine->memory.aim == PATHS_AIM_LEVEL)
-        engine->memory.had = paths_with(engine, engine->memory.key);
+        engine->memory.had = paths_surely(engine, paths_with(engine, engine->memory.key));
     else
         engine->memory.had = engine->memory.key = 0;
     engine->memory.old_key = 0;
@@ -213,7 +213,7 @@ static bool run(struct paths *engine)
             return true;
         }
         engine->start = paths_registered(engine);
-        engine->memory.expected = engine->start;
+        engine->memory.expected = paths_surely(engine, engine->start);
         engine->holder = engine->view.holder;
         RESUME_CALL(engine, PATHS_FRAME_RUN, command_run(engine));
         if (engine->step.kind == PATHS_STEP_REPLY)

@@ -196,6 +196,7 @@ struct paths_outcome {
 struct paths_view {
     uint64_t key[PATHS_MAX]; /* of each path; 0: not registered */
     uint64_t shared;         /* paths whose key another host has as well */
+    uint64_t assumed;        /* absent paths that may have the key that is given here, or may not */
     uint64_t twins;          /* paths whose registration is that of another, usable path */
     bool command_key_shared; /* another host has the command's key */
     bool sa_key_shared;      /* or its service action key */

@@ -169,7 +169,7 @@ bool paths_register(struct paths *engine)
     if (engine->command.service_action == SPC_PROUT_REGISTER)
         engine->memory.old_key = engine->command.key;
     engine->memory.key = engine->command.sa_key;
-    engine->memory.had = paths_with(engine, engine->command.sa_key);
+    engine->memory.had = paths_surely(engine, paths_with(engine, engine->command.sa_key));
     engine->memory.aim = PATHS_AIM_LEVEL;
     engine->memory.aptpl = engine->command.aptpl;
     RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_write(engine));

@@ -79,8 +79,9 @@ bool paths_bring_level(struct paths *engine)
             engine->fenced = true;
             break;
         }
-        if ((paths_with(engine, engine->memory.key) & ~engine->hung) != engine->memory.had) {
-            engine->memory.had = paths_with(engine, engine->memory.key) & ~engine->hung;
+        engine->again = paths_surely(engine, paths_with(engine, engine->memory.key)) & ~engine->hung;
+        if (engine->again != engine->memory.had) {
+            engine->memory.had = engine->again;
             RESUME_CALL(engine, PATHS_FRAME_PROCEDURE, paths_write(engine));
         }
         if (engine->from_none && paths_has(paths_with(engine, engine->memory.key), engine->keep))
@@ -111,6 +112,7 @@ bool paths_bring_level(struct paths *engine)
         }
     }
     engine->spin = 0;
+    engine->again = 0;
     engine->was = PATHS_RESULT_GOOD;
     engine->from_none = false;
     RESUME_END(engine, PATHS_FRAME_PROCEDURE);
@@ -284,14 +286,15 @@ static bool repair_aim(struct paths *engine)
     if (is_unattributed(engine))
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
     if (engine->memory.aim == PATHS_AIM_LEVEL)
-        engine->memory.expected |= paths_registered(engine);
+        engine->memory.expected |= paths_surely(engine, paths_registered(engine));
     if (engine->memory.aim == PATHS_AIM_LEVEL && !is_untouched(engine) && !is_fenced(engine))
         RESUME_CALL(engine, PATHS_FRAME_COMMAND, repair_level(engine));
     if (!engine->looked && !engine->fenced)
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
     if (engine->memory.aim == PATHS_AIM_LEVEL && is_untouched(engine)) {
         engine->memory.aim = PATHS_AIM_NONE;
-        engine->memory.had = engine->memory.expected = paths_registered(engine);
+        engine->memory.had = engine->memory.expected =
+            paths_surely(engine, paths_registered(engine));
         engine->memory.key = engine->view.key[paths_first(engine->memory.had)];
         engine->memory.old_key = 0;
         RESUME_CALL(engine, PATHS_FRAME_COMMAND,

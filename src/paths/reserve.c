@@ -94,7 +94,8 @@ bool paths_release(struct paths *engine)
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
     }
     engine->todo = paths_with(engine, engine->command.key) & paths_usable(engine);
-    if (paths_all_registrants(engine) || (engine->todo & paths_holding(engine))) {
+    if (engine->todo != 0 &&
+        (paths_all_registrants(engine) || (engine->todo & paths_holding(engine)))) {
         if (!paths_all_registrants(engine))
             engine->todo &= paths_holding(engine);
         paths_prepare(engine, paths_first(engine->todo), SPC_PROUT_RELEASE, engine->command.type,
@@ -105,7 +106,8 @@ bool paths_release(struct paths *engine)
             paths_answer_result(engine);
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
     }
-    if (engine->todo == 0 || paths_shared(engine, engine->command.key))
+    if (engine->todo == 0 || paths_all_registrants(engine) ||
+        paths_shared(engine, engine->command.key))
         paths_answer_busy(engine, PATHS_REASON_HOLDER_ABSENT, paths_holding(engine));
     else if (engine->silent)
         paths_answer_busy(engine, PATHS_REASON_MULTIPATHD_SILENT, 0);

@@ -86,7 +86,8 @@ bool paths_unregister(struct paths *engine)
 
     engine->memory.aim = PATHS_AIM_WITHDRAW;
     engine->memory.old_key = engine->memory.key;
-    engine->memory.key = engine->command.key;
+    if (engine->start & paths_usable(engine))
+        engine->memory.key = engine->view.key[paths_first(engine->start & paths_usable(engine))];
     engine->memory.had = 0;
     engine->memory.expected = 0;
     engine->memory.aptpl = engine->command.aptpl;

@@ -13,8 +13,8 @@ static struct lu lu;
 
 struct transportid target_initiator(unsigned nexus)
 {
-    /* Two nexuses of each initiator port, through two target ports. */
-    return transportid_sas(0x5000c50000000000 + nexus / 2);
+    /* The first two are of one initiator port, through two target ports. */
+    return transportid_sas(0x5000c50000000000 + (nexus < 2 ? 0 : nexus));
 }
 
 uint16_t target_port(unsigned nexus)

@@ -132,7 +132,7 @@ static uint64_t run(uint64_t seed, struct found *found, bool tell)
 int walk(uint64_t steps, uint64_t seed)
 {
     static struct found found, before;
-    uint64_t taken = 0, runs = 0;
+    uint64_t taken = 0, runs = 0, failures = 0;
     bool good = true;
 
     for (; taken < steps; seed++, runs++) {
@@ -143,17 +143,19 @@ int walk(uint64_t steps, uint64_t seed)
         for (unsigned i = 0; i < found.kinds; i++)
             fault |= found.kind[i].class[0] == '\0' &&
                      (i >= before.kinds || found.kind[i].count != before.kind[i].count);
-        if (fault && good) {
+        if (fault)
             printf("#   replay: model random-replay %llu\n", (unsigned long long)seed);
+        if (fault && good)
             run(seed, &before, true);
-        }
         good &= !fault;
+        failures += fault;
     }
     for (unsigned i = 0; i < found.kinds; i++)
         printf("# class: random %s/%s %llu\n", fault_text(found.kind[i].fault),
                found.kind[i].class, (unsigned long long)found.kind[i].count);
-    printf("%sok 1 - random: %llu steps in %llu runs\n1..1\n", good ? "" : "not ",
-           (unsigned long long)taken, (unsigned long long)runs);
+    printf("%sok 1 - random: %llu steps in %llu runs, %llu with a fault of no class\n1..1\n",
+           good ? "" : "not ", (unsigned long long)taken, (unsigned long long)runs,
+           (unsigned long long)failures);
     return good ? 0 : 1;
 }
 

@@ -164,9 +164,10 @@ void world_describe(const struct world *world, char *text, size_t size)
     else if (world->lun.type)
         PUT(" type %d", world->lun.type);
     PUT(" mpd(%d%s)", world->daemon.key, world->daemon.set ? ",set" : "");
-    PUT(" aim %d key %d had %x |", world->active ? world->engine.memory.aim : world->memory.aim,
+    PUT(" aim %d key %d had %x/%x |", world->active ? world->engine.memory.aim : world->memory.aim,
         (int)(world->active ? world->engine.memory.key : world->memory.key),
-        (unsigned)(world->active ? world->engine.memory.had : world->memory.had));
+        (unsigned)(world->active ? world->engine.memory.had : world->memory.had),
+        (unsigned)(world->active ? world->engine.memory.expected : world->memory.expected));
     for (unsigned i = 0; i < world->ideals; i++) {
         const struct ideal *ideal = &world->ideal[i];
 
@@ -247,7 +248,8 @@ static enum fault end_with(struct world *world, const struct paths_reply *reply)
     count_row(world, reply);
     world->row = 0;
     fault = oracle_answer(world, reply);
-    if (fault == FAULT_NONE && !reply->unknown && reply->status != SPC_STATUS_BUSY) {
+    if (fault == FAULT_NONE && !reply->unknown && reply->status != SPC_STATUS_BUSY &&
+        reply->reason == PATHS_REASON_NONE) {
         world->excused = reply->status == SPC_STATUS_GOOD &&
                                  (world->command.action == SPC_PROUT_REGISTER ||
                                   world->command.action == 6)
@@ -255,7 +257,7 @@ static enum fault end_with(struct world *world, const struct paths_reply *reply)
                              : world->excused;
         if (world->pending == 0 && !paths_unfinished(&world->memory) && !daemon_busy(world) &&
             oracle_access(world) == FAULT_NONE)
-            world->marks = 0;
+            world->marks &= setting->forgets ? MARK_CRASH : 0;
     }
     return fault;
 }
