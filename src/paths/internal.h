@@ -26,10 +26,10 @@ enum paths_frame {
 enum paths_result {
     PATHS_RESULT_GOOD,
     PATHS_RESULT_CONFLICT,
-    PATHS_RESULT_CHECK,  /* engine->sense; nothing was executed */
-    PATHS_RESULT_BUSY,   /* still, after some repetitions; nothing was executed */
-    PATHS_RESULT_PATH,   /* not by this path: it is away, or says no for itself alone */
-    PATHS_RESULT_LOST,   /* may have been executed; if the path is in `hung`, may yet be */
+    PATHS_RESULT_CHECK, /* engine->sense; nothing was executed */
+    PATHS_RESULT_BUSY,  /* still, after some repetitions; nothing was executed */
+    PATHS_RESULT_PATH,  /* not by this path: it is away, or says no for itself alone */
+    PATHS_RESULT_LOST,  /* may have been executed; if the path is in `hung`, may yet be */
 };
 
 /* How often a command is begun from the look again, and a loop that others may disturb. */
@@ -102,10 +102,10 @@ void paths_prepare_read(struct paths *engine, unsigned path, uint8_t service_act
 bool paths_tell_set(struct paths *engine, enum paths_tell tell);
 
 /* repair.c, FRAME_PROCEDURE. */
-bool paths_withdraw(struct paths *engine); /* memory.aim is none when all of it is gone */
+bool paths_withdraw(struct paths *engine);    /* memory.aim is none when all of it is gone */
 bool paths_bring_level(struct paths *engine); /* engine->level, ->fenced */
-bool paths_strip(struct paths *engine);    /* engine->level, ->fenced */
-bool paths_narrow(struct paths *engine);   /* to `keep`; result GOOD, or else widen */
+bool paths_strip(struct paths *engine);       /* engine->level, ->fenced */
+bool paths_narrow(struct paths *engine);      /* to `keep`; result GOOD, or else widen */
 bool paths_widen(struct paths *engine);
 
 /* Answers: they fill in the reply, for the caller to return. */

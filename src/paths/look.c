@@ -76,8 +76,7 @@ bool paths_holds(const struct paths *engine, uint64_t key)
 {
     if (engine->view.type == 0)
         return false;
-    return paths_all_registrants(engine) ||
-           (paths_holding(engine) & paths_with(engine, key)) != 0;
+    return paths_all_registrants(engine) || (paths_holding(engine) & paths_with(engine, key)) != 0;
 }
 
 /*
@@ -189,8 +188,8 @@ static bool read_pass(struct paths *engine, bool ours)
             if (!spc_type_is_all_registrants(registrant.type))
                 engine->view.holder_key = registrant.key;
             engine->view.holder = spc_type_is_all_registrants(registrant.type) ? PATHS_HOLDER_NONE
-                                  : path < engine->map->count                ? (int8_t)path
-                                                                : PATHS_HOLDER_OTHER;
+                                  : path < engine->map->count                  ? (int8_t)path
+                                                                               : PATHS_HOLDER_OTHER;
         }
     }
     return result == PRIN_END;
@@ -300,8 +299,7 @@ bool paths_look(struct paths *engine)
         RESUME_CALL(engine, PATHS_FRAME_ACT, paths_send(engine));
         engine->looked = engine->result == PATHS_RESULT_GOOD && read_view(engine);
         /* 5/20/00, 5/24/00: not served. Said once, it is not asked for again. */
-        if (engine->result == PATHS_RESULT_CHECK &&
-            engine->sense.key == SPC_SENSE_ILLEGAL_REQUEST)
+        if (engine->result == PATHS_RESULT_CHECK && engine->sense.key == SPC_SENSE_ILLEGAL_REQUEST)
             engine->memory.plain = true;
         if (engine->looked && is_strange(engine))
             RESUME_CALL(engine, PATHS_FRAME_ACT, check_keys(engine));
@@ -321,9 +319,8 @@ static uint64_t partners(const struct paths *engine)
     uint64_t with = paths_with(engine, engine->memory.key), same = 0;
 
     for (unsigned path = 0; path < engine->map->count; path++)
-        if (paths_has(with, path) &&
-            transportid_equal(&engine->map->path[path].initiator,
-                              &engine->map->path[engine->keep].initiator))
+        if (paths_has(with, path) && transportid_equal(&engine->map->path[path].initiator,
+                                                       &engine->map->path[engine->keep].initiator))
             same |= paths_bit(path);
     return same ? same : with;
 }

@@ -127,8 +127,8 @@ static bool probe_holder(struct paths *engine)
 }
 
 /*
- * The number of registrations that these paths account for. One registration, and several paths that
- * have its key: they share it, and will.
+ * The number of registrations that these paths account for. One registration, and several paths
+ * that have its key: they share it, and will.
  */
 static unsigned attribute_twins(struct paths *engine, uint64_t with, unsigned count)
 {
@@ -144,9 +144,8 @@ static unsigned attribute_twins(struct paths *engine, uint64_t with, unsigned co
 /* A key that absent paths of ours may have: one that was given to them, as far as is known. */
 static bool is_likely(const struct paths *engine, uint64_t key)
 {
-    bool registers =
-        engine->command.service_action == SPC_PROUT_REGISTER ||
-        engine->command.service_action == SPC_PROUT_REGISTER_AND_IGNORE_EXISTING_KEY;
+    bool registers = engine->command.service_action == SPC_PROUT_REGISTER ||
+                     engine->command.service_action == SPC_PROUT_REGISTER_AND_IGNORE_EXISTING_KEY;
 
     return (paths_with(engine, key) & engine->up & ~engine->hung) != 0 ||
            key == engine->memory.key || key == engine->memory.old_key ||
@@ -239,10 +238,9 @@ static bool look_once(struct paths *engine)
         RESUME_CALL(engine, PATHS_FRAME_PLAIN, probe_key(engine));
         engine->plain.todo &= engine->plain.todo - 1;
     }
-    engine->plain.todo =
-        engine->plain.type == 0 || spc_type_is_all_registrants(engine->plain.type)
-            ? 0
-            : paths_with(engine, engine->plain.holder_key) & paths_usable(engine);
+    engine->plain.todo = engine->plain.type == 0 || spc_type_is_all_registrants(engine->plain.type)
+                             ? 0
+                             : paths_with(engine, engine->plain.holder_key) & paths_usable(engine);
     while (engine->plain.todo != 0 && engine->view.holder == PATHS_HOLDER_NONE) {
         RESUME_CALL(engine, PATHS_FRAME_PLAIN, probe_holder(engine));
         engine->plain.todo &= engine->plain.todo - 1;

@@ -131,8 +131,8 @@ static bool command_run(struct paths *engine)
 }
 
 /*
- * Without READ FULL STATUS: no usable path has the guest's key, and whether an absent one has it, or
- * another host alone, cannot be told; nor who of the two holds the reservation.
+ * Without READ FULL STATUS: no usable path has the guest's key, and whether an absent one has it,
+ * or another host alone, cannot be told; nor who of the two holds the reservation.
  */
 static bool is_unattributed(const struct paths *engine)
 {

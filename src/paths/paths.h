@@ -83,15 +83,16 @@ enum paths_aim {
  * tells everything but what was under way. Everything 0 is a map of which nothing is known.
  */
 struct paths_memory {
-    uint64_t key;    /* the key aimed at, or that of the last GOOD; 0: none */
+    uint64_t key;      /* the key aimed at, or that of the last GOOD; 0: none */
     uint64_t old_key;  /* the key before it, while something is under way */
     uint64_t had;      /* paths that were seen with it */
     uint64_t expected; /* paths registered with any key, unless another host has fenced us */
     uint64_t failed;   /* paths that were failed on purpose and are to be reinstated */
-    uint8_t aim;     /* enum paths_aim */
-    bool aptpl;      /* of the last registration: every further REGISTER must say the same */
-    bool plain;      /* the target has no READ FULL STATUS, or one that cannot be believed */
-    uint64_t twins;  /* paths that share the registration of another one, which READ FULL STATUS does not say */
+    uint8_t aim;       /* enum paths_aim */
+    bool aptpl;        /* of the last registration: every further REGISTER must say the same */
+    bool plain;        /* the target has no READ FULL STATUS, or one that cannot be believed */
+    uint64_t twins; /* paths that share the registration of another one, which READ FULL STATUS does
+                       not say */
 };
 
 /* The journal: struct paths_memory as bytes, with the paths by their ids. */
@@ -122,13 +123,13 @@ enum paths_step_kind {
 };
 
 enum paths_tell {
-    PATHS_TELL_GETPRSTATUS,   /* getprstatus map M */
-    PATHS_TELL_SETPRKEY,      /* setprkey map M key `key`[:aptpl] */
-    PATHS_TELL_SETPRSTATUS,   /* setprstatus map M */
+    PATHS_TELL_GETPRSTATUS,      /* getprstatus map M */
+    PATHS_TELL_SETPRKEY,         /* setprkey map M key `key`[:aptpl] */
+    PATHS_TELL_SETPRSTATUS,      /* setprstatus map M */
     PATHS_TELL_SETPRSTATUS_LIST, /* setprstatus map M pathlist `paths`; an old one: without list */
-    PATHS_TELL_UNSETPRSTATUS, /* unsetprstatus map M */
-    PATHS_TELL_FAIL,          /* fail path, for each of `paths` */
-    PATHS_TELL_REINSTATE,     /* reinstate path, for each of `paths` */
+    PATHS_TELL_UNSETPRSTATUS,    /* unsetprstatus map M */
+    PATHS_TELL_FAIL,             /* fail path, for each of `paths` */
+    PATHS_TELL_REINSTATE,        /* reinstate path, for each of `paths` */
 };
 
 /* Why a command was not simply carried out. paths_reason_text() says it in words. */
@@ -155,12 +156,12 @@ enum paths_reason {
 
 /* The answer to the guest. */
 struct paths_reply {
-    uint8_t status;          /* enum spc_status */
-    struct spc_sense sense;  /* for CHECK CONDITION */
-    bool unknown;            /* B/08/00: it may have been executed, in part, or may yet be */
-    bool loud;               /* the administrator is to hear of it */
+    uint8_t status;         /* enum spc_status */
+    struct spc_sense sense; /* for CHECK CONDITION */
+    bool unknown;           /* B/08/00: it may have been executed, in part, or may yet be */
+    bool loud;              /* the administrator is to hear of it */
     enum paths_reason reason;
-    uint64_t paths;          /* those that the reason speaks of, if it speaks of any */
+    uint64_t paths; /* those that the reason speaks of, if it speaks of any */
 };
 
 struct paths_step {
@@ -177,19 +178,19 @@ struct paths_step {
 
 /* How a step ended. */
 enum paths_end {
-    PATHS_DONE,     /* answered: status and sense, or what multipathd said */
-    PATHS_REFUSED,  /* not executed for certain: no answer at open, offline, transport; `fail` */
-    PATHS_LOST,     /* no answer: it may have been executed, or may yet be */
+    PATHS_DONE,    /* answered: status and sense, or what multipathd said */
+    PATHS_REFUSED, /* not executed for certain: no answer at open, offline, transport; `fail` */
+    PATHS_LOST,    /* no answer: it may have been executed, or may yet be */
 };
 
 struct paths_outcome {
     enum paths_end end;
-    uint8_t status;          /* SEND */
-    struct spc_sense sense;  /* SEND; ASK: a unit attention that one of them had waiting, or 0 */
-    const uint8_t *data;     /* SEND: data-in; read before paths_feed() returns */
+    uint8_t status;         /* SEND */
+    struct spc_sense sense; /* SEND; ASK: a unit attention that one of them had waiting, or 0 */
+    const uint8_t *data;    /* SEND: data-in; read before paths_feed() returns */
     size_t length;
-    uint64_t answered;       /* ASK: those that said GOOD, perhaps after unit attentions */
-    bool set;                /* TELL getprstatus: it is set */
+    uint64_t answered; /* ASK: those that said GOOD, perhaps after unit attentions */
+    bool set;          /* TELL getprstatus: it is set */
 };
 
 /* What one look at the target has shown. */
@@ -216,8 +217,8 @@ struct paths_plain {
     uint64_t key[PATHS_KEYS_MAX];
     uint16_t count[PATHS_KEYS_MAX]; /* registrations with it */
     uint8_t keys;
-    uint8_t at;          /* the key in hand */
-    uint8_t type;        /* of the reservation */
+    uint8_t at;   /* the key in hand */
+    uint8_t type; /* of the reservation */
     uint64_t holder_key;
     uint64_t hash;       /* of the list of keys */
     uint32_t generation; /* PRGENERATION */
@@ -242,32 +243,32 @@ struct paths {
     struct paths_view view;
     struct paths_plain plain;
     uint16_t at[PATHS_FRAMES];
-    uint64_t up;        /* paths that answered when they were asked last */
-    uint64_t hung;      /* paths that did not answer this command: not used again */
-    uint64_t start;     /* registered at the first look */
-    uint64_t todo;      /* of a loop of the command */
-    uint64_t again;     /* of a loop of a procedure */
-    uint64_t tried;     /* by which a look was tried */
-    uint64_t old_key;   /* key of the stragglers that are taken away */
-    uint8_t result;     /* enum paths_result of the last send, tell or drain */
-    uint8_t was;        /* result of the last registration, before the look after it */
-    uint8_t by;         /* the path of the last send */
-    uint8_t keep;       /* the path that a procedure is about */
+    uint64_t up;      /* paths that answered when they were asked last */
+    uint64_t hung;    /* paths that did not answer this command: not used again */
+    uint64_t start;   /* registered at the first look */
+    uint64_t todo;    /* of a loop of the command */
+    uint64_t again;   /* of a loop of a procedure */
+    uint64_t tried;   /* by which a look was tried */
+    uint64_t old_key; /* key of the stragglers that are taken away */
+    uint8_t result;   /* enum paths_result of the last send, tell or drain */
+    uint8_t was;      /* result of the last registration, before the look after it */
+    uint8_t by;       /* the path of the last send */
+    uint8_t keep;     /* the path that a procedure is about */
     uint8_t round, spin, plain_round, retries, attentions;
-    int8_t holder;      /* at the first look */
-    bool looked;        /* the view is that of a look that succeeded */
-    bool fenced;        /* another host has taken away what we registered */
-    bool level;         /* paths_level(): every usable path has the key */
-    bool from_none;     /* the last registration was of an unregistered path */
-    bool blind;         /* such a one has no answer: nothing would stop it from coming late */
-    bool lost;          /* something has no answer */
-    bool sent;          /* something that changes the target was sent */
-    bool untouched;     /* nothing was executed: the memory is what it was before */
-    bool partly;        /* the first of two commands was executed, of the second it is not known */
-    bool harmless;      /* what is sent changes nothing, whenever it is executed */
-    bool silent;        /* multipathd did not answer the barrier */
-    bool untold;        /* multipathd did not take something */
-    bool set;           /* multipathd's prstatus */
+    int8_t holder;  /* at the first look */
+    bool looked;    /* the view is that of a look that succeeded */
+    bool fenced;    /* another host has taken away what we registered */
+    bool level;     /* paths_level(): every usable path has the key */
+    bool from_none; /* the last registration was of an unregistered path */
+    bool blind;     /* such a one has no answer: nothing would stop it from coming late */
+    bool lost;      /* something has no answer */
+    bool sent;      /* something that changes the target was sent */
+    bool untouched; /* nothing was executed: the memory is what it was before */
+    bool partly;    /* the first of two commands was executed, of the second it is not known */
+    bool harmless;  /* what is sent changes nothing, whenever it is executed */
+    bool silent;    /* multipathd did not answer the barrier */
+    bool untold;    /* multipathd did not take something */
+    bool set;       /* multipathd's prstatus */
     struct spc_sense sense; /* of the last send */
     const uint8_t *data;    /* of the last send, while paths_feed() runs */
     size_t length;

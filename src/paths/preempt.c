@@ -107,9 +107,9 @@ static bool preempt_other(struct paths *engine)
 }
 
 /*
- * The map's own key, and no path or host with it holds the reservation: PREEMPT unregisters all that
- * have it, the sender too (SPC-4 5.13.11.4.4). Unless another host with the same key has reserved
- * since the look: then the sender holds that reservation now.
+ * The map's own key, and no path or host with it holds the reservation: PREEMPT unregisters all
+ * that have it, the sender too (SPC-4 5.13.11.4.4). Unless another host with the same key has
+ * reserved since the look: then the sender holds that reservation now.
  */
 static bool preempt_self(struct paths *engine)
 {
@@ -128,8 +128,7 @@ static bool preempt_self(struct paths *engine)
         RESUME_CALL(engine, PATHS_FRAME_PART, paths_send(engine));
     }
     engine->todo = 0;
-    engine->untouched =
-        engine->result != PATHS_RESULT_GOOD && engine->result != PATHS_RESULT_LOST;
+    engine->untouched = engine->result != PATHS_RESULT_GOOD && engine->result != PATHS_RESULT_LOST;
     if (engine->result != PATHS_RESULT_GOOD) {
         RESUME_CALL(engine, PATHS_FRAME_PART, paths_refill(engine));
         RESUME_RETURN(engine, PATHS_FRAME_PART);
@@ -167,9 +166,8 @@ static bool preempt_reservation(struct paths *engine)
         paths_answer_busy(engine, PATHS_REASON_MULTIPATHD_SILENT, 0);
         RESUME_RETURN(engine, PATHS_FRAME_PART);
     }
-    engine->keep = (uint8_t)paths_first(engine->todo & paths_holding(engine)
-                                            ? engine->todo & paths_holding(engine)
-                                            : engine->todo);
+    engine->keep = (uint8_t)paths_first(
+        engine->todo & paths_holding(engine) ? engine->todo & paths_holding(engine) : engine->todo);
     engine->todo = 0;
     /* A guest whose reservation another host holds has just been migrated in: it does not run. */
     if (engine->view.holder != PATHS_HOLDER_OTHER) {
@@ -187,8 +185,7 @@ static bool preempt_reservation(struct paths *engine)
     paths_prepare(engine, engine->keep, engine->command.service_action, engine->command.type,
                   engine->command.key, engine->command.sa_key);
     RESUME_CALL(engine, PATHS_FRAME_PART, paths_send(engine));
-    engine->untouched =
-        engine->result != PATHS_RESULT_GOOD && engine->result != PATHS_RESULT_LOST;
+    engine->untouched = engine->result != PATHS_RESULT_GOOD && engine->result != PATHS_RESULT_LOST;
     RESUME_CALL(engine, PATHS_FRAME_PART, paths_refill(engine));
     RESUME_END(engine, PATHS_FRAME_PART);
 }

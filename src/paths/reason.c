@@ -8,8 +8,8 @@ static const char *const texts[PATHS_REASONS] = {
     [PATHS_REASON_NOT_READ] = "the registrations could not be read by any path",
     [PATHS_REASON_TARGET_BUSY] = "the target was busy, or the registrations changed all the time",
     [PATHS_REASON_MULTIPATHD_SILENT] = "multipathd does not answer, so nothing was registered",
-    [PATHS_REASON_UNFINISHED] =
-        "an earlier command is not finished: not every path of the map has been brought to one state",
+    [PATHS_REASON_UNFINISHED] = "an earlier command is not finished: not every path of the map has "
+                                "been brought to one state",
     [PATHS_REASON_SHARED_ABSENT] =
         "a path that does not answer is registered with a key that another host has as well",
     [PATHS_REASON_HOLDER_ABSENT] =

@@ -58,8 +58,7 @@ static bool register_one(struct paths *engine)
         if (paths_has(engine->memory.twins, engine->keep))
             break;
     }
-    if (!engine->fenced && engine->looked &&
-        engine->view.key[engine->keep] == engine->memory.key) {
+    if (!engine->fenced && engine->looked && engine->view.key[engine->keep] == engine->memory.key) {
         engine->memory.had |= paths_bit(engine->keep);
         engine->blind = false; /* executed after all: it cannot come late */
     }
@@ -120,8 +119,7 @@ static bool is_out_of_reach(const struct paths *engine, uint64_t stale)
 
         if (paths_shared(engine, engine->view.key[path]) &&
             (engine->view.holder == (int)path || engine->untold || engine->lost ||
-             engine->memory.plain ||
-             engine->map->multipathd != PATHS_MULTIPATHD_NEW))
+             engine->memory.plain || engine->map->multipathd != PATHS_MULTIPATHD_NEW))
             return true;
     }
     return false;

@@ -53,8 +53,8 @@ bool paths_withdraw(struct paths *engine)
         while (engine->again != 0) {
             engine->by = (uint8_t)next_of(engine, engine->again);
             engine->again &= ~paths_bit(engine->by);
-            paths_prepare(engine, engine->by, SPC_PROUT_REGISTER, 0,
-                          engine->view.key[engine->by], 0);
+            paths_prepare(engine, engine->by, SPC_PROUT_REGISTER, 0, engine->view.key[engine->by],
+                          0);
             RESUME_CALL(engine, PATHS_FRAME_PROCEDURE, paths_send(engine));
         }
     }
@@ -64,8 +64,8 @@ bool paths_withdraw(struct paths *engine)
 }
 
 /*
- * Bring every usable path to memory.key, one after the other with a look after each: 0->n is the one
- * registration that cannot name a key, and so does not notice another host's PREEMPT.
+ * Bring every usable path to memory.key, one after the other with a look after each: 0->n is the
+ * one registration that cannot name a key, and so does not notice another host's PREEMPT.
  */
 bool paths_bring_level(struct paths *engine)
 {
@@ -79,7 +79,8 @@ bool paths_bring_level(struct paths *engine)
             engine->fenced = true;
             break;
         }
-        engine->again = paths_surely(engine, paths_with(engine, engine->memory.key)) & ~engine->hung;
+        engine->again = paths_surely(engine, paths_with(engine, engine->memory.key)) &
+                        ~engine->hung;
         if (engine->again != engine->memory.had) {
             engine->memory.had = engine->again;
             RESUME_CALL(engine, PATHS_FRAME_PROCEDURE, paths_write(engine));
@@ -119,9 +120,9 @@ bool paths_bring_level(struct paths *engine)
 }
 
 /*
- * What absent paths have of ours under another key than memory.key goes by PREEMPT of that key, sent
- * by a path that has memory.key: absent paths cannot change it, and with it could write where the
- * guest may not. Not if another host has that key too. engine->level: no other is left.
+ * What absent paths have of ours under another key than memory.key goes by PREEMPT of that key,
+ * sent by a path that has memory.key: absent paths cannot change it, and with it could write where
+ * the guest may not. Not if another host has that key too. engine->level: no other is left.
  */
 bool paths_strip(struct paths *engine)
 {
@@ -148,11 +149,10 @@ bool paths_strip(struct paths *engine)
         engine->old_key = engine->view.key[paths_first(engine->again)];
         if (!(paths_with(engine, engine->memory.key) & paths_usable(engine)))
             break;
-        paths_prepare(engine,
-                      paths_first(paths_with(engine, engine->memory.key) & paths_usable(engine)),
-                      SPC_PROUT_PREEMPT,
-                      engine->view.type ? engine->view.type : SPC_TYPE_WRITE_EXCLUSIVE,
-                      engine->memory.key, engine->old_key);
+        paths_prepare(
+            engine, paths_first(paths_with(engine, engine->memory.key) & paths_usable(engine)),
+            SPC_PROUT_PREEMPT, engine->view.type ? engine->view.type : SPC_TYPE_WRITE_EXCLUSIVE,
+            engine->memory.key, engine->old_key);
         RESUME_CALL(engine, PATHS_FRAME_PROCEDURE, paths_send(engine));
         if (engine->result == PATHS_RESULT_GOOD) {
             engine->memory.expected &= ~paths_with(engine, engine->old_key);
@@ -217,8 +217,8 @@ static bool is_untouched(const struct paths *engine)
 
 static bool is_fenced(const struct paths *engine)
 {
-    return paths_lost_some(engine) ||
-           (engine->looked && engine->memory.had == 0 && paths_with(engine, engine->memory.key) == 0);
+    return paths_lost_some(engine) || (engine->looked && engine->memory.had == 0 &&
+                                       paths_with(engine, engine->memory.key) == 0);
 }
 
 /*
@@ -234,8 +234,8 @@ static bool is_unattributed(const struct paths *engine)
 }
 
 /*
- * A path is usable that has no key, or an old one, while the map is registered: it came back without
- * multipathd having registered it.
+ * A path is usable that has no key, or an old one, while the map is registered: it came back
+ * without multipathd having registered it.
  */
 static bool is_incomplete(const struct paths *engine)
 {
@@ -252,8 +252,7 @@ static bool repair_level(struct paths *engine)
     if (!engine->fenced && engine->level)
         RESUME_CALL(engine, PATHS_FRAME_PART, paths_strip(engine));
     if (!engine->fenced && engine->level) {
-        RESUME_CALL(engine, PATHS_FRAME_PART,
-                    paths_tell_set(engine, PATHS_TELL_SETPRSTATUS_LIST));
+        RESUME_CALL(engine, PATHS_FRAME_PART, paths_tell_set(engine, PATHS_TELL_SETPRSTATUS_LIST));
         RESUME_CALL(engine, PATHS_FRAME_PART, paths_bring_level(engine));
     }
     if (!engine->fenced && engine->level && engine->looked && !engine->blind &&
@@ -293,8 +292,8 @@ static bool repair_aim(struct paths *engine)
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
     if (engine->memory.aim == PATHS_AIM_LEVEL && is_untouched(engine)) {
         engine->memory.aim = PATHS_AIM_NONE;
-        engine->memory.had = engine->memory.expected =
-            paths_surely(engine, paths_registered(engine));
+        engine->memory.had = engine->memory.expected = paths_surely(engine,
+                                                                    paths_registered(engine));
         engine->memory.key = engine->view.key[paths_first(engine->memory.had)];
         engine->memory.old_key = 0;
         RESUME_CALL(engine, PATHS_FRAME_COMMAND,

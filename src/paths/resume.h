@@ -6,8 +6,9 @@
  * Procedures that stop at a step and go on when its outcome is there, so that a rule reads from top
  * to bottom though each of its commands takes a call of the engine.
  *
- * Such a procedure returns whether it has stopped: true, there is a step to carry out; false, it has
- * come to its end. Where it stopped is a line number in engine->at[], one for each depth of calls:
+ * Such a procedure returns whether it has stopped: true, there is a step to carry out; false, it
+ * has come to its end. Where it stopped is a line number in engine->at[], one for each depth of
+ * calls:
  *
  *     static bool example(struct paths *engine)
  *     {

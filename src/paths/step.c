@@ -151,8 +151,7 @@ void paths_step_end(struct paths *engine, const struct paths_outcome *outcome)
         engine->result = outcome->end == PATHS_DONE      ? PATHS_RESULT_GOOD
                          : outcome->end == PATHS_REFUSED ? PATHS_RESULT_PATH
                                                          : PATHS_RESULT_LOST;
-        if (engine->step.kind == PATHS_STEP_TELL &&
-            engine->step.tell == PATHS_TELL_GETPRSTATUS)
+        if (engine->step.kind == PATHS_STEP_TELL && engine->step.tell == PATHS_TELL_GETPRSTATUS)
             engine->set = outcome->end == PATHS_DONE && outcome->set;
         break;
     case PATHS_STEP_JOURNAL:
@@ -176,8 +175,7 @@ bool paths_ask(struct paths *engine)
 /* One of these went by without an effect, and the command may be sent again. */
 static bool send_again(struct paths *engine)
 {
-    if (engine->result == PATHS_RESULT_CHECK &&
-        engine->sense.key == SPC_SENSE_UNIT_ATTENTION) {
+    if (engine->result == PATHS_RESULT_CHECK && engine->sense.key == SPC_SENSE_UNIT_ATTENTION) {
         if (is_of_reservations(engine->sense))
             engine->attention = engine->sense;
         if (++engine->attentions <= PATHS_ATTENTIONS_MAX)

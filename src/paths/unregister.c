@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * REGISTER and REGISTER AND IGNORE EXISTING KEY with service action key 0 (SPC-4 5.13.11.3): no path
- * of the map stays registered, and the reservation, if one of them holds it, goes with the last.
+ * REGISTER and REGISTER AND IGNORE EXISTING KEY with service action key 0 (SPC-4 5.13.11.3): no
+ * path of the map stays registered, and the reservation, if one of them holds it, goes with the
+ * last.
  *
- * multipathd is told first: a path that returns is then cleared by it, not registered. The path that
- * holds the reservation comes last, and before it goes it takes away by PREEMPT what absent paths
- * still have.
+ * multipathd is told first: a path that returns is then cleared by it, not registered. The path
+ * that holds the reservation comes last, and before it goes it takes away by PREEMPT what absent
+ * paths still have.
  */
 #include "paths/internal.h"
 
@@ -18,9 +19,9 @@ static bool is_out_of_reach(const struct paths *engine)
 {
     uint64_t shared = paths_absent(engine) & engine->view.shared;
 
-    return shared != 0 && (engine->memory.plain ||
-                           engine->map->multipathd != PATHS_MULTIPATHD_NEW ||
-                           (paths_holding(engine) & paths_absent(engine)) != 0);
+    return shared != 0 &&
+           (engine->memory.plain || engine->map->multipathd != PATHS_MULTIPATHD_NEW ||
+            (paths_holding(engine) & paths_absent(engine)) != 0);
 }
 
 /* The path that goes last: the one that holds the reservation if it can be used. */
@@ -92,8 +93,7 @@ bool paths_unregister(struct paths *engine)
     engine->memory.expected = 0;
     engine->memory.aptpl = engine->command.aptpl;
     RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_write(engine));
-    RESUME_CALL(engine, PATHS_FRAME_COMMAND,
-                paths_tell(engine, PATHS_TELL_UNSETPRSTATUS, 0, 0));
+    RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_tell(engine, PATHS_TELL_UNSETPRSTATUS, 0, 0));
     if (engine->start == 0) {
         paths_answer_finished(engine);
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
@@ -112,8 +112,8 @@ bool paths_unregister(struct paths *engine)
     if (!engine->fenced && engine->looked)
         RESUME_CALL(engine, PATHS_FRAME_COMMAND, strip_others(engine));
     if (!engine->fenced && engine->looked && engine->view.key[engine->keep] != 0) {
-        paths_prepare(engine, engine->keep, SPC_PROUT_REGISTER, 0,
-                      engine->view.key[engine->keep], 0);
+        paths_prepare(engine, engine->keep, SPC_PROUT_REGISTER, 0, engine->view.key[engine->keep],
+                      0);
         RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_send(engine));
         engine->fenced = engine->result != PATHS_RESULT_GOOD;
     }

@@ -36,7 +36,7 @@ static void next(struct world *world)
     daemon->current = daemon->phase = daemon->need = 0;
     for (unsigned path = 0; path < setting->paths; path++) {
         if (daemon->queue >> path & 1) {
-            daemon->queue &= (uint8_t)~(1 << path);
+            daemon->queue &= (uint8_t) ~(1 << path);
             daemon->current = (uint8_t)(path + 1);
             return;
         }
@@ -62,7 +62,7 @@ static void finish(struct world *world)
 
     if (world->path[path] == PATH_BACK) {
         world->path[path] = PATH_UP;
-        world->failed &= (uint8_t)~(1 << path);
+        world->failed &= (uint8_t) ~(1 << path);
     }
     next(world);
 }
@@ -85,10 +85,10 @@ static void register_path(struct world *world, uint8_t key)
     for (unsigned i = 0; i < setting->paths; i++)
         if (key == 0 && i != path && world->lun.key[i] != 0 && world->lun.key[path] != 0)
             world->marks |= MARK_DAEMON_CLEARED;
-    target_execute(&setting->quirks, &world->lun, path,
-                   (struct prcommand){.action = SPC_PROUT_REGISTER_AND_IGNORE_EXISTING_KEY,
-                                      .sa_key = key},
-                   NULL);
+    target_execute(
+        &setting->quirks, &world->lun, path,
+        (struct prcommand){.action = SPC_PROUT_REGISTER_AND_IGNORE_EXISTING_KEY, .sa_key = key},
+        NULL);
     world->generation++;
 }
 

@@ -19,7 +19,7 @@ struct kind {
 struct found {
     uint64_t states, expanded, steps;
     uint64_t crowded; /* steps that were not followed, for more than IDEALS_MAX ideal states */
-    bool complete; /* all of the setting's states, not only the first `limit` */
+    bool complete;    /* all of the setting's states, not only the first `limit` */
     unsigned kinds;
     struct kind kind[KINDS_MAX];
 };

@@ -2,7 +2,7 @@
 /*
  * The engine of multipath maps against every small world. See README.md.
  *
- *     model list
+ *     model list [--full]
  *     model [--full] [--limit STATES] [--stories] [SETTING...]
  *     model replay SETTING CHOICE,CHOICE,...
  *     model random STEPS [SEED]
@@ -80,9 +80,10 @@ int main(int argc, char **argv)
     unsigned number = 0;
     static struct found found;
 
-    if (argc == 2 && strcmp(argv[1], "list") == 0) {
+    if (argc >= 2 && strcmp(argv[1], "list") == 0) {
         for (unsigned i = 0; i < settings_count; i++)
-            printf("%s\n", settings[i].name);
+            if (argc > 2 || !settings[i].full)
+                printf("%s\n", settings[i].name);
         return 0;
     }
     if (argc >= 3 && strcmp(argv[1], "random") == 0)

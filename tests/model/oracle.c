@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * The property, by an observer who knows nothing of paths: he keeps every state that a logical unit
- * may be in whose host A is one I_T nexus. A command of A may have been executed or not from when it
- * is sent until it is answered; after "unknown" for as long as anything hangs. What no such state
- * explains is a fault: an answer to A, an answer to another host, a write let through that all of
- * them refuse, a write refused that all of them let through, and after a definite answer registrations
- * of paths or a reservation that none of them has.
+ * may be in whose host A is one I_T nexus. A command of A may have been executed or not from when
+ * it is sent until it is answered; after "unknown" for as long as anything hangs. What no such
+ * state explains is a fault: an answer to A, an answer to another host, a write let through that
+ * all of them refuse, a write refused that all of them let through, and after a definite answer
+ * registrations of paths or a reservation that none of them has.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,8 +49,8 @@ static void add(struct world *world, const struct ideal *ideal)
 }
 
 /*
- * Every state in which A's command may have been executed by now, beside those in which not; and the
- * same for an earlier one that was answered "unknown", which comes before it if at all.
+ * Every state in which A's command may have been executed by now, beside those in which not; and
+ * the same for an earlier one that was answered "unknown", which comes before it if at all.
  */
 static void close_over(struct world *world)
 {
@@ -130,8 +130,7 @@ static bool agrees(const struct world *world, const struct ideal *ideal)
 
 enum fault oracle_answer(struct world *world, const struct paths_reply *reply)
 {
-    bool refused = reply->status == SPC_STATUS_BUSY ||
-                   reply->reason == PATHS_REASON_NOT_NARROWED ||
+    bool refused = reply->status == SPC_STATUS_BUSY || reply->reason == PATHS_REASON_NOT_NARROWED ||
                    reply->reason == PATHS_REASON_ATTENTION;
     uint16_t asc = (uint16_t)(reply->sense.asc << 8 | reply->sense.ascq);
     unsigned kept = 0, extra = 0;
@@ -155,8 +154,7 @@ enum fault oracle_answer(struct world *world, const struct paths_reply *reply)
                 continue;
             ideal.phase = PHASE_NONE;
         } else {
-            if (ideal.phase != PHASE_EXECUTED || ideal.status != reply->status ||
-                ideal.asc != asc)
+            if (ideal.phase != PHASE_EXECUTED || ideal.status != reply->status || ideal.asc != asc)
                 continue;
             ideal.phase = PHASE_NONE;
         }
@@ -226,8 +224,7 @@ enum fault oracle_access(const struct world *world)
     for (unsigned path = 0; path < setting->paths; path++) {
         bool writes = target_may_write(&setting->quirks, &world->lun, path);
 
-        if (world->path[path] != PATH_UP || world->failed >> path & 1 ||
-            world->excused >> path & 1)
+        if (world->path[path] != PATH_UP || world->failed >> path & 1 || world->excused >> path & 1)
             continue;
         if (writes && !may)
             return world->fresh >> path & 1 ? FAULT_UNSAFE_FRESH : FAULT_UNSAFE;

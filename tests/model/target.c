@@ -108,10 +108,9 @@ static struct memo *find_memo(const struct target_quirks *quirks, const struct l
     for (unsigned i = 0; i < 8; i++) {
         struct memo *memo = &memos[(hash + i) % MEMOS];
 
-        if (!memo->used ||
-            (memo->nexus == nexus && memcmp(&memo->before, lun, sizeof(*lun)) == 0 &&
-             memcmp(&memo->command, &command, sizeof(command)) == 0 &&
-             memcmp(&memo->quirks, quirks, sizeof(*quirks)) == 0))
+        if (!memo->used || (memo->nexus == nexus && memcmp(&memo->before, lun, sizeof(*lun)) == 0 &&
+                            memcmp(&memo->command, &command, sizeof(command)) == 0 &&
+                            memcmp(&memo->quirks, quirks, sizeof(*quirks)) == 0))
             return memo;
     }
     memos[hash % MEMOS].used = 0;

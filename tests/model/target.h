@@ -23,9 +23,9 @@ struct lun {
 
 /* How a target departs from the standard, or from what all the others do. */
 struct target_quirks {
-    bool no_full_status;             /* READ FULL STATUS: 5/24/00 */
-    bool swapped_keys;               /* its keys come in another byte order there */
-    uint8_t group[TARGET_NEXUSES];   /* nexuses with the same one share a registration; from 0 on */
+    bool no_full_status;           /* READ FULL STATUS: 5/24/00 */
+    bool swapped_keys;             /* its keys come in another byte order there */
+    uint8_t group[TARGET_NEXUSES]; /* nexuses with the same one share a registration; from 0 on */
 };
 
 /* PERSISTENT RESERVE OUT, as far as it matters here. */

@@ -31,7 +31,10 @@ static struct setting random_setting(uint64_t *seed)
 {
     static const uint8_t types[][2] = {{5, 6}, {6, 5}, {1, 3}, {3, 5}, {7, 8}, {8, 7}};
     static const uint8_t groups[][TARGET_NEXUSES] = {
-        {0, 1, 2, 3, 4, 5}, {0, 1, 2, 3, 4, 5}, {0, 0, 2, 3, 4, 5}, {0, 0, 0, 3, 4, 5},
+        {0, 1, 2, 3, 4, 5},
+        {0, 1, 2, 3, 4, 5},
+        {0, 0, 2, 3, 4, 5},
+        {0, 0, 0, 3, 4, 5},
     };
     unsigned type = below(seed, 6), group = below(seed, 4);
     struct setting s = {
@@ -151,8 +154,8 @@ int walk(uint64_t steps, uint64_t seed)
         failures += fault;
     }
     for (unsigned i = 0; i < found.kinds; i++)
-        printf("# class: random %s/%s %llu\n", fault_text(found.kind[i].fault),
-               found.kind[i].class, (unsigned long long)found.kind[i].count);
+        printf("# class: random %s/%s %llu\n", fault_text(found.kind[i].fault), found.kind[i].class,
+               (unsigned long long)found.kind[i].count);
     printf("%sok 1 - random: %llu steps in %llu runs, %llu with a fault of no class\n1..1\n",
            good ? "" : "not ", (unsigned long long)taken, (unsigned long long)runs,
            (unsigned long long)failures);

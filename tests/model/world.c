@@ -52,8 +52,9 @@ void say(const char *format, ...)
 
 static const char *action_text(struct prcommand command)
 {
-    static const char *const names[] = {"REGISTER", "RESERVE", "RELEASE", "CLEAR", "PREEMPT",
-                                        "PREEMPT AND ABORT", "REGISTER AND IGNORE"};
+    static const char *const names[] = {
+        "REGISTER",           "RESERVE", "RELEASE", "CLEAR", "PREEMPT", "PREEMPT AND ABORT",
+        "REGISTER AND IGNORE"};
     static char text[4][80];
     static unsigned turn;
     char *out = text[turn++ % 4];
@@ -177,8 +178,8 @@ void world_describe(const struct world *world, char *text, size_t size)
         if (ideal->lun.type && ideal->lun.holder >= 0)
             PUT("%s", ideal->lun.holder == 0 ? "A" : "B");
         PUT("%s", ideal->phase == PHASE_PENDING    ? " pending"
-                   : ideal->phase == PHASE_EXECUTED ? " done"
-                                                    : "");
+                  : ideal->phase == PHASE_EXECUTED ? " done"
+                                                   : "");
         if (ideal->late.key || ideal->late.sa_key || ideal->late.action)
             PUT(" late");
         PUT("}");
@@ -217,11 +218,11 @@ static void end_command(struct world *world)
 
 static void count_row(const struct world *world, const struct paths_reply *reply)
 {
-    unsigned column = reply->unknown                        ? 3
-                      : reply->status == SPC_STATUS_BUSY    ? 2
+    unsigned column = reply->unknown                               ? 3
+                      : reply->status == SPC_STATUS_BUSY           ? 2
                       : reply->reason == PATHS_REASON_NOT_NARROWED ? 2
-                      : reply->status == SPC_STATUS_GOOD    ? 0
-                                                            : 1;
+                      : reply->status == SPC_STATUS_GOOD           ? 0
+                                                                   : 1;
 
     if (world->row)
         row_count[world->row][column]++;
@@ -255,8 +256,8 @@ static enum fault end_with(struct world *world, const struct paths_reply *reply)
                                   world->command.action == 6)
                              ? 0
                              : world->excused;
-        if (world->pending == 0 && !paths_unfinished(&world->memory) && !daemon_busy(world) &&
-            oracle_access(world) == FAULT_NONE)
+        if (world->pending == 0 && world->fresh == 0 && !paths_unfinished(&world->memory) &&
+            !daemon_busy(world) && oracle_access(world) == FAULT_NONE)
             world->marks &= setting->forgets ? MARK_CRASH : 0;
     }
     return fault;
@@ -574,7 +575,8 @@ static uint8_t row_of(const struct world *world)
 
     for (unsigned path = 1; path < setting->paths; path++)
         mixed |= lun->key[path] != lun->key[0];
-    if (c.action == SPC_PROUT_PREEMPT && c.key == c.sa_key && lun->key[setting->paths - 1] == c.key) {
+    if (c.action == SPC_PROUT_PREEMPT && c.key == c.sa_key &&
+        lun->key[setting->paths - 1] == c.key) {
         if (setting->quirks.no_full_status ||
             setting->quirks.group[setting->paths - 1] != setting->paths - 1)
             return 16;
@@ -622,10 +624,10 @@ static const struct {
     const char *name;
     struct prcommand command; /* type 1: the setting's first, type 2: its second */
 } guest_menu[] = {
-    {"reg", {0, 0, 1, 0}},  {"ign", {6, 0, 1, 0}},  {"chg", {0, 1, 2, 0}}, {"chg2", {0, 2, 1, 0}},
+    {"reg", {0, 0, 1, 0}},  {"ign", {6, 0, 1, 0}},  {"chg", {0, 1, 2, 0}},  {"chg2", {0, 2, 1, 0}},
     {"ignn", {6, 0, 2, 0}}, {"unr", {0, 1, 0, 0}},  {"unr2", {0, 2, 0, 0}}, {"ign0", {6, 0, 0, 0}},
-    {"res", {1, 1, 0, 1}},  {"res2", {1, 2, 0, 1}}, {"rel", {2, 1, 0, 1}}, {"rel2", {2, 2, 0, 1}},
-    {"relt", {2, 1, 0, 2}}, {"clr", {3, 1, 0, 0}},  {"pre", {4, 1, 3, 1}}, {"own", {4, 1, 1, 1}},
+    {"res", {1, 1, 0, 1}},  {"res2", {1, 2, 0, 1}}, {"rel", {2, 1, 0, 1}},  {"rel2", {2, 2, 0, 1}},
+    {"relt", {2, 1, 0, 2}}, {"clr", {3, 1, 0, 0}},  {"pre", {4, 1, 3, 1}},  {"own", {4, 1, 1, 1}},
     {"own2", {4, 1, 1, 2}}, {"zero", {4, 1, 0, 1}},
 };
 
@@ -634,8 +636,8 @@ static const struct {
     const char *name;
     struct prcommand command;
 } other_menu[] = {
-    {"reg", {6, 0, KEY_OWN, 0}}, {"unr", {6, 0, 0, 0}},        {"res", {1, KEY_OWN, 0, 1}},
-    {"rel", {2, KEY_OWN, 0, 1}}, {"clr", {3, KEY_OWN, 0, 0}},  {"pre", {4, KEY_OWN, 1, 1}},
+    {"reg", {6, 0, KEY_OWN, 0}},  {"unr", {6, 0, 0, 0}},       {"res", {1, KEY_OWN, 0, 1}},
+    {"rel", {2, KEY_OWN, 0, 1}},  {"clr", {3, KEY_OWN, 0, 0}}, {"pre", {4, KEY_OWN, 1, 1}},
     {"pre2", {4, KEY_OWN, 2, 1}},
 };
 
@@ -669,7 +671,8 @@ static void expand_guest(const struct world *world, world_emit *emit, void *cont
         next.command.type = type_of(next.command.type);
         next.row = row_of(&next);
         next.migrated = next.command.action == SPC_PROUT_PREEMPT &&
-                        next.command.key == next.command.sa_key && next.lun.holder >= setting->paths;
+                        next.command.key == next.command.sa_key &&
+                        next.lun.holder >= setting->paths;
         say("A's guest: %s", action_text(next.command));
         command = (struct paths_command){.service_action = next.command.action,
                                          .type = next.command.type,
@@ -706,7 +709,7 @@ static void mark_other(struct world *world, const struct lun *before, struct prc
     }
     if ((world->active || world->pending || paths_unfinished(&world->memory)) &&
         ((command.action == 6 && command.sa_key == 1) ||
-                          (command.action == SPC_PROUT_RESERVE && command.key == 1)))
+         (command.action == SPC_PROUT_RESERVE && command.key == 1)))
         world->marks |= MARK_SHARER_CAME;
 }
 
@@ -751,7 +754,7 @@ static void expand_others(const struct world *world, world_emit *emit, void *con
 
 static void settle(struct world *world, unsigned path)
 {
-    world->pending &= (uint8_t)~(1 << path);
+    world->pending &= (uint8_t) ~(1 << path);
     memset(&world->hanging[path], 0, sizeof(world->hanging[path]));
     oracle_settled(world);
 }
@@ -792,9 +795,9 @@ static void expand_paths(const struct world *world, world_emit *emit, void *cont
         }
         if (world->pending >> path & 1) {
             copy(&next, world);
-            note_change(&next, world->hanging[path],
-                        target_execute(&setting->quirks, &next.lun, path, world->hanging[path],
-                                       NULL));
+            note_change(
+                &next, world->hanging[path],
+                target_execute(&setting->quirks, &next.lun, path, world->hanging[path], NULL));
             next.marks |= MARK_LATE;
             settle(&next, path);
             say("late: %s by A%u is executed", action_text(world->hanging[path]), path);
@@ -833,8 +836,8 @@ void world_begin(const struct setting *chosen)
     for (unsigned path = 0; path < setting->paths; path++) {
         world_map.path[path].initiator = target_initiator(path);
         world_map.path[path].target_port = target_port(path);
-        world_map.path[path].id =
-            paths_nexus_id(&world_map.path[path].initiator, world_map.path[path].target_port);
+        world_map.path[path].id = paths_nexus_id(&world_map.path[path].initiator,
+                                                 world_map.path[path].target_port);
     }
 }
 

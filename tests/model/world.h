@@ -3,9 +3,9 @@
 #define MODEL_WORLD_H
 
 /*
- * Everything that a run consists of, in one flat struct: host A with a multipath map behind the real
- * engine, its multipathd, the logical unit, the other hosts, and what an observer who takes host A
- * for one nexus may believe (oracle.c).
+ * Everything that a run consists of, in one flat struct: host A with a multipath map behind the
+ * real engine, its multipathd, the logical unit, the other hosts, and what an observer who takes
+ * host A for one nexus may believe (oracle.c).
  */
 #include "paths/paths.h"
 #include "target.h"
@@ -17,24 +17,24 @@
 /* What one setting explores. */
 struct setting {
     const char *name;
-    const char *guest;   /* names of the guest's commands, separated by commas */
-    const char *others;  /* and of the other hosts' */
+    const char *guest;  /* names of the guest's commands, separated by commas */
+    const char *others; /* and of the other hosts' */
     uint8_t paths, nexuses;
-    uint8_t multipathd;  /* enum paths_multipathd */
+    uint8_t multipathd; /* enum paths_multipathd */
     uint8_t guest_commands, other_commands, events;
     uint8_t other_key[WORLD_OTHERS]; /* 1: the same as the guest's */
     uint8_t type, type2;
-    bool returns;        /* paths may return inside a command too */
-    bool blips;          /* multipathd may not notice that a path was away */
-    bool crashes;        /* the worker may be killed at any step; the journal stays */
-    bool forgets;        /* and the journal does not stay */
-    bool deadlines;      /* the deadline of the whole command may pass at any step */
-    bool refuses;        /* multipathd says "fail" to all that changes something */
-    bool silences;       /* multipathd may leave a message without answer, and without effect */
-    bool irregular;      /* starts with a path that is not registered, or has another key */
+    bool returns;   /* paths may return inside a command too */
+    bool blips;     /* multipathd may not notice that a path was away */
+    bool crashes;   /* the worker may be killed at any step; the journal stays */
+    bool forgets;   /* and the journal does not stay */
+    bool deadlines; /* the deadline of the whole command may pass at any step */
+    bool refuses;   /* multipathd says "fail" to all that changes something */
+    bool silences;  /* multipathd may leave a message without answer, and without effect */
+    bool irregular; /* starts with a path that is not registered, or has another key */
     struct target_quirks quirks;
-    bool noise;          /* BUSY, unit attentions, failed reads, paths that say no for themselves */
-    bool full;           /* in the long form only */
+    bool noise; /* BUSY, unit attentions, failed reads, paths that say no for themselves */
+    bool full;  /* in the long form only */
 };
 
 /* A state of the logical unit as one nexus of host A would have it; nexus 0 is A. */
@@ -73,9 +73,9 @@ enum mark {
     MARK_PREEMPT_LOST = 1 << 14,    /* a PREEMPT of absent paths' old key has no answer */
     MARK_FENCE_NEW_KEY = 1 << 11,   /* another host preempted the key that is being registered */
     MARK_CRASH = 1 << 7,
-    MARK_LATE = 1 << 8,             /* what hung was executed late */
-    MARK_DAEMON_CLEARED = 1 << 10,  /* multipathd took one registration of several away */
-    MARK_FENCE_BACK = 1 << 9,       /* fenced while multipathd had a returned path in hand */
+    MARK_LATE = 1 << 8,            /* what hung was executed late */
+    MARK_DAEMON_CLEARED = 1 << 10, /* multipathd took one registration of several away */
+    MARK_FENCE_BACK = 1 << 9,      /* fenced while multipathd had a returned path in hand */
 };
 
 struct daemon {
@@ -91,21 +91,21 @@ struct world {
     struct paths_memory memory;  /* between commands */
     struct paths_memory journal; /* what is written down */
     struct lun lun;
-    uint8_t generation;          /* PRGENERATION, where the engine looks at it */
-    uint8_t path[WORLD_PATHS];   /* enum path_state */
-    uint8_t pending;             /* paths by which a command hangs */
+    uint8_t generation;        /* PRGENERATION, where the engine looks at it */
+    uint8_t path[WORLD_PATHS]; /* enum path_state */
+    uint8_t pending;           /* paths by which a command hangs */
     struct prcommand hanging[WORLD_PATHS];
-    uint8_t failed;              /* paths failed on purpose */
-    uint8_t fresh;               /* paths that returned, and no repair has looked since */
-    uint8_t excused;             /* paths that were irregular at the start */
+    uint8_t failed;  /* paths failed on purpose */
+    uint8_t fresh;   /* paths that returned, and no repair has looked since */
+    uint8_t excused; /* paths that were irregular at the start */
     struct daemon daemon;
     uint8_t events, guest_left, others_left;
     bool active, repairing, look_due;
-    bool migrated;               /* the guest has just been migrated in, and does not run yet */
-    struct prcommand command;    /* the guest's, or its last one */
+    bool migrated;            /* the guest has just been migrated in, and does not run yet */
+    struct prcommand command; /* the guest's, or its last one */
     uint16_t marks;
-    uint8_t row;                 /* of maps' table, noted when the command began; from 1 */
-    bool crowded;                /* there would have been more ideal states: the run ends */
+    uint8_t row;  /* of maps' table, noted when the command began; from 1 */
+    bool crowded; /* there would have been more ideal states: the run ends */
     uint8_t ideals;
     struct ideal ideal[IDEALS_MAX];
 };
@@ -113,18 +113,18 @@ struct world {
 /* What is wrong with a state, or with a step to it. */
 enum fault {
     FAULT_NONE,
-    FAULT_ANSWER,   /* an answer that no nexus could have given */
-    FAULT_STATE,    /* after an answer, the paths are not in the state that it says */
-    FAULT_UNSAFE,   /* a path may write, the guest could not */
-    FAULT_DENIED,   /* a path may not write, the guest could */
+    FAULT_ANSWER,       /* an answer that no nexus could have given */
+    FAULT_STATE,        /* after an answer, the paths are not in the state that it says */
+    FAULT_UNSAFE,       /* a path may write, the guest could not */
+    FAULT_DENIED,       /* a path may not write, the guest could */
     FAULT_UNSAFE_FRESH, /* the same by a path that has just returned */
     FAULT_DENIED_FRESH,
     FAULT_UNSAFE_LASTING, /* the same, and nothing is under way that would end it */
     FAULT_DENIED_LASTING,
-    FAULT_OTHER,    /* another host was answered what it could not have been */
+    FAULT_OTHER, /* another host was answered what it could not have been */
     FAULT_OTHER_UNSAFE,
     FAULT_OTHER_DENIED,
-    FAULT_STUCK,    /* the engine does not come to an end */
+    FAULT_STUCK, /* the engine does not come to an end */
     FAULTS
 };
 
@@ -153,7 +153,7 @@ extern uint64_t row_count[ROWS][4]; /* GOOD, other status, BUSY, unknown */
 
 /* oracle.c */
 void oracle_begin(struct world *world);
-void oracle_command(struct world *world);                 /* the guest has sent world->command */
+void oracle_command(struct world *world); /* the guest has sent world->command */
 enum fault oracle_answer(struct world *world, const struct paths_reply *reply);
 enum fault oracle_other(struct world *world, unsigned other, struct prcommand command,
                         uint8_t status);
