@@ -292,9 +292,9 @@ static bool repair_aim(struct paths *engine)
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
     if (engine->memory.aim == PATHS_AIM_LEVEL && is_untouched(engine)) {
         engine->memory.aim = PATHS_AIM_NONE;
-        engine->memory.had = engine->memory.expected = paths_surely(engine,
-                                                                    paths_registered(engine));
-        engine->memory.key = engine->view.key[paths_first(engine->memory.had)];
+        engine->memory.key = engine->view.key[paths_first(paths_registered(engine))];
+        engine->memory.had = paths_surely(engine, paths_registered(engine));
+        engine->memory.expected = engine->memory.had;
         engine->memory.old_key = 0;
         RESUME_CALL(engine, PATHS_FRAME_COMMAND,
                     paths_tell(engine, PATHS_TELL_SETPRKEY, engine->memory.key, 0));

@@ -9,4 +9,183 @@ whether the defect can still be made.
 from typing import Dict, Tuple
 
 MUTANTS: Dict[str, Tuple[str, str, str, str]] = {
+    "no-barrier": (
+        "returns new-2", "paths.c",
+        "        RESUME_CALL(engine, PATHS_FRAME_RUN, paths_tell(engine, PATHS_TELL_GETPRSTATUS, 0, 0));\n",
+        ""),
+    "no-journal": (
+        "crash", "register.c",
+        "    engine->memory.aptpl = engine->command.aptpl;\n"
+        "    RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_write(engine));\n",
+        "    engine->memory.aptpl = engine->command.aptpl;\n"),
+    "no-setprkey": (
+        "new new-2 returns", "register.c",
+        "                paths_tell(engine, PATHS_TELL_SETPRKEY, engine->command.sa_key, 0));",
+        "                false);"),
+    "holder-first": (
+        "new", "register.c",
+        "    engine->todo = paths_usable(engine) & ~paths_holding(engine);",
+        "    engine->todo = paths_usable(engine);"),
+    "no-preempt-before-holder": (
+        "new new-2", "register.c",
+        "    if (engine->fenced || engine->view.holder != engine->holder)",
+        "    if (engine->fenced || true)"),
+    "register-and-ignore": (
+        "new new-2", "register.c",
+        "        paths_prepare(engine, engine->keep, SPC_PROUT_REGISTER, 0, engine->view.key[engine->keep],",
+        "        paths_prepare(engine, engine->keep, SPC_PROUT_REGISTER_AND_IGNORE_EXISTING_KEY, 0,\n"
+        "                      engine->view.key[engine->keep],"),
+    "level-and-ignore": (
+        "new new-2 events", "repair.c",
+        "        paths_prepare(engine, engine->by, SPC_PROUT_REGISTER, 0, engine->view.key[engine->by],\n"
+        "                      engine->memory.key);",
+        "        paths_prepare(engine, engine->by, SPC_PROUT_REGISTER_AND_IGNORE_EXISTING_KEY, 0,\n"
+        "                      engine->view.key[engine->by], engine->memory.key);"),
+    "loss-is-no-fence": (
+        "new", "look.c",
+        "    if (!engine->looked)\n        return false;\n    return (engine->memory.expected",
+        "    return false;\n    return (engine->memory.expected"),
+    "no-repair-first": (
+        "new-2", "paths.c",
+        "    if (paths_unfinished(&engine->memory) || engine->command.repair) {",
+        "    if (engine->command.repair) {"),
+    "fenced-not-withdrawn": (
+        "new", "register.c",
+        "    if (engine->fenced) {\n        RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_withdraw(engine));",
+        "    if (engine->fenced) {\n        engine->memory.aim = PATHS_AIM_NONE;"),
+    "unregister-tells-late": (
+        "returns old", "unregister.c",
+        "    RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_tell(engine, PATHS_TELL_UNSETPRSTATUS, 0, 0));\n",
+        ""),
+    "unregister-leaves-absent": (
+        "new", "unregister.c",
+        "    if (engine->again == 0)\n        RESUME_RETURN(engine, PATHS_FRAME_PART);",
+        "    RESUME_RETURN(engine, PATHS_FRAME_PART);"),
+    "unregister-any-last": (
+        "new three", "unregister.c",
+        "    return (uint8_t)paths_first(usable & paths_holding(engine) ? usable & paths_holding(engine)\n"
+        "                                                               : usable);",
+        "    return (uint8_t)paths_first(usable);"),
+    "unregister-shared-absent": (
+        "old-shared new-shared", "unregister.c",
+        "    return shared != 0 &&", "    return false && shared != 0 &&"),
+    "register-shared-absent": (
+        "old-shared new-shared", "register.c",
+        "        if (paths_shared(engine, engine->view.key[path]) &&", "        if (false &&"),
+    "strip-takes-others": (
+        "new-shared", "unregister.c",
+        "    engine->again = paths_registered(engine) & ~paths_bit(engine->keep) & ~engine->view.shared &",
+        "    engine->again = paths_registered(engine) & ~paths_bit(engine->keep) &"),
+    "withdraw-holder-first": (
+        "deadline events", "repair.c",
+        "    return paths_first(first ? first : todo);", "    return paths_first(todo);"),
+    "reserve-by-first": (
+        "irregular", "reserve.c",
+        "    engine->todo = paths_with(engine, engine->command.key) & paths_usable(engine);\n"
+        "    engine->result = PATHS_RESULT_PATH;",
+        "    engine->todo = paths_bit(paths_first(paths_usable(engine)));\n"
+        "    engine->result = PATHS_RESULT_PATH;"),
+    "reserve-unanswered-good": (
+        "new", "reserve.c",
+        "    if (engine->looked && !engine->view.unsure && engine->view.holder == engine->keep &&",
+        "    if (engine->looked || engine->view.holder == engine->keep &&"),
+    "release-by-any": (
+        "new", "reserve.c",
+        "            engine->todo &= paths_holding(engine);", "            ;"),
+    "release-holder-absent-good": (
+        "new", "reserve.c",
+        "    if (!paths_holds(engine, engine->command.key)) {",
+        "    if (!paths_holds(engine, engine->command.key) ||\n"
+        "        (paths_holding(engine) & ~paths_usable(engine))) {"),
+    "any-key-right": (
+        "new", "look.c",
+        "    uint64_t speaking = paths_registered(engine);\n",
+        "    uint64_t speaking = paths_registered(engine);\n\n    if (key != 0)\n        return true;\n"),
+    "absent-speaks": (
+        "events new-2 plain", "look.c",
+        "    if (speaking & paths_usable(engine))\n        speaking &= paths_usable(engine);\n", ""),
+    "release-of-another-type": (
+        "new", "reserve.c",
+        "        paths_answer_sense(engine, SPC_INVALID_RELEASE, PATHS_REASON_NONE);",
+        "        paths_answer(engine, SPC_STATUS_GOOD);"),
+    "not-narrowed": (
+        "new", "repair.c",
+        "    engine->memory.failed = paths_usable(engine) & ~paths_bit(engine->keep);",
+        "    engine->memory.failed = 0;"),
+    "widened-early": (
+        "new events", "preempt.c",
+        "    if (engine->fenced || (engine->level && !engine->blind))\n", "    if (true)\n"),
+    "never-widened": (
+        "new", "preempt.c",
+        "        RESUME_CALL(engine, PATHS_FRAME_REFILL, paths_widen(engine));\n    if (engine->fenced)\n",
+        "        engine->memory.failed = 0;\n    if (engine->fenced)\n"),
+    "not-refilled": (
+        "new", "preempt.c",
+        "    engine->was = PATHS_RESULT_GOOD;\n"
+        "    RESUME_CALL(engine, PATHS_FRAME_REFILL, paths_bring_level(engine));\n"
+        "    if (!engine->fenced && engine->level && !engine->blind) {",
+        "    engine->was = PATHS_RESULT_GOOD;\n    engine->level = true;\n    if (false) {"),
+    "self-preempt-not-told": (
+        "new returns", "preempt.c",
+        "    /* After it: multipathd then clears what returns. What is registered by then goes as well. */\n"
+        "    RESUME_CALL(engine, PATHS_FRAME_PART, paths_withdraw(engine));\n",
+        "    engine->memory.aim = PATHS_AIM_NONE;\n"),
+    "clear-not-told": (
+        "new returns old", "preempt.c",
+        "    /* All is gone; multipathd is told, and what it registered just now goes as well. */\n"
+        "    RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_withdraw(engine));\n",
+        ""),
+    "blind-goes-on": (
+        "new", "register.c",
+        "        engine->blind |= engine->was == PATHS_RESULT_LOST && engine->view.key[engine->keep] == 0;\n",
+        ""),
+    "withdraw-forgets-late": (
+        "new-2", "repair.c",
+        "            if (paths_registered(engine) == 0 && !engine->blind) {",
+        "            if (paths_registered(engine) == 0) {"),
+    "revival-unnoticed": (
+        "returns new", "look.c",
+        "    return with != 0 && (engine->memory.had & ~with) != 0;", "    return false;"),
+    "sent-twice": (
+        "new", "step.c",
+        "    return false;\n}\n\nbool paths_send(",
+        "    return engine->result == PATHS_RESULT_LOST && ++engine->retries == 1;\n}\n\nbool paths_send("),
+    "expected-not-remembered": (
+        "deadline crash", "look.c",
+        "    return (engine->memory.expected & ~paths_registered(engine)) != 0 ||", "    return"),
+    "strip-seen-as-fence": (
+        "new", "repair.c",
+        "            engine->memory.expected &= ~paths_with(engine, engine->old_key);\n", ""),
+    "generation-unread": (
+        "plain plain-shared", "look_plain.c",
+        "    return engine->plain.hash == hash &&", "    return true || engine->plain.hash == hash &&"),
+    "absent-is-not-others": (
+        "plain plain-shared", "look_plain.c",
+        "            engine->view.shared |= paths_bit(path);\n", ""),
+    "others-are-not-absent": (
+        "plain", "look_plain.c",
+        "            engine->view.key[path] = key;\n            engine->view.shared",
+        "            engine->view.shared"),
+    "assumed-is-remembered": (
+        "plain-shared", "look.c",
+        "    return set & ~(engine->view.assumed & ~engine->memory.had);", "    return set;"),
+    "twins-are-two": (
+        "host-port", "look.c",
+        "        engine->view.twins |= matching & ~paths_bit(found);\n", ""),
+    "deadline-says-busy": (
+        "deadline", "paths.c",
+        "    if (engine->sent) {\n        paths_answer_unknown(engine, PATHS_REASON_DEADLINE",
+        "    if (false) {\n        paths_answer_unknown(engine, PATHS_REASON_DEADLINE"),
+    "silence-ignored": (
+        "silences", "register.c", "    if (engine->silent) {", "    if (false) {"),
+    "failed-look-believed": (
+        "events", "look.c",
+        "    if (!engine->looked)\n        return false;\n    return (engine->memory.expected",
+        "    return (engine->memory.expected"),
+    "returned-not-registered": (
+        "none returns", "repair.c",
+        "    return with != 0 && (paths_usable(engine) & ~with) != 0;", "    return false;"),
+    "own-type-kept": (
+        "new-shared", "preempt.c",
+        "             !paths_shared(engine, engine->command.key))", "             true)"),
 }

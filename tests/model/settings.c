@@ -99,7 +99,7 @@ const struct setting settings[] = {
      OWN_KEY,
      TYPES,
      EACH,
-     .silences = true},
+     .silences = true, .returns = true},
     {.name = "irregular",
      MENUS,
      BOUNDS(2, 1, 1, 1, 0),

@@ -95,7 +95,8 @@ const char *fault_text(enum fault fault)
         [FAULT_OTHER] = "other-host-answer",
         [FAULT_OTHER_UNSAFE] = "other-host-unsafe",
         [FAULT_OTHER_DENIED] = "other-host-denied",
-        [FAULT_STUCK] = "no-end",
+        [FAULT_NEEDLESS] = "needless-refusal",
+        [FAULT_FAILED] = "left-failed",
     };
 
     return texts[fault];
@@ -228,6 +229,35 @@ static void count_row(const struct world *world, const struct paths_reply *reply
         row_count[world->row][column]++;
 }
 
+/*
+ * Whether a command could have been carried out: RESERVE, PREEMPT of another key and CLEAR by any
+ * path, the others with all of them. A map cannot be narrowed without multipathd.
+ */
+static bool can_be_served(const struct world *world)
+{
+    unsigned up = 0;
+
+    for (unsigned path = 0; path < setting->paths; path++)
+        up += world->path[path] == PATH_UP;
+    switch (world->command.action) {
+    case SPC_PROUT_RESERVE:
+    case SPC_PROUT_CLEAR:
+        return up > 0;
+    case SPC_PROUT_PREEMPT:
+        return up == setting->paths || (up > 0 && world->command.key != world->command.sa_key &&
+                                        world->command.sa_key != 0);
+    default:
+        return up == setting->paths;
+    }
+}
+
+static bool is_needless(const struct paths_reply *reply)
+{
+    if (reply->reason == PATHS_REASON_NOT_NARROWED)
+        return setting->multipathd != PATHS_MULTIPATHD_NONE && !setting->refuses;
+    return reply->unknown || reply->status == SPC_STATUS_BUSY;
+}
+
 static enum fault end_with(struct world *world, const struct paths_reply *reply)
 {
     bool repairing = world->repairing;
@@ -249,6 +279,12 @@ static enum fault end_with(struct world *world, const struct paths_reply *reply)
     count_row(world, reply);
     world->row = 0;
     fault = oracle_answer(world, reply);
+    if (fault == FAULT_NONE && world->quiet && is_needless(reply))
+        fault = FAULT_NEEDLESS;
+    world->quiet = false;
+    if (fault == FAULT_NONE && world->failed && world->pending == 0 &&
+        !paths_unfinished(&world->memory))
+        fault = FAULT_FAILED;
     if (fault == FAULT_NONE && !reply->unknown && reply->status != SPC_STATUS_BUSY &&
         reply->reason == PATHS_REASON_NONE) {
         world->excused = reply->status == SPC_STATUS_GOOD &&
@@ -349,6 +385,7 @@ static void expand_noise(const struct world *world, world_emit *emit, void *cont
 
         copy(&next, world);
         next.events--;
+        next.quiet = false;
         say("engine: opcode %x by A%u: %s", step->cdb[0], step->path, noises[i].text);
         feed(&next, &outcome);
         emit_checked(&next, FAULT_NONE, emit, context);
@@ -360,6 +397,7 @@ static void expand_noise(const struct world *world, world_emit *emit, void *cont
         for (unsigned i = 0; i < 3; i++) {
             copy(&next, world);
             next.events--;
+            next.quiet = false;
             memset(data, 0xff, sizeof(data));
             outcome.length = i == 0 ? 3 : sizeof(data);
             if (i == 2)
@@ -370,6 +408,7 @@ static void expand_noise(const struct world *world, world_emit *emit, void *cont
         }
         copy(&next, world);
         next.events--;
+        next.quiet = false;
         outcome = (struct paths_outcome){.end = PATHS_LOST};
         say("engine: reading by A%u: no answer", step->path);
         feed(&next, &outcome);
@@ -420,6 +459,7 @@ static void expand_send(const struct world *world, world_emit *emit, void *conte
     status = target_execute(&setting->quirks, &next.lun, path, command, &asc);
     note_change(&next, command, status);
     next.events--;
+    next.quiet = false;
     next.path[path] = PATH_DOWN;
     say("engine: %s by A%u: executed, but the path fails and no answer comes", action_text(command),
         path);
@@ -430,10 +470,40 @@ static void expand_send(const struct world *world, world_emit *emit, void *conte
     if (command.action == SPC_PROUT_PREEMPT && world->command.action != SPC_PROUT_PREEMPT)
         next.marks |= MARK_PREEMPT_LOST;
     next.events--;
+    next.quiet = false;
     next.path[path] = PATH_DOWN;
     next.pending |= (uint8_t)(1 << path);
     next.hanging[path] = command;
     say("engine: %s by A%u: hangs", action_text(command), path);
+    feed(&next, &outcome);
+    emit_checked(&next, FAULT_NONE, emit, context);
+}
+
+static void expand_tell(const struct world *world, world_emit *emit, void *context)
+{
+    const struct paths_step *step = &world->engine.step;
+    struct paths_outcome outcome = {.end = PATHS_DONE};
+    struct world next;
+
+    if (setting->silences && world->events > 0) {
+        copy(&next, world);
+        next.events--;
+        next.quiet = false;
+        outcome.end = PATHS_LOST;
+        say("engine: multipathd does not answer message %d, nor do anything", step->tell);
+        feed(&next, &outcome);
+        emit_checked(&next, FAULT_NONE, emit, context);
+    }
+    if (daemon_busy(world))
+        return; /* its socket waits */
+    copy(&next, world);
+    outcome.end = PATHS_DONE;
+    if (setting->refuses && step->tell != PATHS_TELL_GETPRSTATUS) {
+        say("engine: multipathd says fail to message %d", step->tell);
+        outcome.end = PATHS_REFUSED;
+    } else {
+        daemon_tell(&next, step, &outcome);
+    }
     feed(&next, &outcome);
     emit_checked(&next, FAULT_NONE, emit, context);
 }
@@ -456,6 +526,7 @@ static void expand_engine(const struct world *world, world_emit *emit, void *con
             emitting_noise = true;
             copy(&next, world);
             next.events--;
+            next.quiet = false;
             outcome.sense = SPC_RESERVATIONS_PREEMPTED;
             say("engine asks all paths: %x answer, one after 6/2A/03", (unsigned)outcome.answered);
             feed(&next, &outcome);
@@ -472,25 +543,7 @@ static void expand_engine(const struct world *world, world_emit *emit, void *con
             expand_send(world, emit, context);
         break;
     case PATHS_STEP_TELL:
-        if (daemon_busy(world))
-            break; /* its socket waits */
-        copy(&next, world);
-        if (setting->refuses && step->tell != PATHS_TELL_GETPRSTATUS) {
-            say("engine: multipathd says fail to message %d", step->tell);
-            outcome.end = PATHS_REFUSED;
-        } else {
-            daemon_tell(&next, step, &outcome);
-        }
-        feed(&next, &outcome);
-        emit_checked(&next, FAULT_NONE, emit, context);
-        if (setting->silences && world->events > 0) {
-            copy(&next, world);
-            next.events--;
-            outcome = (struct paths_outcome){.end = PATHS_LOST};
-            say("engine: multipathd does not answer message %d, nor do anything", step->tell);
-            feed(&next, &outcome);
-            emit_checked(&next, FAULT_NONE, emit, context);
-        }
+        expand_tell(world, emit, context);
         break;
     case PATHS_STEP_DRAIN:
         copy(&next, world);
@@ -519,6 +572,7 @@ static void expand_engine(const struct world *world, world_emit *emit, void *con
     if (setting->deadlines && world->events > 0) {
         copy(&next, world);
         next.events--;
+        next.quiet = false;
         say("the deadline passes");
         paths_give_up(&next.engine);
         emit_checked(&next, FAULT_NONE, emit, context);
@@ -529,6 +583,7 @@ static void expand_engine(const struct world *world, world_emit *emit, void *con
         copy(&next, world);
         next.events--;
         next.marks |= MARK_CRASH;
+        next.quiet = false;
         say("the worker is killed");
         reply = (struct paths_reply){.status = SPC_STATUS_CHECK_CONDITION, .unknown = true};
         next.engine.memory = next.journal;
@@ -679,6 +734,9 @@ static void expand_guest(const struct world *world, world_emit *emit, void *cont
                                          .key = next.command.key,
                                          .sa_key = next.command.sa_key};
         oracle_command(&next);
+        next.quiet = can_be_served(&next) && !setting->quirks.no_full_status &&
+                     !setting->quirks.swapped_keys && !paths_unfinished(&next.memory) &&
+                     !daemon_busy(&next) && next.fresh == 0;
         begin_command(&next, &command);
         emit_checked(&next, FAULT_NONE, emit, context);
     }
@@ -741,6 +799,7 @@ static void expand_others(const struct world *world, world_emit *emit, void *con
             if (status != SPC_STATUS_GOOD && world->ideals == 1)
                 continue;
             next.others_left--;
+            next.quiet = false;
             if (status == SPC_STATUS_GOOD) {
                 mark_other(&next, &world->lun, command);
                 note_change(&next, command, status);
@@ -768,12 +827,14 @@ static void expand_paths(const struct world *world, world_emit *emit, void *cont
             copy(&next, world);
             next.events--;
             next.path[path] = PATH_DOWN;
+            next.quiet = false;
             say("path A%u goes down", path);
             emit_checked(&next, FAULT_NONE, emit, context);
         }
         if (world->path[path] == PATH_DOWN && !(world->pending >> path & 1) &&
             (setting->returns || !world->active)) {
             copy(&next, world);
+            next.quiet = false;
             next.look_due = true;
             next.fresh |= (uint8_t)(1 << path);
             if (setting->multipathd == PATHS_MULTIPATHD_NONE) {

@@ -101,6 +101,7 @@ struct world {
     struct daemon daemon;
     uint8_t events, guest_left, others_left;
     bool active, repairing, look_due;
+    bool quiet;                  /* nothing is, or came, in the way of the command */
     bool migrated;            /* the guest has just been migrated in, and does not run yet */
     struct prcommand command; /* the guest's, or its last one */
     uint16_t marks;
@@ -124,7 +125,8 @@ enum fault {
     FAULT_OTHER, /* another host was answered what it could not have been */
     FAULT_OTHER_UNSAFE,
     FAULT_OTHER_DENIED,
-    FAULT_STUCK, /* the engine does not come to an end */
+    FAULT_NEEDLESS, /* refused, or unknown, though nothing was in the way */
+    FAULT_FAILED,   /* paths are left failed on purpose when nothing is under way */
     FAULTS
 };
 
