@@ -42,6 +42,12 @@ void paths_answer_busy(struct paths *engine, enum paths_reason reason, uint64_t 
 
 void paths_answer_unknown(struct paths *engine, enum paths_reason reason, uint64_t paths)
 {
+    if (!engine->sent) {
+        /* Nothing has been changed, so that is known. */
+        paths_aim_nothing(engine);
+        paths_answer_busy(engine, reason, paths);
+        return;
+    }
     paths_answer_sense(engine, SPC_LU_COMMUNICATION_FAILURE, reason);
     engine->step.reply.unknown = true;
     engine->step.reply.loud = true;
@@ -254,10 +260,5 @@ void paths_give_up(struct paths *engine)
 {
     if (engine->step.kind == PATHS_STEP_REPLY)
         return;
-    if (engine->sent) {
-        paths_answer_unknown(engine, PATHS_REASON_DEADLINE, engine->hung);
-    } else {
-        paths_aim_nothing(engine);
-        paths_answer_busy(engine, PATHS_REASON_DEADLINE, engine->hung);
-    }
+    paths_answer_unknown(engine, PATHS_REASON_DEADLINE, engine->hung);
 }

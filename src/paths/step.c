@@ -190,6 +190,12 @@ static bool send_again(struct paths *engine)
 bool paths_send(struct paths *engine)
 {
     RESUME_BEGIN(engine, PATHS_FRAME_STEP);
+    /* The path gave no answer in the meantime, perhaps to a look: it is not used again. */
+    if (paths_has(engine->hung, engine->step.path)) {
+        engine->result = PATHS_RESULT_PATH;
+        engine->data = NULL;
+        RESUME_RETURN(engine, PATHS_FRAME_STEP);
+    }
     do {
         RESUME_STEP(engine, PATHS_FRAME_STEP);
     } while (send_again(engine));

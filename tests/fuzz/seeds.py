@@ -148,6 +148,12 @@ def seeds() -> Dict[str, List[bytes]]:
     preempt = lu_command(2, cdb(0x5f, 4, 6, 24), KEYS[8:] + KEYS[:8] + bytes(8))
     reads = b"".join(lu_command(1, cdb(0x5e, action, 0, 0)[:7] + b"\2\0\0") for action in range(4))
     move = prout(7, 1, SAS)
+    # Three paths; every command; every step answered in the same way.
+    found["paths"] = [bytes([3, daemon, 1, 0, aim, had, had, 0, 0, plain, 0, action, 5, 1, key]) + steps
+                      for daemon in (0, 2) for aim, had, plain in ((0, 7, 0), (1, 3, 0), (2, 0, 1))
+                      for action, key in ((0, 2), (1, 0), (4, 1), (4, 3))
+                      for steps in (b"\0" * 40, b"\x37" * 60)]
+
     found["lu"] = [struct.pack(">H", len(state)) + state + commands for state in states
                    for commands in (b"", register + reserve + reads + other + preempt + reads)]
     found["lu"] += [b"\0\0" + register + reserve + commands for commands in (

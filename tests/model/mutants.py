@@ -174,8 +174,7 @@ MUTANTS: Dict[str, Tuple[str, str, str, str]] = {
         "        engine->view.twins |= matching & ~paths_bit(found);\n", ""),
     "deadline-says-busy": (
         "deadline", "paths.c",
-        "    if (engine->sent) {\n        paths_answer_unknown(engine, PATHS_REASON_DEADLINE",
-        "    if (false) {\n        paths_answer_unknown(engine, PATHS_REASON_DEADLINE"),
+        "    if (!engine->sent) {\n        /* Nothing", "    if (true) {\n        /* Nothing"),
     "silence-ignored": (
         "silences", "register.c", "    if (engine->silent) {", "    if (false) {"),
     "failed-look-believed": (
