@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The engine of multipath maps against a target and a multipathd that say anything. Input: number of
- * paths, kind of multipathd, memory and command; then for each step how it ended: a byte, for an
+ * The engine of multipath maps against a target and a multipathd that say anything. Input: number
+ * of paths, kind of multipathd, memory and command; then for each step how it ended: a byte, for an
  * answer also status, sense and data.
  */
 #include "fuzz.h"

@@ -101,7 +101,7 @@ struct world {
     struct daemon daemon;
     uint8_t events, guest_left, others_left;
     bool active, repairing, look_due;
-    bool quiet;                  /* nothing is, or came, in the way of the command */
+    bool quiet;               /* nothing is, or came, in the way of the command */
     bool migrated;            /* the guest has just been migrated in, and does not run yet */
     struct prcommand command; /* the guest's, or its last one */
     uint16_t marks;
