@@ -9,8 +9,8 @@ import os
 import re
 from typing import Dict, Iterator, List, NamedTuple, Tuple
 
-PAGES = ("README.md", "HACKING.md", "docs/kubevirt.md", "docs/libvirt.md", "docs/qemu.md",
-         "docs/support.md", "docs/troubleshooting.md")
+PAGES = ("README.md", "HACKING.md", "docs/kubevirt.md", "docs/libvirt.md", "docs/multipath.md",
+         "docs/qemu.md", "docs/support.md", "docs/troubleshooting.md")
 #: tests/vm/test_pages.py; suite_pages.py of tests/dist, in a clone.
 VM, CLONE = "vm", "clone"
 
@@ -41,6 +41,7 @@ WHERE: Dict[Tuple[str, str], str] = {
     ("HACKING.md", "make soak TIME=600"): "it is the suite soak, for longer",
     ("HACKING.md", "make fuzz TIME=60"): "it takes 16 minutes, and other packages",
     ("HACKING.md", "make bench"): "it takes half an hour, and a machine for itself",
+    ("HACKING.md", "tests/model/run"): "it is the suite model",
     ("HACKING.md", "tests/house/run"): CLONE,
     ("HACKING.md", "make serve"): CLONE,
     ("HACKING.md", "build/qemu-pr-helper -k /tmp/s -T '*'"): CLONE,
