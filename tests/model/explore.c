@@ -6,6 +6,7 @@
  */
 #include "explore.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,23 +45,30 @@ static void *must(void *pointer)
     return pointer;
 }
 
-static uint64_t hash_bytes(const void *data, size_t size)
+/* Four lanes side by side, of whole words; the size is part of it. */
+static uint64_t hash_words(const void *data, size_t size)
 {
+    static const uint64_t factor[4] = {0x9fb21c651e98df25, 0xd6e8feb86659fd93, 0xc2b2ae3d27d4eb4f,
+                                       0x9e3779b97f4a7c15};
+    uint64_t lane[4] = {size, 0x165667b19e3779f9, 0x27d4eb2f165667c5, 0x85ebca77c2b2ae63};
     const uint8_t *bytes = data;
-    uint64_t a = 0x9e3779b97f4a7c15, b = 0xc2b2ae3d27d4eb4f, word;
+    uint64_t word, all;
 
-    for (; size >= 8; size -= 8, bytes += 8) {
-        memcpy(&word, bytes, 8);
-        a = (a ^ word) * 0x9fb21c651e98df25;
-        a ^= a >> 32;
-        b = (b + word) * 0xd6e8feb86659fd93 + a;
+    for (size_t at = 0; at + 8 <= size; at += 8) {
+        uint64_t *one = &lane[at / 8 % 4];
+
+        memcpy(&word, bytes + at, 8);
+        *one = (*one ^ word) * factor[at / 8 % 4];
+        *one ^= *one >> 32;
     }
-    for (; size > 0; size--, bytes++)
-        a = (a ^ *bytes) * 0x100000001b3;
-    a ^= b ^ b >> 29;
-    a *= 0xbf58476d1ce4e5b9;
-    a ^= a >> 32;
-    return a ? a : 1;
+    all = lane[0];
+    for (unsigned i = 1; i < 4; i++) {
+        all = (all ^ lane[i]) * 0xbf58476d1ce4e5b9;
+        all ^= all >> 29;
+    }
+    all *= 0x94d049bb133111eb;
+    all ^= all >> 32;
+    return all ? all : 1;
 }
 
 static bool visit(uint64_t hash)
@@ -105,20 +113,29 @@ static uint8_t *room(size_t size)
     return chunk_last->bytes + chunk_last->used;
 }
 
+/* A world without the ideal states that there are not; these come last. */
+static size_t world_size(const struct world *world)
+{
+    return offsetof(struct world, ideal) + world->ideals * sizeof(world->ideal[0]);
+}
+
 /* A bit for each eight bytes, and those that are not 0. */
 #define WORDS (sizeof(struct world) / 8)
-_Static_assert(sizeof(struct world) % 8 == 0, "a world is whole words");
+_Static_assert(sizeof(struct world) % 8 == 0 && sizeof(struct ideal) % 8 == 0 &&
+                   offsetof(struct world, ideal) % 8 == 0,
+               "a world is whole words");
 
 static void enqueue(const struct world *world)
 {
     uint8_t *out = room(sizeof(struct world) + WORDS / 8 + 1), *bits = out;
     const uint8_t *in = (const uint8_t *)world;
-    static const uint8_t zero[8];
+    uint64_t value;
 
     memset(bits, 0, WORDS / 8 + 1);
     out += WORDS / 8 + 1;
-    for (size_t word = 0; word < WORDS; word++) {
-        if (memcmp(in + word * 8, zero, 8) == 0)
+    for (size_t word = 0; word * 8 < world_size(world); word++) {
+        memcpy(&value, in + word * 8, 8);
+        if (value == 0)
             continue;
         bits[word / 8] |= (uint8_t)(1 << word % 8);
         memcpy(out, in + word * 8, 8);
@@ -145,12 +162,11 @@ static bool dequeue(struct world *ret)
         return false;
     bits = chunk_first->bytes + chunk_at;
     in = bits + WORDS / 8 + 1;
-    for (size_t word = 0; word < WORDS; word++) {
-        if (bits[word / 8] >> word % 8 & 1) {
-            memcpy(out + word * 8, in, 8);
+    memset(ret, 0, sizeof(*ret));
+    for (size_t byte = 0; byte < WORDS / 8 + 1; byte++) {
+        for (unsigned left = bits[byte]; left != 0; left &= left - 1) {
+            memcpy(out + (byte * 8 + (unsigned)__builtin_ctz(left)) * 8, in, 8);
             in += 8;
-        } else {
-            memset(out + word * 8, 0, 8);
         }
     }
     chunk_at += (size_t)(in - bits);
@@ -226,7 +242,7 @@ static void take(const struct world *next, enum fault fault, void *context)
             fault == FAULT_DENIED_LASTING)
             return;
     }
-    if (!visit(hash_bytes(next, sizeof(*next))))
+    if (!visit(hash_words(next, world_size(next))))
         return;
     if (nodes_used == nodes_size) {
         nodes_size = nodes_size ? nodes_size * 2 : 1u << 16;

@@ -108,7 +108,7 @@ struct world {
     uint8_t row;  /* of maps' table, noted when the command began; from 1 */
     bool crowded; /* there would have been more ideal states: the run ends */
     uint8_t ideals;
-    struct ideal ideal[IDEALS_MAX];
+    _Alignas(8) struct ideal ideal[IDEALS_MAX]; /* those behind `ideals` are all 0 */
 };
 
 /* What is wrong with a state, or with a step to it. */
