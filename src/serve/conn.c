@@ -334,7 +334,8 @@ static enum conn_next conn_receive_cdb(struct visit *visit)
     if (!visit->linger)
         return conn_receive(visit, conn->cdb, MSG_DONTWAIT);
     visit->linger = false;
-    if (budget_is_scarce(&visit->conns->budget, BUDGET_THREADS) ||
+    /* A turn without a share of threads ends with its BUSY: the next one may have it. */
+    if (!visit->paid || budget_is_scarce(&visit->conns->budget, BUDGET_THREADS) ||
         !pool_linger_begin(visit->conns->pool))
         return CONN_WAIT_READABLE;
     if (!conn->linger_ready) {
