@@ -9,7 +9,7 @@ SETUP ?= yes
 ARGS  ?=
 TIME  ?= 10
 
-.PHONY: all programs run serve check check-vm check-full check-matrix bench fuzz fuzz-coverage soak clean help
+.PHONY: all programs run serve check check-vm check-full check-matrix coverage bench fuzz fuzz-coverage soak clean help
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
 
@@ -26,6 +26,7 @@ help:
 	@echo 'make check-full   the same and the long tests (sanitizers, comparison, repetitions): hours.'
 	@echo '                  Without changes in the tree it goes on where it was interrupted'
 	@echo 'make check-matrix Debian 12, 13 and sid, other compilers and architectures: an hour, as root'
+	@echo 'make coverage     which lines of each room the tests reach, without virtual machines'
 	@echo 'make bench        measure beside the distribution'\''s helper and the physical floors: 30 minutes'
 	@echo 'make fuzz TIME=SECONDS     let each fuzz target search for so long for an input that breaks it'
 	@echo 'make fuzz-coverage         how much of each room the corpora of make check reach'
@@ -51,6 +52,9 @@ check-full: setup-check all
 check-matrix: setup-check
 	@tests/matrix/run --build $(BUILD) $(ARGS); result=$$?; \
 	 tests/matrix/run --build $(BUILD) --write && exit $$result
+
+coverage: setup-check
+	@tests/coverage/run --build $(BUILD) --files $(ARGS)
 
 bench: setup-check all
 	@bench/run --build $(BUILD) --json $(BUILD)/bench.json --svg $(BUILD)/bench.svg $(ARGS)
