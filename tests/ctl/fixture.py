@@ -101,6 +101,8 @@ class Disk:
         self.answers = answers
         self.answer = answers.answer
         self.calls = answers.calls
+        self.rdev = device.rdev
+        self.open = device.open  # by the kernel's name, below /dev
         self._device = device
         self._partition: Optional[str] = None
         os.mknod(node, stat.S_IFBLK | 0o666, device.rdev)

@@ -70,7 +70,7 @@ class Lab(Scratch):
 
 
 class Multipathd:
-    """Answers "ok", or what `answers` has for a command; None: hangs up."""
+    """Answers "ok", or what `answers` has for a command or for its first word; None: hangs up."""
 
     def __init__(self, path: str):
         self.asked: List[str] = []
@@ -93,7 +93,7 @@ class Multipathd:
         size, = head.unpack(connection.recv(head.size, socket.MSG_WAITALL))
         command = connection.recv(size, socket.MSG_WAITALL).rstrip(b"\0").decode()
         self.asked.append(command)
-        answer = self.answers.get(command.partition(" ")[0], b"ok\n")
+        answer = self.answers.get(command, self.answers.get(command.partition(" ")[0], b"ok\n"))
         if answer is not None:
             connection.sendall(head.pack(len(answer) + 1) + answer + b"\0")
 

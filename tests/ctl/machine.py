@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A machine for the doctor to look at: a /sys, a /run with a multipathd, and a PATH with a
+multipath(8), all of the test's own. The device is a loop device, which that /sys takes for whatever
+the test says; the helper answers what the test has written down."""
+import os
+import struct
+import subprocess
+from typing import List, Sequence
+
+from mpath.fixture import Multipathd
+from support import scsi
+from support.client import reply
+from support.sysfs import number, write
+from support.tap import Skip
+
+MAP = "mpathx"
+WWID = "3600140500000000000000000000000001"
+INITIATOR = "iqn.2026-01.org.example:node"
+ISID = "00023d000001"
+PORT = "500143802426baf4"
+
+ALL_TYPES = 0xEA01
+
+
+def capabilities(types: int = ALL_TYPES, aptpl: bool = True, active: bool = False) -> bytes:
+    """REPORT CAPABILITIES data."""
+    return struct.pack(">HBBH2x", 8, int(aptpl), 0x80 | int(active), types)
+
+
+def iscsi_port(name: str = INITIATOR, isid: str = ISID) -> bytes:
+    """TransportID of an initiator port."""
+    text = f"{name},i,0x{isid}".encode() + b"\0"
+    text += bytes(-len(text) % 4)
+    return struct.pack(">BxH", 0x45, len(text)) + text
+
+
+def fc_port(name: str = PORT) -> bytes:
+    return bytes(8) + bytes.fromhex(name) + bytes(8)
+
+
+def full_status(*registrants: tuple) -> bytes:
+    """READ FULL STATUS data of (key, TransportID)."""
+    found = b"".join(struct.pack(">Q4xBB4xHI", key, 0, 0, 1, len(port)) + port
+                     for key, port in registrants)
+    return struct.pack(">II", 1, len(found)) + found
+
+
+class Machine:
+    def __init__(self, t):
+        self.t = t
+        self.disk = t.disk
+        if os.geteuid() != 0 or subprocess.run(["unshare", "-m", "-n", "true"], check=False,
+                                               stderr=subprocess.DEVNULL).returncode != 0:
+            raise Skip("no namespaces to be had: no root, or a container")
+        self.directory = t.directory()
+        for name in ("sys/dev/block", "sys/block", "sys/class", "run", "bin"):
+            os.makedirs(self.path(name))
+        self.multipathd = None
+        #: What the helper answers to the doctor's commands, in their order.
+        self.answers: List[bytes] = []
+        self.keys(1)
+
+    def path(self, name: str) -> str:
+        return os.path.join(self.directory, name)
+
+    # -- /sys
+
+    def _publish(self, name: str, where: str) -> str:
+        """Under its name; its directory."""
+        os.makedirs(self.path(f"sys/{where}"), exist_ok=True)
+        os.symlink(f"../{where}", self.path(f"sys/block/{name}"))
+        return self.path(f"sys/{where}")
+
+    def _is_the_device(self, where: str) -> None:
+        os.symlink(f"../../{where}", self.path(f"sys/dev/block/{number(self.disk.rdev)}"))
+
+    def make_map(self, uuid: str = f"mpath-{WWID}", slaves: Sequence[str] = ()) -> str:
+        """The device is a device-mapper device."""
+        directory = self._publish("dm-7", "devices/virtual/block/dm-7")
+        self._is_the_device("devices/virtual/block/dm-7")
+        write(f"{directory}/dm/uuid", f"{uuid}\n")
+        write(f"{directory}/dm/name", f"{MAP}\n")
+        write(f"{directory}/ro", "0\n")
+        for slave in slaves:
+            os.makedirs(f"{directory}/slaves/{slave}")
+        os.makedirs(f"{directory}/slaves", exist_ok=True)
+        return directory
+
+    def make_disk(self, name: str, host: int, state: str = "running", session: int = 0) -> str:
+        """A SCSI disk; with a session it is one of iSCSI."""
+        way = f"devices/platform/host{host}/" + (f"session{session}/" if session else "")
+        device = f"{way}target{host}:0:0/{host}:0:0:0"
+        directory = self._publish(name, f"{device}/block/{name}")
+        for attribute, value in (("scsi_level", "7"), ("type", "0"), ("state", state),
+                                 ("vendor", "STORAGE "), ("model", "LUN             ")):
+            write(self.path(f"sys/{device}/{attribute}"), f"{value}\n")
+        os.makedirs(self.path("sys/bus/scsi"), exist_ok=True)
+        os.symlink(self.path("sys/bus/scsi"), self.path(f"sys/{device}/subsystem"))
+        os.symlink(f"../../../{host}:0:0:0", f"{directory}/device")
+        write(f"{directory}/ro", "0\n")
+        if session:
+            write(self.path(f"sys/class/iscsi_session/session{session}/initiatorname"),
+                  f"{INITIATOR}\n")
+        return directory
+
+    def make_fc_host(self, host: int) -> None:
+        write(self.path(f"sys/class/fc_host/host{host}/port_name"), f"0x{PORT}\n")
+
+    def make_map_of(self, *names: str, **states: str) -> None:
+        """A multipath map over iSCSI disks, the paths of one initiator."""
+        self.make_map(slaves=names)
+        for host, name in enumerate(names, 2):
+            self.make_disk(name, host, states.get(name, "running"), session=host)
+
+    # -- who answers
+
+    def start_multipathd(self, key: str = "file", own: str = "none", prstatus: str = "unset",
+                         **paths: str) -> None:
+        """paths: name and multipathd's view of a path, "active ready"."""
+        self.multipathd = Multipathd(self.path("run/multipathd.socket"))
+        self.t.cleanup.callback(self.multipathd.close)
+        found = ", ".join('{"dev": "%s", "dm_st": "%s", "chk_st": "%s"}' % (name, *view.split())
+                          for name, view in paths.items())
+        setting = f'\treservation_key "{key}"\n' if key else ""
+        self.multipathd.answers.update({
+            "show map dm-7 json": ('{"map": {"path_groups": [{"paths": [%s]}]}}' % found).encode(),
+            "show config local": f"defaults {{\n\tverbosity 2\n{setting}}}\n".encode(),
+            "getprkey": own.encode() + b"\n", "getprstatus": prstatus.encode() + b"\n"})
+
+    def install_tools(self, says: str, status: int = 1) -> None:
+        path = self.path("bin/multipath")
+        write(path, f"#!/bin/sh\necho '{says}' >&2\nexit {status}\n")
+        os.chmod(path, 0o755)
+
+    def keys(self, *keys: int, types: int = ALL_TYPES, aptpl: bool = True, active: bool = False,
+             status: bytes = full_status()) -> None:
+        """What the device says, of which the doctor asks the capabilities twice."""
+        self.answers = [reply(payload=data).encode() for data in (
+            scsi.read_keys_data(*keys), *2 * [capabilities(types, aptpl, active)], status)]
+
+    # -- the doctor
+
+    def checks(self, *argv: str) -> dict:
+        """Its findings by name: (verdict, text, remedy)."""
+        t = self.t
+        fake = t.fake(*self.answers)
+        script = ('mount --bind "$0/sys" /sys && mount --bind "$0/run" /run || exit 99; '
+                  'PATH="$0/bin" exec "$@"')
+        result = t.run("unshare", "-m", "-n", "--propagation", "private", "/bin/sh", "-c", script,
+                       self.directory, t.lab.ctl, "doctor", "--json", "-k", fake.path, *argv,
+                       self.disk.path)
+        return {one["check"]: (one["verdict"], one["text"], one.get("remedy", ""))
+                for one in result.json["checks"]}
