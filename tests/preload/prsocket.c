@@ -10,19 +10,14 @@
  * A connection for each command: slow, and nothing to keep track of. If it fails, so does the
  * ioctl, with the errno of what failed; if the protocol is not kept, with EPROTO.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <scsi/sg.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
-#include <unistd.h>
+
+#include "preload.h"
 
 #define PR_IN          0x5e
 #define PR_OUT         0x5f
@@ -158,29 +153,12 @@ static int forward(int fd, struct sg_io_hdr *io)
     return error;
 }
 
-/* The two C libraries disagree about the type of a request. */
-#ifdef __GLIBC__
-int ioctl(int fd, unsigned long request, ...);
-int ioctl(int fd, unsigned long request, ...)
-#else
-int ioctl(int fd, int request, ...);
-int ioctl(int fd, int request, ...)
-#endif
+static int preload_ioctl(int fd, unsigned int request, void *argument, int *ret_result)
 {
-    struct sg_io_hdr *io;
-    va_list arguments;
-    void *argument;
-    int error;
+    struct sg_io_hdr *io = argument;
 
-    va_start(arguments, request);
-    argument = va_arg(arguments, void *);
-    va_end(arguments);
-    io = argument;
-    if ((unsigned int)request != SG_IO || (io->cmdp[0] != PR_IN && io->cmdp[0] != PR_OUT))
-        return (int)syscall(SYS_ioctl, fd, (unsigned long)(unsigned int)request, argument);
-    error = forward(fd, io);
-    if (!error)
-        return 0;
-    errno = error;
-    return -1;
+    if (request != SG_IO || (io->cmdp[0] != PR_IN && io->cmdp[0] != PR_OUT))
+        return preload_pass(fd, request, argument, ret_result);
+    *ret_result = 0;
+    return forward(fd, io);
 }

@@ -7,23 +7,14 @@
  *
  * It can also lie (enum mailbox_mutant), which is how the soak shows that it would notice.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <scsi/sg.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/sysmacros.h>
-#include <unistd.h>
 
 #include "mailbox.h"
+#include "preload.h"
 
 #define PR_OUT   0x5f
 #define CONFLICT 0x18
@@ -36,23 +27,17 @@ static _Atomic unsigned calls;
 __attribute__((constructor)) static void driver_open(void)
 {
     const char *path = getenv("SOAK_MAILBOX"), *number = getenv("SOAK_HOST");
-    void *map = MAP_FAILED;
-    int fd;
+    unsigned long index;
 
     if (!path || !number)
         return;
-    fd = open(path, O_RDWR | O_CLOEXEC);
-    if (fd >= 0)
-        map = mmap(NULL, sizeof(*mailbox), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (map == MAP_FAILED || ((struct mailbox *)map)->magic != MAILBOX_MAGIC ||
-        strtoul(number, NULL, 10) >= MAILBOX_HOSTS) {
-        /* Going on would send commands to whatever the fd is. */
-        fprintf(stderr, "soak: no mailbox at %s\n", path);
+    index = strtoul(number, NULL, 10);
+    if (index >= MAILBOX_HOSTS) {
+        fprintf(stderr, "soak: there is no host %s\n", number);
         _exit(127);
     }
-    close(fd);
-    mailbox = map;
-    host = &mailbox->host[strtoul(number, NULL, 10)];
+    mailbox = preload_map(path, sizeof(*mailbox), MAILBOX_MAGIC, "the mailbox of the soak");
+    host = &mailbox->host[index];
 }
 
 static void driver_wait(_Atomic uint32_t *word, uint32_t value)
@@ -126,7 +111,7 @@ static int driver_execute(sg_io_hdr_t *header, uint64_t rdev)
 /* -- lies */
 
 /* Before the command: true if it shall not be sent at all. */
-static bool driver_lie_before(int fd, sg_io_hdr_t *header, uint64_t *rdev)
+static bool driver_lie_before(sg_io_hdr_t *header, uint64_t *rdev)
 {
     bool is_out = header->cmdp[0] == PR_OUT;
     _Atomic uint32_t never = 0;
@@ -152,7 +137,7 @@ static bool driver_lie_before(int fd, sg_io_hdr_t *header, uint64_t *rdev)
     case MUTANT_DIE:
         abort();
     case MUTANT_LEAK:
-        fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        open("/sys/dev/block", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* the filter allows that */
         return false;
     default:
         return false;
@@ -187,7 +172,7 @@ static int driver_lie_after(sg_io_hdr_t *header, uint64_t rdev, int error)
     }
 }
 
-static int driver_ioctl(int fd, sg_io_hdr_t *header, uint64_t rdev)
+static int driver_ioctl(sg_io_hdr_t *header, uint64_t rdev)
 {
     /* Conflicts, time-outs and sense data are rare enough by themselves. */
     bool rare = mailbox->mutant == MUTANT_GOOD || mailbox->mutant == MUTANT_REPEAT ||
@@ -198,7 +183,7 @@ static int driver_ioctl(int fd, sg_io_hdr_t *header, uint64_t rdev)
 
     if (header->cmd_len > MAILBOX_CDB_MAX || header->dxfer_len > MAILBOX_DATA_MAX)
         return EINVAL;
-    if (lie && driver_lie_before(fd, header, &rdev)) {
+    if (lie && driver_lie_before(header, &rdev)) {
         atomic_fetch_add(&calls, 1);
         return 0;
     }
@@ -206,30 +191,12 @@ static int driver_ioctl(int fd, sg_io_hdr_t *header, uint64_t rdev)
     return lie ? driver_lie_after(header, rdev, error) : error;
 }
 
-/* The two C libraries disagree about the type of a request. */
-#ifdef __GLIBC__
-int ioctl(int fd, unsigned long request, ...);
-int ioctl(int fd, unsigned long request, ...)
-#else
-int ioctl(int fd, int request, ...);
-int ioctl(int fd, int request, ...)
-#endif
+static int preload_ioctl(int fd, unsigned int request, void *argument, int *ret_result)
 {
     struct stat status;
-    va_list arguments;
-    void *argument;
-    int error;
 
-    va_start(arguments, request);
-    argument = va_arg(arguments, void *);
-    va_end(arguments);
-    if ((unsigned)request != SG_IO || !host || fstat(fd, &status) < 0 || !S_ISBLK(status.st_mode) ||
-        major(status.st_rdev) != MAILBOX_LOOP_MAJOR)
-        return (int)syscall(SYS_ioctl, fd, request, argument);
-    error = driver_ioctl(fd, argument, status.st_rdev);
-    if (error) {
-        errno = error;
-        return -1;
-    }
-    return 0;
+    if (request != SG_IO || !host || fstat(fd, &status) < 0 || !preload_is_loop(&status))
+        return preload_pass(fd, request, argument, ret_result);
+    *ret_result = 0;
+    return driver_ioctl(argument, status.st_rdev);
 }

@@ -25,23 +25,14 @@
 #endif
 #include "sgio.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <linux/futex.h>
 #include <scsi/sg.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/sysmacros.h>
-#include <unistd.h>
 
-#define LOOP_MAJOR 7
-#define FOREVER    UINT32_MAX
+#include "preload.h"
+
+#define FOREVER UINT32_MAX
 /* The kernel refuses a longer command or transfer: sizeof(scmd->cmnd), and a common disk's
  * max_hw_sectors. */
 #define COMMAND_MAX  SGIO_CDB_MAX
@@ -57,21 +48,9 @@ static const uint8_t one_key[16] = {0, 0, 0, 1, 0, 0, 0, 8, 's', 't', 'a', 'n', 
 __attribute__((constructor)) static void sgio_open(void)
 {
     const char *path = getenv("SGIO_CONTROL");
-    void *map;
-    int fd;
 
-    if (!path)
-        return;
-    fd = open(path, O_RDWR | O_CLOEXEC);
-    map = fd < 0 ? MAP_FAILED
-                 : mmap(NULL, sizeof(*control), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (map == MAP_FAILED || ((struct sgio_control *)map)->magic != SGIO_MAGIC) {
-        /* Going on would send commands of a test to whatever the fd is. */
-        fprintf(stderr, "sgio: %s: no control block\n", path);
-        _exit(127);
-    }
-    close(fd);
-    control = map;
+    if (path)
+        control = preload_map(path, sizeof(*control), SGIO_MAGIC, "the control block of SG_IO");
 }
 
 /* Wait until *word is no longer value, or for us microseconds. Returns as the system call does. */
@@ -96,7 +75,8 @@ static struct sgio_device *sgio_find(uint64_t rdev)
 {
     for (unsigned i = 0; i < SGIO_DEVICES && control->device[i].rdev; i++) {
         struct sgio_device *device = &control->device[i];
-        if (device->rdev == rdev || (device->rdev == SGIO_EVERY_LOOP && major(rdev) == LOOP_MAJOR))
+        if (device->rdev == rdev ||
+            (device->rdev == SGIO_EVERY_LOOP && major(rdev) == PRELOAD_LOOP_MAJOR))
             return device;
     }
     return NULL;
@@ -223,13 +203,10 @@ static int sgio_execute(struct sgio_device *device, sg_io_hdr_t *header, uint64_
 /* Without a control block. Returns an errno, or 0 with what the ioctl returns in *ret_result. */
 static int sgio_plain(int fd, sg_io_hdr_t *header, int *ret_result)
 {
-    int error;
+    int error = preload_pass(fd, SG_IO, header, ret_result);
 
-    *ret_result = (int)syscall(SYS_ioctl, fd, SG_IO, header);
-    if (*ret_result == 0)
-        return 0;
-    if (errno != EINVAL)
-        return errno;
+    if (error != EINVAL)
+        return error;
     error = sgio_check(header); /* a real disk may have meant this */
     if (error)
         return error;
@@ -252,41 +229,15 @@ static int sgio_scripted(int fd, sg_io_hdr_t *header, int *ret_result)
     if (access >= 0 && access & O_PATH)
         return EBADF; /* it names a file without having it open */
     device = sgio_find(status.st_rdev);
-    if (S_ISBLK(status.st_mode) && (device || major(status.st_rdev) == LOOP_MAJOR))
+    if (preload_is_loop(&status) || (device && S_ISBLK(status.st_mode)))
         return sgio_execute(device, header, status.st_rdev, access);
     __atomic_add_fetch(&control->foreign, 1, __ATOMIC_RELAXED);
-    *ret_result = (int)syscall(SYS_ioctl, fd, SG_IO, header);
-    return *ret_result < 0 ? errno : 0;
+    return preload_pass(fd, SG_IO, header, ret_result);
 }
 
-static int sgio_ioctl(int fd, unsigned long request, void *argument)
+static int preload_ioctl(int fd, unsigned int request, void *argument, int *ret_result)
 {
-    int result, error;
-
     if (request != SG_IO)
-        return (int)syscall(SYS_ioctl, fd, request, argument);
-    error = control ? sgio_scripted(fd, argument, &result) : sgio_plain(fd, argument, &result);
-    if (error) {
-        errno = error;
-        return -1;
-    }
-    return result;
-}
-
-/* The two C libraries disagree about the type of a request. */
-#ifdef __GLIBC__
-int ioctl(int fd, unsigned long request, ...);
-int ioctl(int fd, unsigned long request, ...)
-#else
-int ioctl(int fd, int request, ...);
-int ioctl(int fd, int request, ...)
-#endif
-{
-    va_list arguments;
-    void *argument;
-
-    va_start(arguments, request);
-    argument = va_arg(arguments, void *);
-    va_end(arguments);
-    return sgio_ioctl(fd, (unsigned int)request, argument);
+        return preload_pass(fd, request, argument, ret_result);
+    return control ? sgio_scripted(fd, argument, ret_result) : sgio_plain(fd, argument, ret_result);
 }
