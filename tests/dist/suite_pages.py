@@ -111,6 +111,8 @@ def single_tests(t):
     t.matches("^protocol/replies ", run(t, "HACKING.md", "tests/run --list"), "the list")
     output = run(t, "HACKING.md", "tests/run --build build unit", 5)
     t.matches(r"^[1-9]\d* passed, 0 failed", output, "unit tests")
+    output = run(t, "HACKING.md", "tests/run -j 1 protocol/replies", 2)
+    t.matches(r"^[1-9]\d* passed, 0 failed", output, "one suite")
     run(t, "HACKING.md", "build/tests/unit/test-pool")
     t.matches("^ok ", run(t, "HACKING.md", "tests/protocol/run replies", 2), "replies")
     t.check("not ok" not in run(t, "HACKING.md", "tests/house/run"), "all is well")
