@@ -14,7 +14,7 @@
 #include "await.h"
 #include "base/log.h"
 
-#define LINE_MAX_BYTES 1023 /* of text, as log.c cuts it */
+#define LINE_MAX_BYTES 1535 /* of text, as log.c cuts it */
 
 static int pair[2]; /* the log's pipe: read end, write end */
 
