@@ -46,7 +46,7 @@ check-vm: setup-check all
 	@echo 'Virtual machines under emulation: some 15 minutes on 2 quiet cores, the first time 3 more.'
 	@tests/run --build $(BUILD) vm/ $(ARGS)
 
-check-full: setup-check all
+check-full: setup-full all
 	@tests/run --build $(BUILD) --full --times --resume $(ARGS)
 
 check-matrix: setup-check
@@ -72,8 +72,8 @@ soak: setup-check all
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: setup-build setup-check setup-fuzz
-setup-build setup-check setup-fuzz: setup-%:
+.PHONY: setup-build setup-check setup-full setup-fuzz
+setup-build setup-check setup-full setup-fuzz: setup-%:
 	@[ '$(SETUP)' = no ] || tools/setup $* $(BUILD)
 
 $(BUILD)/build.ninja: | setup-build

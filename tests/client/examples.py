@@ -62,8 +62,8 @@ class Scene:
                                   parameters).encode(), reply().encode(), "setting up")
 
 
-def check_takeover(t: Context, language: str) -> None:
-    program, scene = Takeover(t, language), Scene(t)
+def check_takeover(t: Context, language: str, kind=Takeover) -> None:
+    program, scene = kind(t, language), Scene(t)
     key = f"{KEY:x}"
     t.equal(program.run(0, scene.socket, scene.path, key), "held by def\nheld by abc\n", "printed")
     t.equal(program.run(0, scene.socket, scene.path, key), "held by abc\n", "printed again")

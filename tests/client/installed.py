@@ -6,7 +6,7 @@ import re
 import shlex
 import shutil
 import subprocess
-from typing import List, Optional, Sequence, Set
+from typing import Dict, List, Optional, Sequence, Set
 
 from simulator.fixture import Simulator
 from support import scaled, tap
@@ -61,9 +61,9 @@ class Context(tap.Context):
         self._said: List[str] = []
 
     def run(self, argv: Sequence[str], status: Optional[int] = 0, patience: float = 30,
-            **env: str) -> str:
+            cwd: Optional[str] = None, **env: str) -> str:
         """Run it for so many seconds at most, expect this exit status, return both streams."""
-        done = subprocess.run(argv, env=environment(env), stdin=subprocess.DEVNULL, text=True,
+        done = subprocess.run(argv, env=environment(env), stdin=subprocess.DEVNULL, text=True, cwd=cwd,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
                               timeout=scaled(patience))
         self._said.append(f"{' '.join(argv)}\n{done.stdout}")
@@ -79,13 +79,15 @@ class Context(tap.Context):
 
     def flags(self) -> List[str]:
         """What pkg-config says of the installed library."""
+        return shlex.split(self.run(["pkg-config", "--cflags", "--libs", "libprhelper"],
+                                    **self.pkg_config_environment()))
+
+    def pkg_config_environment(self) -> Dict[str, str]:
         if not shutil.which("pkg-config"):
             raise Skip("no pkg-config")
-        return shlex.split(self.run(
-            ["pkg-config", "--cflags", "--libs", "libprhelper"],
-            PKG_CONFIG_LIBDIR=os.path.dirname(self.lab.find("libprhelper.pc")),
-            PKG_CONFIG_SYSROOT_DIR=self.lab.root(), PKG_CONFIG_PATH="",
-            PKG_CONFIG_ALLOW_SYSTEM_CFLAGS="1", PKG_CONFIG_ALLOW_SYSTEM_LIBS="1"))
+        return {"PKG_CONFIG_LIBDIR": os.path.dirname(self.lab.find("libprhelper.pc")),
+                "PKG_CONFIG_SYSROOT_DIR": self.lab.root(), "PKG_CONFIG_PATH": "",
+                "PKG_CONFIG_ALLOW_SYSTEM_CFLAGS": "1", "PKG_CONFIG_ALLOW_SYSTEM_LIBS": "1"}
 
     def compile(self, source: str, compiler: str = "cc", *options: str) -> str:
         """The program that it makes."""

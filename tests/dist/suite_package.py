@@ -9,8 +9,8 @@ from support.tap import limit, test
 from dist.fixture import TOP, read
 from dist.suite_install import expected
 
-PACKAGES = ("libprhelper-dev", "libprhelper0", "python3-prhelper", "qemu-pr-ctl", "qemu-pr-helper",
-            "qemu-pr-simulator")
+PACKAGES = ("golang-prhelper-dev", "libprhelper-dev", "libprhelper0", "python3-prhelper", "qemu-pr-ctl",
+            "qemu-pr-helper", "qemu-pr-simulator")
 #: Built once for all tests.
 built = {}
 
@@ -51,6 +51,11 @@ def each_file_is_in_one_package(t):
     wanted = {re.sub(r"lib/python3[.\d]*/\w+-packages", "lib/python3/dist-packages", path)
               for path in expected(t)}
     links = {path for path in plain if path not in wanted}
+    # Source of Go is not installed, but by the package.
+    source = {path for path in links if path.startswith("usr/share/gocode/src/")}
+    t.equal({os.path.basename(path) for path in source},
+            set(os.listdir(os.path.join(TOP, "bindings", "go"))), "source of the Go binding")
+    links -= source
     t.equal(sorted(wanted - set(plain)), [], "in no package")
     t.equal(sorted(links), [], "installed by the package alone")
     t.equal(len(plain), len(set(plain)), "files in two packages")

@@ -1,0 +1,3 @@
+module qemu-pr-helper.invalid/prhelper
+
+go 1.19
