@@ -83,35 +83,32 @@ bool transportid_iscsi(const char *name, struct transportid *ret)
 {
     /* A name has no comma in it (RFC 3722), so the first separator is the only one. */
     const char *separator = strstr(name, ISID_SEPARATOR);
-    size_t length = strlen(name);
+    size_t length = strlen(name), isid_at = length;
     size_t additional = (length + 1 + 3) / 4 * 4;
-    struct transportid id = {0};
 
     if (length == 0 || separator == name || length >= TRANSPORTID_ISCSI_MAX)
         return false;
     if (additional < ISCSI_ADDITIONAL_MIN)
         additional = ISCSI_ADDITIONAL_MIN;
-
-    id.kind = separator ? TRANSPORTID_ISCSI_PORT : TRANSPORTID_ISCSI_DEVICE;
-    id.size = (uint16_t)(ISCSI_NAME_AT + additional);
-    id.bytes[0] = separator ? BYTE0_ISCSI_PORT : BYTE0_ISCSI_DEVICE;
-    store_be16(id.bytes + ISCSI_LENGTH_AT, (uint16_t)additional);
-    memcpy(id.bytes + ISCSI_NAME_AT, name, length);
-
     if (separator) {
-        size_t isid_at = (size_t)(separator - name) + strlen(ISID_SEPARATOR);
-
+        isid_at = (size_t)(separator - name) + strlen(ISID_SEPARATOR);
         if (length == isid_at || length - isid_at > ISID_DIGITS_MAX)
             return false;
         for (size_t i = isid_at; i < length; i++) {
-            int value = transportid_hex_value(name[i]);
-
-            if (value < 0)
+            if (transportid_hex_value(name[i]) < 0)
                 return false;
-            id.bytes[ISCSI_NAME_AT + i] = (uint8_t) "0123456789abcdef"[value];
         }
     }
-    *ret = id;
+
+    memset(ret, 0, sizeof(*ret));
+    ret->kind = separator ? TRANSPORTID_ISCSI_PORT : TRANSPORTID_ISCSI_DEVICE;
+    ret->size = (uint16_t)(ISCSI_NAME_AT + additional);
+    ret->bytes[0] = separator ? BYTE0_ISCSI_PORT : BYTE0_ISCSI_DEVICE;
+    store_be16(ret->bytes + ISCSI_LENGTH_AT, (uint16_t)additional);
+    memcpy(ret->bytes + ISCSI_NAME_AT, name, length);
+    for (size_t i = isid_at; i < length; i++)
+        ret->bytes[ISCSI_NAME_AT + i] =
+            (uint8_t) "0123456789abcdef"[transportid_hex_value(name[i])];
     return true;
 }
 
