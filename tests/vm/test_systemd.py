@@ -328,9 +328,9 @@ def drop_in(t: Context, unit: str, text: str) -> None:
     lab.write(f"{directory}/{unit}.conf", text)
 
 
-def status(name: str) -> dict:
+def status(directory: str) -> dict:
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(f"/run/qemu-pr-helper-{name}/status")
+        connection.connect(f"/run/{directory}/status")
         with connection.makefile(encoding="utf-8") as file:
             return json.load(file)
 
@@ -358,7 +358,7 @@ def instances(t: Context) -> None:
     connections = {name: t.connect(path) for name, path in sockets.items()}
     for name, connection in connections.items():
         t.register(connection)
-        t.equal(len(status(name)["connections"]), 1, f"clients of {name}")
+        t.equal(len(status(f"qemu-pr-helper-{name}")["connections"]), 1, f"clients of {name}")
     modes = [oct(os.stat(f"/run/qemu-pr-helper-{name}/status").st_mode & 0o777) for name in sockets]
     t.equal(modes, ["0o640", "0o600"], "mode of the status sockets, by options of one instance")
 
@@ -366,7 +366,7 @@ def instances(t: Context) -> None:
     t.equal(connections["north"].receive_rest(), b"", "what comes from the one that was stopped")
     t.check(not os.path.exists("/run/qemu-pr-helper-north"), "its directory is left")
     t.register(connections["south"])
-    t.equal(len(status("south")["connections"]), 1, "clients of the other one")
+    t.equal(len(status("qemu-pr-helper-south")["connections"]), 1, "clients of the other one")
     t.equal(t.manager.show("NRestarts", "ActiveState", unit="qemu-pr-helper@south.service"),
             {"NRestarts": "0", "ActiveState": "active"}, "the other one's service")
 
@@ -394,8 +394,20 @@ def process(t: Context, drop_ins: List[str], uid: int) -> None:
             t.check(thread.uids[0] != 0 and len(set(thread.uids)) == 1, f"uids {thread.uids}")
         else:
             t.equal(thread.uids, [uid] * 4, "uids")
+    t.equal(len(status("qemu-pr-helper")["connections"]), 1, "clients by the status")
     private = os.readlink(f"/proc/{pid}/ns/net") != os.readlink("/proc/self/ns/net")
     t.equal(private, bool(drop_ins), "whether the network is private")
+
+
+@cases(("as shipped", []), ("without multipath", [NO_MULTIPATH]))
+@ours("the units are ours")
+def configuration_of_libvirt(t: Context, drop_ins: List[str]) -> None:
+    """A status socket of libvirt's helpers, where the service may not write, is not the service's."""
+    lab.write("/etc/qemu-pr-helper.conf", "status-socket=/run/qemu-pr-helper-%d.status\n")
+    t.cleanup.callback(os.unlink, "/etc/qemu-pr-helper.conf")
+    t.manager.configure(drop_ins)
+    t.register(t.connect())
+    t.equal(len(status("qemu-pr-helper")["connections"]), 1, "clients by the status")
 
 
 def probe(t: Context, drop_ins: List[str]) -> Dict[str, object]:
