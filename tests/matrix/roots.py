@@ -8,10 +8,9 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import shlex
 import shutil
 import subprocess
-from typing import Dict, Iterator, Sequence
+from typing import Dict, Iterator, List, Sequence
 
 from support import apt
 
@@ -111,18 +110,14 @@ class Root:
                 raise Unavailable(f"mmdebstrap {self.release}: {(last or ['failed'])[0]}")
             os.rename(partial, self.path)
 
-    def command(self, work: str, script: str, binds: Dict[str, str], user: str = "root"):
-        """argv that runs this bash script in it. work: an empty directory, to mount on. binds: what
-        is to be seen inside, by where."""
+    def command(self, work: str, script: str, binds: Dict[str, str]) -> List[str]:
+        """argv that runs this bash script in it, as root. work: an empty directory, to mount on.
+        binds: what is to be seen inside, by where."""
         bound = [word for inside, outside in binds.items() for word in (outside, inside)]
-        home = "/root" if user == "root" else f"/home/{user}"
-        inner = ["env", "-i", f"HOME={home}", "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive",
-                 "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-                 *(f"{name}={os.environ[name]}" for name in ("TEST_TIME_SCALE", "http_proxy")
-                   if name in os.environ), "bash", "-euc", script]
-        if user != "root":
-            inner = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups",
-                     "--inh-caps=-all", *inner]
-            inner = ["sh", "-ec", f"useradd -m {user}\nexec {shlex.join(inner)}"]
+        kept = [f"{name}={os.environ[name]}" for name in ("TEST_TIME_SCALE", "http_proxy")
+                if name in os.environ]
         return ["unshare", "--mount", "--propagation=private", "sh", "-ec", ENTER, "enter", work,
-                self.path, *bound, "--", *inner]
+                self.path, *bound, "--", "env", "-i", "HOME=/root", "LC_ALL=C.UTF-8",
+                "DEBIAN_FRONTEND=noninteractive",
+                "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", *kept,
+                "bash", "-euc", script]
