@@ -174,7 +174,8 @@ bool paths_strip(struct paths *engine)
 bool paths_narrow(struct paths *engine)
 {
     RESUME_BEGIN(engine, PATHS_FRAME_PROCEDURE);
-    engine->memory.failed = paths_usable(engine) & ~paths_bit(engine->keep);
+    /* Those too that share a registration with another path. */
+    engine->memory.failed = engine->up & ~paths_bit(engine->keep);
     engine->result = PATHS_RESULT_GOOD;
     if (engine->memory.failed == 0)
         RESUME_RETURN(engine, PATHS_FRAME_PROCEDURE);

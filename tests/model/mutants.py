@@ -110,7 +110,7 @@ MUTANTS: Dict[str, Tuple[str, str, str, str]] = {
         "        paths_answer(engine, SPC_STATUS_GOOD);"),
     "not-narrowed": (
         "new", "repair.c",
-        "    engine->memory.failed = paths_usable(engine) & ~paths_bit(engine->keep);",
+        "    engine->memory.failed = engine->up & ~paths_bit(engine->keep);",
         "    engine->memory.failed = 0;"),
     "widened-early": (
         "new events", "preempt.c",
