@@ -140,6 +140,9 @@ const char *world_class(const struct world *world, enum fault fault)
             return classes[i].name;
     if (fault == FAULT_UNSAFE_FRESH && setting->multipathd != PATHS_MULTIPATHD_NEW)
         return "returned-registered";
+    if ((setting->quirks.no_full_status || setting->quirks.swapped_keys) &&
+        setting->quirks.group[1] == 0 && world->memory.twins == 0 && setting->other_key[0] == 1)
+        return "unseen-twins";
     return "";
 }
 
