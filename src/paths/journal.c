@@ -32,7 +32,7 @@
 static const uint8_t journal_magic[8] = "prpaths\x01";
 
 /* FNV-1a: against a file cut short or of another kind, not against malice. */
-static uint64_t hash_bytes(uint64_t hash, const uint8_t *bytes, size_t size)
+static uint64_t journal_hash_bytes(uint64_t hash, const uint8_t *bytes, size_t size)
 {
     for (size_t i = 0; i < size; i++)
         hash = (hash ^ bytes[i]) * 0x100000001b3;
@@ -46,15 +46,15 @@ uint64_t paths_nexus_id(const struct transportid *initiator, uint16_t target_por
     uint8_t port[2];
 
     store_be16(port, target_port);
-    return hash_bytes(hash_bytes(HASH_BEGIN, initiator->bytes, initiator->size), port,
-                      sizeof(port));
+    return journal_hash_bytes(journal_hash_bytes(HASH_BEGIN, initiator->bytes, initiator->size),
+                              port, sizeof(port));
 }
 
-static uint32_t checksum(const uint8_t *bytes, size_t size)
+static uint32_t journal_checksum(const uint8_t *bytes, size_t size)
 {
-    uint64_t hash = hash_bytes(HASH_BEGIN, bytes, JOURNAL_CHECKSUM_AT);
+    uint64_t hash = journal_hash_bytes(HASH_BEGIN, bytes, JOURNAL_CHECKSUM_AT);
 
-    hash = hash_bytes(hash, bytes + JOURNAL_HEADER_SIZE, size - JOURNAL_HEADER_SIZE);
+    hash = journal_hash_bytes(hash, bytes + JOURNAL_HEADER_SIZE, size - JOURNAL_HEADER_SIZE);
     return (uint32_t)(hash ^ hash >> 32);
 }
 
@@ -83,13 +83,13 @@ size_t paths_journal_encode(const struct paths_memory *memory, const struct path
         count++;
     }
     writer_patch(&writer, JOURNAL_COUNT_AT, &count, 1);
-    store_be32(sum, checksum(bytes, writer.offset));
+    store_be32(sum, journal_checksum(bytes, writer.offset));
     writer_patch(&writer, JOURNAL_CHECKSUM_AT, sum, sizeof(sum));
     return writer.offset;
 }
 
-static void take_path(struct paths_memory *memory, const struct paths_map *map, uint64_t id,
-                      uint8_t flags)
+static void journal_take_path(struct paths_memory *memory, const struct paths_map *map, uint64_t id,
+                              uint8_t flags)
 {
     for (unsigned path = 0; path < map->count; path++) {
         if (map->path[path].id != id)
@@ -123,12 +123,12 @@ bool paths_journal_decode(const uint8_t *bytes, size_t size, const struct paths_
         memcmp(magic, journal_magic, sizeof(journal_magic)) != 0 ||
         memory.aim > PATHS_AIM_WITHDRAW || count > PATHS_MAX ||
         size != JOURNAL_HEADER_SIZE + (size_t)count * JOURNAL_PATH_SIZE ||
-        reader_be32(&reader) != checksum(bytes, size))
+        reader_be32(&reader) != journal_checksum(bytes, size))
         return false;
     for (unsigned i = 0; i < count; i++) {
         uint64_t id = reader_be64(&reader);
 
-        take_path(&memory, map, id, reader_u8(&reader));
+        journal_take_path(&memory, map, id, reader_u8(&reader));
     }
     *ret = memory;
     return true;

@@ -104,8 +104,8 @@ bool paths_is_revived(const struct paths *engine)
 }
 
 /* Whether a descriptor is of this path, or of one that it is known to share a registration with. */
-static bool is_of_path(const struct paths *engine, const struct prin_registrant *registrant,
-                       unsigned path)
+static bool look_is_of_path(const struct paths *engine, const struct prin_registrant *registrant,
+                            unsigned path)
 {
     const struct paths_nexus *nexus = &engine->map->path[path];
 
@@ -118,14 +118,14 @@ static bool is_of_path(const struct paths *engine, const struct prin_registrant 
  * The path that a descriptor is of, or map->count. Paths that share a registration count as one: a
  * usable one if there is any; the others are twins.
  */
-static unsigned find_path(struct paths *engine, const struct prin_registrant *registrant,
-                          uint64_t *ret_matching)
+static unsigned look_find_path(struct paths *engine, const struct prin_registrant *registrant,
+                               uint64_t *ret_matching)
 {
     unsigned count = engine->map->count, found = count;
     uint64_t matching = 0, usable;
 
     for (unsigned path = 0; path < count; path++)
-        if (is_of_path(engine, registrant, path))
+        if (look_is_of_path(engine, registrant, path))
             matching |= paths_bit(path);
     usable = matching & engine->up & ~engine->hung;
     if (matching != 0) {
@@ -137,7 +137,7 @@ static unsigned find_path(struct paths *engine, const struct prin_registrant *re
 }
 
 /* Give the key to all paths of a set. False if one has another registration of its own already. */
-static bool give_key(struct paths *engine, uint64_t set, uint64_t key)
+static bool look_give_key(struct paths *engine, uint64_t set, uint64_t key)
 {
     for (; set != 0; set &= set - 1) {
         unsigned path = paths_first(set);
@@ -151,7 +151,7 @@ static bool give_key(struct paths *engine, uint64_t set, uint64_t key)
     return true;
 }
 
-static void note_foreign(struct paths *engine, uint64_t key)
+static void look_note_foreign(struct paths *engine, uint64_t key)
 {
     struct paths_view *view = &engine->view;
 
@@ -161,7 +161,7 @@ static void note_foreign(struct paths *engine, uint64_t key)
 }
 
 /* One pass over all descriptors: ours first, since others' keys are compared with them. */
-static bool read_pass(struct paths *engine, bool ours)
+static bool look_read_pass(struct paths *engine, bool ours)
 {
     struct prin_list list;
     struct prin_registrant registrant;
@@ -174,12 +174,12 @@ static bool read_pass(struct paths *engine, bool ours)
     while ((result = prin_registrant_next(&list, &registrant)) == PRIN_OK) {
         if (registrant.key == 0)
             return false;
-        path = find_path(engine, &registrant, &matching);
+        path = look_find_path(engine, &registrant, &matching);
         if (ours && path < engine->map->count) {
-            if (!give_key(engine, matching, registrant.key))
+            if (!look_give_key(engine, matching, registrant.key))
                 return false;
         } else if (!ours && path == engine->map->count) {
-            note_foreign(engine, registrant.key);
+            look_note_foreign(engine, registrant.key);
         }
         if (ours && registrant.holder) {
             if (!spc_type_is_valid(registrant.type))
@@ -199,7 +199,7 @@ static bool read_pass(struct paths *engine, bool ours)
  * Paths that are known to share a registration which READ FULL STATUS gives to another initiator
  * port (a target with one for each host): the usable one speaks.
  */
-static void settle_twins(struct paths *engine)
+static void look_settle_twins(struct paths *engine)
 {
     uint64_t usable = engine->up & ~engine->hung;
     uint64_t registered = engine->memory.twins & paths_registered(engine);
@@ -223,20 +223,20 @@ static void settle_twins(struct paths *engine)
     }
 }
 
-static bool read_view(struct paths *engine)
+static bool look_read_view(struct paths *engine)
 {
     memset(&engine->view, 0, sizeof(engine->view));
     engine->view.holder = PATHS_HOLDER_NONE;
     if (engine->length >= PRIN_HEADER_SIZE)
         engine->plain.generation = load_be32(engine->data);
-    if (!engine->data || !read_pass(engine, true) || !read_pass(engine, false))
+    if (!engine->data || !look_read_pass(engine, true) || !look_read_pass(engine, false))
         return false;
-    settle_twins(engine);
+    look_settle_twins(engine);
     return true;
 }
 
 /* A path has a key that neither the guest nor we gave it: perhaps it is misread. */
-static bool is_strange(const struct paths *engine)
+static bool look_is_strange(const struct paths *engine)
 {
     for (unsigned path = 0; path < engine->map->count; path++) {
         uint64_t key = engine->view.key[path];
@@ -252,7 +252,7 @@ static bool is_strange(const struct paths *engine)
  * Whether READ KEYS has every key that the view has; if not, READ FULL STATUS is not believed. True
  * as well if something was registered between the two.
  */
-static bool has_keys(const struct paths *engine)
+static bool look_has_keys(const struct paths *engine)
 {
     for (unsigned path = 0; path < engine->map->count; path++) {
         struct prin_list list;
@@ -271,14 +271,14 @@ static bool has_keys(const struct paths *engine)
 }
 
 /* FRAME_PLAIN. engine->looked is false, and memory.plain set, if the two contradict each other. */
-static bool check_keys(struct paths *engine)
+static bool look_check_keys(struct paths *engine)
 {
     RESUME_BEGIN(engine, PATHS_FRAME_PLAIN);
     paths_prepare_read(engine, engine->by, SPC_PRIN_READ_KEYS);
     RESUME_CALL(engine, PATHS_FRAME_PLAIN, paths_send(engine));
     if (engine->result != PATHS_RESULT_GOOD) {
         engine->looked = false;
-    } else if (!has_keys(engine)) {
+    } else if (!look_has_keys(engine)) {
         engine->looked = false;
         engine->memory.plain = true;
     }
@@ -297,12 +297,12 @@ bool paths_look(struct paths *engine)
         engine->tried |= paths_bit(engine->by);
         paths_prepare_read(engine, engine->by, SPC_PRIN_READ_FULL_STATUS);
         RESUME_CALL(engine, PATHS_FRAME_ACT, paths_send(engine));
-        engine->looked = engine->result == PATHS_RESULT_GOOD && read_view(engine);
+        engine->looked = engine->result == PATHS_RESULT_GOOD && look_read_view(engine);
         /* 5/20/00, 5/24/00: not served. Said once, it is not asked for again. */
         if (engine->result == PATHS_RESULT_CHECK && engine->sense.key == SPC_SENSE_ILLEGAL_REQUEST)
             engine->memory.plain = true;
-        if (engine->looked && is_strange(engine))
-            RESUME_CALL(engine, PATHS_FRAME_ACT, check_keys(engine));
+        if (engine->looked && look_is_strange(engine))
+            RESUME_CALL(engine, PATHS_FRAME_ACT, look_check_keys(engine));
         if (engine->memory.plain)
             break;
     }
@@ -314,7 +314,7 @@ bool paths_look(struct paths *engine)
 }
 
 /* Those that `keep` may share a registration with: of its initiator port, if there are any. */
-static uint64_t partners(const struct paths *engine)
+static uint64_t look_partners(const struct paths *engine)
 {
     uint64_t with = paths_with(engine, engine->memory.key), same = 0;
 
@@ -332,6 +332,6 @@ bool paths_learn_twin(struct paths *engine)
                   engine->memory.key);
     RESUME_CALL(engine, PATHS_FRAME_ACT, paths_send(engine));
     if (engine->result == PATHS_RESULT_GOOD)
-        engine->memory.twins |= paths_bit(engine->keep) | partners(engine);
+        engine->memory.twins |= paths_bit(engine->keep) | look_partners(engine);
     RESUME_END(engine, PATHS_FRAME_ACT);
 }

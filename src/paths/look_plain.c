@@ -8,7 +8,7 @@
  * - REGISTER of a key to itself is GOOD by a path that has it, else RESERVATION CONFLICT
  *   (SPC-4 5.13.7);
  * - RELEASE with another type than that of the reservation is GOOD and does nothing by a registered
- *   path that does not hold it, and an error by the one that does (5.13.11.2);
+ *   path that does not hold it, and an error by the one that does (5.13.11.2.2);
  * - PRGENERATION, which every registration counts up (6.15.2), tells at the end whether anything
  *   else was registered meanwhile; RESERVE and RELEASE do not count there, so READ RESERVATION is
  *   repeated as well. If anything differs: again.
@@ -20,13 +20,13 @@
 #include "paths/internal.h"
 #include "scsi/prin.h"
 
-static uint64_t hash_key(uint64_t hash, uint64_t key)
+static uint64_t look_plain_hash_key(uint64_t hash, uint64_t key)
 {
     return (hash ^ key) * 0x9e3779b97f4a7c15;
 }
 
 /* Take READ KEYS in. False if it cannot be understood, or has too many different keys. */
-static bool take_keys(struct paths *engine)
+static bool look_plain_take_keys(struct paths *engine)
 {
     struct paths_plain *plain = &engine->plain;
     enum prin_result result;
@@ -51,12 +51,12 @@ static bool take_keys(struct paths *engine)
             plain->key[plain->keys++] = key;
         if (plain->count[at] < UINT16_MAX)
             plain->count[at]++;
-        plain->hash = hash_key(plain->hash, key);
+        plain->hash = look_plain_hash_key(plain->hash, key);
     }
     return result == PRIN_END;
 }
 
-static bool take_reservation(struct paths *engine)
+static bool look_plain_take_reservation(struct paths *engine)
 {
     struct prin_reservation reservation;
 
@@ -70,7 +70,7 @@ static bool take_reservation(struct paths *engine)
 }
 
 /* One reading command by any usable path; engine->data, or engine->result is not GOOD. */
-static bool read_by_any(struct paths *engine, uint8_t service_action)
+static bool look_plain_read_by_any(struct paths *engine, uint8_t service_action)
 {
     RESUME_BEGIN(engine, PATHS_FRAME_READ);
     engine->result = PATHS_RESULT_PATH;
@@ -86,7 +86,7 @@ static bool read_by_any(struct paths *engine, uint8_t service_action)
 }
 
 /* The key of path `by`: each key of the list is registered to itself. */
-static bool probe_key(struct paths *engine)
+static bool look_plain_probe_key(struct paths *engine)
 {
     RESUME_BEGIN(engine, PATHS_FRAME_READ);
     for (engine->plain.at = 0; engine->plain.at < engine->plain.keys; engine->plain.at++) {
@@ -109,7 +109,7 @@ static bool probe_key(struct paths *engine)
 }
 
 /* Whether path `by` holds the reservation: RELEASE with a type that is not its type. */
-static bool probe_holder(struct paths *engine)
+static bool look_plain_probe_holder(struct paths *engine)
 {
     RESUME_BEGIN(engine, PATHS_FRAME_READ);
     engine->by = (uint8_t)paths_first(engine->plain.todo);
@@ -130,7 +130,7 @@ static bool probe_holder(struct paths *engine)
  * The number of registrations that these paths account for. One registration, and several paths
  * that have its key: they share it, and will.
  */
-static unsigned attribute_twins(struct paths *engine, uint64_t with, unsigned count)
+static unsigned look_plain_attribute_twins(struct paths *engine, uint64_t with, unsigned count)
 {
     uint64_t twins;
 
@@ -142,7 +142,7 @@ static unsigned attribute_twins(struct paths *engine, uint64_t with, unsigned co
 }
 
 /* A key that absent paths of ours may have: one that was given to them, as far as is known. */
-static bool is_likely(const struct paths *engine, uint64_t key)
+static bool look_plain_is_likely(const struct paths *engine, uint64_t key)
 {
     bool registers = engine->command.service_action == SPC_PROUT_REGISTER ||
                      engine->command.service_action == SPC_PROUT_REGISTER_AND_IGNORE_EXISTING_KEY;
@@ -156,7 +156,7 @@ static bool is_likely(const struct paths *engine, uint64_t key)
  * Registrations that no usable path accounts for are of absent paths, or of other hosts, and are
  * taken for both. An absent path that is known to share the registration of a usable one has that.
  */
-static void attribute_rest(struct paths *engine)
+static void look_plain_attribute_rest(struct paths *engine)
 {
     uint64_t usable = engine->up & ~engine->hung;
     uint64_t known = engine->memory.twins & usable & paths_registered(engine);
@@ -168,12 +168,13 @@ static void attribute_rest(struct paths *engine)
         uint64_t key = engine->plain.key[i], with = paths_with(engine, key) & usable;
         unsigned count = engine->plain.count[i];
 
-        if (count <= attribute_twins(engine, with, count))
+        if (count <= look_plain_attribute_twins(engine, with, count))
             continue;
         engine->view.shared |= with;
         engine->view.command_key_shared |= key == engine->command.key;
         engine->view.sa_key_shared |= key == engine->command.sa_key;
-        for (unsigned path = 0; path < engine->map->count && is_likely(engine, key); path++) {
+        for (unsigned path = 0; path < engine->map->count && look_plain_is_likely(engine, key);
+             path++) {
             if (paths_has(usable, path) || (known != 0 && paths_has(engine->memory.twins, path)) ||
                 (engine->view.key[path] != 0 && key != engine->memory.key))
                 continue;
@@ -192,7 +193,7 @@ static void attribute_rest(struct paths *engine)
 }
 
 /* Of those that may hold the reservation and did not say so: an absent path, or another host. */
-static void attribute_holder(struct paths *engine)
+static void look_plain_attribute_holder(struct paths *engine)
 {
     uint64_t with = paths_with(engine, engine->plain.holder_key);
 
@@ -210,14 +211,14 @@ static void attribute_holder(struct paths *engine)
 }
 
 /* The reading again: has nothing changed but by our probes? Not every target counts those. */
-static bool is_the_same(struct paths *engine, uint32_t generation, uint64_t hash)
+static bool look_plain_is_the_same(struct paths *engine, uint32_t generation, uint64_t hash)
 {
     return engine->plain.hash == hash &&
            (engine->plain.generation == generation ||
             engine->plain.generation == generation + engine->plain.probes);
 }
 
-static bool look_once(struct paths *engine)
+static bool look_plain_look_once(struct paths *engine)
 {
     uint32_t generation;
     uint64_t hash, holder_key;
@@ -227,39 +228,41 @@ static bool look_once(struct paths *engine)
     memset(&engine->view, 0, sizeof(engine->view));
     memset(&engine->plain, 0, sizeof(engine->plain));
     engine->view.holder = PATHS_HOLDER_NONE;
-    RESUME_CALL(engine, PATHS_FRAME_PLAIN, read_by_any(engine, SPC_PRIN_READ_RESERVATION));
-    if (engine->result != PATHS_RESULT_GOOD || !take_reservation(engine))
+    RESUME_CALL(engine, PATHS_FRAME_PLAIN,
+                look_plain_read_by_any(engine, SPC_PRIN_READ_RESERVATION));
+    if (engine->result != PATHS_RESULT_GOOD || !look_plain_take_reservation(engine))
         RESUME_RETURN(engine, PATHS_FRAME_PLAIN);
-    RESUME_CALL(engine, PATHS_FRAME_PLAIN, read_by_any(engine, SPC_PRIN_READ_KEYS));
-    if (engine->result != PATHS_RESULT_GOOD || !take_keys(engine))
+    RESUME_CALL(engine, PATHS_FRAME_PLAIN, look_plain_read_by_any(engine, SPC_PRIN_READ_KEYS));
+    if (engine->result != PATHS_RESULT_GOOD || !look_plain_take_keys(engine))
         RESUME_RETURN(engine, PATHS_FRAME_PLAIN);
     engine->plain.todo = paths_usable(engine);
     while (engine->plain.todo != 0 && engine->plain.keys > 0) {
-        RESUME_CALL(engine, PATHS_FRAME_PLAIN, probe_key(engine));
+        RESUME_CALL(engine, PATHS_FRAME_PLAIN, look_plain_probe_key(engine));
         engine->plain.todo &= engine->plain.todo - 1;
     }
     engine->plain.todo = engine->plain.type == 0 || spc_type_is_all_registrants(engine->plain.type)
                              ? 0
                              : paths_with(engine, engine->plain.holder_key) & paths_usable(engine);
     while (engine->plain.todo != 0 && engine->view.holder == PATHS_HOLDER_NONE) {
-        RESUME_CALL(engine, PATHS_FRAME_PLAIN, probe_holder(engine));
+        RESUME_CALL(engine, PATHS_FRAME_PLAIN, look_plain_probe_holder(engine));
         engine->plain.todo &= engine->plain.todo - 1;
     }
     engine->plain.todo = 0;
-    RESUME_CALL(engine, PATHS_FRAME_PLAIN, read_by_any(engine, SPC_PRIN_READ_RESERVATION));
+    RESUME_CALL(engine, PATHS_FRAME_PLAIN,
+                look_plain_read_by_any(engine, SPC_PRIN_READ_RESERVATION));
     holder_key = engine->plain.holder_key;
     type = engine->plain.type;
-    if (engine->result != PATHS_RESULT_GOOD || !take_reservation(engine) ||
+    if (engine->result != PATHS_RESULT_GOOD || !look_plain_take_reservation(engine) ||
         holder_key != engine->plain.holder_key || type != engine->plain.type)
         RESUME_RETURN(engine, PATHS_FRAME_PLAIN);
-    RESUME_CALL(engine, PATHS_FRAME_PLAIN, read_by_any(engine, SPC_PRIN_READ_KEYS));
+    RESUME_CALL(engine, PATHS_FRAME_PLAIN, look_plain_read_by_any(engine, SPC_PRIN_READ_KEYS));
     generation = engine->plain.generation;
     hash = engine->plain.hash;
-    if (engine->result != PATHS_RESULT_GOOD || !take_keys(engine) ||
-        !is_the_same(engine, generation, hash))
+    if (engine->result != PATHS_RESULT_GOOD || !look_plain_take_keys(engine) ||
+        !look_plain_is_the_same(engine, generation, hash))
         RESUME_RETURN(engine, PATHS_FRAME_PLAIN);
-    attribute_rest(engine);
-    attribute_holder(engine);
+    look_plain_attribute_rest(engine);
+    look_plain_attribute_holder(engine);
     engine->looked = true;
     RESUME_END(engine, PATHS_FRAME_PLAIN);
 }
@@ -270,7 +273,7 @@ bool paths_look_plain(struct paths *engine)
     for (engine->plain_round = 0; engine->plain_round < PATHS_ROUNDS_MAX && !engine->looked;
          engine->plain_round++) {
         engine->tried = 0;
-        RESUME_CALL(engine, PATHS_FRAME_LOOK, look_once(engine));
+        RESUME_CALL(engine, PATHS_FRAME_LOOK, look_plain_look_once(engine));
     }
     engine->plain_round = 0;
     engine->tried = 0;

@@ -10,7 +10,7 @@
 
 #include "paths/internal.h"
 
-static void reply_begin(struct paths *engine)
+static void paths_reply_begin(struct paths *engine)
 {
     memset(&engine->step, 0, sizeof(engine->step));
     engine->step.kind = PATHS_STEP_REPLY;
@@ -18,7 +18,7 @@ static void reply_begin(struct paths *engine)
 
 void paths_answer(struct paths *engine, uint8_t status)
 {
-    reply_begin(engine);
+    paths_reply_begin(engine);
     engine->step.reply.status = status;
     if (engine->untold && status == SPC_STATUS_GOOD)
         engine->step.reply.reason = PATHS_REASON_NOT_TOLD;
@@ -26,7 +26,7 @@ void paths_answer(struct paths *engine, uint8_t status)
 
 void paths_answer_sense(struct paths *engine, struct spc_sense sense, enum paths_reason reason)
 {
-    reply_begin(engine);
+    paths_reply_begin(engine);
     engine->step.reply.status = SPC_STATUS_CHECK_CONDITION;
     engine->step.reply.sense = sense;
     engine->step.reply.reason = reason;
@@ -34,7 +34,7 @@ void paths_answer_sense(struct paths *engine, struct spc_sense sense, enum paths
 
 void paths_answer_busy(struct paths *engine, enum paths_reason reason, uint64_t paths)
 {
-    reply_begin(engine);
+    paths_reply_begin(engine);
     engine->step.reply.status = SPC_STATUS_BUSY;
     engine->step.reply.reason = reason;
     engine->step.reply.paths = paths;
@@ -91,7 +91,7 @@ void paths_answer_finished(struct paths *engine)
 }
 
 /* What a map cannot do, or the guest may not ask for: nothing is sent for it. */
-static bool command_refused(struct paths *engine)
+static bool paths_command_refused(struct paths *engine)
 {
     const struct paths_command *command = &engine->command;
 
@@ -119,7 +119,7 @@ static bool command_refused(struct paths *engine)
     }
 }
 
-static bool command_run(struct paths *engine)
+static bool paths_command_run(struct paths *engine)
 {
     switch (engine->command.service_action) {
     case SPC_PROUT_REGISTER:
@@ -140,7 +140,7 @@ static bool command_run(struct paths *engine)
  * Without READ FULL STATUS: no usable path has the guest's key, and whether an absent one has it,
  * or another host alone, cannot be told; nor who of the two holds the reservation.
  */
-static bool is_unattributed(const struct paths *engine)
+static bool paths_is_unattributed(const struct paths *engine)
 {
     uint64_t with = paths_with(engine, engine->command.key);
 
@@ -152,7 +152,7 @@ static bool is_unattributed(const struct paths *engine)
                                     engine->command.service_action == SPC_PROUT_RELEASE));
 }
 
-static void round_begin(struct paths *engine)
+static void paths_round_begin(struct paths *engine)
 {
     engine->silent = false;
     engine->fenced = false;
@@ -167,10 +167,10 @@ static void round_begin(struct paths *engine)
  * half way a fenced path looks registered, and if the number of keys went down meanwhile it would
  * clear the path, with the reservation if the path holds it.
  */
-static bool run(struct paths *engine)
+static bool paths_run(struct paths *engine)
 {
     RESUME_BEGIN(engine, PATHS_FRAME_RUN);
-    if (command_refused(engine))
+    if (paths_command_refused(engine))
         return true;
     if (paths_unfinished(&engine->memory) || engine->command.repair) {
         RESUME_CALL(engine, PATHS_FRAME_RUN, paths_repair(engine));
@@ -186,7 +186,7 @@ static bool run(struct paths *engine)
     }
     engine->before = engine->memory;
     for (engine->round = 0; engine->round < PATHS_ROUNDS_MAX; engine->round++) {
-        round_begin(engine);
+        paths_round_begin(engine);
         RESUME_CALL(engine, PATHS_FRAME_RUN, paths_tell(engine, PATHS_TELL_GETPRSTATUS, 0, 0));
         engine->silent = engine->result == PATHS_RESULT_LOST;
         RESUME_CALL(engine, PATHS_FRAME_RUN, paths_look(engine));
@@ -214,14 +214,14 @@ static bool run(struct paths *engine)
                 return true;
             }
         }
-        if (is_unattributed(engine)) {
+        if (paths_is_unattributed(engine)) {
             paths_answer_busy(engine, PATHS_REASON_NOT_ATTRIBUTED, paths_absent(engine));
             return true;
         }
         engine->start = paths_registered(engine);
         engine->memory.expected = paths_surely(engine, engine->start);
         engine->holder = engine->view.holder;
-        RESUME_CALL(engine, PATHS_FRAME_RUN, command_run(engine));
+        RESUME_CALL(engine, PATHS_FRAME_RUN, paths_command_run(engine));
         if (engine->step.kind == PATHS_STEP_REPLY)
             return true;
     }
@@ -239,7 +239,7 @@ void paths_begin(struct paths *engine, const struct paths_map *map,
     engine->memory = *memory;
     engine->before = *memory;
     engine->command = *command;
-    run(engine);
+    paths_run(engine);
 }
 
 const struct paths_step *paths_step(const struct paths *engine)
@@ -251,7 +251,7 @@ void paths_feed(struct paths *engine, const struct paths_outcome *outcome)
 {
     assert(engine->step.kind != PATHS_STEP_REPLY);
     paths_step_end(engine, outcome);
-    run(engine);
+    paths_run(engine);
     engine->data = NULL;
     engine->length = 0;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * PREEMPT, PREEMPT AND ABORT (SPC-4 5.13.11.4, .5) and CLEAR (.6).
+ * PREEMPT (SPC-4 5.13.11.2.4), PREEMPT AND ABORT (5.13.11.2.6) and CLEAR (5.13.11.2.7).
  *
  * PREEMPT of another host's key is one command by one path. PREEMPT of the map's own key is not:
  * at the target it takes the registrations of the other paths of this map with it, where one nexus
@@ -73,7 +73,7 @@ bool paths_refill(struct paths *engine)
 }
 
 /* By one path with the key, whichever can; what it came to is the answer. */
-static bool send_by_one(struct paths *engine)
+static bool preempt_send_by_one(struct paths *engine)
 {
     RESUME_BEGIN(engine, PATHS_FRAME_PROCEDURE);
     engine->todo = paths_with(engine, engine->command.key) & paths_usable(engine);
@@ -92,7 +92,7 @@ static bool send_by_one(struct paths *engine)
 static bool preempt_other(struct paths *engine)
 {
     RESUME_BEGIN(engine, PATHS_FRAME_PART);
-    RESUME_CALL(engine, PATHS_FRAME_PART, send_by_one(engine));
+    RESUME_CALL(engine, PATHS_FRAME_PART, preempt_send_by_one(engine));
     if (engine->result != PATHS_RESULT_CONFLICT) {
         paths_answer_result(engine);
         RESUME_RETURN(engine, PATHS_FRAME_PART);
@@ -108,7 +108,7 @@ static bool preempt_other(struct paths *engine)
 
 /*
  * The map's own key, and no path or host with it holds the reservation: PREEMPT unregisters all
- * that have it, the sender too (SPC-4 5.13.11.4.4). Unless another host with the same key has
+ * that have it, the sender too (SPC-4 5.13.11.2.5). Unless another host with the same key has
  * reserved since the look: then the sender holds that reservation now.
  */
 static bool preempt_self(struct paths *engine)
@@ -152,7 +152,7 @@ static bool preempt_self(struct paths *engine)
 /*
  * The reservation is preempted by a path that loses none of its own: its holder, or any if the
  * holder is another host's with the same key, or (key 0) all registrants hold it. Every other
- * registration with that key goes, those of our other paths too (SPC-4 5.13.11.4.3).
+ * registration with that key goes, those of our other paths too (SPC-4 5.13.11.2.4.3).
  */
 static bool preempt_reservation(struct paths *engine)
 {
@@ -195,6 +195,8 @@ bool paths_preempt(struct paths *engine)
     RESUME_BEGIN(engine, PATHS_FRAME_COMMAND);
     if (!paths_key_right(engine, engine->command.key) || engine->command.key == 0)
         paths_answer(engine, SPC_STATUS_RESERVATION_CONFLICT);
+    else if (engine->command.sa_key == 0 && engine->view.type == 0)
+        paths_answer(engine, SPC_STATUS_RESERVATION_CONFLICT);
     else if (engine->command.sa_key == 0 && !paths_all_registrants(engine))
         paths_answer_sense(engine, SPC_INVALID_FIELD_IN_PARAMETER_LIST, PATHS_REASON_NONE);
     else if (engine->command.sa_key == 0)
@@ -218,7 +220,7 @@ bool paths_clear(struct paths *engine)
         paths_answer(engine, SPC_STATUS_RESERVATION_CONFLICT);
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
     }
-    RESUME_CALL(engine, PATHS_FRAME_COMMAND, send_by_one(engine));
+    RESUME_CALL(engine, PATHS_FRAME_COMMAND, preempt_send_by_one(engine));
     if (engine->result == PATHS_RESULT_CONFLICT)
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND); /* not executed: again, from the look */
     if (engine->result != PATHS_RESULT_GOOD) {

@@ -70,10 +70,10 @@ static bool register_one(struct paths *engine)
 /*
  * Before the holder changes its key: what absent or silent paths of ours still have under the old
  * one goes by PREEMPT of that key, sent by the holder with the same key and type. It keeps its own
- * registration and the reservation and drops the others, in one instant (SPC-4 5.13.11.4.3).
+ * registration and the reservation and drops the others, in one instant (SPC-4 5.13.11.2.4.3).
  * engine->fenced, or engine->looked is false, if the command cannot go on.
  */
-static bool preempt_before_holder(struct paths *engine)
+static bool register_preempt_before_holder(struct paths *engine)
 {
     RESUME_BEGIN(engine, PATHS_FRAME_PART);
     RESUME_CALL(engine, PATHS_FRAME_PART, paths_look(engine));
@@ -102,7 +102,7 @@ static bool preempt_before_holder(struct paths *engine)
 }
 
 /* Paths that are absent with a key that the command would have to take away. */
-static uint64_t stale_absent(const struct paths *engine)
+static uint64_t register_stale_absent(const struct paths *engine)
 {
     return paths_absent(engine) & ~paths_with(engine, engine->command.sa_key);
 }
@@ -112,7 +112,7 @@ static uint64_t stale_absent(const struct paths *engine)
  * other host's. From 0.13 on multipathd gives the path the new key when it returns, or clears it;
  * but not if the path holds the reservation, which would go with the old key.
  */
-static bool is_out_of_reach(const struct paths *engine, uint64_t stale)
+static bool register_is_out_of_reach(const struct paths *engine, uint64_t stale)
 {
     for (; stale != 0; stale &= stale - 1) {
         unsigned path = paths_first(stale);
@@ -126,13 +126,13 @@ static bool is_out_of_reach(const struct paths *engine, uint64_t stale)
 }
 
 /* After a withdrawal: the guest is fenced, and what it asked for was done in part. */
-static void answer_fenced(struct paths *engine)
+static void register_answer_fenced(struct paths *engine)
 {
     paths_answer_unknown(engine, PATHS_REASON_FENCED, engine->memory.had);
 }
 
 /* All usable paths have the key: multipathd is told, and a last look decides. */
-static bool confirm(struct paths *engine)
+static bool register_confirm(struct paths *engine)
 {
     RESUME_BEGIN(engine, PATHS_FRAME_PART);
     RESUME_CALL(engine, PATHS_FRAME_PART, paths_bring_level(engine));
@@ -140,8 +140,8 @@ static bool confirm(struct paths *engine)
         RESUME_RETURN(engine, PATHS_FRAME_PART);
     RESUME_CALL(engine, PATHS_FRAME_PART, paths_tell_set(engine, PATHS_TELL_SETPRSTATUS_LIST));
     RESUME_CALL(engine, PATHS_FRAME_PART, paths_bring_level(engine));
-    if ((stale_absent(engine) & ~engine->view.shared) ||
-        is_out_of_reach(engine, stale_absent(engine)))
+    if ((register_stale_absent(engine) & ~engine->view.shared) ||
+        register_is_out_of_reach(engine, register_stale_absent(engine)))
         engine->level = false;
     RESUME_END(engine, PATHS_FRAME_PART);
 }
@@ -158,8 +158,8 @@ bool paths_register(struct paths *engine)
         paths_answer_busy(engine, PATHS_REASON_MULTIPATHD_SILENT, 0);
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
     }
-    if (is_out_of_reach(engine, stale_absent(engine))) {
-        paths_answer_busy(engine, PATHS_REASON_SHARED_ABSENT, stale_absent(engine));
+    if (register_is_out_of_reach(engine, register_stale_absent(engine))) {
+        paths_answer_busy(engine, PATHS_REASON_SHARED_ABSENT, register_stale_absent(engine));
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
     }
 
@@ -187,7 +187,7 @@ bool paths_register(struct paths *engine)
     if (!engine->fenced && engine->looked && !engine->blind && engine->holder >= 0 &&
         paths_has(paths_usable(engine), (unsigned)engine->holder)) {
         if (engine->view.key[engine->holder] != engine->command.sa_key)
-            RESUME_CALL(engine, PATHS_FRAME_COMMAND, preempt_before_holder(engine));
+            RESUME_CALL(engine, PATHS_FRAME_COMMAND, register_preempt_before_holder(engine));
         engine->keep = (uint8_t)engine->holder;
         if (!engine->fenced && engine->looked)
             RESUME_CALL(engine, PATHS_FRAME_COMMAND, register_one(engine));
@@ -208,14 +208,14 @@ bool paths_register(struct paths *engine)
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
     }
     engine->level = engine->looked && !engine->blind;
-    if (!engine->fenced && engine->level && stale_absent(engine) &&
-        !is_out_of_reach(engine, stale_absent(engine)))
+    if (!engine->fenced && engine->level && register_stale_absent(engine) &&
+        !register_is_out_of_reach(engine, register_stale_absent(engine)))
         RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_strip(engine));
     if (!engine->fenced && engine->level)
-        RESUME_CALL(engine, PATHS_FRAME_COMMAND, confirm(engine));
+        RESUME_CALL(engine, PATHS_FRAME_COMMAND, register_confirm(engine));
     if (engine->fenced) {
         RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_withdraw(engine));
-        answer_fenced(engine);
+        register_answer_fenced(engine);
     } else if (!engine->looked) {
         paths_answer_unknown(engine, PATHS_REASON_NOT_READ, 0);
     } else if (engine->blind) {

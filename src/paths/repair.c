@@ -6,7 +6,7 @@
 #include "paths/internal.h"
 
 /* The next path of a set: one that holds the reservation last of all. */
-static unsigned next_of(const struct paths *engine, uint64_t todo)
+static unsigned repair_next_of(const struct paths *engine, uint64_t todo)
 {
     uint64_t first = todo & ~paths_holding(engine);
 
@@ -51,7 +51,7 @@ bool paths_withdraw(struct paths *engine)
             }
         }
         while (engine->again != 0) {
-            engine->by = (uint8_t)next_of(engine, engine->again);
+            engine->by = (uint8_t)repair_next_of(engine, engine->again);
             engine->again &= ~paths_bit(engine->by);
             paths_prepare(engine, engine->by, SPC_PROUT_REGISTER, 0, engine->view.key[engine->by],
                           0);
@@ -90,7 +90,7 @@ bool paths_bring_level(struct paths *engine)
         engine->level = !(paths_usable(engine) & ~engine->memory.had);
         if (engine->level || engine->was == PATHS_RESULT_LOST)
             break;
-        engine->by = (uint8_t)next_of(engine, paths_usable(engine) & ~engine->memory.had);
+        engine->by = (uint8_t)repair_next_of(engine, paths_usable(engine) & ~engine->memory.had);
         paths_prepare(engine, engine->by, SPC_PROUT_REGISTER, 0, engine->view.key[engine->by],
                       engine->memory.key);
         engine->from_none = engine->view.key[engine->by] == 0;
@@ -207,7 +207,7 @@ bool paths_widen(struct paths *engine)
 }
 
 /* Of a command that was to bring all to memory.key nothing was done: all have one other key. */
-static bool is_untouched(const struct paths *engine)
+static bool repair_is_untouched(const struct paths *engine)
 {
     uint64_t registered = paths_registered(engine);
 
@@ -216,7 +216,7 @@ static bool is_untouched(const struct paths *engine)
            paths_with(engine, engine->view.key[paths_first(registered)]) == registered;
 }
 
-static bool is_fenced(const struct paths *engine)
+static bool repair_is_fenced(const struct paths *engine)
 {
     return paths_lost_some(engine) || (engine->looked && engine->memory.had == 0 &&
                                        paths_with(engine, engine->memory.key) == 0);
@@ -226,7 +226,7 @@ static bool is_fenced(const struct paths *engine)
  * Without READ FULL STATUS: no usable path has the key, and whether an absent one has it or another
  * host alone cannot be told. Then this map may have been fenced.
  */
-static bool is_unattributed(const struct paths *engine)
+static bool repair_is_unattributed(const struct paths *engine)
 {
     uint64_t with = paths_with(engine, engine->memory.key);
 
@@ -238,7 +238,7 @@ static bool is_unattributed(const struct paths *engine)
  * A path is usable that has no key, or an old one, while the map is registered: it came back
  * without multipathd having registered it.
  */
-static bool is_incomplete(const struct paths *engine)
+static bool repair_is_incomplete(const struct paths *engine)
 {
     uint64_t with = paths_with(engine, engine->memory.key);
 
@@ -277,21 +277,22 @@ static bool repair_aim(struct paths *engine)
     if (!engine->looked)
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
     if (engine->memory.aim == PATHS_AIM_NONE) {
-        if (!paths_is_revived(engine) && !is_incomplete(engine))
+        if (!paths_is_revived(engine) && !repair_is_incomplete(engine))
             RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
         engine->memory.aim = PATHS_AIM_LEVEL;
         if (!paths_is_revived(engine))
             RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_write(engine));
     }
-    if (is_unattributed(engine))
+    if (repair_is_unattributed(engine))
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
     if (engine->memory.aim == PATHS_AIM_LEVEL)
         engine->memory.expected |= paths_surely(engine, paths_registered(engine));
-    if (engine->memory.aim == PATHS_AIM_LEVEL && !is_untouched(engine) && !is_fenced(engine))
+    if (engine->memory.aim == PATHS_AIM_LEVEL && !repair_is_untouched(engine) &&
+        !repair_is_fenced(engine))
         RESUME_CALL(engine, PATHS_FRAME_COMMAND, repair_level(engine));
     if (!engine->looked && !engine->fenced)
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
-    if (engine->memory.aim == PATHS_AIM_LEVEL && is_untouched(engine)) {
+    if (engine->memory.aim == PATHS_AIM_LEVEL && repair_is_untouched(engine)) {
         engine->memory.aim = PATHS_AIM_NONE;
         engine->memory.key = engine->view.key[paths_first(paths_registered(engine))];
         engine->memory.had = paths_surely(engine, paths_registered(engine));
@@ -301,7 +302,7 @@ static bool repair_aim(struct paths *engine)
                     paths_tell(engine, PATHS_TELL_SETPRKEY, engine->memory.key, 0));
         RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_write(engine));
     } else if (engine->memory.aim == PATHS_AIM_WITHDRAW || engine->fenced ||
-               (engine->memory.aim == PATHS_AIM_LEVEL && is_fenced(engine))) {
+               (engine->memory.aim == PATHS_AIM_LEVEL && repair_is_fenced(engine))) {
         RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_withdraw(engine));
     }
     RESUME_END(engine, PATHS_FRAME_COMMAND);

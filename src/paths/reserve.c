@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * RESERVE (SPC-4 5.13.9) and RELEASE (5.13.11.2): by one path, RELEASE by the one that holds the
+ * RESERVE (SPC-4 5.13.9) and RELEASE (5.13.11.2.2): by one path, RELEASE by the one that holds the
  * reservation, since a RELEASE by another registered path is GOOD and does nothing.
  */
 #include "paths/internal.h"
@@ -51,7 +51,7 @@ bool paths_reserve(struct paths *engine)
  * their common key and releases it; then the others are registered again. Needs a map that is
  * narrowed to that one path, and no other host with the same key.
  */
-static bool release_for_absent(struct paths *engine)
+static bool reserve_release_for_absent(struct paths *engine)
 {
     RESUME_BEGIN(engine, PATHS_FRAME_PART);
     engine->keep = (uint8_t)paths_first(engine->todo);
@@ -112,6 +112,6 @@ bool paths_release(struct paths *engine)
     else if (engine->silent)
         paths_answer_busy(engine, PATHS_REASON_MULTIPATHD_SILENT, 0);
     else
-        RESUME_CALL(engine, PATHS_FRAME_COMMAND, release_for_absent(engine));
+        RESUME_CALL(engine, PATHS_FRAME_COMMAND, reserve_release_for_absent(engine));
     RESUME_END(engine, PATHS_FRAME_COMMAND);
 }

@@ -16,7 +16,7 @@
 #define PATHS_RETRIES_MAX    3
 #define PATHS_ATTENTIONS_MAX 16
 
-static bool is_sense(struct spc_sense sense, uint8_t key, uint8_t asc, uint8_t ascq)
+static bool step_is_sense(struct spc_sense sense, uint8_t key, uint8_t asc, uint8_t ascq)
 {
     return sense.key == key && sense.asc == asc && sense.ascq == ascq;
 }
@@ -26,16 +26,16 @@ static bool is_sense(struct spc_sense sense, uint8_t key, uint8_t asc, uint8_t a
  * unavailable; SPC-4 5.16.2.4), 5/25/00 (not mapped to that target port), 5/94/01 (the controller
  * of another maker's array that does not own the logical unit).
  */
-static bool is_of_path(struct spc_sense sense)
+static bool step_is_of_path(struct spc_sense sense)
 {
     return (sense.key == SPC_SENSE_NOT_READY && sense.asc == 0x04 && sense.ascq >= 0x0a &&
             sense.ascq <= 0x0c) ||
-           is_sense(sense, SPC_SENSE_ILLEGAL_REQUEST, 0x25, 0x00) ||
-           is_sense(sense, SPC_SENSE_ILLEGAL_REQUEST, 0x94, 0x01);
+           step_is_sense(sense, SPC_SENSE_ILLEGAL_REQUEST, 0x25, 0x00) ||
+           step_is_sense(sense, SPC_SENSE_ILLEGAL_REQUEST, 0x94, 0x01);
 }
 
 /* 6/2A/03 to 05: a guest is to hear of it. */
-static bool is_of_reservations(struct spc_sense sense)
+static bool step_is_of_reservations(struct spc_sense sense)
 {
     return sense.key == SPC_SENSE_UNIT_ATTENTION && sense.asc == 0x2a && sense.ascq >= 0x03 &&
            sense.ascq <= 0x05;
@@ -45,13 +45,13 @@ static bool is_of_reservations(struct spc_sense sense)
  * Sense keys with which nothing has been executed. With the others (a medium or hardware error, an
  * aborted command) the device server may have got anywhere.
  */
-static bool is_refusal(struct spc_sense sense)
+static bool step_is_refusal(struct spc_sense sense)
 {
     return sense.key == SPC_SENSE_ILLEGAL_REQUEST || sense.key == SPC_SENSE_NOT_READY ||
            sense.key == SPC_SENSE_DATA_PROTECT;
 }
 
-static enum paths_result classify(const struct paths_outcome *outcome)
+static enum paths_result step_classify(const struct paths_outcome *outcome)
 {
     if (outcome->end == PATHS_REFUSED)
         return PATHS_RESULT_PATH;
@@ -67,9 +67,9 @@ static enum paths_result classify(const struct paths_outcome *outcome)
     case SPC_STATUS_ACA_ACTIVE:
         return PATHS_RESULT_BUSY;
     case SPC_STATUS_CHECK_CONDITION:
-        if (is_of_path(outcome->sense))
+        if (step_is_of_path(outcome->sense))
             return PATHS_RESULT_PATH;
-        return is_refusal(outcome->sense) || outcome->sense.key == SPC_SENSE_UNIT_ATTENTION
+        return step_is_refusal(outcome->sense) || outcome->sense.key == SPC_SENSE_UNIT_ATTENTION
                    ? PATHS_RESULT_CHECK
                    : PATHS_RESULT_LOST;
     default:
@@ -115,9 +115,9 @@ void paths_prepare_read(struct paths *engine, unsigned path, uint8_t service_act
     engine->attentions = 0;
 }
 
-static void note_outcome(struct paths *engine, const struct paths_outcome *outcome)
+static void step_note_outcome(struct paths *engine, const struct paths_outcome *outcome)
 {
-    engine->result = (uint8_t)classify(outcome);
+    engine->result = (uint8_t)step_classify(outcome);
     engine->sense = outcome->end == PATHS_DONE && outcome->status == SPC_STATUS_CHECK_CONDITION
                         ? outcome->sense
                         : SPC_NO_ADDITIONAL_SENSE;
@@ -140,11 +140,11 @@ void paths_step_end(struct paths *engine, const struct paths_outcome *outcome)
     switch (engine->step.kind) {
     case PATHS_STEP_ASK:
         engine->up = outcome->answered & engine->step.paths;
-        if (is_of_reservations(outcome->sense))
+        if (step_is_of_reservations(outcome->sense))
             engine->attention = outcome->sense;
         break;
     case PATHS_STEP_SEND:
-        note_outcome(engine, outcome);
+        step_note_outcome(engine, outcome);
         break;
     case PATHS_STEP_TELL:
     case PATHS_STEP_DRAIN:
@@ -173,10 +173,10 @@ bool paths_ask(struct paths *engine)
 }
 
 /* One of these went by without an effect, and the command may be sent again. */
-static bool send_again(struct paths *engine)
+static bool step_send_again(struct paths *engine)
 {
     if (engine->result == PATHS_RESULT_CHECK && engine->sense.key == SPC_SENSE_UNIT_ATTENTION) {
-        if (is_of_reservations(engine->sense))
+        if (step_is_of_reservations(engine->sense))
             engine->attention = engine->sense;
         if (++engine->attentions <= PATHS_ATTENTIONS_MAX)
             return true;
@@ -198,7 +198,7 @@ bool paths_send(struct paths *engine)
     }
     do {
         RESUME_STEP(engine, PATHS_FRAME_STEP);
-    } while (send_again(engine));
+    } while (step_send_again(engine));
     RESUME_END(engine, PATHS_FRAME_STEP);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * REGISTER and REGISTER AND IGNORE EXISTING KEY with service action key 0 (SPC-4 5.13.11.3): no
+ * REGISTER and REGISTER AND IGNORE EXISTING KEY with service action key 0 (SPC-4 5.13.11.2.3): no
  * path of the map stays registered, and the reservation, if one of them holds it, goes with the
  * last.
  *
@@ -15,7 +15,7 @@
  * take that one's; and nothing else takes it away when the path returns, or the reservation that it
  * holds now.
  */
-static bool is_out_of_reach(const struct paths *engine)
+static bool unregister_is_out_of_reach(const struct paths *engine)
 {
     uint64_t shared = paths_absent(engine) & engine->view.shared;
 
@@ -25,7 +25,7 @@ static bool is_out_of_reach(const struct paths *engine)
 }
 
 /* The path that goes last: the one that holds the reservation if it can be used. */
-static uint8_t last_path(const struct paths *engine)
+static uint8_t unregister_last_path(const struct paths *engine)
 {
     uint64_t usable = paths_registered(engine) & paths_usable(engine);
 
@@ -36,9 +36,9 @@ static uint8_t last_path(const struct paths *engine)
 /*
  * What paths other than `keep` still have: PREEMPT of its key by `keep`. If that was the key of the
  * holder, `keep` holds the reservation now and must still be registered; otherwise PREEMPT of its
- * own key has unregistered it as well (SPC-4 5.13.11.4.4).
+ * own key has unregistered it as well (SPC-4 5.13.11.2.5).
  */
-static bool strip_others(struct paths *engine)
+static bool unregister_strip_others(struct paths *engine)
 {
     RESUME_BEGIN(engine, PATHS_FRAME_PART);
     engine->again = paths_registered(engine) & ~paths_bit(engine->keep) & ~engine->view.shared &
@@ -76,7 +76,7 @@ bool paths_unregister(struct paths *engine)
         paths_answer_busy(engine, PATHS_REASON_MULTIPATHD_SILENT, 0);
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
     }
-    if (is_out_of_reach(engine)) {
+    if (unregister_is_out_of_reach(engine)) {
         paths_answer_busy(engine, PATHS_REASON_SHARED_ABSENT, paths_absent(engine));
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
     }
@@ -99,7 +99,7 @@ bool paths_unregister(struct paths *engine)
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
     }
 
-    engine->keep = last_path(engine);
+    engine->keep = unregister_last_path(engine);
     engine->todo = paths_registered(engine) & paths_usable(engine) & ~paths_bit(engine->keep);
     while (engine->todo != 0) {
         paths_prepare(engine, paths_first(engine->todo), SPC_PROUT_REGISTER, 0,
@@ -110,7 +110,7 @@ bool paths_unregister(struct paths *engine)
     RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_look(engine));
     engine->fenced = engine->looked && engine->view.key[engine->keep] == 0;
     if (!engine->fenced && engine->looked)
-        RESUME_CALL(engine, PATHS_FRAME_COMMAND, strip_others(engine));
+        RESUME_CALL(engine, PATHS_FRAME_COMMAND, unregister_strip_others(engine));
     if (!engine->fenced && engine->looked && engine->view.key[engine->keep] != 0) {
         paths_prepare(engine, engine->keep, SPC_PROUT_REGISTER, 0, engine->view.key[engine->keep],
                       0);

@@ -258,6 +258,9 @@ static bool is_needless(const struct paths_reply *reply)
 {
     if (reply->reason == PATHS_REASON_NOT_NARROWED)
         return setting->multipathd != PATHS_MULTIPATHD_NONE && !setting->refuses;
+    /* What another host did before the command may only be seen now. */
+    if (reply->reason == PATHS_REASON_FENCED)
+        return false;
     return reply->unknown || reply->status == SPC_STATUS_BUSY;
 }
 
@@ -728,9 +731,10 @@ static void expand_guest(const struct world *world, world_emit *emit, void *cont
         next.command = guest_menu[i].command;
         next.command.type = type_of(next.command.type);
         next.row = row_of(&next);
-        next.migrated = next.command.action == SPC_PROUT_PREEMPT &&
-                        next.command.key == next.command.sa_key &&
-                        next.lun.holder >= setting->paths;
+        next.migrated = (next.migrated && paths_unfinished(&next.memory)) ||
+                        (next.command.action == SPC_PROUT_PREEMPT &&
+                         next.command.key == next.command.sa_key &&
+                         next.lun.holder >= setting->paths);
         say("A's guest: %s", action_text(next.command));
         command = (struct paths_command){.service_action = next.command.action,
                                          .type = next.command.type,
