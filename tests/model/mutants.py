@@ -166,17 +166,12 @@ MUTANTS: Dict[str, Tuple[str, str, str, str]] = {
         "plain", "look_plain.c",
         "            engine->view.key[path] = key;\n            engine->view.shared",
         "            engine->view.shared"),
-    "assumed-is-remembered": (
-        "plain-shared", "look.c",
-        "    return set & ~(engine->view.assumed & ~engine->memory.had);", "    return set;"),
     "twins-are-two": (
         "host-port", "look.c",
         "        engine->view.twins |= matching & ~paths_bit(found);\n", ""),
     "deadline-says-busy": (
         "deadline", "paths.c",
         "    if (!engine->sent) {\n        /* Nothing", "    if (true) {\n        /* Nothing"),
-    "silence-ignored": (
-        "silences", "register.c", "    if (engine->silent) {", "    if (false) {"),
     "failed-look-believed": (
         "events", "look.c",
         "    if (!engine->looked)\n        return false;\n    return (engine->memory.expected",

@@ -32,6 +32,7 @@ static struct {
 static unsigned sends, reads, asks, tells, journals;
 static uint8_t last_cdb[CDB_SIZE], last_parameters[PROUT_SIZE];
 static struct spc_sense ask_sense;
+static bool silent; /* multipathd does not answer */
 
 static struct transportid port_of(unsigned path)
 {
@@ -56,6 +57,7 @@ static void start(unsigned paths)
     }
     assert_true(lu_nexus_add(&lu, NEXUS_OF_OTHER, &other, 1));
     ask_sense = SPC_NO_ADDITIONAL_SENSE;
+    silent = false;
 }
 
 static void no_attentions(void)
@@ -112,6 +114,8 @@ static const struct paths_reply *run(struct paths_command command)
             break;
         case PATHS_STEP_TELL:
             tells++;
+            if (silent)
+                outcome.end = PATHS_LOST;
             break;
         case PATHS_STEP_JOURNAL:
             journals++;
@@ -400,6 +404,32 @@ static void test_answers_that_cannot_be_read(void **state)
     }
 }
 
+/* Fencing does not wait for multipathd; what registers or unregisters does. */
+static void test_multipathd_is_silent(void **state)
+{
+    const struct paths_reply *reply;
+
+    (void)state;
+    start(2);
+    assert_status(run(REGISTER(0, KEY)), SPC_STATUS_GOOD);
+    other(SPC_PROUT_REGISTER, 0, 0, OTHER);
+    silent = true;
+    reply = run(REGISTER(KEY, 5));
+    assert_status(reply, SPC_STATUS_BUSY);
+    assert_uint_equal(reply->reason, PATHS_REASON_MULTIPATHD_SILENT);
+    assert_uint_equal(sends, 0);
+    assert_status(run(REGISTER(KEY, 0)), SPC_STATUS_BUSY);
+    assert_uint_equal(sends, 0);
+    assert_status(run(command(SPC_PROUT_PREEMPT, 5, KEY, OTHER)), SPC_STATUS_GOOD);
+    assert_uint_equal(lu.registrations, 2);
+    assert_status(run(RESERVE(5, KEY)), SPC_STATUS_GOOD);
+    assert_status(run(command(SPC_PROUT_PREEMPT, 6, KEY, KEY)), SPC_STATUS_BUSY);
+    assert_uint_equal(sends, 0);
+    assert_uint_equal(lu.type, 5);
+    assert_status(run(command(SPC_PROUT_RELEASE, 5, KEY, 0)), SPC_STATUS_GOOD);
+    assert_false(lu.reserved);
+}
+
 static void test_the_deadline(void **state)
 {
     struct paths_command reserve = RESERVE(5, KEY);
@@ -492,6 +522,7 @@ int main(void)
         cmocka_unit_test(test_nothing_is_sent_for_nothing),
         cmocka_unit_test(test_a_registration_for_every_port),
         cmocka_unit_test(test_answers_that_cannot_be_read),
+        cmocka_unit_test(test_multipathd_is_silent),
         cmocka_unit_test(test_the_deadline),
         cmocka_unit_test(test_journal_bytes),
         cmocka_unit_test(test_reasons),
