@@ -167,7 +167,7 @@ static void test_busy(void **state)
     backend_release();
     for (unsigned i = 0; i < 3; i++)
         client_expect_reply(blocked[i], SPC_STATUS_GOOD, 8, 1);
-    await(pool.idle >= 2); /* their threads have come back */
+    await(conns.budget.used[BUDGET_THREADS] == 0); /* their threads have come back */
     client_expect_serving(other);
     for (unsigned i = 0; i < 3; i++)
         close(blocked[i]);
