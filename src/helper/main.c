@@ -423,9 +423,8 @@ static int (*const stages[])(struct helper *helper) = {
 
 int main(int argc, char **argv)
 {
-    struct helper helper = {
-        .argc = argc,
-        .argv = argv,
+    /* Not on the stack: of what is never written to there is no page. */
+    static struct helper helper = {
         .background_fd = -1,
         .pidfile_fd = -1,
         .keeper = {.channel = -1},
@@ -434,6 +433,8 @@ int main(int argc, char **argv)
         .signal_fd = -1,
     };
 
+    helper.argc = argc;
+    helper.argv = argv;
     log_set_name("qemu-pr-helper");
     log_to_fd(STDERR_FILENO);
     memory_init();

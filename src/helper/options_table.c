@@ -147,8 +147,7 @@ static const struct option_row options_rows[] = {
     {0, "sandbox", "on|off", "confine the process", "on", .set = option_set_choice, FIELD(sandbox),
      .choice = {"off", "on"}},
 
-    /* Obsolete. */
-    {0, "exclusive", NULL, .set = options_set_exclusive},
+    {0, "exclusive", NULL, "obsolete: does nothing", .set = options_set_exclusive},
 
     /* What QEMU's helper takes for --socket, its only long option with an s. */
     {0, "s", "PATH", .set = options_set_socket},

@@ -59,6 +59,7 @@ _Static_assert(sizeof(struct conn_scratch) <= UINT16_MAX, "a connection's counts
 struct visit {
     struct conns *conns;
     struct conn *conn; /* owned */
+    const struct conn_side *side;
     int sock;
     bool linger; /* the next request may come at once */
     bool paid;   /* turn.h: commands may be executed */
@@ -67,7 +68,7 @@ struct visit {
 
 static uint64_t conn_number(const struct visit *visit)
 {
-    return visit->conns->sides[visit->sock].number;
+    return visit->side->number;
 }
 
 static void conn_await_request(struct conn *conn)
@@ -247,44 +248,49 @@ static __attribute__((noinline)) void conn_set_peer(struct visit *visit, struct 
         atomic_fetch_add(&request->peer->requests, 1);
 }
 
-/* Why a request is answered BUSY without a look at it; NULL: it is not. The first word is the
- * trace's. */
-static const char *conn_is_busy(struct visit *visit, const char **ret_limit)
+/* May the request be executed? Else it is answered BUSY without a look at it. */
+static bool conn_may_execute(struct visit *visit)
 {
     const struct conn *conn = visit->conn;
 
+    return !conn->fd_lost && !conn->over_budget && visit->paid &&
+           pool_may_block(visit->conns->pool);
+}
+
+/* Answer BUSY, and say why. */
+static __attribute__((noinline)) void conn_refuse(struct visit *visit, struct reply *reply)
+{
+    const struct conn *conn = visit->conn;
+    const char *limit = "max-threads", *why = "all threads are busy";
+
     if (conn->fd_lost) {
-        *ret_limit = "open-files";
-        return "its file descriptor could not be received (too many are open, or a security module "
-               "forbids it)";
+        limit = "open-files";
+        why = "its file descriptor could not be received (too many are open, or a security module "
+              "forbids it)";
+    } else if (conn->over_budget) {
+        limit = "max-buffers";
+        why = "its process has no memory left for half-sent requests";
+    } else if (!visit->paid && !budget_is_exhausted(&visit->conns->budget, BUDGET_THREADS)) {
+        why = "its process has as many threads as it may have";
     }
-    if (conn->over_budget) {
-        *ret_limit = "max-buffers";
-        return "its process has no memory left for half-sent requests";
-    }
-    *ret_limit = "max-threads";
-    if (!visit->paid && !budget_is_exhausted(&visit->conns->budget, BUDGET_THREADS))
-        return "its process has as many threads as it may have";
-    return visit->paid && pool_may_block(visit->conns->pool) ? NULL : "all threads are busy";
+    trace_limit(conn_number(visit), limit);
+    conns_say(visit->conns, visit->sock, "%s, answered BUSY", why);
+    atomic_fetch_add(&visit->conns->n_busy, 1);
+    reply_status(reply, SPC_STATUS_BUSY, 0);
 }
 
 /* A whole request is there: execute it, reply, and only then close the fd. */
 static enum conn_next conn_execute(struct visit *visit, struct request *request)
 {
     struct conn *conn = visit->conn;
-    const char *busy, *limit;
     struct reply reply;
     enum conn_next next;
 
     conns_clear_deadline(visit->conns, conn);
     trace_request(conn_number(visit), request->opcode, request->cdb[1] & CDB_SERVICE_ACTION_MASK,
                   request->length);
-    busy = conn_is_busy(visit, &limit);
-    if (busy) {
-        trace_limit(conn_number(visit), limit);
-        conns_say(visit->conns, visit->sock, "%s, answered BUSY", busy);
-        atomic_fetch_add(&visit->conns->n_busy, 1);
-        reply_status(&reply, SPC_STATUS_BUSY, 0);
+    if (!conn_may_execute(visit)) {
+        conn_refuse(visit, &reply);
     } else {
         if (conn_wants_peer(visit->conns, request))
             conn_set_peer(visit, request);
@@ -374,7 +380,7 @@ static enum conn_next conn_request(struct visit *visit)
     }
     request.fd = conn->passed_fd;
     request.connection = conn_number(visit);
-    request.account = visit->conns->sides[visit->sock].account;
+    request.account = visit->side->account;
     if (conn->state == CONN_CDB && wire_has_parameters(&request))
         conn_await(conn, CONN_PARAMETERS, request.length);
 
@@ -449,6 +455,7 @@ void conn_serve(void *context, int sock, uint32_t events)
         return;
     visit.conns = conns;
     visit.conn = &conns->slots[sock];
+    visit.side = &conns->sides[sock];
     visit.sock = sock;
     visit.linger = false;
     conns_take(visit.conn);
