@@ -133,7 +133,7 @@ def every_typed_call(t):
     a.register_move(lun, KEY, OTHER, theirs, 1, kind)
     t.equal(a.read_reservation(lun).key, OTHER, "the holder after the move")
     t.check(prhelper.Type.EXCLUSIVE_ACCESS in a.report_capabilities(lun).types, "types")
-    error = raised(t, prhelper.ReservationConflict, a.replace_lost, lun, KEY, kind)
+    error = raised(t, prhelper.StatusError, a.replace_lost, lun, KEY, kind)
     t.equal(error.outcome, prhelper.Outcome.NOT_DONE, "replace lost, where none is lost")
     a.clear(lun, KEY)
     t.equal(a.read_keys(lun).keys, [], "keys after clear")
