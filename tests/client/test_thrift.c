@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <ucontext.h>
 
@@ -17,6 +18,7 @@
 #endif
 
 static unsigned allocations;
+static bool out_of_memory;
 
 #if defined(__GLIBC__) && !defined(SANITIZED)
 #define CAN_COUNT 1
@@ -29,18 +31,30 @@ void *__libc_realloc(void *old, size_t size);
 void *malloc(size_t size)
 {
     allocations++;
+    if (out_of_memory) {
+        errno = ENOMEM;
+        return NULL;
+    }
     return __libc_malloc(size);
 }
 
 void *calloc(size_t count, size_t size)
 {
     allocations++;
+    if (out_of_memory) {
+        errno = ENOMEM;
+        return NULL;
+    }
     return __libc_calloc(count, size);
 }
 
 void *realloc(void *old, size_t size)
 {
     allocations++;
+    if (out_of_memory) {
+        errno = ENOMEM;
+        return NULL;
+    }
     return __libc_realloc(old, size);
 }
 #else
@@ -278,6 +292,43 @@ static void test_no_allocation(void **state)
     rmdir(directory);
 }
 
+/* Without memory there is no new connection, and one that is there works as ever. */
+static void test_out_of_memory(void **state)
+{
+    struct prhelper *untouched = (struct prhelper *)&untouched, *other = untouched;
+    int made[4];
+
+    if (!CAN_COUNT) {
+        print_message("# allocations cannot be made to fail with this C library, or a sanitizer\n");
+        skip();
+    }
+    helper = peer_adopt(&sock);
+    out_of_memory = true;
+    made[0] = prhelper_start_connect("/nonexistent/socket", 0, LONG_MS, &other);
+    made[1] = prhelper_connect("/nonexistent/socket", 0, LONG_MS, &other);
+    made[2] = prhelper_adopt(sock, 0, LONG_MS, &other);
+    made[3] = prhelper_start_adopt(sock, 0, LONG_MS, &other);
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        r = start_prout(helper, STDIN_FILENO, &result);
+        if (r != PRHELPER_PENDING)
+            break;
+        take_request();
+        peer_reply(sock, PRHELPER_BUSY, 0);
+        r = prhelper_continue(helper);
+        if (r != 0)
+            break;
+    }
+    out_of_memory = false;
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(made[i], -ENOMEM);
+    assert_ptr_equal(other, untouched);
+    assert_int_equal(r, 0);
+    assert_uint_equal(result.status, PRHELPER_BUSY);
+    prhelper_close(helper);
+    /* Still the caller's. */
+    assert_int_equal(close(sock), 0);
+}
+
 static int make_ports(void **state)
 {
     for (unsigned i = 0; i < 31; i++) {
@@ -293,6 +344,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         table_test(test_stack),
         table_test(test_no_allocation),
+        cmocka_unit_test(test_out_of_memory),
     };
 
     return cmocka_run_group_tests(tests, make_ports, NULL);
