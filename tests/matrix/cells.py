@@ -161,7 +161,7 @@ def cells() -> List[Cell]:
             Cell("newcomer as root", release, NEWCOMER, 3600, BARE, "bare", clone=True),
             Cell("newcomer as a user", release, USER, 1200, BARE, "bare", clone=True),
             Cell("packages, lintian, life", release, PACKAGE + LIFE, 1800, BARE, "bare", clone=True,
-                 versions="true"),
+                 versions="dpkg-query -W -f '${Package} ${Version} ' debhelper lintian"),
         ]
     newest = "sid"
     all_of_them += [
