@@ -35,12 +35,6 @@ MUTANTS: Dict[str, Tuple[str, str, str, str]] = {
         "        paths_prepare(engine, engine->keep, SPC_PROUT_REGISTER, 0, engine->view.key[engine->keep],",
         "        paths_prepare(engine, engine->keep, SPC_PROUT_REGISTER_AND_IGNORE_EXISTING_KEY, 0,\n"
         "                      engine->view.key[engine->keep],"),
-    "level-and-ignore": (
-        "new new-2 events", "repair.c",
-        "        paths_prepare(engine, engine->by, SPC_PROUT_REGISTER, 0, engine->view.key[engine->by],\n"
-        "                      engine->memory.key);",
-        "        paths_prepare(engine, engine->by, SPC_PROUT_REGISTER_AND_IGNORE_EXISTING_KEY, 0,\n"
-        "                      engine->view.key[engine->by], engine->memory.key);"),
     "loss-is-no-fence": (
         "new", "look.c",
         "    if (!engine->looked)\n        return false;\n    return (engine->memory.expected",
@@ -102,7 +96,7 @@ MUTANTS: Dict[str, Tuple[str, str, str, str]] = {
         "    uint64_t speaking = paths_registered(engine);\n",
         "    uint64_t speaking = paths_registered(engine);\n\n    if (key != 0)\n        return true;\n"),
     "absent-speaks": (
-        "events new-2 plain", "look.c",
+        "new-shared-2", "look.c",
         "    if (speaking & paths_usable(engine))\n        speaking &= paths_usable(engine);\n", ""),
     "release-of-another-type": (
         "new", "reserve.c",
@@ -172,10 +166,6 @@ MUTANTS: Dict[str, Tuple[str, str, str, str]] = {
     "deadline-says-busy": (
         "deadline", "paths.c",
         "    if (!engine->sent) {\n        /* Nothing", "    if (true) {\n        /* Nothing"),
-    "failed-look-believed": (
-        "events", "look.c",
-        "    if (!engine->looked)\n        return false;\n    return (engine->memory.expected",
-        "    return (engine->memory.expected"),
     "returned-not-registered": (
         "none returns", "repair.c",
         "    return with != 0 && (paths_usable(engine) & ~with) != 0;", "    return false;"),

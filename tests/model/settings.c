@@ -142,6 +142,13 @@ const struct setting settings[] = {
     {.name = "new-2", MENUS, BOUNDS(2, 1, 2, 1, 1), .multipathd = NEW, OWN_KEY, TYPES, EACH},
     {.name = "events", MENUS, BOUNDS(2, 1, 1, 1, 2), .multipathd = NEW, OWN_KEY, TYPES, EACH},
 
+    {.name = "new-shared-2",
+     MENUS,
+     BOUNDS(2, 1, 2, 1, 1),
+     .multipathd = NEW,
+     SAME_KEY,
+     TYPES,
+     EACH},
     {.name = "two-of-three",
      .guest = "pre,res,chg",
      .others = "reg",
