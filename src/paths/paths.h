@@ -23,6 +23,18 @@
  * by this command; whatever was sent by it may still be executed, and no further step concerns it.
  * When the deadline of the whole command has passed, paths_give_up() ends it.
  *
+ * What the caller has to keep:
+ *
+ * - One command for each map at a time, and none while anything that an earlier one sent still
+ *   hangs: until that has returned the map is BUSY. A path by which something hangs is not asked.
+ * - `memory` lives as long as the map, and is written down at PATHS_STEP_JOURNAL and after the
+ *   reply. If the map's paths change, it is encoded for the old map and decoded for the new one.
+ * - A command with `repair` when the program starts, when what hung has returned, and whenever a
+ *   path answers again that was away: multipathd may not have noticed.
+ * - TEST UNIT READY of PATHS_STEP_ASK is repeated after a unit attention, which goes into `sense`.
+ * - Each exchange with multipathd has a deadline, of about a second; what had no answer is
+ *   PATHS_LOST.
+ *
  * Clauses are those of SPC-4. docs/multipath.md says how a map behaves for its users.
  *
  * Thread rule: one thread at a time per struct paths. Nothing here blocks.
@@ -230,7 +242,7 @@ struct paths_plain {
 #define PATHS_FRAMES 11
 
 /*
- * A command under way: some 1400 bytes. Owned by the caller, copied as it likes; only the functions
+ * A command under way: some 1100 bytes. Owned by the caller, copied as it likes; only the functions
  * of this folder look inside. `memory` is the exception: the caller takes it at the end, and writes
  * it down at PATHS_STEP_JOURNAL.
  */
