@@ -146,6 +146,27 @@ static bool register_confirm(struct paths *engine)
     RESUME_END(engine, PATHS_FRAME_PART);
 }
 
+/*
+ * Every usable path has the key already: it is registered to itself by one of them, for APTPL,
+ * which the logical unit takes from the last registration (SPC-4 5.13.5), and for PRGENERATION.
+ */
+static bool register_again(struct paths *engine)
+{
+    RESUME_BEGIN(engine, PATHS_FRAME_PART);
+    engine->todo = paths_usable(engine);
+    engine->result = PATHS_RESULT_PATH;
+    while (engine->todo != 0 && engine->result == PATHS_RESULT_PATH) {
+        paths_prepare(engine, paths_first(engine->todo), SPC_PROUT_REGISTER, 0,
+                      engine->command.sa_key, engine->command.sa_key);
+        engine->todo &= engine->todo - 1;
+        engine->harmless = true;
+        RESUME_CALL(engine, PATHS_FRAME_PART, paths_send(engine));
+        engine->harmless = false;
+    }
+    engine->todo = 0;
+    RESUME_END(engine, PATHS_FRAME_PART);
+}
+
 bool paths_register(struct paths *engine)
 {
     RESUME_BEGIN(engine, PATHS_FRAME_COMMAND);
@@ -178,6 +199,13 @@ bool paths_register(struct paths *engine)
     if (engine->start == 0 && !engine->view.sa_key_shared)
         RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_tell_set(engine, PATHS_TELL_SETPRSTATUS));
 
+    if (!(paths_usable(engine) & ~paths_with(engine, engine->command.sa_key))) {
+        RESUME_CALL(engine, PATHS_FRAME_COMMAND, register_again(engine));
+        if (engine->result != PATHS_RESULT_GOOD && engine->result != PATHS_RESULT_CONFLICT) {
+            paths_answer_unknown(engine, PATHS_REASON_NO_ANSWER, paths_bit(engine->by));
+            RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
+        }
+    }
     engine->todo = paths_usable(engine) & ~paths_holding(engine);
     while (engine->todo != 0 && !engine->fenced && engine->looked && !engine->blind) {
         engine->keep = (uint8_t)paths_first(engine->todo);

@@ -210,6 +210,15 @@ static void test_bytes_of_a_registration(void **state)
     assert_memory_equal(last_parameters, parameters, sizeof(parameters));
     assert_true(lu.aptpl);
 
+    /* The same key again changes it, by one path. */
+    ignore.aptpl = false;
+    assert_status(run(ignore), SPC_STATUS_GOOD);
+    assert_uint_equal(sends, 1);
+    assert_false(lu.aptpl);
+    ignore.aptpl = true;
+    assert_status(run(ignore), SPC_STATUS_GOOD);
+    assert_true(lu.aptpl);
+
     /* A key that is withdrawn, or brought to another path later, goes with the same APTPL. */
     assert_true(memory.aptpl);
     other(SPC_PROUT_REGISTER, 0, 0, OTHER);
