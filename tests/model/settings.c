@@ -158,7 +158,10 @@ const struct setting settings[] = {
      TYPES,
      EACH},
 
-    /* The long form, beside those above that say so. */
+    /*
+     * The long form, beside those above that say so. Most of them are explored to the end; a limit
+     * keeps the others within some 3 GB of memory.
+     */
     {.name = "deep-new",
      MENUS,
      BOUNDS(2, 1, 2, 2, 2),
@@ -166,7 +169,8 @@ const struct setting settings[] = {
      OWN_KEY,
      TYPES,
      EACH,
-     .full = true},
+     .full = true,
+     .limit = 60000000},
     {.name = "deep-old",
      MENUS,
      BOUNDS(2, 1, 2, 2, 1),
@@ -198,7 +202,8 @@ const struct setting settings[] = {
      OWN_KEY,
      TYPES,
      EACH,
-     .full = true},
+     .full = true,
+     .limit = 60000000},
     {.name = "deep-all-registrants",
      .guest = ALL ",zero",
      .others = OTHERS,
@@ -218,7 +223,8 @@ const struct setting settings[] = {
      EACH,
      .crashes = true,
      .deadlines = true,
-     .full = true},
+     .full = true,
+     .limit = 60000000},
     {.name = "deep-returns",
      MENUS,
      BOUNDS(2, 1, 1, 2, 2),
@@ -227,7 +233,8 @@ const struct setting settings[] = {
      TYPES,
      EACH,
      .returns = true,
-     .full = true},
+     .full = true,
+     .limit = 60000000},
     {.name = "deep-plain",
      MENUS,
      BOUNDS(2, 1, 2, 1, 1),
@@ -243,6 +250,7 @@ const struct setting settings[] = {
      SAME_KEY,
      TYPES,
      EACH,
-     .full = true},
+     .full = true,
+     .limit = 60000000},
 };
 const unsigned settings_count = sizeof(settings) / sizeof(settings[0]);

@@ -33,8 +33,9 @@ struct setting {
     bool silences;  /* multipathd may leave a message without answer, and without effect */
     bool irregular; /* starts with a path that is not registered, or has another key */
     struct target_quirks quirks;
-    bool noise; /* BUSY, unit attentions, failed reads, paths that say no for themselves */
-    bool full;  /* in the long form only */
+    bool noise;     /* BUSY, unit attentions, failed reads, paths that say no for themselves */
+    bool full;      /* in the long form only */
+    uint64_t limit; /* states that are expanded; 0: all */
 };
 
 /* A state of the logical unit as one nexus of host A would have it; nexus 0 is A. */
