@@ -253,6 +253,8 @@ static bool conn_may_execute(struct visit *visit)
 {
     const struct conn *conn = visit->conn;
 
+    if (!visit->paid)
+        visit->paid = turn_pay(visit->side->account);
     return !conn->fd_lost && !conn->over_budget && visit->paid &&
            pool_may_block(visit->conns->pool);
 }

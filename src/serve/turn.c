@@ -58,6 +58,14 @@ bool turn_begin(struct conns *conns, int sock, bool *ret_paid)
     return false;
 }
 
+bool turn_pay(struct budget_account *account)
+{
+    if (!budget_take(account, BUDGET_THREADS, 1))
+        return false;
+    budget_give_unpaid(account);
+    return true;
+}
+
 void turn_end(struct conns *conns, struct budget_account *account, bool paid)
 {
     if (paid)

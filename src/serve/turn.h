@@ -27,6 +27,9 @@ struct conns;
  */
 bool turn_begin(struct conns *conns, int sock, bool *ret_paid);
 
+/* A turn that is not paid for: is there a thread in its process's share by now? */
+bool turn_pay(struct budget_account *account);
+
 /* The connection has been armed, or closed; the account is that of its process. */
 void turn_end(struct conns *conns, struct budget_account *account, bool paid);
 
