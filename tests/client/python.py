@@ -14,22 +14,15 @@ from client.abi import LAYOUT
 from client.installed import HEADER, TOP, Context, functions, read
 from ctl.fixture import FakeHelper
 from simulator.fixture import Simulator
-from support.client import check_condition, reply
+from support import binding
+from support.client import reply
 from support.tap import Skip, cases, test
 
 KEY, OTHER = 0xABC, 0xDEF
 
 
 def load(t: Context):
-    """The package, on the library that was built: who asks for its soname finds it loaded already."""
-    if "__asan" in t.undefined_text() or "__tsan" in t.undefined_text():
-        raise Skip("the library was built with sanitizers, the interpreter was not")
-    ctypes.CDLL(os.path.join(t.lab.build, "src", "client", "libprhelper.so.0"))
-    path = os.path.join(TOP, "bindings", "python")
-    if path not in sys.path:
-        sys.path.insert(0, path)
-    import prhelper  # pylint: disable=import-outside-toplevel
-    return prhelper
+    return binding.load(t.lab.build)
 
 
 class Scene:

@@ -2,11 +2,10 @@
 """What these tests are given: simulators, LUNs, and hosts that send commands to them."""
 import contextlib
 import os
-import struct
 import sys
 from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
 
-from support import mounts, procfs, scsi, tap
+from support import binding, mounts, procfs, scaled, scsi, tap
 from support.client import Connection, Reply, check_condition, reply
 from support.process import Program, serving
 from support.scratch import Scratch
@@ -30,6 +29,7 @@ class Lab(Scratch):
 
     def __init__(self, build: str):
         build = mounts.open_to_all(build)
+        self.build = build
         self.binary = os.path.join(build, "qemu-pr-simulator")
         if not os.access(self.binary, os.X_OK):
             sys.exit(f"{self.binary} is missing: build first, or name another --build")
@@ -70,14 +70,25 @@ class Status(NamedTuple):
 class Host:
     """A client of one nexus, with the fd of the LUN that it uses."""
 
-    def __init__(self, connection: Connection, lun: int):
+    def __init__(self, connection: Connection, lun: int, read_with: Optional[Callable] = None):
         self.connection = connection
         self.lun = lun
+        self.read_with = read_with
+        self._reader = None
 
     def close(self) -> None:
         """Done with the LUN, so that its file can go."""
         self.connection.close()
+        if self._reader:
+            self._reader.close()
         os.close(self.lun)
+
+    @property
+    def reader(self):
+        """A connection of libprhelper's to the same nexus, for what is not about bytes."""
+        if not self._reader:
+            self._reader = self.read_with()
+        return self._reader
 
     def out(self, action: int, key: int = 0, action_key: int = 0, kind: int = 0,
             flags: int = 0) -> Reply:
@@ -96,28 +107,17 @@ class Host:
 
     def keys(self) -> Tuple[int, List[int]]:
         """PRGENERATION and the registered keys."""
-        data = self.query().payload
-        generation, size = struct.unpack_from(">II", data)
-        return generation, [key for key, in struct.iter_unpack(">Q", data[8:8 + size])]
+        found = self.reader.read_keys(self.lun)
+        return found.generation, found.keys
 
     def reservation(self) -> Optional[Tuple[int, int]]:
         """The holder's key and the type."""
-        data = self.query(scsi.READ_RESERVATION).payload
-        if len(data) == 8:
-            return None
-        key, scope_type = struct.unpack_from(">Q5xB", data, 8)
-        return key, scope_type
+        found = self.reader.read_reservation(self.lun)
+        return (found.key, found.type) if found.held else None
 
     def full_status(self) -> List[Status]:
-        data = self.query(scsi.READ_FULL_STATUS).payload
-        size = struct.unpack_from(">I", data, 4)[0]
-        found, at = [], 8
-        while at < 8 + size:
-            key, flags, kind, port, length = struct.unpack_from(">Q4xBB4xHI", data, at)
-            found.append(Status(key, bool(flags & 1), kind, port,
-                                data[at + 24:at + 24 + length]))
-            at += 24 + length
-        return found
+        return [Status(one.key, one.holder, one.type, one.target_port, one.transportid)
+                for one in self.reader.read_full_status(self.lun).registrants]
 
 
 class Context(tap.Context):
@@ -165,9 +165,11 @@ class Context(tap.Context):
         return program
 
     def host(self, simulator: Simulator, nexus: str, lun: str, flags: int = os.O_RDWR) -> Host:
-        connection = Connection(simulator.sockets[nexus])
+        path = simulator.sockets[nexus]
+        connection = Connection(path)
         self.cleanup.callback(connection.close)
-        return Host(connection, self.open(lun, flags))
+        return Host(connection, self.open(lun, flags), lambda: self.cleanup.enter_context(
+            binding.load(self.lab.build).Connection(path, timeout=scaled(20))))
 
     def hosts(self, simulator: Simulator, lun: str) -> List[Host]:
         """One for each nexus, all on the same LUN."""

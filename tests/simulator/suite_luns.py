@@ -43,7 +43,7 @@ def two_files_are_two_luns(t):
     t.good(second.register(0xB))
     t.equal(first.keys(), (1, [0xA]), "keys of the first LUN")
     # Both on one connection: the fd alone says which.
-    t.equal(Host(first.connection, second.lun).keys(), (1, [0xB]), "keys through the other fd")
+    t.equal(Host(first.connection, second.lun, first.read_with).keys(), (1, [0xB]), "keys through the other fd")
 
 
 @test
