@@ -15,7 +15,7 @@ from typing import Dict, Iterator, List, Optional, Tuple
 import vm
 from rows import BOUND_MS, CLIENT_STEPS, DELAY_STEPS_MS, HUNG_STEPS, IDLE_STEPS
 from servers import Server, running, steps
-from support import loop, sysfs
+from support import accounts, loop, sysfs
 from support.standin import Control
 
 Figures = Dict[str, float]
@@ -59,6 +59,7 @@ class Bench:
         self._plain = {name: value for name, value in self._scripted.items()
                        if name != "SGIO_CONTROL"}
         sysfs.enter()
+        accounts.enter()
         try:
             self._loops = [loop.Loop(directory) for _ in range(len(DELAY_STEPS_MS) + 1)]
         except loop.Unavailable as reason:
@@ -299,6 +300,8 @@ class Bench:
         valgrind = find_tool("valgrind")
         slopes = slopes_between(*(self._count(valgrind, command, requests)
                                   for requests in COUNTED_REQUESTS), COUNTED_REQUESTS)
+        if not slopes:
+            raise RuntimeError("callgrind has counted nothing")
         return ({"instructions": sum(slopes.values())},
                 {name: round(slope, 1) for name, slope in
                  sorted(slopes.items(), key=lambda item: -item[1]) if slope >= 1})

@@ -142,11 +142,14 @@ int fdio_write_full(int fd, const void *bytes, size_t size)
 ssize_t fdio_read_text(int dir, const char *path, char *text, size_t size)
 {
     CLEANUP_CLOSE int fd = openat(dir, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    ssize_t n;
 
-    if (fd < 0)
-        return -errno;
-    n = fdio_read_full(fd, text, size - 1);
+    return fd < 0 ? -errno : fdio_read_text_of(fd, text, size);
+}
+
+ssize_t fdio_read_text_of(int fd, char *text, size_t size)
+{
+    ssize_t n = fdio_read_full(fd, text, size - 1);
+
     if (n < 0)
         return n;
     if (n > 0 && text[n - 1] == '\n')

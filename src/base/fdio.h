@@ -54,6 +54,9 @@ int fdio_write_full(int fd, const void *bytes, size_t size);
  */
 ssize_t fdio_read_text(int dir, const char *path, char *text, size_t size);
 
+/* The same of what is open already. */
+ssize_t fdio_read_text_of(int fd, char *text, size_t size);
+
 /*
  * Lock a file that is open for writing, or give the lock up. The lock belongs to what was opened
  * (F_OFD_SETLK, fcntl(2)), not to the process: closing another fd of the file, as one that a client

@@ -2,8 +2,10 @@
 /*
  * A request is a verb and carries no path: the keeper knows all paths from before the fork, and
  * whoever may have taken over the helper can at most have removed what is removed at its end
- * anyway, and have a worker started, as every guest with a multipath map can. End of file on the
- * channel means that the helper is gone, however it went.
+ * anyway, have a worker started, as every guest with a multipath map can, and read three files of
+ * any process, which everyone may read: with those the keeper spares the helper all of /proc, in
+ * which there is the kernel's memory. End of file on the channel means that the helper is gone,
+ * however it went.
  *
  * After a crash a new instance may already have begun: the PID file is removed only under its lock,
  * which the new instance would hold, and the socket only if it is the very inode that was ours.
@@ -22,6 +24,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -47,12 +50,20 @@ enum keeper_verb {
     KEEPER_REMOVE_SOCKET = 1,
     KEEPER_REMOVE_PIDFILE,
     KEEPER_START_WORKER, /* the answer has the worker's channel with it */
+    KEEPER_OPEN_PROC,    /* the answer has a file of /proc/PID with it */
 };
+
+/* What there is to be read of another process: its virtual machine's name. */
+static const char *const keeper_proc_files[] = {"cgroup", "cmdline", "stat"};
+
+#define KEEPER_PROC_FILES (sizeof(keeper_proc_files) / sizeof(keeper_proc_files[0]))
 
 /* The serial number tells an answer from one that came too late for its question. */
 struct keeper_question {
     uint32_t verb; /* enum keeper_verb */
     uint32_t serial;
+    int32_t pid;   /* of KEEPER_OPEN_PROC */
+    uint32_t file; /* the same: index into keeper_proc_files */
 };
 
 struct keeper_answer {
@@ -137,18 +148,38 @@ static int keeper_remove_sockets(struct keeper_state *state)
     return first < 0 ? first : second;
 }
 
+/* Returns an fd or a negative errno. */
+static int keeper_open_file_of(int32_t pid, uint32_t file)
+{
+    char path[64];
+    int fd;
+
+    if (pid <= 0 || file >= KEEPER_PROC_FILES)
+        return -EINVAL;
+    snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, keeper_proc_files[file]);
+    fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
 /* Returns 0 or a negative errno; with *ret_fd set, that fd is part of the answer. */
-static int keeper_handle(struct keeper_state *state, uint32_t verb, int *ret_fd)
+static int keeper_handle(struct keeper_state *state, const struct keeper_question *question,
+                         int *ret_fd)
 {
     int r;
 
-    switch (verb) {
+    switch (question->verb) {
     case KEEPER_REMOVE_SOCKET:
         return keeper_remove_sockets(state);
     case KEEPER_REMOVE_PIDFILE:
         return keeper_remove(state->pidfile_path, &state->has_pidfile, &state->pidfile);
     case KEEPER_START_WORKER:
         r = state->worker_path ? spawn_worker(state->worker_path) : -ENOSYS;
+        if (r < 0)
+            return r;
+        *ret_fd = r;
+        return 0;
+    case KEEPER_OPEN_PROC:
+        r = keeper_open_file_of(question->pid, question->file);
         if (r < 0)
             return r;
         *ret_fd = r;
@@ -234,7 +265,7 @@ static void keeper_main(struct keeper_state *state)
         if (n == 0)
             break;
         answer.serial = question.serial;
-        answer.result = n == (ssize_t)sizeof(question) ? keeper_handle(state, question.verb, &fd)
+        answer.result = n == (ssize_t)sizeof(question) ? keeper_handle(state, &question, &fd)
                                                        : -EINVAL;
         (void)!fdio_send_fds(state->channel, &answer, sizeof(answer), &fd, fd >= 0);
     }
@@ -307,9 +338,8 @@ static int keeper_receive(struct keeper *keeper, struct keeper_answer *ret, int 
 }
 
 /* ret_fd: NULL, or where the fd goes that comes with the answer. */
-static int keeper_ask(struct keeper *keeper, enum keeper_verb verb, int *ret_fd)
+static int keeper_ask(struct keeper *keeper, struct keeper_question question, int *ret_fd)
 {
-    struct keeper_question question = {.verb = verb};
     struct keeper_answer answer;
     int r;
 
@@ -334,19 +364,33 @@ static int keeper_ask(struct keeper *keeper, enum keeper_verb verb, int *ret_fd)
 
 int keeper_remove_socket(struct keeper *keeper)
 {
-    return keeper_ask(keeper, KEEPER_REMOVE_SOCKET, NULL);
+    return keeper_ask(keeper, (struct keeper_question){.verb = KEEPER_REMOVE_SOCKET}, NULL);
 }
 
 int keeper_remove_pidfile(struct keeper *keeper)
 {
-    return keeper_ask(keeper, KEEPER_REMOVE_PIDFILE, NULL);
+    return keeper_ask(keeper, (struct keeper_question){.verb = KEEPER_REMOVE_PIDFILE}, NULL);
 }
 
 int keeper_start_worker(struct keeper *keeper)
 {
     CLEANUP_CLOSE int fd = -1;
-    int r = keeper_ask(keeper, KEEPER_START_WORKER, &fd);
+    int r = keeper_ask(keeper, (struct keeper_question){.verb = KEEPER_START_WORKER}, &fd);
 
+    if (r < 0)
+        return r;
+    return fd < 0 ? -EPROTO : steal_fd(&fd);
+}
+
+int keeper_open_proc(struct keeper *keeper, pid_t pid, const char *file)
+{
+    struct keeper_question question = {.verb = KEEPER_OPEN_PROC, .pid = pid};
+    CLEANUP_CLOSE int fd = -1;
+    int r;
+
+    while (question.file < KEEPER_PROC_FILES && strcmp(keeper_proc_files[question.file], file))
+        question.file++;
+    r = keeper_ask(keeper, question, &fd);
     if (r < 0)
         return r;
     return fd < 0 ? -EPROTO : steal_fd(&fd);

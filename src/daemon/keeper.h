@@ -2,7 +2,7 @@
 /*
  * The keeper: a tiny process that stays behind with the starter's user, for what the helper cannot
  * do itself because it has changed its user, because of its sandbox, or because it was killed: to
- * remove socket and PID file, and to start the multipath worker.
+ * remove socket and PID file, to start the multipath worker, and to look into /proc.
  *
  * Thread rule: start and deinit are the main thread's, the rest may be called by any thread.
  */
@@ -51,6 +51,12 @@ int keeper_remove_pidfile(struct keeper *keeper);
  * on, or a negative errno; -EAGAIN: the last one has not gone completely. May take KEEPER_REPLY_S.
  */
 int keeper_start_worker(struct keeper *keeper);
+
+/*
+ * Open a file of another process for reading: "cgroup", "cmdline" or "stat" of /proc/PID. Returns
+ * an fd, the caller's, or a negative errno.
+ */
+int keeper_open_proc(struct keeper *keeper, pid_t pid, const char *file);
 
 /* Let it go: it removes what is left and ends. */
 void keeper_deinit(struct keeper *keeper);

@@ -3,11 +3,15 @@
  * The order matters. The bounding set and the groups need capabilities that go with the user, so
  * they come first; PR_SET_KEEPCAPS carries the permitted set over the change of user; the final set
  * is applied last.
+ *
+ * User 0 needs no capability to read what is root's, such as /proc/kcore, for which CAP_SYS_RAWIO
+ * is enough beside that, and to stop root's processes. So the helper leaves it wherever it can.
  */
 #include "daemon/privileges.h"
 
 #include <errno.h>
 #include <grp.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,7 +19,28 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "daemon/account.h"
 #include "daemon/capabilities.h"
+
+#define PRIVILEGES_NOBODY 65534 /* the kernel's user of what has none (sysctl overflowuid) */
+
+static void privileges_choose(struct privileges_ids *ids)
+{
+    gid_t gid;
+
+    if (ids->uid != (uid_t)-1 || geteuid() != 0)
+        return;
+    ids->is_default = true;
+    if (account_find(PRIVILEGES_USER, &ids->uid, &gid) < 0) {
+        snprintf(
+            ids->note, sizeof(ids->note),
+            "runs as nobody, whose other processes can stop it: there is no user " PRIVILEGES_USER);
+        if (account_find("nobody", &ids->uid, &gid) < 0)
+            ids->uid = gid = PRIVILEGES_NOBODY;
+    }
+    if (ids->gid == (gid_t)-1)
+        ids->gid = gid;
+}
 
 static int privileges_change_ids(uid_t uid, gid_t gid, char *ret_error, size_t error_size)
 {
@@ -41,16 +66,48 @@ static int privileges_change_ids(uid_t uid, gid_t gid, char *ret_error, size_t e
     return 0;
 }
 
-int privileges_drop(uid_t uid, gid_t gid, char *ret_error, size_t error_size)
+/*
+ * The same for ids that nobody asked for. What is missing is looked for before: a filter of whoever
+ * started us may end processes that try. A group that was asked for has to be had all the same.
+ */
+static int privileges_change_default(struct privileges_ids *ids, bool group_was_asked,
+                                     char *ret_error, size_t error_size)
+{
+    const uint32_t needed = CAPABILITY(CAP_SETUID) | CAPABILITY(CAP_SETGID);
+    int r = -EPERM;
+
+    snprintf(ret_error, error_size, "no CAP_SETUID or CAP_SETGID");
+    if ((capabilities_permitted() & needed) == needed)
+        r = privileges_change_ids(ids->uid, ids->gid, ret_error, error_size);
+    if (r == 0)
+        return 0;
+    snprintf(ids->note, sizeof(ids->note), "stays user 0: %.200s", ret_error);
+    ids->uid = (uid_t)-1;
+    if (!group_was_asked)
+        ids->gid = (gid_t)-1;
+    return privileges_change_ids(ids->uid, ids->gid, ret_error, error_size);
+}
+
+int privileges_drop(struct privileges_ids *ids, char *ret_error, size_t error_size)
 {
     const uint32_t keep = capabilities_permitted() & CAPABILITY(CAP_SYS_RAWIO);
+    bool group_was_asked = ids->gid != (gid_t)-1;
     int r;
+
+    privileges_choose(ids);
 
     if (capabilities_bound(0) < 0)
         log_info("the bounding set of capabilities stays: not permitted to change it");
-    r = privileges_change_ids(uid, gid, ret_error, error_size);
+    if (ids->is_default)
+        r = privileges_change_default(ids, group_was_asked, ret_error, error_size);
+    else
+        r = privileges_change_ids(ids->uid, ids->gid, ret_error, error_size);
     if (r < 0)
         return r;
+    if (ids->note[0] && ids->uid == (uid_t)-1)
+        log_warning("the helper %s", ids->note);
+    else if (ids->note[0])
+        log_at(LOG_LEVEL_CLIENTS, LOG_WARNING, "the helper %s", ids->note);
 
     if (!keep)
         log_warning("no CAP_SYS_RAWIO: the kernel will refuse every persistent reservation "

@@ -2,14 +2,16 @@
 /*
  * Landlock has no wrapper in the C library; three system calls do. Every right that the running
  * kernel knows of is handled, hence denied, and reading is given back below /sys (what kind of
- * device is it?) and /proc (who is the client?). The fds that clients pass are not concerned: a
- * file carries the rights of whoever opened it.
+ * device is it?), and below /proc (who is the client?) if there is no keeper to open that: with
+ * CAP_SYS_RAWIO user 0 could read /proc/kcore. The fds that clients and keeper pass are not
+ * concerned: a file carries the rights of whoever opened it.
  */
 #include "daemon/sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/landlock.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -53,7 +55,7 @@ static int landlock_allow_reading(int ruleset, const char *path)
                : 0;
 }
 
-int sandbox_enter_landlock(int *ret_version, char *ret_error, size_t error_size)
+int sandbox_enter_landlock(bool needs_proc, int *ret_version, char *ret_error, size_t error_size)
 {
     struct landlock_ruleset_attr attributes = {0};
     CLEANUP_CLOSE int ruleset = -1;
@@ -74,7 +76,7 @@ int sandbox_enter_landlock(int *ret_version, char *ret_error, size_t error_size)
     attributes.handled_access_fs = landlock_rights((int)abi);
     ruleset = (int)syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes), 0);
     if (ruleset < 0 || landlock_allow_reading(ruleset, "/sys") < 0 ||
-        landlock_allow_reading(ruleset, "/proc") < 0 ||
+        (needs_proc && landlock_allow_reading(ruleset, "/proc") < 0) ||
         syscall(SYS_landlock_restrict_self, ruleset, 0) < 0) {
         snprintf(ret_error, error_size, "cannot enter the Landlock sandbox: %s", strerror(errno));
         return -errno;

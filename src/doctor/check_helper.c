@@ -5,14 +5,19 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "ctl/advice.h"
+#include "ctl/sysfs.h"
 #include "doctor/doctor.h"
 
 /* A device that hangs is a finding. The helper's own limit for it is 30 s by default. */
 #define DOCTOR_WAIT_MS 35000
+
+/* How /proc/PID/status of a helper begins (proc(5)). */
+#define HELPER_NAME_LINE "Name:\tqemu-pr-helper\n"
 
 /* "root:kvm 0660", for people. */
 static void helper_describe_owner(const struct stat *file, char *text, size_t size)
@@ -89,4 +94,49 @@ void doctor_protocol(struct doctor *doctor, struct finding *finding)
     finding_warn(finding, "the helper does not offer CLEANUP");
     finding_remedy(finding, "It is an old one, perhaps QEMU's own. What a virtual machine has "
                             "registered on a multipath map stays in multipathd when it has gone.");
+}
+
+/* The user of the process that listens on the helper's socket, if it is a helper that we can see.
+ */
+static bool helper_find_user(const struct doctor *doctor, uid_t *ret_uid)
+{
+    struct ucred listener = {.pid = 0};
+    socklen_t size = sizeof(listener);
+    char text[2048];
+    const char *line;
+    unsigned uid;
+
+    if (getsockopt(prhelper_fd(doctor->session.helper), SOL_SOCKET, SO_PEERCRED, &listener, &size) <
+            0 ||
+        listener.pid <= 0 ||
+        !sysfs_read(text, sizeof(text), "/proc/%d/status", (int)listener.pid) ||
+        strncmp(text, HELPER_NAME_LINE, strlen(HELPER_NAME_LINE)) != 0)
+        return false; /* of another name space, or the service manager's socket */
+    line = strstr(text, "\nUid:");
+    if (!line || sscanf(line, "\nUid: %*u %u", &uid) != 1)
+        return false;
+    *ret_uid = (uid_t)uid;
+    return true;
+}
+
+/* Only what there is to say against it. */
+void doctor_user(struct doctor *doctor, struct finding *finding)
+{
+    const struct passwd *user;
+    uid_t uid;
+
+    if (!doctor->connected || !helper_find_user(doctor, &uid))
+        return;
+    user = getpwuid(uid);
+    if (uid == 0) {
+        finding_warn(finding, "the helper runs as root");
+        finding_remedy(
+            finding, "If it is not told to by -u root, it lacked CAP_SETUID or CAP_SETGID when it "
+                     "was started: its log and the status say what was missing. Whoever broke "
+                     "into it could read more than as a user of its own.");
+    } else if (user && strcmp(user->pw_name, "nobody") == 0) {
+        finding_warn(finding, "the helper runs as nobody, whose other processes can stop it");
+        finding_remedy(finding, "Make the user qemu-pr-helper, as packages do: "
+                                "'useradd --system --user-group qemu-pr-helper'.");
+    }
 }

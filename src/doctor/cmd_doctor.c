@@ -21,6 +21,7 @@ static const struct check {
     {"helper", doctor_helper, false},
     {"socket", doctor_socket, false},
     {"protocol", doctor_protocol, false},
+    {"user", doctor_user, false},
     {"device", doctor_device, true},
     {"writing", doctor_writable, true},
     {"reservations", doctor_keys, true},

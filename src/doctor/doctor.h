@@ -71,7 +71,7 @@ __attribute__((format(printf, 2, 3))) void finding_remedy(struct finding *findin
 typedef void doctor_check(struct doctor *doctor, struct finding *finding);
 
 /* check_helper.c */
-doctor_check doctor_helper, doctor_socket, doctor_protocol;
+doctor_check doctor_helper, doctor_socket, doctor_protocol, doctor_user;
 
 /* check_device.c: what is named, and may it be written to */
 doctor_check doctor_device, doctor_writable;

@@ -56,6 +56,7 @@ struct helper {
     struct inode_id socket_inode; /* unless it is inherited */
     struct inode_id status_inode; /* if there is a status_path */
     unsigned n_fds;               /* the limit on open fds */
+    struct privileges_ids ids;    /* whom we become */
     struct route route;
     struct peers peers;
     struct ledger ledger;
@@ -247,8 +248,9 @@ static int helper_start_keeper(struct helper *helper)
     int r;
 
     mpath_init(&helper->mpath, &mpath_options, may_spawn ? &helper->keeper : NULL, problem);
-    if (helper->inherited && helper->pidfile_fd < 0 && !helper->status_path && !may_spawn)
-        return 0; /* nothing to keep */
+    if (helper->inherited && helper->pidfile_fd < 0 && !helper->status_path && !may_spawn &&
+        geteuid() != 0)
+        return 0; /* nothing to keep, and nothing of root's in /proc to be kept from */
     r = keeper_start(&helper->keeper, &keeper_options);
     return r < 0 ? helper_fail_to("start the keeper process", r) : 0;
 }
@@ -260,6 +262,14 @@ static void helper_remove_names(void *context)
 
     if (r < 0)
         log_error("cannot remove socket %s: %s", helper->options.socket_path, strerror(-r));
+}
+
+/* What is to be read of a client's process. */
+static int helper_open_proc(void *context, pid_t pid, const char *file)
+{
+    struct helper *helper = context;
+
+    return keeper_open_proc(&helper->keeper, pid, file);
 }
 
 /* Whatever serving needs of the system, while it can still be had. */
@@ -288,6 +298,8 @@ static int helper_prepare_server(struct helper *helper)
     if (r < 0)
         return helper_fail_to("look into /sys", r);
     peers_init(&helper->peers, helper->status_path != NULL);
+    if (helper->keeper.channel >= 0)
+        peers_open_by(&helper->peers, helper_open_proc, helper);
     ledger_init(&helper->ledger, &helper->route.sources, &helper->peers,
                 helper->status_path != NULL);
     route_set_ledger(&helper->route, &helper->ledger, options->audit);
@@ -303,7 +315,10 @@ static int helper_prepare_server(struct helper *helper)
 static int helper_drop_privileges(struct helper *helper)
 {
     char error[MAIN_ERROR_SIZE];
-    int r = privileges_drop(helper->options.uid, helper->options.gid, error, sizeof(error));
+    int r;
+
+    helper->ids = (struct privileges_ids){.uid = helper->options.uid, .gid = helper->options.gid};
+    r = privileges_drop(&helper->ids, error, sizeof(error));
 
     return r < 0 ? helper_fail(error, r) : 0;
 }
@@ -320,6 +335,7 @@ static int helper_prepare_report(struct helper *helper)
         .started_us = clock_now_us(),
         .uid = geteuid(),
         .gid = getegid(),
+        .user_note = helper->ids.note,
         .capabilities = capabilities_permitted(),
     };
     return 0;
@@ -333,7 +349,8 @@ static int helper_enter_sandbox(struct helper *helper)
 
     if (!helper->options.sandbox)
         return 0;
-    r = sandbox_enter_landlock(&helper->report.landlock_version, error, sizeof(error));
+    r = sandbox_enter_landlock(helper->keeper.channel < 0, &helper->report.landlock_version, error,
+                               sizeof(error));
     if (r == 0)
         r = sandbox_enter_seccomp(error, sizeof(error));
     if (r < 0)

@@ -46,6 +46,7 @@ static void report_sandbox(const struct report *report, struct json *json)
         json_null(json, "landlock_version");
     json_integer(json, "uid", report->uid);
     json_integer(json, "gid", report->gid);
+    json_text(json, "user_note", report->user_note[0] ? report->user_note : NULL);
     json_open(json, "capabilities", '[');
     if (report->capabilities & CAPABILITY(CAP_SYS_RAWIO)) /* all others were dropped */
         json_text(json, NULL, "CAP_SYS_RAWIO");

@@ -33,6 +33,7 @@ struct report {
     /* As they were before the sandbox, which forbids to ask. */
     uid_t uid;
     gid_t gid;
+    const char *user_note; /* what there is to say against that user; "": nothing */
     uint32_t capabilities;
     enum report_layer seccomp, landlock;
     int landlock_version;

@@ -112,6 +112,14 @@ static void route_refuse(const struct request *request, const struct route_targe
         reply_sense(reply, SPC_INVALID_OPERATION_CODE);
 }
 
+/* Not part of its caller, which nearly all requests go through and which hardly ever calls it. */
+__attribute__((noinline)) static bool route_is_multipath(const struct route *route, dev_t number)
+{
+    enum device_kind kind;
+
+    return device_refine_block(&route->sources, number, &kind) == 0 && kind == DEVICE_DM_MULTIPATH;
+}
+
 /*
  * By SG_IO on the fd. Of a multipath map that is one path of the kernel's choice: if that one fails
  * a command that only reads, the worker tries the others.
@@ -119,13 +127,10 @@ static void route_refuse(const struct request *request, const struct route_targe
 static void route_issue(const struct route *route, const struct request *request,
                         enum device_kind kind, dev_t number, struct reply *reply)
 {
-    enum device_kind refined;
-
     if (sg_execute(request, number, route->io_timeout_ms, reply) || kind != DEVICE_BLOCK ||
         request->opcode != SPC_PERSISTENT_RESERVE_IN)
         return;
-    if (device_refine_block(&route->sources, number, &refined) == 0 &&
-        refined == DEVICE_DM_MULTIPATH)
+    if (route_is_multipath(route, number))
         mpath_execute(route->mpath, request, number, reply);
 }
 

@@ -77,16 +77,33 @@ void peers_deinit(struct peers *peers)
     pthread_mutex_destroy(&peers->lock);
 }
 
-static bool peer_vm_from_arguments(int proc, pid_t pid, char *vm, size_t size)
+void peers_open_by(struct peers *peers, peers_open_fn open, void *context)
+{
+    peers->open = open;
+    peers->context = context;
+}
+
+/* /proc/PID/FILE. Returns an fd or a negative errno. */
+static int peers_open(const struct peers *peers, pid_t pid, const char *file)
+{
+    char path[32];
+    int fd;
+
+    if (peers->open)
+        return peers->open(peers->context, pid, file);
+    snprintf(path, sizeof(path), "%d/%s", (int)pid, file);
+    fd = openat(peers->proc, path, O_RDONLY | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+static bool peer_vm_from_arguments(const struct peers *peers, pid_t pid, char *vm, size_t size)
 {
     struct vm_arguments arguments = {.vm = vm, .size = size};
-    CLEANUP_CLOSE int fd = -1;
-    char path[32], piece[1024];
+    CLEANUP_CLOSE int fd = peers_open(peers, pid, "cmdline");
+    char piece[1024];
     ssize_t n = 1;
 
     *vm = '\0';
-    snprintf(path, sizeof(path), "%d/cmdline", (int)pid);
-    fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
     for (size_t seen = 0; fd >= 0 && n > 0 && seen < PEER_ARGUMENTS_MAX; seen += (size_t)n) {
         n = fdio_read_full(fd, piece, sizeof(piece));
         if (n > 0 && !vm_arguments_feed(&arguments, piece, (size_t)n))
@@ -95,25 +112,26 @@ static bool peer_vm_from_arguments(int proc, pid_t pid, char *vm, size_t size)
     return *vm;
 }
 
-static enum peer_source peer_read_name(int proc, pid_t pid, char *vm, size_t size)
+static enum peer_source peer_read_name(const struct peers *peers, pid_t pid, char *vm, size_t size)
 {
-    char path[32], text[PEER_CGROUP_MAX];
+    CLEANUP_CLOSE int fd = peers_open(peers, pid, "cgroup");
+    char text[PEER_CGROUP_MAX];
 
-    snprintf(path, sizeof(path), "%d/cgroup", (int)pid);
-    if (fdio_read_text(proc, path, text, sizeof(text)) > 0 && vm_name_from_cgroup(text, vm, size))
+    if (fd >= 0 && fdio_read_text_of(fd, text, sizeof(text)) > 0 &&
+        vm_name_from_cgroup(text, vm, size))
         return PEER_CGROUP;
-    return peer_vm_from_arguments(proc, pid, vm, size) ? PEER_ARGUMENT : PEER_UNNAMED;
+    return peer_vm_from_arguments(peers, pid, vm, size) ? PEER_ARGUMENT : PEER_UNNAMED;
 }
 
 /* When the process with this pid began: field 22 of its stat, behind a name that may have anything
  * in it (proc(5)). 0: unknown. */
-static uint64_t peer_read_start(int proc, pid_t pid)
+static uint64_t peer_read_start(const struct peers *peers, pid_t pid)
 {
-    char path[32], text[PEER_STAT_MAX];
+    CLEANUP_CLOSE int fd = peers_open(peers, pid, "stat");
+    char text[PEER_STAT_MAX];
     const char *rest;
 
-    snprintf(path, sizeof(path), "%d/stat", (int)pid);
-    if (fdio_read_text(proc, path, text, sizeof(text)) < 0)
+    if (fd < 0 || fdio_read_text_of(fd, text, sizeof(text)) < 0)
         return 0;
     rest = strrchr(text, ')');
     for (unsigned field = 2; rest && field < 22; field++)
@@ -139,10 +157,10 @@ static void peers_read_process(const struct peers *peers, int sock, struct peer 
     }
     if (peers->pidfs && pidfd >= 0 && fstat(pidfd, &status) == 0)
         peer->process = status.st_ino;
-    if (peer->pid <= 0 || peers->proc < 0)
+    if (peer->pid <= 0 || (peers->proc < 0 && !peers->open))
         return;
-    started = peer_read_start(peers->proc, peer->pid);
-    source = peer_read_name(peers->proc, peer->pid, vm, size);
+    started = peer_read_start(peers, peer->pid);
+    source = peer_read_name(peers, peer->pid, vm, size);
     still = (struct pollfd){.fd = pidfd, .events = POLLIN}; /* readable when it has ended */
     if (pidfd >= 0 && poll(&still, 1, 0) != 0)
         return;

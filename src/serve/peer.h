@@ -51,13 +51,21 @@ struct peer {
     char text[];
 };
 
+/*
+ * Open a file of a process, /proc/PID/FILE, for reading. Returns an fd, the caller's, or a negative
+ * errno. Any thread.
+ */
+typedef int (*peers_open_fn)(void *context, pid_t pid, const char *file);
+
 /* All that are connected and have been identified. */
 struct peers {
     pthread_mutex_t lock;
     struct peer *first;
-    int proc;   /* directory fd of /proc, or -1 */
-    bool early; /* at the handshake, not only when there is a need to know */
-    bool pidfs; /* pidfds have inodes of their own */
+    int proc;           /* directory fd of /proc, or -1 */
+    bool early;         /* at the handshake, not only when there is a need to know */
+    bool pidfs;         /* pidfds have inodes of their own */
+    peers_open_fn open; /* NULL: by proc */
+    void *context;
 };
 
 /*
@@ -67,6 +75,9 @@ struct peers {
  */
 void peers_init(struct peers *peers, bool early);
 void peers_deinit(struct peers *peers);
+
+/* Have files of processes opened by somebody else, since we may not or shall not. */
+void peers_open_by(struct peers *peers, peers_open_fn open, void *context);
 
 /*
  * Find out who is behind a connected socket. May block: reading the arguments of a process takes

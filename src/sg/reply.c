@@ -131,37 +131,42 @@ static void sg_reply_host(const struct sg_result *result, struct reply *reply)
     }
 }
 
-void sg_reply_result(const struct sg_result *result, const struct request *request,
-                     struct reply *reply)
+/*
+ * Of a command that has not plainly succeeded: true if it has all the same, else the reply is made.
+ * Not part of its caller, which nearly all commands go through and which hardly ever calls it.
+ */
+__attribute__((noinline)) static bool sg_reply_unless_success(const struct sg_result *result,
+                                                              struct reply *reply)
 {
     unsigned driver = result->driver_status & SG_DRIVER_MASK;
-    uint32_t residual = 0;
 
     if (result->host_status != SG_HOST_OK) {
         sg_reply_host(result, reply);
-        return;
-    }
-    if (driver == SG_DRIVER_TIMEOUT) {
+    } else if (driver == SG_DRIVER_TIMEOUT) {
         reply_status(reply, SPC_STATUS_BUSY, 0);
-        return;
-    }
-    if (result->status == SPC_STATUS_CHECK_CONDITION) {
+    } else if (result->status == SPC_STATUS_CHECK_CONDITION) {
         sg_reply_device_sense(result, reply);
-        return;
-    }
-    if (result->status != SPC_STATUS_GOOD) {
+    } else if (result->status != SPC_STATUS_GOOD) {
         reply_status(reply, result->status, 0);
-        return;
-    }
-    if (driver == SG_DRIVER_SENSE && sg_has_sense(result) && !sg_sense_is_success(result)) {
+    } else if (driver == SG_DRIVER_SENSE && sg_has_sense(result)) {
+        if (sg_sense_is_success(result))
+            return true;
         sg_reply_device_sense(result, reply);
-        return;
-    }
-    if (driver != SG_DRIVER_OK && !(driver == SG_DRIVER_SENSE && sg_sense_is_success(result))) {
+    } else {
         reply_sense(reply, SPC_IO_PROCESS_TERMINATED);
-        return;
     }
+    return false;
+}
 
+void sg_reply_result(const struct sg_result *result, const struct request *request,
+                     struct reply *reply)
+{
+    bool is_plain = result->host_status == SG_HOST_OK && result->status == SPC_STATUS_GOOD &&
+                    (result->driver_status & SG_DRIVER_MASK) == SG_DRIVER_OK;
+    uint32_t residual = 0;
+
+    if (!is_plain && !sg_reply_unless_success(result, reply))
+        return;
     if (result->residual > 0)
         residual = (uint32_t)result->residual;
     reply_status(reply, SPC_STATUS_GOOD,

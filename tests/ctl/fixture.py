@@ -11,7 +11,7 @@ import threading
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from simulator.fixture import Simulator
-from support import loop, mounts, scaled, scsi, standin, sysfs, tap
+from support import accounts, loop, mounts, scaled, scsi, standin, sysfs, tap
 from support.process import Helper, adopt_orphans, environment
 from support.scratch import Scratch
 
@@ -138,6 +138,7 @@ class Lab(Scratch):
                 sys.exit(f"{needed} is missing: build first, or name another --build")
         adopt_orphans()
         sysfs.enter()
+        accounts.enter()
         super().__init__("prc-")
         self._simulator: Optional[Simulator] = None
         self._control: Optional[standin.Control] = None

@@ -3,6 +3,7 @@
 import os
 
 from support import scsi
+from support.process import Helper
 from support.tap import cases, test
 
 from ctl.fixture import GOOD, NOBODY, TROUBLE
@@ -50,6 +51,23 @@ def no_permission(t):
 def helper_without_cleanup(t):
     checks = doctor(t, "-k", t.fake(b"", greeting=bytes(4)).path)
     t.equal(checks["protocol"][0], "warning", "verdict")
+
+
+@cases(("root", "root", "the helper runs as root", "CAP_SETUID"),
+       ("nobody", "nobody", "the helper runs as nobody, whose other processes can stop it", "useradd"),
+       ("its own", "qemu-pr-helper", None, None))
+def user_of_the_helper(t, user, text, remedy):
+    directory = t.directory()
+    helper = Helper(t.lab.helper_binary, directory, ["-u", user, *t.lab.helper_arguments],
+                    env=t.lab.control().environment())
+    t.cleanup.callback(helper.close)
+    helper.wait_ready()
+    checks = doctor(t, "-k", helper.socket_path)
+    if text is None:
+        t.check("user" not in checks, "something against the helper's own user")
+        return
+    t.equal(checks["user"][:2], ("warning", text), "finding")
+    t.matches(remedy, checks["user"][2], "remedy")
 
 
 @test

@@ -25,6 +25,7 @@ ALWAYS = """
     share/qemu-pr-helper/selinux/qemu_pr_helper.fc
     share/qemu-pr-helper/selinux/qemu_pr_helper.te
     share/qemu-pr-helper/status.schema.json
+    lib/sysusers.d/qemu-pr-helper.conf
     share/qemu-pr-helper/systemd/no-multipath.conf
 """
 WITH_CTL = """

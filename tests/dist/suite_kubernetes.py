@@ -65,7 +65,7 @@ def least_privilege(t):
     t.equal(context, {"privileged": False, "allowPrivilegeEscalation": False,
                       "readOnlyRootFilesystem": True, "runAsUser": 0,
                       "capabilities": {"drop": ["ALL"],
-                                       "add": ["SYS_RAWIO", "SETGID", "SETPCAP", "CHOWN"]}},
+                                       "add": ["SYS_RAWIO", "SETUID", "SETGID", "SETPCAP", "CHOWN"]}},
             "security context for plain disks")
     t.equal([one["name"] for one in pod(load(DAEMONSET))["volumes"]], ["sockets"],
             "volumes for plain disks: no /dev")

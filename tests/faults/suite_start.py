@@ -4,6 +4,7 @@
 Either the helper serves afterwards, as always and with all that was asked for, or it ends with code
 1 and a message. Whichever it is, at the end nothing of it is left.
 """
+import errno
 import os
 import re
 
@@ -97,3 +98,20 @@ def helper(t: Context) -> None:
 def keeper(t: Context) -> None:
     t.needs_root()
     each(t, "start-up of the keeper", KEEPER, "-u", "nobody")
+
+
+@test
+@limit(3600)
+def default_user(t: Context) -> None:
+    """What nobody asked for is no reason not to serve; and it is said."""
+    t.needs_root()
+    start = Start(t, t.injector())
+    start.record()
+
+    def attempt(fault: Fault) -> str:
+        outcome = start.attempt(fault)
+        t.equal(outcome, "served, and said so", "outcome")
+        return outcome
+    t.each("a user that cannot be had",
+           [Fault(HELPER, call, 1, error) for call in ("setgroups", "setresgid", "setresuid")
+            for error in (errno.EPERM, errno.EINVAL, errno.EAGAIN, errno.ENOSYS)], attempt)

@@ -7,7 +7,7 @@ import signal
 from typing import Dict, Iterator, NamedTuple
 
 from support import inject, loop, procfs
-from support.attempts import AT_FDCWD, ATTEMPTS, NUMBERS, Target, bystander, prove
+from support.attempts import AT_FDCWD, ATTEMPTS, MEMORY, NUMBERS, Target, bystander, prove
 from support.process import kill_and_reap
 from support.tap import Skip, cases
 
@@ -19,7 +19,7 @@ LEFT = ("read /etc/shadow", "read /etc/passwd", "list /", "open the disk by name
         "open its memory", "open another's memory", "make a file", "make a file without a name",
         "unix socket", "fork by clone", "signal a process", "raise a limit", "memory to execute",
         "file in memory", "read the disk elsewhere", "size of its blocks", "copy an fd by fcntl",
-        "change an fd's flags")
+        "change an fd's flags", *MEMORY)
 FATAL = ("call by the numbers of i386",)
 REFUSED = [name for name in ATTEMPTS if name not in LEFT + FATAL]
 

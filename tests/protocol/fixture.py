@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Callable, List, Optional, Sequence, Tuple
 
-from support import loop, mounts, procfs, scaled, scsi, standin, sysfs, tap
+from support import accounts, loop, mounts, procfs, scaled, scsi, standin, sysfs, tap
 from support.client import Connection, Reply
 from support.process import Helper, Program, adopt_orphans, kill_and_reap
 from support.scratch import Scratch
@@ -83,6 +83,7 @@ class Lab(Scratch):
         self.peer_version = version_of(self.binary) if self.peer else ()
         adopt_orphans()
         sysfs.enter()
+        accounts.enter()
         super().__init__("prh-")
         self.control = standin.Control(self.directory, library)
         self._disks: List[Disk] = []

@@ -94,6 +94,7 @@ def in_the_journal(t, native):
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as entries:
         if native:
             entries.bind(os.path.join(directory, "socket"))
+            os.chmod(os.path.join(directory, "socket"), 0o666)  # as everywhere
             entries.settimeout(scaled(5))
         info = os.fstat(journal.fileno())
         helper = t.start(stderr=journal.fileno(),
@@ -124,6 +125,7 @@ def fields_of_attackers(t):
     with open(os.path.join(directory, "journal"), "w+", encoding="utf-8") as journal, \
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as entries:
         entries.bind(os.path.join(directory, "socket"))
+        os.chmod(os.path.join(directory, "socket"), 0o666)  # as everywhere
         entries.settimeout(scaled(5))
         info = os.fstat(journal.fileno())
         helper = t.start(stderr=journal.fileno(),

@@ -32,6 +32,7 @@ class Syslog:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         t.cleanup.callback(self.socket.close)
         self.socket.bind(os.path.join(self.directory, "log"))
+        os.chmod(os.path.join(self.directory, "log"), 0o666)  # as everywhere
         self.socket.settimeout(scaled(5))
         self.wrap = t.namespace(
             "mount -t tmpfs none /dev", "mknod -m 666 /dev/null c 1 3",

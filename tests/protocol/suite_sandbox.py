@@ -12,12 +12,13 @@ import signal
 from typing import Dict
 
 from support import inject, procfs, scsi
-from support.attempts import ATTEMPTS, NUMBERS, Target, bystander, prove
+from support.attempts import ATTEMPTS, MEMORY, NUMBERS, Target, bystander, prove
 from support.client import reply
 from support.process import kill_and_reap
 from support.tap import Skip, cases, ours, test
 
 from protocol.fixture import DEFAULT_DATA
+from protocol.suite_security import STARTERS, root_with
 
 READ_KEYS = scsi.pr_in(16)
 KEYS = reply(payload=DEFAULT_DATA)
@@ -26,7 +27,7 @@ FILTER, LANDLOCK, KILL = errno.ENOSYS, errno.EACCES, None
 #: By which wall of the helper's each of them is stopped.
 WALLS = {
     "read /etc/shadow": LANDLOCK, "read /etc/passwd": LANDLOCK, "list /": LANDLOCK,
-    "open the disk by name": LANDLOCK,
+    "open the disk by name": LANDLOCK, **dict.fromkeys(MEMORY, LANDLOCK),
     "execute a program": KILL, "trace a process": KILL, "read a process": KILL, "mount": KILL,
     "name space": KILL, "change the root": KILL, "become another user": KILL,
     "change groups": KILL, "look for keys": KILL, "io_uring": KILL,
@@ -128,7 +129,7 @@ def without_sandbox(t, name):
     with bystander() as victim:
         there = target(t, victim)
         prove(name, there)
-        helper = t.start("--sandbox=off")
+        helper = t.start("-u", "root", "--sandbox=off")
         tid = threads_of(t, helper)["main thread"]  # which may execute a program in its place
         result = ATTEMPTS[name].make(tid, within(helper, there))
         t.check(result >= 0, f"{name}: {errno.errorcode.get(-result, result)}")
@@ -144,11 +145,98 @@ def allowed(t, kind):
     helper = t.start()
     tid = threads_of(t, helper)[kind]
     t.equal(inject.call(tid, NUMBERS["getpid"]), helper.pid, "getpid")
-    for path in (b"/proc/version", b"/sys/dev/block"):
-        fd = inject.call(tid, NUMBERS["openat"], -100, path, os.O_RDONLY)
-        t.check(fd >= 0, f"opening {path!r}: {fd}")
+    fd = inject.call(tid, NUMBERS["openat"], -100, b"/sys/dev/block", os.O_RDONLY)
+    t.check(fd >= 0, f"opening /sys/dev/block: {fd}")
     t.disk.release()
     t.works(helper)
+
+
+# -- memory that is not its own: by whom the helper was started, and whom it has become
+
+
+#: Options, and the capabilities that the starter leaves to user 0; None: all.
+STARTS = {"plainly": ([], None), "-u nobody": (["-u", "nobody"], None),
+          "-u root": (["-u", "root"], None), "libvirt": ([], STARTERS["libvirt"]),
+          "the unit": ([], ["sys_rawio", "sys_admin", "setuid", "setgid"]),
+          "an older unit": ([], STARTERS["an older unit"]),
+          "the DaemonSet": ([], ["sys_rawio", "setuid", "setgid", "setpcap", "chown"]),
+          "KubeVirt": ([], None)}
+
+
+def start_by(t, starter, *more):
+    """KubeVirt's container is privileged; its process 1 is what it calls by the socket alone."""
+    options, capabilities = STARTS[starter]
+    wrap = {}
+    if starter == "KubeVirt":
+        wrap = {"wrap": t.namespace("true"), "before_exec": lambda: os.setgroups([0])}
+    return t.start(*options, *more, **(root_with(*capabilities) if capabilities else wrap))
+
+
+def user_of(helper):
+    return procfs.threads(helper.pid)[0].uids[0]
+
+
+def try_memory(t, helper, victim, whose):
+    """By each of its threads. Returns how many could be tried at all."""
+    there = target(t, victim)
+    tried = 0
+    threads = threads_of(t, helper)
+    for name in MEMORY:
+        try:
+            prove(name, there)
+        except Skip:
+            continue
+        tried += 1
+        for kind, tid in threads.items():
+            result = ATTEMPTS[name].make(tid, there)
+            t.check(result in (-errno.EACCES, -errno.EPERM),
+                    f"{name}, {whose}, by the {kind}: {errno.errorcode.get(-result, result)}")
+    t.disk.release()
+    return tried
+
+
+@cases(*STARTS)
+@ours("the peer has no sandbox")
+def memory(t, starter):
+    """Of the kernel, of root's processes, and of one of the helper's own user."""
+    sandboxed(t)
+    t.needs_root()
+    for whose in ("root's", "its user's"):
+        helper = start_by(t, starter, "-vv")
+        if "no Landlock" in helper.log() and user_of(helper) == 0:
+            raise Skip("no Landlock in this kernel, and user 0")
+        user = str(user_of(helper) if whose == "its user's" else 0)
+        with bystander("setpriv", f"--reuid={user}", "--clear-groups", "--") as victim:
+            t.check(try_memory(t, helper, victim, whose) >= 4, "hardly anything was tried")
+        t.works(helper)
+        helper.close()
+        t.disk.settle()
+
+
+@cases(*[starter for starter in STARTS if starter not in ("-u root", "libvirt", "an older unit")])
+@ours("the peer stays root")
+def memory_by_the_user_alone(t, starter):
+    """As where the kernel has no Landlock."""
+    sandboxed(t)
+    t.needs_root()
+    helper = start_by(t, starter, "--sandbox=off")
+    t.check(user_of(helper) != 0, "it is user 0")
+    threads = threads_of(t, helper)
+    with bystander() as victim:
+        there = target(t, victim)
+        for name in MEMORY:
+            if name == "read the kernel's symbols":
+                continue  # everyone may open these, and sees zeros
+            try:
+                prove(name, there)
+            except Skip:
+                continue
+            result = ATTEMPTS[name].make(threads["main thread"], there)
+            # /proc/PID/maps says no when it is read, on some kernels.
+            if result >= 0 and name == "read the maps of a process":
+                result = inject.call(threads["main thread"], 0, result, bytes(512), 512)
+            t.check(result in (-errno.EACCES, -errno.EPERM, 0),
+                    f"{name}: {errno.errorcode.get(-result, result)}")
 
 
 # -- the keeper: it has no filter, and does what eight bytes tell it; but it has few rights
@@ -291,7 +379,7 @@ def the_probe_works(t):
 
 @test
 @ours("the peer has no sandbox")
-def files_outside_of_sys_and_proc(t):
+def files_outside_of_sys(t):
     """Landlock, where the kernel has it: not even reading."""
     unless_off(t)
     numbers = CALLS.get(platform.machine())
@@ -299,7 +387,7 @@ def files_outside_of_sys_and_proc(t):
                                                 LANDLOCK_CREATE_RULESET_VERSION) < 1:
         raise Skip("no Landlock in this kernel")
     helper = t.start()
-    for path, allowed in ((b"/etc/passwd", False), (b"/proc/version", True),
+    for path, allowed in ((b"/etc/passwd", False), (b"/proc/version", False),
                           (b"/sys/dev/block", True)):
         t.disk.probe(numbers["openat"], AT_FDCWD, path, os.O_RDONLY)
         t.ask(READ_KEYS, t.own(t.disk.open()), KEYS, helper=helper)

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What the running process may do, in every one of its threads, and what it may not."""
+import json
 import os
 import pwd
 import signal
+import socket
 import subprocess
 
-from support import procfs, scsi
+from support import accounts, procfs, scsi
 from support.client import reply
 from support.procfs import capability_mask
 from support.tap import Skip, cases, differs, ours, test
@@ -59,20 +61,25 @@ def unsandboxed(t):
 def root(t):
     t.needs_root()
     unsandboxed(t)
-    threads = busy(t, t.start())
+    helper = t.start(before_exec=lambda: os.setgroups([1, 2, 3]))
+    threads = busy(t, helper)
     locked_up(t, threads)
     for thread in threads:
-        t.equal((thread.uids, thread.gids), ([0] * 4, [os.getegid()] * 4), "ids")
+        t.equal((thread.uids, thread.gids), ([accounts.own().uid] * 4, [accounts.own().gid] * 4), "ids")
         t.equal(thread.groups, [], "supplementary groups")
+    t.check(accounts.own().uid not in (0, NOBODY.pw_uid), "there is no user for it here")
+    t.equal(helper.log(), "", "standard error")
 
 
 @cases(("nobody", ["-u", "nobody"], NOBODY.pw_uid, NOBODY.pw_gid),
        ("user and group", ["-u", "nobody", "-g", "54321"], NOBODY.pw_uid, 54321),
-       ("group", ["-g", "54321"], 0, 54321))
+       ("group", ["-g", "54321"], None, 54321), ("root", ["-u", "root"], 0, 0),
+       ("root by number", ["-u", "0"], 0, 0))
 @differs("the peer leaves a thread with all of root's", failure="capabilities")
 def changed_ids(t, options, uid, gid):
     t.needs_root()
     unsandboxed(t)
+    uid = accounts.own().uid if uid is None else uid
     helper = t.start(*options, before_exec=lambda: os.setgroups([1, 2, 3]))
     threads = busy(t, helper)
     locked_up(t, threads)
@@ -81,6 +88,117 @@ def changed_ids(t, options, uid, gid):
         t.equal(thread.groups, [], "supplementary groups")
     t.disk.release()
     t.ask(READ_KEYS, t.own(t.disk.open()), KEYS, helper=helper)
+
+
+def ids_of(t, helper):
+    """The one pair that all threads have."""
+    found = {(*thread.uids, *thread.gids) for thread in procfs.threads(helper.pid)}
+    t.equal(len(found), 1, "pairs of ids")
+    ids = found.pop()
+    t.equal(len(set(ids[:4])) + len(set(ids[4:])), 2, "different ids")
+    return ids[0], ids[4]
+
+
+def with_accounts(t, text):
+    """For start(): this is /etc/passwd."""
+    path = os.path.join(t.directory(), "passwd")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.chmod(path, 0o644)
+    return {"wrap": t.namespace(f"mount --bind {path} /etc/passwd")}
+
+
+ROOT = "root:x:0:0:root:/root:/bin/sh\n"
+SHARED = "runs as nobody, whose other processes can stop it: there is no user qemu-pr-helper"
+
+
+@cases(("of this system", ROOT + "nobody:x:65533:65532:nobody:/:/bin/false\n", (65533, 65532)),
+       ("without a newline", ROOT + "nobody:x:65533:65532:nobody:/:/bin/false", (65533, 65532)),
+       ("none", ROOT, (65534, 65534)), ("empty file", "", (65534, 65534)),
+       ("own user that is root", ROOT + "qemu-pr-helper:x:0:5:::\n", (65534, 65534)),
+       ("own group that is root's", ROOT + "qemu-pr-helper:x:5:0:::\n", (65534, 65534)),
+       ("number that is none", "qemu-pr-helper:x:5x:5:::\n", (65534, 65534)),
+       ("number that means none", "qemu-pr-helper:x:4294967295:5:::\n", (65534, 65534)),
+       ("half a line", "qemu-pr-helper:x:5\n", (65534, 65534)),
+       ("almost the name", "qemu-pr-helper2:x:5:5:::\nxqemu-pr-helper:x:5:5:::\n", (65534, 65534)),
+       ("too far behind", ROOT + ("#" * 99 + "\n") * 11000 + "qemu-pr-helper:x:5:5:::\n",
+        (65534, 65534)))
+@ours("the peer stays root")
+def nobody_by_default(t, text, ids):
+    t.needs_root()
+    helper = t.start(**with_accounts(t, text))
+    t.equal(ids_of(t, helper), ids, "ids")
+    t.equal(helper.log(), f"qemu-pr-helper: the helper {SHARED}\n", "standard error")
+    t.works(helper)
+    quiet = t.start("-q", **with_accounts(t, text))
+    t.equal(quiet.log(), "", "standard error with -q")
+
+
+@cases(("last", ROOT + "x" * 9000 + "\nqemu-pr-helper:x:701:702:::"),
+       ("among many", "".join(f"user{i}:x:{i}:{i}:::\n" for i in range(1, 30000)) +
+        "qemu-pr-helper:x:701:702:::\nqemu-pr-helper:x:1:1:::\n"))
+@ours("the peer stays root")
+def own_user_by_default(t, text):
+    t.needs_root()
+    helper = t.start(**with_accounts(t, text))
+    t.equal(ids_of(t, helper), (701, 702), "ids")
+    t.equal(helper.log(), "", "standard error")
+    t.works(helper)
+
+
+def root_with(*capabilities):
+    """For start(): user 0 with these capabilities and a way to no others, as service managers and
+    container runtimes start programs."""
+    kept = "".join(f",+{name}" for name in capabilities)
+    return {"prefix": ["setpriv", f"--bounding-set=-all{kept}", "--inh-caps=-all", "--"]}
+
+
+#: Whose way of starting it is, and the capabilities that it leaves.
+STARTERS = {
+    "libvirt": ["sys_rawio"],
+    "an older unit": ["sys_rawio", "sys_admin"],
+    "a pod without SETUID": ["sys_rawio", "setgid", "setpcap", "chown"],
+    "a pod without SETGID": ["sys_rawio", "setuid", "setpcap", "chown"],
+}
+
+
+@cases(*STARTERS)
+@ours("the peer stays root")
+def user_that_cannot_be_left(t, starter):
+    """By default that is no reason not to serve; asked for, it is."""
+    t.needs_root()
+    status = os.path.join(t.directory(), "status")
+    helper = t.start(f"--status-socket={status}", **root_with(*STARTERS[starter]))
+    t.equal(ids_of(t, helper), (0, 0), "ids")
+    helper.wait_log("^qemu-pr-helper: the helper stays user 0: no CAP_SETUID or CAP_SETGID$")
+    with socket.socket(socket.AF_UNIX) as reader:
+        reader.connect(status)
+        told = json.loads(b"".join(iter(lambda: reader.recv(65536), b"")))["sandbox"]
+    t.equal((told["uid"], told["user_note"]), (0, "stays user 0: no CAP_SETUID or CAP_SETGID"),
+            "status")
+    t.works(helper)
+    for user in ("nobody", "qemu-pr-helper"):
+        asked = t.start("-u", user, ready=False, **root_with(*STARTERS[starter]))
+        t.equal(asked.wait_exit(), 1, f"exit code with -u {user}")
+
+
+@test
+@ours("the peer stays root")
+def group_that_was_asked_for_and_cannot_be_had(t):
+    """Also where the user is the default, which may fail."""
+    t.needs_root()
+    helper = t.start("-g", "54321", ready=False, **root_with("sys_rawio"))
+    t.equal(helper.wait_exit(), 1, "exit code")
+
+
+@cases(("the unit", ["sys_rawio", "sys_admin", "setuid", "setgid"]),
+       ("the DaemonSet", ["sys_rawio", "setuid", "setgid", "setpcap", "chown"]))
+@ours("the peer stays root")
+def user_that_can_be_left(t, capabilities):
+    t.needs_root()
+    helper = t.start(**root_with(*capabilities))
+    t.equal(ids_of(t, helper), (accounts.own().uid, accounts.own().gid), "ids")
+    t.works(helper)
 
 
 def ordinary(t, *capabilities, uid=54321):
@@ -135,7 +253,7 @@ def ids_that_cannot_be_changed(t, options):
 def not_dumpable(t):
     """Another process of the same user, with the same capability, may not look into it."""
     t.needs_root()
-    helper = t.start()
+    helper = t.start("-u", "root")
     same = ["setpriv", "--bounding-set=-all,+sys_rawio", "--inh-caps=-all", "--"]
     with subprocess.Popen([*same, "sleep", "1000"]) as control:
         try:

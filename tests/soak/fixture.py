@@ -10,7 +10,7 @@ import threading
 import time
 from typing import Dict, List, NamedTuple, Optional
 
-from support import loop, procfs, scaled, sysfs, tap
+from support import accounts, loop, procfs, scaled, sysfs, tap
 from support.scratch import Scratch
 
 DISKS = 4
@@ -90,6 +90,7 @@ class Lab(Scratch):
             if not os.access(needed, os.R_OK):
                 sys.exit(f"{needed} is missing: build first, or name another --build")
         sysfs.enter()
+        accounts.enter()
         super().__init__("prh-")
         self.disks: List[loop.Loop] = []
         self.result: Optional[Result] = None

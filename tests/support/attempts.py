@@ -64,6 +64,11 @@ def _openat(flags: int, path: Callable[[Target], str]) -> Attempt:
     return Attempt("openat", lambda t: (AT_FDCWD, path(t).encode(), flags, 0o600))
 
 
+def _read(path: str) -> Attempt:
+    return Attempt("openat", lambda t: (AT_FDCWD, path.format(t).encode(), os.O_RDONLY, 0),
+                   rights=True)
+
+
 def _plain(call: str, *arguments, rights: bool = False) -> Attempt:
     return Attempt(call, lambda _: arguments, rights=rights)
 
@@ -83,6 +88,14 @@ ATTEMPTS: Dict[str, Attempt] = {
     "open its memory": _openat(os.O_RDWR, lambda _: "/proc/self/mem"),
     "open another's memory": Attempt(
         "openat", lambda t: (AT_FDCWD, f"/proc/{t.victim}/mem".encode(), os.O_RDWR), rights=True),
+    "read the kernel's memory": _read("/proc/kcore"),
+    "read all memory": _read("/dev/mem"),
+    "read the kernel's memory, the old device": _read("/dev/kmem"),
+    "read ports": _read("/dev/port"),
+    "read the kernel's symbols": _read("/proc/kallsyms"),
+    "read the environment of a process": _read("/proc/{0.victim}/environ"),
+    "read the maps of a process": _read("/proc/{0.victim}/maps"),
+    "read the memory of a process": _read("/proc/{0.victim}/mem"),
     "make a file": _openat(os.O_WRONLY | os.O_CREAT, lambda t: f"{t.directory}/made"),
     "make a file without a name": _openat(os.O_RDWR | os.O_TMPFILE, lambda t: t.directory),
     "make a file by creat": Attempt("creat", lambda t: (f"{t.directory}/made".encode(), 0o600)),
@@ -125,6 +138,11 @@ ATTEMPTS: Dict[str, Attempt] = {
     "file behind the disk": _ioctl(LOOP_GET_STATUS64),
     "call by the numbers of i386": Attempt("getpid", lambda _: (), inject.INT80),
 }
+
+
+#: Memory that is not its own, by any name that it has.
+MEMORY = [name for name in ATTEMPTS if name.startswith("read ") and name not in (
+    "read /etc/shadow", "read /etc/passwd", "read the disk elsewhere", "read a process")]
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@
 #include "cmocka_compat.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <signal.h>
 #include <string.h>
@@ -261,7 +262,7 @@ static void test_malformed_requests(void **state)
     for (unsigned verb = 0; verb < 256; verb++) {
         size_t size = 1 + verb % sizeof(bytes);
 
-        if (size == 8) /* a whole question */
+        if (size == 16) /* a whole question */
             size++;
         bytes[0] = (uint8_t)verb;
         assert_int_equal(send(keeper.channel, bytes, size, MSG_NOSIGNAL), size);
@@ -269,7 +270,8 @@ static void test_malformed_requests(void **state)
         assert_int_equal(answer[0], -EINVAL);
         if (verb >= 1 && verb <= 3)
             continue;
-        assert_int_equal(send(keeper.channel, bytes, 8, MSG_NOSIGNAL), 8);
+        /* The fourth has no process with number 0. */
+        assert_int_equal(send(keeper.channel, bytes, 16, MSG_NOSIGNAL), 16);
         assert_int_equal(recv(keeper.channel, answer, sizeof(answer), 0), sizeof(answer));
         assert_int_equal(answer[0], -EINVAL);
     }
@@ -277,6 +279,43 @@ static void test_malformed_requests(void **state)
     assert_true(exists("sock"));
     end(&keeper);
     assert_false(exists("sock"));
+}
+
+/* Three files of any process, and nothing else that /proc has. */
+static void test_open_proc(void **state)
+{
+    static const char *const files[] = {"cgroup", "cmdline", "stat"};
+    static const char *const others[] = {"mem",      "environ",         "maps", "", "stat/",
+                                         "../kcore", "root/etc/shadow", "fd/0"};
+    struct inode_id inode = make_socket("sock");
+    unsigned before = count_fds();
+    struct keeper keeper;
+    char ours[64], path[64], link[64];
+    ssize_t n;
+
+    (void)state;
+    assert_int_equal(start(&keeper, "sock", &inode, NULL, -1), 0);
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        int fd = keeper_open_proc(&keeper, getpid(), files[i]);
+
+        assert_true(fd >= 0);
+        assert_int_equal(fcntl(fd, F_GETFL) & O_ACCMODE, O_RDONLY);
+        assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        snprintf(ours, sizeof(ours), "/proc/%d/%s", (int)getpid(), files[i]);
+        n = readlink(path, link, sizeof(link) - 1);
+        assert_true(n > 0);
+        link[n] = '\0';
+        assert_string_equal(link, ours);
+        close(fd);
+        assert_int_equal(keeper_open_proc(&keeper, 0, files[i]), -EINVAL);
+        assert_int_equal(keeper_open_proc(&keeper, -1, files[i]), -EINVAL);
+        assert_int_equal(keeper_open_proc(&keeper, INT_MAX, files[i]), -ENOENT);
+    }
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        assert_int_equal(keeper_open_proc(&keeper, getpid(), others[i]), -EINVAL);
+    end(&keeper);
+    assert_uint_equal(count_fds(), before);
 }
 
 static void test_keeper_killed(void **state)
@@ -405,19 +444,13 @@ static void test_failing_removal(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        scratch_test(test_remove_on_request),
-        scratch_test(test_remove_at_the_end),
-        scratch_test(test_foreign_socket),
-        scratch_test(test_inode_number_used_again),
-        scratch_test(test_foreign_pidfile),
-        scratch_test(test_pidfile_of_a_new_instance),
-        scratch_test(test_helper_killed),
-        scratch_test(test_signals),
-        scratch_test(test_malformed_requests),
-        scratch_test(test_keeper_killed),
-        scratch_test(test_no_pidfile_there),
-        scratch_test(test_privileges),
-        scratch_test(test_root_in_a_foreign_directory),
+        scratch_test(test_remove_on_request),  scratch_test(test_remove_at_the_end),
+        scratch_test(test_foreign_socket),     scratch_test(test_inode_number_used_again),
+        scratch_test(test_foreign_pidfile),    scratch_test(test_pidfile_of_a_new_instance),
+        scratch_test(test_helper_killed),      scratch_test(test_signals),
+        scratch_test(test_malformed_requests), scratch_test(test_open_proc),
+        scratch_test(test_keeper_killed),      scratch_test(test_no_pidfile_there),
+        scratch_test(test_privileges),         scratch_test(test_root_in_a_foreign_directory),
         scratch_test(test_failing_removal),
     };
 

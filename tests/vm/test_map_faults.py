@@ -16,7 +16,7 @@ import lab
 from host import CONFLICT, GOOD, WRITE_EXCLUSIVE_REGISTRANTS, Host
 from maps import (BUSY, EACH_USER, INVALID_OPCODE, INVALID_PARAMETER, KEY, NEW_KEY, NOBODY,
                   NO_COMMUNICATION, OTHER_KEY, TIME_OUT, Context, Lab, busy_children, find_worker)
-from support import procfs, scaled, scsi
+from support import accounts, procfs, scaled, scsi
 from support.client import Reply
 from support.process import Helper
 from support.tap import cases, limit, test
@@ -80,7 +80,7 @@ def rights(t: Context, user: str) -> None:
     keeper, = procfs.children(helper.pid)
     worker = find_worker(helper)
     t.check(worker, "there is a worker")
-    uid = NOBODY if user == "nobody" else 0
+    uid = NOBODY if user == "nobody" else accounts.own().uid
     for name, pid, user_id, wanted, bounding in [
             ("helper", helper.pid, uid, rawio, 0), ("keeper", keeper, 0, both, both),
             ("worker", worker, 0, both, both)]:

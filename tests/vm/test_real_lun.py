@@ -22,7 +22,8 @@ from host import (APTPL, CONFLICT, EXCLUSIVE_ACCESS, EXCLUSIVE_ACCESS_ALL,
                   EXCLUSIVE_ACCESS_REGISTRANTS, GOOD, REGISTRATIONS_PREEMPTED,
                   RESERVATIONS_PREEMPTED, RESERVATIONS_RELEASED, SPEC_I_PT, WRITE_EXCLUSIVE,
                   WRITE_EXCLUSIVE_ALL, WRITE_EXCLUSIVE_REGISTRANTS, FullStatus, Host, full_status)
-from support import client, procfs, scsi, tap
+from support import accounts, client, inject, procfs, scsi, tap
+from support.attempts import AT_FDCWD, NUMBERS
 from support.client import Reply
 from support.process import Helper
 from support.tap import cases, differs, ours, test
@@ -143,7 +144,7 @@ open_lab = context.opener(Lab, Context)
 def sandboxed(t: Context, user: str) -> None:
     """What all other tests rely on: these helpers have given up what they do not need."""
     rawio = procfs.capability_mask("sys_rawio")
-    uid = NOBODY if user == "nobody" else 0
+    uid = NOBODY if user == "nobody" else accounts.own().uid
     for thread in procfs.threads(t.lab.helpers[user].pid):
         t.equal(thread.uids, [uid] * 4, "uids")
         t.equal((thread.permitted, thread.effective), (rawio, rawio), "capabilities")
@@ -163,6 +164,21 @@ def no_device_mapper(t: Context, user: str) -> None:
     t.registered(a=KEY_A)
     t.check(not re.search("multipath|libmpathpersist|device-mapper", helper.log()),
             f"log: {helper.log()!r}")
+
+
+@cases(*EACH_USER)
+@ours("it can read all of it")
+def kernel_memory(t: Context, user: str) -> None:
+    """Root with CAP_SYS_RAWIO may read it; the helper's threads may not, whatever they are made to."""
+    inject.needs_injection()
+    try:
+        with open("/proc/kcore", "rb") as kernel:
+            kernel.read(64)
+    except OSError as error:
+        raise tap.Skip(f"not even root can: {error}") from None
+    for thread in procfs.threads(t.lab.helpers[user].pid):
+        t.equal(inject.call(thread.tid, NUMBERS["openat"], AT_FDCWD, b"/proc/kcore", os.O_RDONLY),
+                -errno.EACCES, "opening /proc/kcore")
 
 
 @cases(*EACH_USER)
