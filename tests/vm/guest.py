@@ -17,6 +17,7 @@ import fcntl
 import importlib
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -26,7 +27,7 @@ import termios
 import time
 import tty
 import types
-from typing import TYPE_CHECKING, Iterable, List, NoReturn
+from typing import TYPE_CHECKING, Iterable, List, NoReturn, Tuple
 
 if TYPE_CHECKING:
     from support.tap import Test
@@ -50,6 +51,13 @@ SHELL_SIZE = struct.pack("HHHH", 40, 120, 0, 0)
 def configuration() -> dict:
     with open(os.path.join(PAYLOAD, "configuration.json"), encoding="utf-8") as file:
         return json.load(file)
+
+
+def version(package: str) -> Tuple[int, ...]:
+    """Of a package in here, or of the kernel's; its numbers, for comparison."""
+    text = (os.uname().release if package == "kernel" else
+            configuration()["versions"][package])
+    return tuple(int(number) for number in re.findall(r"\d+", text)[:3])
 
 
 def user_mode() -> bool:
@@ -122,6 +130,7 @@ def run_tests(words: List[str]) -> int:
     if not tests:
         print("1..0")
         return 0
+    tests = [one for one in tests for _ in range(settings["repeat"])]
     started = time.monotonic()  # counts from the kernel's start
     with module.open_lab(settings) as make_context:
         if settings["timings"]:
