@@ -16,6 +16,8 @@ import sys
 from typing import Callable, Dict
 
 RESULT, DISK = sys.argv[1:3]
+#: By its kind of virtual machine.
+ROOT_DISK = "/dev/ubda" if os.path.exists("/dev/ubda") else "/dev/nvme0n1"
 CLONE_NEWUSER = 0x10000000
 SG_IO, SG_DXFER_FROM_DEV = 0x2285, -3
 IPC_PRIVATE, IPC_RMID = 0, 0
@@ -108,7 +110,7 @@ TRIED: Dict[str, Callable[[], object]] = {
     "proc devices": lambda: opened("/proc/devices", os.O_RDONLY),
     "write below /usr": lambda: opened("/usr/probe", os.O_WRONLY | os.O_CREAT),
     "write below /etc": lambda: opened("/etc/probe", os.O_WRONLY | os.O_CREAT),
-    "root's disk": lambda: opened("/dev/nvme0n1", os.O_RDONLY),
+    "root's disk": lambda: opened(ROOT_DISK, os.O_RDONLY),
     "internet socket": lambda: socket.socket(socket.AF_INET).close(),
     "user namespace": lambda: system(libc.unshare(CLONE_NEWUSER)),
     "mount": lambda: system(libc.mount(b"none", b"/tmp", b"tmpfs", ctypes.c_ulong(0), None)),

@@ -20,6 +20,7 @@ from support.process import Helper
 from support.tap import limit, test
 
 PACKAGES = ["multipath", "peer"]
+EMULATED = {"*": "two processors"}
 
 ROUNDS = int(os.environ.get("TEST_BENCH_ROUNDS", "3"))
 REQUESTS, WARM_UP = 100, 20
