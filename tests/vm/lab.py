@@ -450,7 +450,16 @@ def add_partition(disk: str, first: int = 2048, count: int = 2048) -> str:
 
 
 def delete_partition(disk: str) -> None:
-    _partition(disk, BLKPG_DEL_PARTITION, 0, 0)
+    def done() -> bool:
+        """udevd may still be looking at it."""
+        try:
+            _partition(disk, BLKPG_DEL_PARTITION, 0, 0)
+            return True
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            return False
+    wait_for(f"{disk}1 is in nobody's use", done)
 
 
 def add_map(name: str, uuid: str, *lines: str) -> str:

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A small Linux as the system of a QEMU: the lab's own kernel, linux_init.c and sg_persist.
+"""A small Linux as the system of a QEMU: the lab's kernel for emulators, linux_init.c and
+sg_persist.
 
-Everything here is emulation in emulation, and its boot takes minutes: one of them is enough for a
-run. It is told what to do by lines over its second serial port, and its kernel's console, the first
-one, goes to a file.
+In an emulated machine this is emulation in emulation, and its boot takes a minute or more. It is told
+what to do by lines over its second serial port; its kernel's console, the first one, goes to a file.
 """
+import lzma
 import os
 import socket
 import time
 from typing import Dict, List, Sequence, Tuple
 
+import guest
 import lab
 import qemu
 from support import scaled
@@ -32,6 +34,10 @@ BOOT_SECONDS = 400.0
 DIRECTORY, FILE = 0o040755, 0o100755
 
 
+def kernel_release() -> str:
+    return guest.configuration()["kernels"]["cloud"]
+
+
 def archive(entries: Sequence[Tuple[str, int, bytes]]) -> bytes:
     """The "newc" kind of cpio archive, as the kernel wants it
     (Documentation/driver-api/early-userspace/buffer-format.rst)."""
@@ -50,6 +56,21 @@ def contents(path: str) -> bytes:
         return file.read()
 
 
+def drivers(release: str) -> List[bytes]:
+    """Those that are not built into the kernel, uncompressed: its first program cannot do that."""
+    directory = f"/usr/lib/modules/{release}"
+    built_in = contents(f"{directory}/modules.builtin").decode().split()
+    found = []
+    for path in (f"kernel/drivers/{name}.ko" for name in MODULES):
+        if path in built_in:
+            continue
+        if os.path.exists(f"{directory}/{path}"):
+            found.append(contents(f"{directory}/{path}"))
+        else:
+            found.append(lzma.decompress(contents(f"{directory}/{path}.xz")))
+    return found
+
+
 def libraries(program: str) -> Dict[str, str]:
     """Those of a program, by name."""
     listing = lab.run(LOADER, "--list", program)
@@ -59,12 +80,11 @@ def libraries(program: str) -> Dict[str, str]:
 
 def make_initramfs() -> str:
     if not os.path.exists(INITRAMFS):
-        modules = f"/usr/lib/modules/{os.uname().release}/kernel/drivers"
         entries = [(name, DIRECTORY, b"") for name in ("dev", "modules", "lib", "lib64")]
         entries += [("init", FILE, contents(INIT)), ("sg_persist", FILE, contents(SG_PERSIST)),
                     (LOADER[1:], FILE, contents(LOADER))]
-        entries += [(f"modules/{number:02}.ko", FILE, contents(f"{modules}/{name}.ko"))
-                    for number, name in enumerate(MODULES)]
+        entries += [(f"modules/{number:02}.ko", FILE, driver)
+                    for number, driver in enumerate(drivers(kernel_release()))]
         entries += [(f"lib/{name}", FILE, contents(path))
                     for name, path in libraries(SG_PERSIST).items()]
         with open(INITRAMFS, "wb") as file:

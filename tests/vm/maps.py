@@ -58,6 +58,8 @@ class Devices:
         self.clear()
         self.daemons.ask(f"unsetprstatus map {MAP}")
         self.daemons.ask(f"unsetprkey map {MAP}")
+        if multipath.has_hold():
+            self.daemons.ask(f"unsetprhold map {MAP}")
         self.drain()
 
     def clear(self) -> None:

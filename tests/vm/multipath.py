@@ -14,6 +14,7 @@ import struct
 import subprocess
 from typing import Dict, Iterator, List, NamedTuple
 
+import guest
 import lab
 from support.process import Program
 
@@ -43,6 +44,18 @@ blacklist_exceptions {
     protocol "scsi:iscsi"
 }
 """
+
+
+def looks_for_key() -> bool:
+    """Whether libmpathpersist refuses what comes before a registration without asking the device, but
+    for RELEASE: 0.11.1 does, 0.9.4 does not."""
+    return guest.version("multipath-tools") >= (0, 11)
+
+
+def has_hold() -> bool:
+    """Whether multipathd keeps in mind that a map holds the reservation (prhold): 0.15.1 does, 0.11.1
+    does not."""
+    return guest.version("multipath-tools") >= (0, 15)
 
 
 class Path(NamedTuple):

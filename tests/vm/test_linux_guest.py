@@ -11,7 +11,7 @@ from typing import Callable, Iterator, Tuple
 
 import lab
 import qemu
-from linux_guest import INIT, LinuxGuest, written
+from linux_guest import INIT, LinuxGuest, kernel_release, written
 from qemu import KEY_A, KEY_B, WRITE_EXCLUSIVE_REGISTRANTS
 from support import scsi, tap
 from support.tap import Skip, limit, test
@@ -58,9 +58,8 @@ class Context(qemu.Context):
         victim.tell(f"write 0 0 {REGION}")
         self.equal(victim.wait_line("errno"), f"{errno.EBADE} after 0", "it writes again")
         self.equal(self.blocks(), frozen, "blocks since the fencing")
-        # Its words for EBADE; newer kernels have the others.
-        self.matches("critical nexus error|reservation conflict", victim.console(),
-                     "console of the guest")
+        words = "critical nexus" if kernel_release().startswith("6.1.") else "reservation conflict"
+        self.matches(f"{words} error", victim.console(), "its kernel's words for EBADE")
         self.check("I/O error" not in victim.console(), "an I/O error on the guest's console")
 
     def blocks(self):

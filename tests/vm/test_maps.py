@@ -186,9 +186,13 @@ def conflicts(t: Context) -> None:
 @cases(*((label, action) for label, action in
          [("reserve", scsi.RESERVE), ("release", scsi.RELEASE), ("clear", scsi.CLEAR)]))
 def unregistered(t: Context, action: int) -> None:
-    """No GOOD; LIO says 2/08/00 to it, and the library keeps the sense key of that."""
+    """No GOOD. LIO says 2/08/00 to it, and the library keeps the sense key of that; where it looks for
+    the map's key first, it answers as the standard wants it."""
     reply = t.open("root").tell(action, KIND, KEY)
-    t.equal((reply.status, reply.sense[2]), (scsi.CHECK_CONDITION, 2), "status and sense key")
+    if multipath.looks_for_key() and action != scsi.RELEASE:
+        t.replied(reply, CONFLICT, "answer")
+    else:
+        t.equal((reply.status, reply.sense[2]), (scsi.CHECK_CONDITION, 2), "status and sense key")
     t.registered(0)
 
 
@@ -274,6 +278,11 @@ def as_mpathpersist(t: Context, before: List[tuple], action: int, key: int,
             t.equal(tell(*step), scsi.GOOD, f"service action {step[0]} beforehand")
         t.drain()
         outcomes.append((tell(action, key, action_key), t.state()))
+    if multipath.looks_for_key() and not before and key:
+        # mpathpersist finds that itself, and has no exit status for it.
+        status, state = outcomes[0]
+        outcomes[0] = (scsi.RESERVATION_CONFLICT, state)
+        t.equal(status, scsi.CHECK_CONDITION, "what mpathpersist came to")
     t.equal(outcomes[1], outcomes[0], "what the helper came to")
 
 
