@@ -43,7 +43,7 @@ check: setup-check all
 	@tests/run --build $(BUILD) $(ARGS)
 
 check-vm: setup-check all
-	@echo 'Virtual machines under emulation: some 15 minutes on 2 quiet cores, the first time 3 more.'
+	@echo 'Virtual machines without emulation, for some tests with it: the first time images are made.'
 	@tests/run --build $(BUILD) vm/ $(ARGS)
 
 check-full: setup-full all
