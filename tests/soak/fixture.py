@@ -162,7 +162,10 @@ class Lab(Scratch):
                 states.append(state._replace(private_kb=0) if self.sanitized() else state)
                 if before:
                     watcher.end()
-                    status = watcher.look()
+                    try:
+                        status = watcher.look()
+                    except (OSError, ValueError) as error:  # such as one that has just died
+                        watcher.wrong.append(f"status at the end: {error}")
                 else:
                     watcher.start()
                 process.stdin.write("go on\n")
