@@ -63,15 +63,21 @@ QEMU_GROUP = "users"
 EPERM, EROFS, EAFNOSUPPORT = 1, 30, 97
 
 
-class Manager:
-    """systemd, with our units installed and the socket open."""
+def install(helper: str) -> None:
+    """The units, this program as the helper, and the worker."""
+    for name in (UNIT, SOCKET_UNIT, *TEMPLATES):
+        shutil.copy(f"/payload/bin/{name}", UNITS)
+    shutil.copy(helper, PROGRAM)
+    os.makedirs(os.path.dirname(WORKER), exist_ok=True)
+    shutil.copy("/payload/bin/qemu-pr-mpath", WORKER)
 
-    def __init__(self, helper: str):
-        for name in (UNIT, SOCKET_UNIT, *TEMPLATES):
-            shutil.copy(f"/payload/bin/{name}", UNITS)
-        shutil.copy(helper, PROGRAM)
-        os.makedirs(os.path.dirname(WORKER), exist_ok=True)
-        shutil.copy("/payload/bin/qemu-pr-mpath", WORKER)
+
+class Manager:
+    """systemd; with a helper, our units are installed and the socket is open."""
+
+    def __init__(self, helper: Optional[str] = None):
+        if helper:
+            install(helper)
         os.makedirs("/etc/systemd/system", exist_ok=True)
         for name in MASKED:
             os.symlink("/dev/null", f"/etc/systemd/system/{name}")
@@ -88,7 +94,8 @@ class Manager:
         self.pid = 0
         self.program.wait_until("process 1 of the container", self._find)
         self.program.wait_until("its socket", lambda: os.path.exists("/run/systemd/private"), 60)
-        self.control("start", SOCKET_UNIT)
+        if helper:
+            self.control("start", SOCKET_UNIT)
 
     def _find(self) -> bool:
         self.pid = (procfs.children(self.program.pid) or [0])[0]

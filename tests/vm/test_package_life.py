@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The Debian packages where systemd is process 1: installed, started, upgraded under load, removed.
+
+dpkg runs in the container of test_systemd.py, so that the maintainer scripts find a service manager.
+The clients are out here, and go by QEMU's rules (scsi/pr-manager-helper.c): a command whose CDB cannot
+be sent is sent again over a new connection; one whose reply does not come has failed.
+"""
+import os
+import subprocess
+import threading
+from typing import Dict, List, Optional
+
+import container
+import context
+import guest
+import lab
+import test_package
+import test_systemd
+from support import client, procfs, scsi, tap
+from support.client import Connection
+from support.tap import limit, test
+
+PACKAGES = ["peer", "systemd"]
+
+ATTEMPTS = 5  # PR_MAX_RECONNECT_ATTEMPTS
+RECONNECT_DELAY_S = 1  # PR_RECONNECT_DELAY
+#: Between two commands of a stream: dpkg needs some of the processor, too.
+PAUSE_S = 0.05
+FAILURES_MAX = 5
+CONFIGURATION = "/etc/qemu-pr-helper.conf"
+DROP_IN = "/etc/systemd/system/qemu-pr-helper.service.d/local.conf"
+KEY, OTHER_KEY = 0xB1, 0xB2
+STEADY = 20  # commands of each kind before and after the upgrade
+
+
+class Client:
+    """One QEMU's connection."""
+
+    def __init__(self, fd: int):
+        self.fd = fd
+        self.connects = 0
+        self._connection: Optional[Connection] = None
+
+    def begin(self, cdb: bytes) -> Connection:
+        for attempt in range(ATTEMPTS):
+            try:
+                if not self._connection:
+                    self._connection = Connection(test_systemd.SOCKET, timeout=20)
+                    self.connects += 1
+                self._connection.send_request(cdb, [self.fd])
+                return self._connection
+            except (OSError, client.Disconnected):
+                self.close()
+                if attempt + 1 == ATTEMPTS:
+                    raise
+                threading.Event().wait(RECONNECT_DELAY_S)
+        raise AssertionError("unreachable")
+
+    def command(self, cdb: bytes, parameters: bytes = b"") -> client.Reply:
+        connection = self.begin(cdb)
+        if parameters:
+            connection.socket.sendall(parameters)
+        return connection.receive_reply()
+
+    def close(self) -> None:
+        if self._connection:
+            self._connection.close()
+            self._connection = None
+
+
+class Stream(threading.Thread):
+    """Commands of one kind, one after the other, until it is told to end; all have to be GOOD."""
+
+    def __init__(self, fd: int, kind: str):
+        super().__init__(daemon=True)
+        self.client, self.kind = Client(fd), kind
+        self.failures: List[str] = []
+        self.done = 0
+        self.ending = threading.Event()
+
+    def run(self) -> None:
+        while not self.ending.is_set() and len(self.failures) < FAILURES_MAX:
+            try:
+                reply = self.one()
+            except (OSError, AssertionError, client.Disconnected) as error:
+                self.failures.append(f"command {self.done}: {type(error).__name__}: {error}")
+                self.client.close()
+            else:
+                if reply.status != scsi.GOOD:
+                    self.failures.append(f"command {self.done}: {reply}")
+            self.done += 1
+            self.ending.wait(PAUSE_S)
+        self.client.close()
+
+    def one(self) -> client.Reply:
+        if self.kind == "in":
+            return self.client.command(scsi.pr_in(8))
+        parameters = scsi.parameters(0, KEY)
+        return self.client.command(scsi.pr_out(len(parameters), action=scsi.REGISTER_AND_IGNORE),
+                                   parameters)
+
+
+class Lab:
+    def __init__(self, _settings: dict):
+        test_package.bootstrap()
+        self.disk = lab.Loopback(lab.Backstore("life")).initiator
+        self.disk.drain()
+        self.manager = test_systemd.Manager()
+
+    def close(self) -> None:
+        self.manager.close()
+
+
+class Context(tap.Context):
+    def __init__(self, shared: Lab, name: str):
+        super().__init__()
+        guest.mark_kernel_log(name)
+        self.lab, self.manager, self.disk = shared, shared.manager, shared.disk
+        self._said: List[str] = []
+
+    def log(self) -> str:
+        state = self.manager.run("systemctl", "status", "--no-pager", "-l", test_systemd.UNIT,
+                                 test_systemd.SOCKET_UNIT)
+        return "\n".join([*self._said[-40:], state.stdout, *guest.kernel_log()[-60:]])
+
+    def dpkg(self, *arguments: str) -> None:
+        done = self.manager.run(*test_package.DPKG, *arguments)
+        self._said += [f"dpkg {' '.join(arguments)}", done.stdout]
+        self.equal(done.returncode, 0, f"exit status of dpkg {arguments[0]}")
+
+    def names(self) -> List[str]:
+        return [os.path.basename(path).split("_")[0] for path in test_package.archives("ours")]
+
+    def version(self) -> str:
+        return self.manager.run("dpkg-query", "--show", "--showformat=${Version} ${db:Status-Status}",
+                                "qemu-pr-helper").stdout
+
+    def state(self, unit: str) -> str:
+        return self.manager.show("ActiveState", unit=unit)["ActiveState"]
+
+    def main_pid(self) -> int:
+        found = container.members(
+            f"{container.CGROUPS}/container/system.slice/{test_systemd.UNIT}")
+        mains = [pid for pid in found if procfs.parent(pid) not in found]
+        self.equal(len(mains), 1, f"main processes among {found}")
+        return mains[0]
+
+    def runs_what_is_installed(self) -> None:
+        self.equal(os.stat(f"/proc/{self.main_pid()}/exe").st_ino,
+                   os.stat(test_systemd.PROGRAM).st_ino, "the program that serves")
+
+
+open_lab = context.opener(Lab, Context)
+
+
+def kept(t: Context, files: Dict[str, str], when: str) -> None:
+    for path, text in files.items():
+        with open(path, encoding="utf-8") as file:
+            t.equal(file.read(), text, f"{path} {when}")
+
+
+@limit(400)
+@test
+def life(t: Context) -> None:
+    t.dpkg("--install", *test_package.archives("theirs"))
+    t.dpkg("--install", *test_package.archives("ours"))
+    t.equal((t.state(test_systemd.SOCKET_UNIT), t.state(test_systemd.UNIT)),
+            ("inactive", "inactive"), "units after the installation")
+    files = {CONFIGURATION: "io-timeout=25\n", DROP_IN: "[Service]\nEnvironment=OPTIONS=-v\n"}
+    os.makedirs(os.path.dirname(DROP_IN))
+    for path, text in files.items():
+        lab.write(path, text)
+    t.manager.control("daemon-reload")
+    t.manager.control("start", test_systemd.SOCKET_UNIT)
+    upgrade_under_load(t)
+    kept(t, files, "after the upgrade")
+
+    # The distribution's own package comes between.
+    t.dpkg("--install", *test_package.archives("theirs"))
+    t.runs_what_is_installed()
+    reply = Client(t.disk.fd).command(scsi.pr_in(8))
+    t.equal(reply.status, scsi.GOOD, "status after qemu-system-common was installed again")
+
+    t.dpkg("--remove", *t.names())
+    t.check(not os.path.lexists(test_systemd.SOCKET), "the socket is there after removal")
+    t.check(not os.path.exists("/run/qemu-pr-helper"), "its directory is there after removal")
+    t.equal(container.members(f"{container.CGROUPS}/container/system.slice/{test_systemd.UNIT}"),
+            [], "processes after removal")
+    kept(t, files, "after removal")
+    t.dpkg("--purge", *t.names())
+    t.check(not os.path.exists("/etc/apparmor.d/qemu-pr-helper"), "the profile is left")
+
+
+def upgrade_under_load(t: Context) -> None:
+    """No command fails: none of a steady stream of both kinds, and none that is under way."""
+    streams = [Stream(t.disk.fd, kind) for kind in ("in", "out")]
+    pending = Client(t.disk.fd)
+    for stream in streams:
+        stream.start()
+    try:
+        for stream in streams:
+            lab.wait_for("a steady stream", lambda: stream.done > STEADY, 60)
+        old, version = t.main_pid(), t.version()
+        inode = os.stat(test_systemd.SOCKET).st_ino
+        parameters = scsi.parameters(0, OTHER_KEY)
+        cdb = scsi.pr_out(len(parameters), action=scsi.REGISTER_AND_IGNORE)
+        connection = pending.begin(cdb)
+        upgrading = subprocess.Popen(
+            [*test_package.DPKG, "--install", *test_package.archives("higher")],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            preexec_fn=container.join(t.manager.pid, test_systemd.JOINED))
+        # Now a PERSISTENT RESERVE OUT is under way, half of which the helper has.
+        lab.wait_for("the stop", lambda: t.state(test_systemd.UNIT) == "deactivating", 120)
+        connection.socket.sendall(parameters)
+        t.equal(connection.receive_reply().status, scsi.GOOD, "status of the one under way")
+        output, _ = upgrading.communicate()
+        t.equal(upgrading.returncode, 0, f"exit status of the upgrade: {output}")
+        marks = [stream.done for stream in streams]
+        for stream, mark in zip(streams, marks):
+            lab.wait_for("a steady stream afterwards", lambda: stream.done > mark + STEADY, 60)
+    finally:
+        for stream in streams:
+            stream.ending.set()
+        for stream in streams:
+            stream.join(60)
+        pending.close()
+    for stream in streams:
+        t.equal(stream.failures, [], f"failed commands of {stream.done} ({stream.kind})")
+        t.check(stream.client.connects >= 2, f"{stream.kind} was never connected again")
+    t.check(t.main_pid() != old, "it is the old process that serves")
+    t.check(t.version() != version and t.version().endswith(" installed"), t.version())
+    t.runs_what_is_installed()
+    t.equal(t.state(test_systemd.SOCKET_UNIT), "active", "socket unit")
+    t.equal(os.stat(test_systemd.SOCKET).st_ino, inode, "the socket's inode")
+    print(f"# {', '.join(f'{stream.done} {stream.kind}' for stream in streams)}, none failed")
