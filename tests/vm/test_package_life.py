@@ -166,7 +166,7 @@ def life(t: Context) -> None:
     t.dpkg("--install", *test_package.archives("ours"))
     t.equal((t.state(test_systemd.SOCKET_UNIT), t.state(test_systemd.UNIT)),
             ("inactive", "inactive"), "units after the installation")
-    files = {CONFIGURATION: "io-timeout=25\n", DROP_IN: "[Service]\nEnvironment=OPTIONS=-v\n"}
+    files = {CONFIGURATION: "io-timeout=25\nstop-timeout=60\n", DROP_IN: "[Service]\nEnvironment=OPTIONS=-v\n"}
     os.makedirs(os.path.dirname(DROP_IN))
     for path, text in files.items():
         lab.write(path, text)
