@@ -11,28 +11,11 @@
 #include <string.h>
 
 #include "paths/internal.h"
+#include "scsi/sense.h"
 
 /* Repetitions of a command that ended with BUSY, and with a unit attention. */
 #define PATHS_RETRIES_MAX    3
 #define PATHS_ATTENTIONS_MAX 16
-
-static bool step_is_sense(struct spc_sense sense, uint8_t key, uint8_t asc, uint8_t ascq)
-{
-    return sense.key == key && sense.asc == asc && sense.ascq == ascq;
-}
-
-/*
- * Whether a path spoke for itself: 2/04/0A to 0C (target port group transitioning, standby,
- * unavailable; SPC-4 5.16.2.4), 5/25/00 (not mapped to that target port), 5/94/01 (the controller
- * of another maker's array that does not own the logical unit).
- */
-static bool step_is_of_path(struct spc_sense sense)
-{
-    return (sense.key == SPC_SENSE_NOT_READY && sense.asc == 0x04 && sense.ascq >= 0x0a &&
-            sense.ascq <= 0x0c) ||
-           step_is_sense(sense, SPC_SENSE_ILLEGAL_REQUEST, 0x25, 0x00) ||
-           step_is_sense(sense, SPC_SENSE_ILLEGAL_REQUEST, 0x94, 0x01);
-}
 
 /* 6/2A/03 to 05: a guest is to hear of it. */
 static bool step_is_of_reservations(struct spc_sense sense)
@@ -67,7 +50,7 @@ static enum paths_result step_classify(const struct paths_outcome *outcome)
     case SPC_STATUS_ACA_ACTIVE:
         return PATHS_RESULT_BUSY;
     case SPC_STATUS_CHECK_CONDITION:
-        if (step_is_of_path(outcome->sense))
+        if (sense_is_of_path(outcome->sense))
             return PATHS_RESULT_PATH;
         return step_is_refusal(outcome->sense) || outcome->sense.key == SPC_SENSE_UNIT_ATTENTION
                    ? PATHS_RESULT_CHECK

@@ -163,6 +163,12 @@ enum prin_result prin_capabilities_decode(const uint8_t *data, size_t length,
     return PRIN_OK;
 }
 
+void prin_capabilities_mask(uint8_t *data, size_t length)
+{
+    if (length > 2)
+        data[2] &= (uint8_t) ~(CAPABILITY_RLR_C | CAPABILITY_SIP_C | CAPABILITY_ATP_C);
+}
+
 struct writer prin_list_begin(uint8_t *data, size_t size, uint32_t generation)
 {
     struct writer writer = writer_over(data, size);

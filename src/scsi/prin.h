@@ -101,6 +101,12 @@ enum prin_result prin_capabilities_decode(const uint8_t *data, size_t length,
                                           struct prin_capabilities *ret);
 
 /*
+ * What a multipath map does not serve: SPEC_I_PT, ALL_TG_PT and REPLACE LOST RESERVATION are for
+ * single I_T nexuses. Clears their bits in `length` bytes of the answer, be it whole or cut.
+ */
+void prin_capabilities_mask(uint8_t *data, size_t length);
+
+/*
  * Encoding. `size` is the allocation length, `data` has room for it. Each returns the number of
  * bytes it put there, never above `size`. Bytes behind that are left alone.
  */

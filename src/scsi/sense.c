@@ -95,6 +95,14 @@ bool sense_is_deferred(const uint8_t *sense, size_t length)
     return response_code == FIXED_DEFERRED || response_code == DESCRIPTOR_DEFERRED;
 }
 
+bool sense_is_of_path(struct spc_sense code)
+{
+    if (code.key == SPC_SENSE_NOT_READY)
+        return code.asc == 0x04 && code.ascq >= 0x0a && code.ascq <= 0x0c;
+    return code.key == SPC_SENSE_ILLEGAL_REQUEST &&
+           ((code.asc == 0x25 && code.ascq == 0x00) || (code.asc == 0x94 && code.ascq == 0x01));
+}
+
 const char *sense_key_name(uint8_t key)
 {
     static const char *const names[16] = {

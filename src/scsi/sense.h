@@ -38,6 +38,14 @@ bool sense_decode(const uint8_t *sense, size_t length, struct spc_sense *ret);
  */
 bool sense_is_deferred(const uint8_t *sense, size_t length);
 
+/*
+ * Whether a path spoke for itself alone, not for the logical unit: 2/04/0A to 0C (its target port
+ * group is transitioning, standby or unavailable; SPC-4 5.15, Target port group access states),
+ * 5/25/00 (the logical unit is not mapped to its target port), 5/94/01 (the controller of an array
+ * that does not own the logical unit). Nothing was executed, and another path may answer.
+ */
+bool sense_is_of_path(struct spc_sense code);
+
 /* The standard's name of a sense key, of which the low four bits count. Never NULL. */
 const char *sense_key_name(uint8_t key);
 

@@ -175,10 +175,20 @@ void sg_reply_result(const struct sg_result *result, const struct request *reque
 
 bool sg_path_failed(int error, const struct sg_result *result)
 {
+    struct spc_sense code;
+
     if (error)
         return error == ENODEV || error == ENXIO || error == EIO;
 
     switch (result->host_status) {
+    case SG_HOST_OK:
+        return result->status == SPC_STATUS_BUSY || result->status == SPC_STATUS_TASK_SET_FULL ||
+               (result->status == SPC_STATUS_CHECK_CONDITION && sg_has_sense(result) &&
+                sense_decode(result->sense, sizeof(result->sense), &code) &&
+                sense_is_of_path(code));
+    case SG_HOST_BUS_BUSY:
+    case SG_HOST_IMM_RETRY:
+    case SG_HOST_REQUEUE:
     case SG_HOST_NO_CONNECT:
     case SG_HOST_TIME_OUT:
     case SG_HOST_BAD_TARGET:

@@ -27,9 +27,9 @@ void sg_reply_result(const struct sg_result *result, const struct request *reque
 bool sg_sense_is_success(const struct sg_result *result);
 
 /*
- * Was it the way to the logical unit that failed, so that another path may do better? error as
- * above, or 0 and a result. Only for commands that change nothing: whether others had an effect is
- * not known.
+ * Was it the way to the logical unit that failed, or that spoke for itself alone (BUSY among it),
+ * so that another path may do better? error as above, or 0 and a result. Only for commands that
+ * change nothing: whether others had an effect is not known.
  */
 bool sg_path_failed(int error, const struct sg_result *result);
 

@@ -333,7 +333,7 @@ static void test_residual(void **state)
 /* The conditions of a path, which another path does not share; and none of the logical unit's. */
 static void test_path_failures(void **state)
 {
-    static const uint8_t failures[] = {0x01, 0x03, 0x04, 0x0e, 0x0f, 0x14};
+    static const uint8_t failures[] = {0x01, 0x02, 0x03, 0x04, 0x0c, 0x0d, 0x0e, 0x0f, 0x14};
     static const int errors[] = {EIO, ENODEV, ENXIO};
 
     (void)state;
@@ -352,9 +352,42 @@ static void test_path_failures(void **state)
     }
 }
 
+/* What a device server says of one path alone, and the neighbours of each code. */
+static void test_path_answers(void **state)
+{
+    static const struct {
+        uint8_t status;
+        struct spc_sense sense;
+        bool expected;
+    } rows[] = {
+        {0x00, {0, 0, 0}, false},         {0x08, {0, 0, 0}, true},
+        {0x28, {0, 0, 0}, true},          {0x18, {0, 0, 0}, false},
+        {0x30, {0, 0, 0}, false},         {0x40, {0, 0, 0}, false},
+        {0x02, {0x2, 0x04, 0x09}, false}, {0x02, {0x2, 0x04, 0x0a}, true},
+        {0x02, {0x2, 0x04, 0x0b}, true},  {0x02, {0x2, 0x04, 0x0c}, true},
+        {0x02, {0x2, 0x04, 0x0d}, false}, {0x02, {0x5, 0x04, 0x0b}, false},
+        {0x02, {0x5, 0x25, 0x00}, true},  {0x02, {0x5, 0x25, 0x01}, false},
+        {0x02, {0x2, 0x25, 0x00}, false}, {0x02, {0x5, 0x94, 0x01}, true},
+        {0x02, {0x5, 0x94, 0x00}, false}, {0x02, {0x5, 0x24, 0x00}, false},
+        {0x02, {0x6, 0x2a, 0x03}, false}, {0x02, {0x2, 0x08, 0x00}, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct sg_result result = {.status = rows[i].status};
+
+        if (rows[i].status == 0x02) {
+            sense_build(result.sense, rows[i].sense);
+            result.sense_size = 18;
+        }
+        assert_int_equal(sg_path_failed(0, &result), rows[i].expected);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_path_answers),
         cmocka_unit_test(test_every_errno),
         cmocka_unit_test_setup(test_every_host_status, sense_set_up),
         cmocka_unit_test(test_every_driver_status),
