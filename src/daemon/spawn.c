@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The worker's children die with it, but one that hangs in the kernel does so late. The keeper
- * inherits those (PR_SET_CHILD_SUBREAPER), and with SIGCHLD ignored the kernel collects the dead,
- * so waitpid(2) has one thing to tell: whether anybody is left.
+ * The worker's opener ends with it, but a thread that hangs in the kernel keeps either of them. The
+ * keeper inherits what is left (PR_SET_CHILD_SUBREAPER), and with SIGCHLD ignored the kernel
+ * collects the dead, so waitpid(2) has one thing to tell: whether anybody is left.
  */
 #include "daemon/spawn.h"
 
@@ -25,7 +25,7 @@
 
 #define SPAWN_FAILED 127
 
-const uint32_t spawn_capabilities = CAPABILITY(CAP_SYS_RAWIO) | CAPABILITY(CAP_SYS_ADMIN);
+const uint32_t spawn_capabilities = CAPABILITY(CAP_SYS_RAWIO);
 
 bool spawn_is_possible(const char *path, char *ret_problem, size_t problem_size)
 {
@@ -36,9 +36,7 @@ bool spawn_is_possible(const char *path, char *ret_problem, size_t problem_size)
         return false;
     }
     if ((capabilities_permitted() & spawn_capabilities) != spawn_capabilities) {
-        snprintf(ret_problem, problem_size,
-                 "the helper was started without CAP_SYS_RAWIO or CAP_SYS_ADMIN, and device-mapper "
-                 "needs both");
+        snprintf(ret_problem, problem_size, "the helper was started without CAP_SYS_RAWIO");
         return false;
     }
     if (access(path, X_OK) < 0) {

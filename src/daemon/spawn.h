@@ -10,7 +10,7 @@
 /* The worker finds its channel here; the standard fds are /dev/null, and there are no others. */
 #define SPAWN_CHANNEL 3
 
-/* What the worker needs, and all that it gets: device-mapper, and SG_IO on the paths. */
+/* What the worker needs, and all that it gets: SG_IO on the paths. */
 extern const uint32_t spawn_capabilities;
 
 /*
@@ -28,7 +28,7 @@ void spawn_init(void);
 /*
  * Execute the worker. Of the environment it gets MULTIPATH_SOCKET_NAME and nothing else. Returns
  * the helper's end of its channel, the caller's from now on, or a negative errno; -EAGAIN: the last
- * worker, or a child that it left in the kernel, still lives, and two at work on one map could undo
+ * worker, or what it left in the kernel, still lives, and two at work on one map could undo
  * each other's work. That it cannot be executed is said in its hello.
  */
 int spawn_worker(const char *path);

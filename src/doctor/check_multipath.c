@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * A multipath map is registered path by path, by libmpathpersist, and kept so by multipathd, which
- * gives the key to paths that come up later. So multipathd has to be there, has to have been told
- * to keep the key, and the library must be one that can be trusted.
+ * A multipath map is registered path by path, and kept so by multipathd, which gives the key to
+ * paths that come up later. So multipathd has to be there, and has to have been told to keep the
+ * key.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -15,7 +15,6 @@
 #include "ctl/document.h"
 #include "ctl/sysfs.h"
 #include "doctor/doctor.h"
-#include "doctor/mpath_library.h"
 #include "doctor/multipath_conf.h"
 
 static bool multipath_is_map(const struct doctor *doctor)
@@ -76,21 +75,10 @@ void doctor_multipathd(struct doctor *doctor, struct finding *finding)
         finding_fail(finding, "multipathd does not answer, neither at %s nor at %s",
                      multipathd_name(MULTIPATHD_ABSTRACT), multipathd_name(MULTIPATHD_FILE));
         finding_remedy(finding,
-                       "Without it nothing is registered on a map. Start it: 'systemctl start "
+                       "Without it a path that comes back is registered late, and a "
+                       "guest cannot preempt its own key. Start it: 'systemctl start "
                        "multipathd'. In a container mount %s, or share the host's network.",
                        multipathd_name(MULTIPATHD_FILE));
-        return;
-    }
-    if (mpath_library_version(&doctor->mpath_library) < 0)
-        doctor->mpath_library = 0;
-    if (doctor->mpath_library && doctor->mpath_library < MPATH_LIBRARY_VERSION_SOCKET &&
-        !reachable[MULTIPATHD_ABSTRACT]) {
-        finding_fail(finding, "multipathd answers at %s only, where the library does not look",
-                     multipathd_name(MULTIPATHD_FILE));
-        finding_remedy(finding,
-                       "multipath-tools before 0.12 know only %s, which is one for each network "
-                       "namespace: start the helper in the host's, or update multipath-tools.",
-                       multipathd_name(MULTIPATHD_ABSTRACT));
         return;
     }
     finding_good(finding, "multipathd answers at %s%s%s",
@@ -192,7 +180,7 @@ void doctor_reservation_key(struct doctor *doctor, struct finding *finding)
     switch (doctor->key_source) {
     case KEY_NONE:
         finding_fail(finding, "reservation_key is not set in multipath.conf");
-        finding_remedy(finding, "Without it registering fails, or leaves out paths that come up "
+        finding_remedy(finding, "Without it multipathd does not register paths that come up "
                                 "later. In /etc/multipath.conf, section defaults: 'reservation_key "
                                 "file'; then 'multipathd reconfigure'.");
         break;
@@ -211,53 +199,4 @@ void doctor_reservation_key(struct doctor *doctor, struct finding *finding)
     }
     if (doctor->key_source == KEY_FILE)
         multipath_conf_ask_key(doctor->multipathd_socket, doctor->block, &doctor->key);
-}
-
-/* Each fault a line of the remedy. */
-static void multipath_list_faults(unsigned version, char *text, size_t size)
-{
-    unsigned cursor = 0;
-    const char *fault;
-    size_t used = 0;
-
-    text[0] = '\0';
-    while ((fault = mpath_library_fault(version, &cursor)) != NULL && used < size)
-        used += (size_t)snprintf(text + used, size - used, "Known fault: %s.\n", fault);
-}
-
-void doctor_library(struct doctor *doctor, struct finding *finding)
-{
-    unsigned version = doctor->mpath_library;
-    char faults[512], name[32];
-    int r = 0;
-
-    if (!multipath_is_map(doctor))
-        return;
-    if (!version)
-        r = mpath_library_version(&version);
-    if (r == -ENOENT) {
-        finding_fail(finding, "multipath-tools are not installed here, or not in PATH");
-        finding_remedy(finding, "The helper needs libmpathpersist.so.0 of that package, 0.8.6 or "
-                                "later, where it runs.");
-        return;
-    }
-    if (r < 0) {
-        finding_unknown(finding, "multipath(8) does not tell its version");
-        finding_remedy(finding, "It may want to be asked by root.");
-        return;
-    }
-    snprintf(name, sizeof(name), "%u.%u.%u", version >> 16, version >> 8 & 0xff, version & 0xff);
-    multipath_list_faults(version, faults, sizeof(faults));
-    if (version < MPATH_LIBRARY_VERSION_MIN) {
-        finding_fail(finding, "multipath-tools %s are too old", name);
-        finding_remedy(finding, "Update them: the helper takes libmpathpersist from 0.8.6 on.");
-    } else if (faults[0]) {
-        finding_warn(finding, "multipath-tools %s have known faults", name);
-        finding_remedy(finding,
-                       "%sThe helper steers around them. Do not use mpathpersist(8) beside it, or "
-                       "update to 0.12 or later.",
-                       faults);
-    } else {
-        finding_good(finding, "multipath-tools %s", name);
-    }
 }

@@ -31,7 +31,6 @@ static const struct check {
     {"multipathd", doctor_multipathd, true},
     {"paths", doctor_paths, true},
     {"reservation_key", doctor_reservation_key, true},
-    {"library", doctor_library, true},
     {"registrations", doctor_registrations, true},
     {"nexus", doctor_nexus, true},
     {"access", doctor_access, true},

@@ -14,8 +14,8 @@
 #include "ctl/device.h"
 #include "ctl/session.h"
 #include "doctor/multipath_conf.h"
-#include "doctor/multipathd.h"
 #include "doctor/vms.h"
+#include "multipathd/multipathd.h"
 
 enum verdict {
     VERDICT_NONE, /* does not apply here: nothing is printed */
@@ -51,7 +51,6 @@ struct doctor {
     enum multipathd_socket multipathd_socket;
     enum key_source key_source;
     uint64_t key; /* the one that multipathd gives to the map's paths, if it is known; else 0 */
-    unsigned mpath_library; /* version, or 0 */
 
     struct vms vms; /* that have the device open */
 };
@@ -80,7 +79,7 @@ doctor_check doctor_device, doctor_writable;
 doctor_check doctor_keys, doctor_types, doctor_power_loss, doctor_registrations;
 
 /* check_multipath.c */
-doctor_check doctor_map, doctor_multipathd, doctor_paths, doctor_reservation_key, doctor_library;
+doctor_check doctor_map, doctor_multipathd, doctor_paths, doctor_reservation_key;
 
 /* check_vms.c: who else uses it, and how */
 doctor_check doctor_nexus, doctor_access, doctor_error_policy;

@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#include "doctor/multipathd.h"
+#include "multipathd/multipathd.h"
 
 /* Where a map's key comes from, as multipathd has it. */
 enum key_source { KEY_UNKNOWN, KEY_NONE, KEY_FILE, KEY_FIXED };

@@ -6,8 +6,8 @@
  *
  * A command that the worker has taken is never sent again. One that could not be sent is: to the
  * next worker, which is started for it. Workers that die one after the other are started ever more
- * slowly, and meanwhile the answer is BUSY; one that says at its start that it cannot work (no
- * library) is tried again after a while, for an administrator who has mended that.
+ * slowly, and meanwhile the answer is BUSY; one that says at its start that it cannot work is tried
+ * again after a while, for an administrator who has mended that.
  */
 #include "helper/backend_mpath.h"
 
@@ -27,7 +27,7 @@
 #include "base/log.h"
 #include "serve/tracepoints.h"
 
-#define MPATH_HELLO_S      30    /* for loading the library, on a machine that pages */
+#define MPATH_HELLO_S      30    /* for starting, on a machine that pages */
 #define MPATH_SEND_S       5     /* for a worker that does not read its channel */
 #define MPATH_DELAY_MIN_MS 1000  /* between two starts of a worker, doubled with each */
 #define MPATH_DELAY_MAX_MS 30000 /* up to this */
@@ -133,12 +133,8 @@ static enum mpath_state mpath_receive_hello(struct mpath *mpath, int channel)
     }
     if (!hello.ready)
         return mpath_refuse(mpath, hello.text);
-    pthread_mutex_lock(&mpath->facts_lock);
-    memcpy(mpath->facts.version, hello.version, sizeof(mpath->facts.version));
-    pthread_mutex_unlock(&mpath->facts_lock);
     mpath_set_facts(mpath, MPATH_RUNNING, hello.pid, "");
-    log_info("multipath worker started, libmpathpersist %s",
-             hello.version[0] ? hello.version : "of an unknown version");
+    log_info("multipath worker started");
     return MPATH_RUNS;
 }
 
@@ -178,9 +174,73 @@ static enum mpath_state mpath_start(struct mpath *mpath)
     if (state == MPATH_RUNS) {
         mpath_set_timeout(channel, SO_SNDTIMEO, MPATH_SEND_S * 1000);
         mpath->channel = steal_fd(&channel);
-        trace_worker_start(mpath->facts.version);
+        trace_worker_start(mpath->facts.pid);
     }
     return state;
+}
+
+/* Under the lock. What waits is sent, or dropped if the worker does not read. */
+static void mpath_send_farewells(struct mpath *mpath)
+{
+    int farewell[MPATH_FAREWELLS_MAX];
+    unsigned n;
+
+    pthread_mutex_lock(&mpath->facts_lock);
+    n = mpath->n_farewells;
+    memcpy(farewell, mpath->farewell, n * sizeof(farewell[0]));
+    mpath->n_farewells = 0;
+    pthread_mutex_unlock(&mpath->facts_lock);
+    for (unsigned i = 0; i < n && mpath->channel >= 0; i++) {
+        uint8_t bytes[WORKER_FAREWELL_SIZE];
+
+        worker_encode_farewell(bytes, farewell[i]);
+        (void)!send(mpath->channel, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+}
+
+static bool mpath_has_farewells(struct mpath *mpath)
+{
+    bool has;
+
+    pthread_mutex_lock(&mpath->facts_lock);
+    has = mpath->n_farewells > 0;
+    pthread_mutex_unlock(&mpath->facts_lock);
+    return has;
+}
+
+/* Who has the lock sends them, and looks again after it has let go of it. */
+static void mpath_flush_farewells(struct mpath *mpath)
+{
+    while (mpath_has_farewells(mpath) && pthread_mutex_trylock(&mpath->lock) == 0) {
+        mpath_send_farewells(mpath);
+        pthread_mutex_unlock(&mpath->lock);
+    }
+}
+
+static void mpath_note(struct mpath *mpath, int connection)
+{
+    if (connection < 0 || connection >= MPATH_CONNECTIONS_MAX)
+        return;
+    pthread_mutex_lock(&mpath->facts_lock);
+    mpath->has_sent[connection / 8] |= (uint8_t)(1 << connection % 8);
+    pthread_mutex_unlock(&mpath->facts_lock);
+}
+
+void mpath_forget(struct mpath *mpath, int connection)
+{
+    uint8_t bit = (uint8_t)(1 << connection % 8);
+    bool tell;
+
+    if (connection < 0 || connection >= MPATH_CONNECTIONS_MAX)
+        return;
+    pthread_mutex_lock(&mpath->facts_lock);
+    tell = (mpath->has_sent[connection / 8] & bit) && mpath->n_farewells < MPATH_FAREWELLS_MAX;
+    mpath->has_sent[connection / 8] &= (uint8_t)~bit;
+    if (tell)
+        mpath->farewell[mpath->n_farewells++] = connection;
+    pthread_mutex_unlock(&mpath->facts_lock);
+    if (tell)
+        mpath_flush_farewells(mpath);
 }
 
 /* Send to the worker that runs, or to a new one. */
@@ -189,6 +249,7 @@ static enum mpath_state mpath_send(struct mpath *mpath, const uint8_t *bytes, co
     enum mpath_state state = MPATH_RUNS;
 
     pthread_mutex_lock(&mpath->lock);
+    mpath_send_farewells(mpath); /* before one that has taken over a number */
     for (;;) {
         int r;
 
@@ -210,6 +271,7 @@ static enum mpath_state mpath_send(struct mpath *mpath, const uint8_t *bytes, co
         mpath_set_facts(mpath, MPATH_STOPPED, 0, "");
     }
     pthread_mutex_unlock(&mpath->lock);
+    mpath_flush_farewells(mpath);
     return state;
 }
 
@@ -273,6 +335,8 @@ bool mpath_execute(struct mpath *mpath, const struct request *request, dev_t num
     theirs = pair[1];
     mpath_set_timeout(ours, SO_RCVTIMEO, mpath->options.deadline_ms + mpath->options.grace_ms);
 
+    if (request->opcode != SPC_PERSISTENT_RESERVE_IN)
+        mpath_note(mpath, request->connection);
     worker_encode_request(bytes, &message);
     state = mpath_send(mpath, bytes, (const int[WORKER_REQUEST_FDS]){request->fd, theirs});
     if (state == MPATH_NEVER)

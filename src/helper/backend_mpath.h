@@ -33,10 +33,14 @@ enum mpath_condition {
 
 struct mpath_facts {
     enum mpath_condition condition;
-    uint32_t pid;                      /* of MPATH_RUNNING */
-    char version[WORKER_VERSION_SIZE]; /* of the library, of the last worker that had one; or "" */
-    char problem[WORKER_TEXT_SIZE];    /* of MPATH_IMPOSSIBLE and MPATH_FAILED; else "" */
+    uint32_t pid;                   /* of MPATH_RUNNING */
+    char problem[WORKER_TEXT_SIZE]; /* of MPATH_IMPOSSIBLE and MPATH_FAILED; else "" */
 };
+
+/* Connections that may be told of at their end; of others the worker hears nothing. */
+#define MPATH_CONNECTIONS_MAX 8192
+/* Ended ones that wait for the channel; more are not told of. */
+#define MPATH_FAREWELLS_MAX 64
 
 struct mpath {
     struct mpath_options options;
@@ -50,6 +54,9 @@ struct mpath {
 
     pthread_mutex_t facts_lock; /* taken last, and never for long */
     struct mpath_facts facts;
+    unsigned n_farewells;
+    int farewell[MPATH_FAREWELLS_MAX];
+    uint8_t has_sent[MPATH_CONNECTIONS_MAX / 8]; /* a bit for each connection */
 };
 
 /*
@@ -70,5 +77,8 @@ void mpath_get_facts(struct mpath *mpath, struct mpath_facts *ret);
  */
 bool mpath_execute(struct mpath *mpath, const struct request *request, dev_t number,
                    struct reply *reply);
+
+/* A client is gone: the worker is told if it had to do with it. Never blocks; any thread. */
+void mpath_forget(struct mpath *mpath, int connection);
 
 #endif

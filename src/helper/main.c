@@ -305,7 +305,7 @@ static int helper_prepare_server(struct helper *helper)
     route_set_ledger(&helper->route, &helper->ledger, options->audit);
     status_init(&helper->status, helper->status_listener, report_write, &helper->report);
     helper->status_listener = -1;
-    helper->backend = (struct backend){"sg", &helper->route, route_execute};
+    helper->backend = (struct backend){"sg", &helper->route, route_execute, route_forget};
     r = server_init(&helper->server, &server_options, helper->signal_fd);
     helper->listener = -1;
     helper->signal_fd = -1;

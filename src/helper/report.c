@@ -71,7 +71,7 @@ static void report_worker(struct mpath *mpath, struct json *json)
         json_integer(json, "pid", facts.pid);
     else
         json_null(json, "pid");
-    json_text(json, "library", facts.version[0] ? facts.version : NULL);
+    json_text(json, "library", NULL);
     json_text(json, "last_error", facts.problem[0] ? facts.problem : NULL);
     json_close(json, '}');
 }

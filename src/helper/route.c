@@ -17,6 +17,8 @@
 #include "helper/backend_sg.h"
 #include "helper/policy.h"
 #include "ledger/audit.h"
+#include "scsi/cdb.h"
+#include "scsi/prin.h"
 #include "serve/tracepoints.h"
 
 int route_init(struct route *route, unsigned io_timeout_ms, struct mpath *mpath)
@@ -120,18 +122,28 @@ __attribute__((noinline)) static bool route_is_multipath(const struct route *rou
     return device_refine_block(&route->sources, number, &kind) == 0 && kind == DEVICE_DM_MULTIPATH;
 }
 
+static bool route_asks_capabilities(const struct request *request)
+{
+    return request->opcode == SPC_PERSISTENT_RESERVE_IN &&
+           (request->cdb[1] & CDB_SERVICE_ACTION_MASK) == SPC_PRIN_REPORT_CAPABILITIES;
+}
+
 /*
  * By SG_IO on the fd. Of a multipath map that is one path of the kernel's choice: if that one fails
- * a command that only reads, the worker tries the others.
+ * a command that only reads, the worker tries the others. And a map can do less than its target.
  */
 static void route_issue(const struct route *route, const struct request *request,
                         enum device_kind kind, dev_t number, struct reply *reply)
 {
-    if (sg_execute(request, number, route->io_timeout_ms, reply) || kind != DEVICE_BLOCK ||
-        request->opcode != SPC_PERSISTENT_RESERVE_IN)
+    bool done = sg_execute(request, number, route->io_timeout_ms, reply);
+
+    if ((done && !route_asks_capabilities(request)) || kind != DEVICE_BLOCK ||
+        request->opcode != SPC_PERSISTENT_RESERVE_IN || !route_is_multipath(route, number))
         return;
-    if (route_is_multipath(route, number))
+    if (!done)
         mpath_execute(route->mpath, request, number, reply);
+    if (route_asks_capabilities(request) && reply->status == SPC_STATUS_GOOD)
+        prin_capabilities_mask(request->data, reply->size);
 }
 
 /* Do it. Returns NULL, or why it was refused. */
@@ -199,4 +211,11 @@ void route_execute(void *context, const struct request *request, struct reply *r
         route_execute_recorded(route, request, &target, reply);
     else
         route_carry_out(route, request, &target, reply);
+}
+
+void route_forget(void *context, int connection)
+{
+    const struct route *route = context;
+
+    mpath_forget(route->mpath, connection);
 }

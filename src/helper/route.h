@@ -31,4 +31,7 @@ void route_deinit(struct route *route);
 /* The backend's execute function; context is the struct route. */
 void route_execute(void *context, const struct request *request, struct reply *reply);
 
+/* Its forget function. */
+void route_forget(void *context, int connection);
+
 #endif

@@ -41,12 +41,11 @@ static void tables_print_head(struct json_object *document, FILE *file)
     escape_text(escaped, sizeof(escaped), line);
     fprintf(file, "%s\n", escaped);
     snprintf(line, sizeof(line),
-             "sandbox: seccomp %s, Landlock %s, uid %" PRId64 "%s%s%s; multipath worker: %s%s%s",
+             "sandbox: seccomp %s, Landlock %s, uid %" PRId64 "%s%s%s; multipath worker: %s",
              words_text(sandbox, "seccomp", "?"), words_text(sandbox, "landlock", "?"),
              document_number(sandbox, "uid"), document_text(sandbox, "user_note") ? " (" : "",
              words_text(sandbox, "user_note", ""), document_text(sandbox, "user_note") ? ")" : "",
-             words_text(worker, "state", "?"), document_text(worker, "library") ? ", library " : "",
-             words_text(worker, "library", ""));
+             words_text(worker, "state", "?"));
     escape_text(escaped, sizeof(escaped), line);
     fprintf(file, "%s\n", escaped);
     fprintf(file,

@@ -1,60 +1,105 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * One command, in the child that executes it, and what becomes of it. The parts below each have a
- * file of their own: execute.c, read.c, out.c, release.c, preempt.c, confirm.c.
- *
- * Thread rule: a child has one thread until the library starts its own, which see none of this.
+ * One command on a map, by the map's thread: the engine (paths.h) says what to do, and this does
+ * it. The parts have a file each: steps.c (commands to paths), told.c (multipathd), observe.c (who
+ * is who at the target).
  */
 #ifndef MPATH_COMMAND_H
 #define MPATH_COMMAND_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "mpath/map.h"
+#include "paths/paths.h"
 #include "proto/worker.h"
-#include "scsi/cdb.h"
-#include "scsi/prout.h"
+
+/* How long the paths that do not answer are waited for once another one has. */
+#define COMMAND_PATIENCE_MS 1000
 
 struct command {
-    struct map map;
-    struct cdb cdb;
-    struct request request; /* its fd is the map, its data the parameter list or zeroed room */
-    unsigned io_timeout_ms; /* of each SG_IO */
-    int output;             /* fd: what the library has printed; not owned */
+    struct map *map;
+    const struct work *work; /* NULL: a repair, for nobody */
+    bool forgets;            /* nor that: see command_forget() */
+    int64_t deadline_ms;
+    unsigned io_timeout_ms;
+    struct paths_command wanted;
+    struct paths_map known;
+    struct paths_memory memory;
+    struct paths engine;
+    struct worker_reply answer;
 
-    struct worker_reply answer; /* its data, for PERSISTENT RESERVE IN, in request.data */
+    uint64_t answered;          /* paths that answered when they were asked last */
+    struct spc_sense attention; /* one about reservations, met by a command of our own */
+    bool has_sent;              /* something that changes the target */
+    uint8_t *data;              /* of the last reading step; owned */
+    int daemon;                 /* a connection to multipathd; -1: none */
+    bool is_silent;             /* multipathd is there and did not answer */
+    char daemon_text[128];      /* why it could not be asked, for people */
+    uint64_t unlearnt;          /* registered, and not yet found at the target */
+    uint64_t *seen;             /* descriptors of others at the last look, by hash; owned */
+    unsigned n_seen;
+    bool is_forgetful; /* the journal could not be written */
 };
 
-/* Fill in command->answer. May block for as long as a device does. */
-void command_execute(struct command *command);
-
 /*
- * Add a sentence for the administrator; the first one names the map. Sentences beyond
- * WORKER_TEXT_SIZE are cut.
+ * Of MAP_CHANGES. execute: one command. watch: look at paths that were away, and repair what is
+ * unfinished. forget: if no path of the map is registered, as after a live migration has taken the
+ * reservation to another host, multipathd forgets the key, or it would register a path that
+ * returns.
  */
+extern const struct map_calls command_calls;
+
+/* Add a sentence for the administrator; the first one names the map. What is too much is cut. */
 void command_say(struct command *command, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* CHECK CONDITION, or any other status, as the answer. */
-void command_answer_sense(struct command *command, struct spc_sense code);
-void command_answer_status(struct command *command, uint8_t status);
+/* steps.c */
 
-/* PERSISTENT RESERVE IN: on one path after the other, until one answers. */
-void command_read(struct command *command);
+/* Open paths and learn their target ports. */
+void steps_prepare(struct command *command);
 
-/* PERSISTENT RESERVE OUT of every kind. */
-void command_out(struct command *command);
+/* Carry out one step of the engine, of PATHS_STEP_ASK, SEND, DRAIN. */
+void steps_ask(struct command *command, const struct paths_step *step, struct paths_outcome *ret);
+void steps_send(struct command *command, const struct paths_step *step, struct paths_outcome *ret);
+/*
+ * What this command did by one path the target tells the others by a unit attention. To the guest
+ * they are one nexus, which is not told of what it does itself: take them.
+ */
+void steps_settle(struct command *command);
 
-/* RELEASE, without the library. */
-void command_release(struct command *command, const struct prout *prout);
+void steps_drain(struct command *command, const struct paths_step *step, struct paths_outcome *ret);
 
-/* After a PREEMPT that was GOOD and may have hit paths of our own: put them back. */
-void command_repair_preempt(struct command *command, const struct prout *prout);
+/*
+ * A PERSISTENT RESERVE IN of our own by any path, unit attentions taken. Returns whether it was
+ * GOOD; command->data, of *ret_size bytes.
+ */
+bool steps_read(struct command *command, uint8_t service_action, size_t *ret_size);
 
-/* After a REGISTER with TransportIDs that was GOOD: are they registered? */
-void command_confirm_transportids(struct command *command, const struct prout *prout);
+/* REGISTER of a key to itself by one path, which changes nothing: does the path have the key? */
+bool steps_has_key(struct command *command, unsigned path, uint64_t key, bool aptpl);
 
-/* QEMU's CLEANUP: the client of this map is gone, forget its registration. */
-void command_cleanup(struct command *command);
+/* told.c */
+
+/* Connect, and find out which multipathd it is: known.multipathd. */
+void told_begin(struct command *command);
+void told_step(struct command *command, const struct paths_step *step, struct paths_outcome *ret);
+/* The map is registered no more: multipathd is to register nothing, with no key. */
+void told_forget(struct command *command);
+/* After the answer: what an administrator could do, and a key that is nobody's any more. */
+void told_end(struct command *command);
+
+/* observe.c */
+
+/* Put together known.path from what is learnt of each path. */
+void observe_fill(struct command *command);
+/* Learn, before the engine begins, which registrations are of paths that sysfs does not name. */
+void observe_begin(struct command *command);
+/* Whether every path can be told at the target, and none of them is registered there. */
+bool observe_nothing(struct command *command);
+/* A path without a name has been registered. */
+void observe_registered(struct command *command, unsigned path);
+/* READ FULL STATUS has come. False: the engine had better not go by it. */
+bool observe_look(struct command *command, const uint8_t *data, size_t size);
 
 #endif

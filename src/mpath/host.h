@@ -10,9 +10,11 @@
 #include <stddef.h>
 #include <sys/stat.h>
 
-extern const char host_library[]; /* as dlopen(3) takes it */
-extern const char host_sysfs[];   /* directory: a link MAJOR:MINOR for each block device */
-extern const char host_dev[];     /* directory: the device nodes */
+extern const char host_sysfs[];        /* directory: a link MAJOR:MINOR for each block device */
+extern const char host_class[];        /* directory: classes of devices */
+extern const char host_landlock_sys[]; /* directory: above both */
+extern const char host_dev[];          /* directory: the device nodes */
+extern const char host_journal[]; /* directory: what is remembered of maps, until the next boot */
 
 /* multipathd's sockets, in the order in which they are tried; '@' begins an abstract name. */
 #define HOST_MULTIPATHD_SOCKETS 2
@@ -22,10 +24,12 @@ extern const char *const host_multipathd[HOST_MULTIPATHD_SOCKETS];
 bool host_is_disk(const struct stat *status);
 
 /*
- * Keep what the worker needs and nothing else: user 0, CAP_SYS_ADMIN (device-mapper) and
- * CAP_SYS_RAWIO (SG_IO), no way to get more. Returns 0, or a negative errno with ret_error saying
- * what is missing.
+ * Keep what the worker needs and nothing else: user 0 and CAP_SYS_RAWIO (SG_IO), no way to get
+ * more. Returns 0, or a negative errno with ret_error saying what is missing.
  */
 int host_take_rights(char *ret_error, size_t error_size);
+
+/* Give up the capability as well. Returns 0 or a negative errno. */
+int host_drop_rights(void);
 
 #endif

@@ -5,21 +5,19 @@
  *
  * The first thing that it says is whether it can work; if not, what is missing, and that is all.
  */
-#include <errno.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/fdio.h"
-#include "mpath/dm.h"
+#include "base/memory.h"
 #include "mpath/host.h"
-#include "mpath/library.h"
+#include "mpath/journal.h"
+#include "mpath/opener.h"
 #include "mpath/sandbox.h"
 #include "mpath/worker.h"
 #include "proto/worker.h"
@@ -35,47 +33,36 @@ static bool main_has_channel(void)
            type == SOCK_SEQPACKET;
 }
 
-/* An fd for SIGCHLD, or a negative errno. What would end us goes to a whole control group, and is
- * not for us: our end is that of the channel. */
-static int main_take_signals(void)
+/* What would end us goes to a whole control group, and is not for us: our end is that of the
+ * channel.
+ */
+static void main_ignore_signals(void)
 {
-    static const int ignored[] = {SIGTERM, SIGINT, SIGHUP, SIGPIPE};
-    sigset_t heard;
-    int fd;
+    static const int ignored[] = {SIGTERM, SIGINT, SIGHUP, SIGPIPE, SIGCHLD};
 
     for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
         signal(ignored[i], SIG_IGN);
-    sigemptyset(&heard);
-    sigaddset(&heard, SIGCHLD);
-    if (sigprocmask(SIG_SETMASK, &heard, NULL) < 0)
-        return -errno;
-    fd = signalfd(-1, &heard, SFD_CLOEXEC | SFD_NONBLOCK);
-    return fd < 0 ? -errno : fd;
 }
 
 /* All that is needed, or what is missing in hello->text. */
 static bool main_prepare(struct worker *worker, struct worker_hello *hello)
 {
+    char problem[WORKER_TEXT_SIZE];
+
     if (host_take_rights(hello->text, sizeof(hello->text)) < 0)
         return false;
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-
-    worker->signal_fd = main_take_signals();
-    if (worker->signal_fd < 0) {
-        snprintf(hello->text, sizeof(hello->text), "signalfd: %s", strerror(-worker->signal_fd));
+    main_ignore_signals();
+    memory_init();
+    worker->shared.journal = journal_open_directory(problem, sizeof(problem));
+    worker->shared.opener = opener_start();
+    if (worker->shared.opener < 0) {
+        snprintf(hello->text, sizeof(hello->text), "cannot start the process that opens paths: %s",
+                 strerror(-worker->shared.opener));
         return false;
     }
-    worker->dm_control = dm_open();
-    if (worker->dm_control < 0) {
-        snprintf(hello->text, sizeof(hello->text), "/dev/mapper/control cannot be opened: %s",
-                 strerror(-worker->dm_control));
-        return false;
-    }
-#ifndef SANITIZED /* whose own system calls are not on the list */
-    if (sandbox_enter(hello->text, sizeof(hello->text)) < 0)
-        return false;
-#endif
-    return library_probe(hello->version, sizeof(hello->version), hello->text, sizeof(hello->text));
+    return sandbox_enter(SANDBOX_WORKER, worker->shared.journal, hello->text,
+                         sizeof(hello->text)) == 0;
 }
 
 int main(int argc, char **argv)
@@ -89,11 +76,12 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     fdio_close_strays(MAIN_CHANNEL + 1);
+    shared_init(&worker.shared);
 
     hello.ready = main_prepare(&worker, &hello);
     worker_encode_hello(bytes, &hello);
     if (send(worker.channel, bytes, sizeof(bytes), MSG_NOSIGNAL) < 0 || !hello.ready)
         return EXIT_FAILURE;
-    worker_run(&worker);
-    return EXIT_SUCCESS;
+    /* No exit(): threads that hang may still be there. */
+    _exit(worker_run(&worker) ? EXIT_SUCCESS : EXIT_FAILURE);
 }

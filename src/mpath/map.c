@@ -1,152 +1,387 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/*
- * The helper has looked at the fd before it sent it. It is looked at again here, because the helper
- * talks to clients and this process has rights that the helper has given up.
- *
- * A path is opened by its name in /dev, since there is no other way to open a disk, and believed
- * only if the node that was opened is the disk that the map says it consists of.
- */
 #include "mpath/map.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
+#include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/fdio.h"
-#include "mpath/host.h"
+#include "base/clock.h"
 
-#define MAP_UUID_PREFIX "mpath-"
+#define MAP_IDLE_MS  5000 /* a thread without work ends after this */
+#define MAP_WATCH_MS 2000 /* between two looks at paths that are away */
 
-static void map_cleanup_directory(DIR **directory)
+void work_free(struct work *work)
 {
-    if (*directory)
-        closedir(*directory);
+    cleanup_close(&work->device);
+    cleanup_close(&work->reply);
+    free(work);
 }
 
-/* Returns the length or a negative errno, as fdio_read_text(). */
-static ssize_t map_read(dev_t number, const char *file, char *text, size_t size)
+void work_answer(const struct work *work, const struct worker_reply *answer, const uint8_t *data)
 {
-    char path[256];
+    uint8_t *message = malloc(WORKER_REPLY_SIZE);
 
-    snprintf(path, sizeof(path), "%s/%u:%u/%s", host_sysfs, major(number), minor(number), file);
-    return fdio_read_text(AT_FDCWD, path, text, size);
+    if (!message)
+        return; /* the helper sees the end of its socket */
+    worker_encode_reply(message, answer, data);
+    (void)!send(work->reply, message, WORKER_REPLY_SIZE, MSG_DONTWAIT | MSG_NOSIGNAL);
+    free(message);
 }
 
-int map_identify(int fd, struct map *ret)
+void work_answer_busy(const struct work *work, const char *name, const char *why)
 {
-    struct map map;
-    struct stat status;
-    char uuid[160];
-    ssize_t n;
+    struct worker_reply answer = {0};
 
-    if (fstat(fd, &status) < 0)
-        return -errno;
-    if (!host_is_disk(&status))
-        return -ENODEV;
-    map.number = status.st_rdev;
-    n = map_read(map.number, "dm/uuid", uuid, sizeof(uuid));
-    if (n < 0)
-        return n == -ENOENT ? -ENODEV : (int)n;
-    if (strncmp(uuid, MAP_UUID_PREFIX, strlen(MAP_UUID_PREFIX)) != 0)
-        return -ENODEV;
-
-    snprintf(map.kernel_name, sizeof(map.kernel_name), "dm-%u", minor(map.number));
-    if (map_read(map.number, "dm/name", map.name, sizeof(map.name)) <= 0)
-        strcpy(map.name, map.kernel_name);
-    *ret = map;
-    return 0;
+    reply_status(&answer.reply, SPC_STATUS_BUSY, 0);
+    snprintf(answer.text, sizeof(answer.text), "%s: %s", name, why);
+    work_answer(work, &answer, NULL);
 }
 
-bool map_is_writable(int fd)
+struct map *map_new(struct shared *shared, enum map_side side, const struct map_calls *calls,
+                    const struct sysfs_map *names)
 {
-    int flags = fcntl(fd, F_GETFL);
+    struct map *map = calloc(1, sizeof(*map));
+    pthread_condattr_t attributes;
 
-    return flags >= 0 && (flags & O_PATH) == 0 && (flags & O_ACCMODE) != O_RDONLY;
+    if (!map)
+        return NULL;
+    map->shared = shared;
+    map->calls = calls;
+    map->side = side;
+    map->names = *names;
+    map->journal.fd = -1;
+    pthread_mutex_init(&map->lock, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&map->news, &attributes);
+    pthread_condattr_destroy(&attributes);
+    return map;
 }
 
-/* An fd on the disk `name`, whose number sysfs gives as "8:16"; or a negative errno. */
-static int map_open_path(const char *name, const char *number)
+/* Under the lock. Until news or then. */
+static void map_sleep(struct map *map, int64_t until_ms)
 {
-    CLEANUP_CLOSE int fd = -1;
-    char path[256], found[32];
-    struct stat status;
+    const struct timespec until = {.tv_sec = until_ms / 1000,
+                                   .tv_nsec = until_ms % 1000 * 1000000L};
 
-    snprintf(path, sizeof(path), "%s/%s", host_dev, name);
-    for (char *slash = path + strlen(host_dev) + 1; *slash; slash++) {
-        if (*slash == '!') /* sysfs's way to write the slash of "cciss/c0d0" */
-            *slash = '/';
+    pthread_cond_timedwait(&map->news, &map->lock, &until);
+}
+
+static enum path_state map_state(struct map *map, const struct path *path)
+{
+    enum path_state state;
+
+    pthread_mutex_lock(&map->lock);
+    state = path->state;
+    pthread_mutex_unlock(&map->lock);
+    return state;
+}
+
+/* What hung and is back: nobody waits for what it came to. */
+static void map_collect(struct map *map)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < map->count; i++) {
+        if (map_state(map, map->path[i]) == PATH_DONE)
+            path_finish(map->path[i]);
     }
-    fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &status) < 0)
-        return -errno;
-    snprintf(found, sizeof(found), "%u:%u", major(status.st_rdev), minor(status.st_rdev));
-    if (!host_is_disk(&status) || strcmp(found, number) != 0)
-        return -ENOENT;
-    return steal_fd(&fd);
-}
+    for (unsigned i = 0; i < map->n_left; i++) {
+        struct path *path = map->left[i];
 
-int map_open_paths(const struct map *map, struct map_paths *ret)
-{
-    __attribute__((cleanup(map_cleanup_directory))) DIR *directory = NULL;
-    struct dirent *entry;
-    char path[256];
-    int usable = 0;
-
-    ret->n = 0;
-    snprintf(path, sizeof(path), "%s/%u:%u/slaves", host_sysfs, major(map->number),
-             minor(map->number));
-    directory = opendir(path);
-    if (!directory)
-        return -errno;
-    while (ret->n < MAP_PATHS_MAX && (entry = readdir(directory))) {
-        struct map_path *one = &ret->path[ret->n];
-        size_t length = strlen(entry->d_name);
-        char file[MAP_PATH_NAME_MAX + 8], number[32];
-
-        if (entry->d_name[0] == '.' || length >= sizeof(one->name))
+        if (map_state(map, path) == PATH_BUSY) {
+            map->left[kept++] = path;
             continue;
-        memcpy(one->name, entry->d_name, length + 1);
-        snprintf(file, sizeof(file), "%s/dev", one->name);
-        if (fdio_read_text(dirfd(directory), file, number, sizeof(number)) < 0)
-            continue; /* has just left the map */
-        one->fd = map_open_path(one->name, number);
-        one->error = 0;
-        if (one->fd < 0) {
-            one->error = -one->fd;
-            one->fd = -1;
-        } else {
-            usable++;
         }
-        ret->n++;
+        path_finish(path);
+        path_free(path);
     }
-    return usable;
+    map->n_left = kept;
 }
 
-void map_close_paths(struct map_paths *paths)
+uint64_t map_idle(struct map *map)
 {
-    for (unsigned i = 0; i < paths->n; i++)
-        cleanup_close(&paths->path[i].fd);
-    paths->n = 0;
+    uint64_t set = 0;
+
+    map_collect(map);
+    for (unsigned i = 0; i < map->count; i++) {
+        if (map_state(map, map->path[i]) == PATH_IDLE)
+            set |= (uint64_t)1 << i;
+    }
+    return set;
 }
 
-void map_list_paths(const struct map_paths *paths, const bool *wanted, char *text, size_t size)
+bool map_is_held(struct map *map)
 {
-    size_t used = 0;
+    bool held = false;
 
-    text[0] = '\0';
-    for (unsigned i = 0; i < paths->n; i++) {
-        const struct map_path *one = &paths->path[i];
+    map_collect(map);
+    pthread_mutex_lock(&map->lock);
+    for (unsigned i = 0; i < map->count; i++)
+        held |= map->path[i]->state == PATH_BUSY &&
+                map->path[i]->job.cdb[0] == SPC_PERSISTENT_RESERVE_OUT;
+    for (unsigned i = 0; i < map->n_left; i++)
+        held |= map->left[i]->state == PATH_BUSY &&
+                map->left[i]->job.cdb[0] == SPC_PERSISTENT_RESERVE_OUT;
+    pthread_mutex_unlock(&map->lock);
+    return held;
+}
 
-        if (!(wanted ? wanted[i] : one->error == ENOENT))
-            continue;
-        if (used + strlen(one->name) + 3 > size)
+uint64_t map_wait(struct map *map, uint64_t set, int64_t deadline_ms, int patience_ms)
+{
+    int64_t limit_ms = deadline_ms;
+    bool answered = false;
+    uint64_t done;
+
+    pthread_mutex_lock(&map->lock);
+    for (;;) {
+        int64_t now_ms = clock_now_ms();
+
+        done = 0;
+        for (unsigned i = 0; i < map->count; i++) {
+            if (!(set >> i & 1) || map->path[i]->state != PATH_DONE)
+                continue;
+            done |= (uint64_t)1 << i;
+            if (!answered && path_answered(map->path[i])) {
+                answered = true;
+                if (now_ms + patience_ms < limit_ms)
+                    limit_ms = now_ms + patience_ms;
+            }
+        }
+        if (done == set || now_ms >= limit_ms)
+            break;
+        map_sleep(map, limit_ms);
+    }
+    pthread_mutex_unlock(&map->lock);
+    return done;
+}
+
+/* The same disk as before, by a serial that no two have. */
+static struct path *map_take(struct path **path, unsigned count, const struct sysfs_path *names)
+{
+    for (unsigned i = 0; i < count; i++) {
+        struct path *one = path[i];
+
+        if (one && one->names.number == names->number && one->names.serial == names->serial &&
+            strcmp(one->names.name, names->name) == 0) {
+            path[i] = NULL;
+            return one;
+        }
+    }
+    return NULL;
+}
+
+/* One that is no path of the map any more. */
+static void map_drop(struct map *map, struct path *path)
+{
+    if (map_state(map, path) == PATH_BUSY) {
+        /* There is room: each was a path of the map, and too many paths are none. */
+        if (map->n_left < PATHS_MAX)
+            map->left[map->n_left++] = path;
+        return;
+    }
+    path_finish(path);
+    path_free(path);
+}
+
+int map_list_paths(struct map *map)
+{
+    struct path *old[PATHS_MAX];
+    struct sysfs_path *found = calloc(PATHS_MAX, sizeof(*found));
+    unsigned n_old = map->count;
+    int n = found ? sysfs_list(map->names.number, found, PATHS_MAX) : -ENOMEM;
+
+    if (n > PATHS_MAX)
+        n = -E2BIG;
+    if (n < 0) {
+        free(found);
+        return n;
+    }
+    map_collect(map);
+    memcpy(old, map->path, n_old * sizeof(old[0]));
+    map->count = 0;
+    for (int i = 0; i < n; i++) {
+        struct path *path = map_take(old, n_old, &found[i]);
+
+        if (!path)
+            path = path_new(&found[i], map->names.number, map->shared->opener, &map->lock,
+                            &map->news);
+        if (path)
+            map->path[map->count++] = path;
+    }
+    for (unsigned i = 0; i < n_old; i++) {
+        if (old[i])
+            map_drop(map, old[i]);
+    }
+    free(found);
+    return map->count == (unsigned)n ? 0 : -ENOMEM;
+}
+
+/* Nothing hangs any more, so all threads can end. */
+static bool map_let_go(struct map *map)
+{
+    unsigned kept = 0;
+
+    map_collect(map);
+    for (unsigned i = 0; i < map->count; i++) {
+        if (map_state(map, map->path[i]) == PATH_BUSY)
+            map->path[kept++] = map->path[i];
+        else
+            path_free(map->path[i]);
+    }
+    map->count = kept;
+    return kept + map->n_left == 0;
+}
+
+static void map_execute(struct map *map, struct work *work)
+{
+    if (work->forgets)
+        map->calls->forget(map);
+    else if (clock_now_ms() >= work->deadline_ms)
+        work_answer_busy(work, map->names.name, "the commands before this one took too long");
+    else
+        map->calls->execute(map, work);
+    work_free(work);
+}
+
+/* Under the lock. What to do next: NULL after a time without anything. */
+static struct work *map_next(struct map *map)
+{
+    int64_t until_ms = clock_now_ms() + (map->is_watched ? MAP_WATCH_MS : MAP_IDLE_MS);
+    struct work *work;
+
+    while (!map->first && !map->closes && clock_now_ms() < until_ms)
+        map_sleep(map, until_ms);
+    work = map->closes ? NULL : map->first;
+    if (work) {
+        map->first = work->next;
+        map->queued--;
+    }
+    return work;
+}
+
+static void map_main(struct thread *thread)
+{
+    struct map *map = *(struct map **)(thread + 1);
+    bool ends = false;
+
+    if (map->side == MAP_CHANGES)
+        (void)journal_open(&map->journal, map->shared->journal, map->names.uuid);
+    pthread_mutex_lock(&map->lock);
+    while (!ends) {
+        struct work *work = map_next(map);
+
+        pthread_mutex_unlock(&map->lock);
+        if (work)
+            map_execute(map, work);
+        else if (map->is_watched && !map->closes)
+            map->calls->watch(map);
+        else
+            ends = map_let_go(map) || map->closes;
+        pthread_mutex_lock(&map->lock);
+        ends = ends && (!map->first || map->closes);
+    }
+    journal_close(&map->journal);
+    map->runs = false;
+    map->is_old = true;
+    pthread_mutex_unlock(&map->lock);
+    shared_end(map->shared);
+}
+
+/* Under the lock. */
+static bool map_start(struct map *map)
+{
+    if (map->runs)
+        return true;
+    if (map->is_old) { /* it has nothing more to do but to end */
+        pthread_join(map->id, NULL);
+        thread_free(map->thread);
+        map->is_old = false;
+    }
+    map->thread = thread_new(sizeof(*map->thread) + sizeof(map));
+    if (!map->thread)
+        return false;
+    *(struct map **)(map->thread + 1) = map;
+    if (thread_start(map->thread, map_main, &map->id) < 0) {
+        thread_free(map->thread);
+        return false;
+    }
+    map->runs = true;
+    shared_begin(map->shared);
+    return true;
+}
+
+bool map_add(struct map *map, struct work *work)
+{
+    struct work **last = &map->first;
+    bool added;
+
+    pthread_mutex_lock(&map->lock);
+    added = !map->closes && map->queued < MAP_QUEUE_MAX && map_start(map);
+    if (added) {
+        work->next = NULL;
+        while (*last)
+            last = &(*last)->next;
+        *last = work;
+        map->queued++;
+        pthread_cond_broadcast(&map->news);
+    }
+    pthread_mutex_unlock(&map->lock);
+    return added;
+}
+
+bool map_watch(struct map *map)
+{
+    bool started;
+
+    pthread_mutex_lock(&map->lock);
+    map->is_watched = !map->runs;
+    started = map_start(map);
+    pthread_mutex_unlock(&map->lock);
+    return started;
+}
+
+void map_meet(struct map *map, int connection)
+{
+    for (unsigned i = 0; i < map->n_clients && i < MAP_CLIENTS_MAX; i++) {
+        if (map->client[i] == connection)
             return;
-        used += (size_t)snprintf(text + used, size - used, "%s%s", used ? ", " : "", one->name);
     }
+    if (map->n_clients < MAP_CLIENTS_MAX)
+        map->client[map->n_clients] = connection;
+    if (map->n_clients <= MAP_CLIENTS_MAX)
+        map->n_clients++;
+}
+
+bool map_part(struct map *map, int connection)
+{
+    if (map->n_clients > MAP_CLIENTS_MAX)
+        return false;
+    for (unsigned i = 0; i < map->n_clients; i++) {
+        if (map->client[i] == connection) {
+            map->client[i] = map->client[--map->n_clients];
+            return map->n_clients == 0;
+        }
+    }
+    return false;
+}
+
+void map_close(struct map *map)
+{
+    struct work *work;
+
+    pthread_mutex_lock(&map->lock);
+    map->closes = true;
+    while ((work = map->first)) {
+        map->first = work->next;
+        work_free(work);
+    }
+    map->queued = 0;
+    pthread_cond_broadcast(&map->news);
+    pthread_mutex_unlock(&map->lock);
 }

@@ -1,55 +1,123 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* A multipath map and its paths, by what sysfs says. */
+/*
+ * A map in use: what is to be done on it, one after the other, by a thread of its own, which is
+ * there while there is something to do or to watch. Threads of the map's paths send the commands
+ * (path.h), so that this one never waits for a device longer than it likes.
+ *
+ * PERSISTENT RESERVE IN goes beside what changes something: it has a `struct map` of its own.
+ */
 #ifndef MPATH_MAP_H
 #define MPATH_MAP_H
 
+#include <pthread.h>
 #include <stdbool.h>
-#include <sys/types.h>
+#include <stdint.h>
 
-#define MAP_NAME_SIZE 128 /* the kernel's DM_NAME_LEN */
+#include "base/thread.h"
+#include "mpath/journal.h"
+#include "mpath/path.h"
+#include "mpath/shared.h"
+#include "mpath/sysfs.h"
+#include "paths/paths.h"
+#include "proto/worker.h"
+
+/* Of one map; each waits in the worker's memory with its message of 8 kB. */
+#define MAP_QUEUE_MAX 32
+
+/* Virtual machines, and tools, that are at one map by one helper. */
+#define MAP_CLIENTS_MAX 32
+
+/* A request that has come, and what belongs to it. */
+struct work {
+    struct work *next;
+    bool forgets;      /* no request: the map's last client is gone */
+    int device, reply; /* fds, owned; -1: none */
+    int64_t deadline_ms;
+    uint32_t allowed_ms;
+    struct worker_request request; /* points into message */
+    uint8_t message[WORKER_REQUEST_SIZE];
+};
+
+enum map_side { MAP_CHANGES, MAP_READS };
+
+struct map;
+
+/* What the thread does: command.h, read.h. */
+struct map_calls {
+    void (*execute)(struct map *map, struct work *work); /* and answer; the work is freed later */
+    void (*watch)(struct map *map);                      /* while is_watched; NULL: never */
+    void (*forget)(struct map *map);                     /* the last client is gone */
+};
 
 struct map {
-    dev_t number;
-    char kernel_name[16];     /* "dm-3", which multipathd knows it by, too */
-    char name[MAP_NAME_SIZE]; /* "mpatha", for people */
+    struct map *next;
+    struct shared *shared; /* borrowed */
+    const struct map_calls *calls;
+    enum map_side side;
+    struct sysfs_map names;
+    int client[MAP_CLIENTS_MAX]; /* connections that have sent something; the main thread's */
+    unsigned n_clients;          /* MAP_CLIENTS_MAX + 1: more than can be known */
+
+    pthread_mutex_t lock;
+    pthread_cond_t news; /* something to do, or a path's job is done */
+    struct work *first;
+    unsigned queued;
+    bool runs;   /* there is a thread */
+    bool is_old; /* there was one, to be joined */
+    bool closes; /* nothing new will come: the thread is to end */
+    pthread_t id;
+    struct thread *thread;
+
+    /* The map's thread's own. */
+    struct journal journal;
+    unsigned count;
+    struct path *path[PATHS_MAX];
+    struct path *left[PATHS_MAX]; /* hang, and are no paths of the map any more */
+    unsigned n_left;
+    bool is_watched; /* something is to be done when a path returns */
 };
 
-/*
- * Which multipath map is fd open on? Returns 0; -ENODEV: on none; another negative errno: that
- * cannot be told. ret is untouched but for 0.
- */
-int map_identify(int fd, struct map *ret);
+/* Make one. NULL: no memory. */
+struct map *map_new(struct shared *shared, enum map_side side, const struct map_calls *calls,
+                    const struct sysfs_map *names);
 
-/* Is fd open for writing? The kernel itself does not ask that of who has CAP_SYS_RAWIO. */
-bool map_is_writable(int fd);
+/* Give it something to do. False: there is no room, or no thread; it stays the caller's. */
+bool map_add(struct map *map, struct work *work);
 
-#define MAP_PATHS_MAX     256 /* far beyond what multipathd handles in one map */
-#define MAP_PATH_NAME_MAX 32  /* the kernel's DISK_NAME_LEN */
+/* Main thread: a client has sent something, or is gone; returns whether it was the last. */
+void map_meet(struct map *map, int connection);
+bool map_part(struct map *map, int connection);
 
-/* One path: a disk. */
-struct map_path {
-    char name[MAP_PATH_NAME_MAX]; /* "sda" */
-    int fd;                       /* open for reading, which is enough for SG_IO; -1: unusable */
-    int error;                    /* then why: an errno; ENOENT: its node is not there */
-};
+/* Have it end when what it has begun is done; what has not begun is dropped. */
+void map_close(struct map *map);
 
-struct map_paths {
-    unsigned n;
-    struct map_path path[MAP_PATHS_MAX];
-};
+/* Have its thread look after it: something is remembered of it. */
+bool map_watch(struct map *map);
 
-/*
- * Open the paths. A path whose node is missing or belongs to another device (a private /dev) is
- * unusable. May block in the driver of a path. Returns the number of usable ones, or a negative
- * errno.
- */
-int map_open_paths(const struct map *map, struct map_paths *ret);
-void map_close_paths(struct map_paths *paths);
+void work_free(struct work *work);
+
+/* Send an answer. Never waits: a helper that does not read has no wish to. */
+void work_answer(const struct work *work, const struct worker_reply *answer, const uint8_t *data);
+
+/* An answer of the worker's own that means that nothing was sent. */
+void work_answer_busy(const struct work *work, const char *name, const char *why);
 
 /*
- * Names of the paths for which `wanted` is set (or whose node is missing, if wanted is NULL), with
- * commas; what does not fit is left out.
+ * The map's thread only: list its paths anew, and make a struct path for each. Returns 0, or a
+ * negative errno: -E2BIG: more than PATHS_MAX.
  */
-void map_list_paths(const struct map_paths *paths, const bool *wanted, char *text, size_t size);
+int map_list_paths(struct map *map);
+
+/* Paths whose thread is free, that is that can be given a job. */
+uint64_t map_idle(struct map *map);
+
+/*
+ * Wait until all of a set are done; once one of them has answered, no longer than patience_ms more;
+ * and not beyond deadline_ms. Returns those that are done.
+ */
+uint64_t map_wait(struct map *map, uint64_t set, int64_t deadline_ms, int patience_ms);
+
+/* A path is at a command that changes something, which an earlier command has given up. */
+bool map_is_held(struct map *map);
 
 #endif

@@ -1,18 +1,27 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The worker's loop: requests in, children out. */
+/* The worker's loop: requests in, each to its map's thread. */
 #ifndef MPATH_WORKER_H
 #define MPATH_WORKER_H
 
-#include "mpath/jobs.h"
+#include <stdbool.h>
+
+#include "mpath/map.h"
+#include "mpath/shared.h"
+
+/* Maps of which something is known, each in two halves (enum map_side). */
+#define WORKER_MAPS_MAX 2048
 
 struct worker {
-    int channel;    /* to the helper; -1: at end of file */
-    int signal_fd;  /* SIGCHLD */
-    int dm_control; /* -1: none, and no map is ever resumed */
-    struct jobs jobs;
+    int channel; /* to the helper; -1: at end of file */
+    struct shared shared;
+    struct map *maps;
+    unsigned n_maps;
 };
 
-/* Serve until the channel is at end of file and the last child has ended. */
-void worker_run(struct worker *worker);
+/*
+ * Serve until the channel is at end of file and what was begun is done. Returns false if it ends
+ * because the opener has died.
+ */
+bool worker_run(struct worker *worker);
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The worker runs code that is not ours, with rights that the helper has not: what comes from it is
- * looked at as closely as what comes from a client.
+ * The worker has rights that the helper has not: what comes from it is looked at as closely as what
+ * comes from a client.
  */
 #include "proto/worker.h"
 
@@ -9,13 +9,14 @@
 
 #include "base/bytes.h"
 
-#define WORKER_VERSION 1
+#define WORKER_VERSION 2
 
 /* The first field: kind and version, so that neither can be taken for another. */
 enum worker_kind {
     WORKER_HELLO = 'h' << 8 | WORKER_VERSION,
     WORKER_REQUEST = 'q' << 8 | WORKER_VERSION,
     WORKER_REPLY = 'p' << 8 | WORKER_VERSION,
+    WORKER_FAREWELL = 'f' << 8 | WORKER_VERSION,
 };
 
 /* A text of up to size - 1 bytes, and zeros behind it. */
@@ -47,7 +48,6 @@ void worker_encode_hello(uint8_t bytes[WORKER_HELLO_SIZE], const struct worker_h
     writer_be32(&writer, WORKER_HELLO);
     writer_be32(&writer, hello->ready);
     writer_be32(&writer, hello->pid);
-    worker_put_text(&writer, hello->version, sizeof(hello->version));
     worker_put_text(&writer, hello->text, sizeof(hello->text));
 }
 
@@ -62,7 +62,6 @@ bool worker_decode_hello(const uint8_t *bytes, size_t size, struct worker_hello 
     kind = reader_be32(&reader);
     ready = reader_be32(&reader);
     hello.pid = reader_be32(&reader);
-    worker_take_text(&reader, hello.version, sizeof(hello.version));
     worker_take_text(&reader, hello.text, sizeof(hello.text));
     if (kind != WORKER_HELLO || ready > 1)
         return false;
@@ -79,6 +78,7 @@ void worker_encode_request(uint8_t bytes[WORKER_REQUEST_SIZE], const struct work
     writer_be32(&writer, WORKER_REQUEST);
     writer_be32(&writer, request->deadline_ms);
     writer_be32(&writer, request->io_timeout_ms);
+    writer_be32(&writer, (uint32_t)request->request.connection);
     writer_put(&writer, request->request.cdb, WIRE_CDB_SIZE);
     writer_put(&writer, request->request.data, size);
     writer_zeros(&writer, WIRE_DATA_MAX - size);
@@ -88,19 +88,37 @@ bool worker_decode_request(uint8_t *bytes, size_t size, struct worker_request *r
 {
     struct reader reader = reader_over(bytes, size);
     struct worker_request decoded;
+    uint32_t kind, connection;
     const uint8_t *cdb;
-    uint32_t kind;
 
     if (size != WORKER_REQUEST_SIZE)
         return false;
     kind = reader_be32(&reader);
     decoded.deadline_ms = reader_be32(&reader);
     decoded.io_timeout_ms = reader_be32(&reader);
+    connection = reader_be32(&reader);
     cdb = reader_take(&reader, WIRE_CDB_SIZE);
-    if (kind != WORKER_REQUEST || !wire_decode_request(cdb, &decoded.request))
+    if (kind != WORKER_REQUEST || connection > INT32_MAX ||
+        !wire_decode_request(cdb, &decoded.request))
         return false;
+    decoded.request.connection = (int)connection;
     decoded.request.data = bytes + (size - WIRE_DATA_MAX);
     *ret = decoded;
+    return true;
+}
+
+void worker_encode_farewell(uint8_t bytes[WORKER_FAREWELL_SIZE], int connection)
+{
+    store_be32(bytes, WORKER_FAREWELL);
+    store_be32(bytes + 4, (uint32_t)connection);
+}
+
+bool worker_decode_farewell(const uint8_t *bytes, size_t size, int *ret_connection)
+{
+    if (size != WORKER_FAREWELL_SIZE || load_be32(bytes) != WORKER_FAREWELL ||
+        load_be32(bytes + 4) > INT32_MAX)
+        return false;
+    *ret_connection = (int)load_be32(bytes + 4);
     return true;
 }
 

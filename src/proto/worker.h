@@ -3,9 +3,10 @@
  * Between the helper and the multipath worker, both of the same build: messages of fixed size on
  * SOCK_SEQPACKET sockets, so that each is whole or not there.
  *
- *   worker -> helper   hello, once, on the channel: can it work, and with which library
+ *   worker -> helper   hello, once, on the channel: can it work?
  *   helper -> worker   request, on the channel, with two fds: the device, and a socket for the
  * reply worker -> helper   reply, on that socket; end of file instead: whoever worked on it is dead
+ *   helper -> worker   farewell, on the channel: a client that has sent requests is gone
  *
  * A socket for each reply means that nobody has to tell replies apart, and that the death of the
  * one process that worked on a request ends the wait of the one thread that waits for it.
@@ -21,25 +22,24 @@
 #include "proto/request.h"
 #include "proto/wire.h"
 
-#define WORKER_TEXT_SIZE    512 /* bytes of a text, with its NUL */
-#define WORKER_VERSION_SIZE 32  /* the same of the library's version */
+#define WORKER_TEXT_SIZE 512 /* bytes of a text, with its NUL */
 
 /* Bytes of each message; all begin with its kind and the version of this description. */
-#define WORKER_HELLO_SIZE   (12 + WORKER_VERSION_SIZE + WORKER_TEXT_SIZE)
-#define WORKER_REQUEST_SIZE (12 + WIRE_CDB_SIZE + WIRE_DATA_MAX)
-#define WORKER_REPLY_SIZE   (12 + SENSE_SIZE + WORKER_TEXT_SIZE + WIRE_DATA_MAX)
+#define WORKER_HELLO_SIZE    (12 + WORKER_TEXT_SIZE)
+#define WORKER_REQUEST_SIZE  (16 + WIRE_CDB_SIZE + WIRE_DATA_MAX)
+#define WORKER_FAREWELL_SIZE 8
+#define WORKER_REPLY_SIZE    (12 + SENSE_SIZE + WORKER_TEXT_SIZE + WIRE_DATA_MAX)
 
 #define WORKER_REQUEST_FDS 2 /* the device, the socket for the reply */
 
 /* The worker's first words. */
 struct worker_hello {
-    bool ready;                        /* it takes requests; else it ends */
-    uint32_t pid;                      /* its own; 0: it could not be executed */
-    char version[WORKER_VERSION_SIZE]; /* of libmpathpersist's package; "" if it is not known */
-    char text[WORKER_TEXT_SIZE];       /* not ready: what is missing; else "" */
+    bool ready;                  /* it takes requests; else it ends */
+    uint32_t pid;                /* its own; 0: it could not be executed */
+    char text[WORKER_TEXT_SIZE]; /* not ready: what is missing; else "" */
 };
 
-/* What to do, beside what struct request says: CDB, length, parameter list. */
+/* What to do, beside what struct request says: CDB, length, parameter list, connection. */
 struct worker_request {
     struct request request; /* its fd travels beside the message and is -1 here */
     uint32_t deadline_ms;   /* from now on; then the answer is a time-out, whatever goes on */
@@ -55,6 +55,7 @@ struct worker_reply {
 void worker_encode_hello(uint8_t bytes[WORKER_HELLO_SIZE], const struct worker_hello *hello);
 void worker_encode_request(uint8_t bytes[WORKER_REQUEST_SIZE],
                            const struct worker_request *request);
+void worker_encode_farewell(uint8_t bytes[WORKER_FAREWELL_SIZE], int connection);
 
 /* data: reply->reply.size bytes, of which WIRE_DATA_MAX at most are taken. */
 void worker_encode_reply(uint8_t bytes[WORKER_REPLY_SIZE], const struct worker_reply *reply,
@@ -68,6 +69,8 @@ bool worker_decode_hello(const uint8_t *bytes, size_t size, struct worker_hello 
 
 /* ret->request borrows cdb and data from the message. */
 bool worker_decode_request(uint8_t *bytes, size_t size, struct worker_request *ret);
+
+bool worker_decode_farewell(const uint8_t *bytes, size_t size, int *ret_connection);
 
 /* *ret_data: ret->reply.size bytes within the message, at most WIRE_DATA_MAX. */
 bool worker_decode_reply(const uint8_t *bytes, size_t size, struct worker_reply *ret,

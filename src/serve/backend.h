@@ -15,6 +15,12 @@ struct backend {
      * the caller's, and its file status flags are shared with the client: not to be changed.
      */
     void (*execute)(void *context, const struct request *request, struct reply *reply);
+
+    /*
+     * The connection of this number (struct request) has ended; the next one that is accepted may
+     * have the same. NULL: nobody wants to know. Any thread; must not block.
+     */
+    void (*forget)(void *context, int connection);
 };
 
 #endif

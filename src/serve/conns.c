@@ -380,6 +380,8 @@ void conns_close(struct conns *conns, struct conn *conn, int sock)
         atomic_fetch_add(&conns->n_served, atomic_load(&peer->requests));
         peers_disconnect(conns->peers, peer);
     }
+    if (conn->backend && conn->backend->forget)
+        conn->backend->forget(conn->backend->context, sock);
     conns_release(conn);
     pool_close(conns->pool, sock); /* last: its number, and so the slot, is used again at once */
 }

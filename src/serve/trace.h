@@ -30,7 +30,7 @@ struct trace_event {
     event(disconnect, "connection")                                                                \
     event(thread_start, "threads")                                                                 \
     event(thread_end, "threads")                                                                   \
-    event(worker_start, "library")                                                                 \
+    event(worker_start, "pid")                                                                     \
     event(worker_end, "errno")                                                                     \
     event(limit, "connection what")
 /* clang-format on */

@@ -131,12 +131,12 @@ static inline void trace_thread_end(unsigned threads)
     }
 }
 
-/* The multipath worker takes commands from now on; library: its version, "" if unknown. */
-static inline void trace_worker_start(const char *library)
+/* The multipath worker takes commands from now on; pid: its process. */
+static inline void trace_worker_start(uint32_t pid)
 {
     if (TRACE_ENABLED(worker_start)) {
-        TRACE_PROBE(worker_start, library);
-        trace_line(trace_id_worker_start, "library=%s", library);
+        TRACE_PROBE(worker_start, pid);
+        trace_line(trace_id_worker_start, "pid=%u", pid);
     }
 }
 

@@ -249,6 +249,6 @@ struct sim_nexus *sim_add_nexus(struct sim *sim, const char *name)
     nexus->sim = sim;
     nexus->index = sim->n_nexus++;
     nexus->name = name;
-    nexus->backend = (struct backend){"simulator", nexus, sim_execute};
+    nexus->backend = (struct backend){"simulator", nexus, sim_execute, NULL};
     return nexus;
 }

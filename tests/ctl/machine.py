@@ -127,11 +127,6 @@ class Machine:
             "show config local": f"defaults {{\n\tverbosity 2\n{setting}}}\n".encode(),
             "getprkey": own.encode() + b"\n", "getprstatus": prstatus.encode() + b"\n"})
 
-    def install_tools(self, says: str, status: int = 1) -> None:
-        path = self.path("bin/multipath")
-        write(path, f"#!/bin/sh\necho '{says}' >&2\nexit {status}\n")
-        os.chmod(path, 0o755)
-
     def keys(self, *keys: int, types: int = ALL_TYPES, aptpl: bool = True, active: bool = False,
              status: bytes = full_status()) -> None:
         """What the device says, of which the doctor asks the capabilities twice."""

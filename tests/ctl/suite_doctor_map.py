@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The doctor on machines of the test's own (ctl/machine.py): multipath maps, their paths, multipathd
-and its configuration, the installed multipath-tools, what is registered. tests/vm has real ones."""
+and its configuration, what is registered. tests/vm has real ones."""
 import os
 
 from support.client import check_condition, reply
@@ -8,7 +8,6 @@ from support.tap import cases, test
 
 from ctl.machine import MAP, WWID, Machine, capabilities, fc_port, full_status, iscsi_port
 
-NEW_TOOLS = "multipath-tools v0.13.0 (1/1, 2026)"
 
 
 def healthy(t):
@@ -16,7 +15,6 @@ def healthy(t):
     machine = Machine(t)
     machine.make_map_of("sdb", "sdc")
     machine.start_multipathd(own="0xabc", prstatus="set", sdb="active ready", sdc="active ready")
-    machine.install_tools(NEW_TOOLS)
     machine.keys(0xabc, status=full_status((0xabc, iscsi_port()), (0xabc, iscsi_port())))
     return machine
 
@@ -42,7 +40,6 @@ def all_is_well(t):
     found(t, checks, "paths", "good", "all paths are up")
     found(t, checks, "reservation_key", "good",
           "reservation_key is 'file': guests may choose their keys")
-    found(t, checks, "library", "good", "multipath-tools 0.13.0")
     found(t, checks, "registrations", "good", "2 of 2 paths are registered; prstatus is set")
     t.equal([name for name, one in checks.items() if one[0] == "failure"], [], "failures")
 
@@ -176,15 +173,6 @@ def no_multipathd(t):
     found(t, checks, "paths", "good", "all paths are up")
 
 
-@test
-def multipathd_where_the_library_does_not_look(t):
-    machine = healthy(t)
-    machine.install_tools("multipath-tools v0.9.4 (12/19, 2022)")
-    found(t, machine.checks(), "multipathd", "failure",
-          "multipathd answers at /run/multipathd.socket only, where the library does not look",
-          "start the helper in the host's, or update multipath-tools")
-
-
 @cases(("not set", "", "failure", "reservation_key is not set in multipath.conf",
         "reservation_key file"),
        ("fixed", "0x123", "warning", "reservation_key is one fixed key, 0x123",
@@ -218,32 +206,6 @@ def key_of_one_map(t):
           "exactly this key")
     found(t, checks, "registrations", "failure", "key mismatch: multipath.conf has reservation_key "
           "0xbeef, and the map is registered with 0xabc", "reservation_key file")
-
-
-# -- multipath-tools
-
-
-@cases(("too old", "multipath-tools v0.8.5 (1/1, 2020)", "failure",
-        "multipath-tools 0.8.5 are too old", "from 0.8.6 on"),
-       ("with a fault", "multipath-tools v0.12.0 (1/1, 2025)", "good", "multipath-tools 0.12.0", ""),
-       ("Debian 12's", "multipath-tools v0.9.4 (12/19, 2022)", "warning",
-        "multipath-tools 0.9.4 have known faults",
-        r"(?s)RELEASE by a host.*PREEMPT of its own key.*mpathpersist\(8\)"),
-       ("of another form", "multipath-tools v0.13 (1/1, 2026)", "good", "multipath-tools 0.13.0", ""),
-       ("silent", "no such option", "unknown", "multipath(8) does not tell its version",
-        "asked by root"))
-def library(t, says, verdict, text, remedy):
-    machine = healthy(t)
-    machine.install_tools(says)
-    found(t, machine.checks(), "library", verdict, text, remedy)
-
-
-@test
-def no_library(t):
-    machine = healthy(t)
-    os.unlink(machine.path("bin/multipath"))
-    found(t, machine.checks(), "library", "failure",
-          "multipath-tools are not installed here, or not in PATH", "libmpathpersist.so.0")
 
 
 # -- what is registered

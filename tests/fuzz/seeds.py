@@ -61,9 +61,9 @@ def seeds() -> Dict[str, List[bytes]]:
                      for features in (0, 1, 2) for opcode in (0x5e, 0x5f, 0xff, 0x12)
                      for length in (0, 24, 8192, 8193) for reply in (good, conflict)][:48]
 
-    hello = b"\0\0h\1" + struct.pack(">I", 1) + b"0.9.4".ljust(32, b"\0") + b"no multipathd\x1b"
-    request = b"\0\0q\1" + struct.pack(">II", 60000, 30000) + cdb(0x5f, 0, 0, 24) + prout(0, 1)
-    reply = b"\0\0p\1" + struct.pack(">II", 2, 24) + bytes(96) + b"path lost\n".ljust(512, b"\0")
+    hello = b"\0\0h\2" + struct.pack(">II", 1, 4711) + b"no rights\x1b"
+    request = b"\0\0q\2" + struct.pack(">III", 60000, 30000, 7) + cdb(0x5f, 0, 0, 24) + prout(0, 1)
+    reply = b"\0\0p\2" + struct.pack(">II", 2, 24) + bytes(96) + b"path lost\n".ljust(512, b"\0")
     found["worker"] = [bytes([kind, off]) + message
                        for kind, message in enumerate((hello, request, reply))
                      for off in (0, 1, 255)]
@@ -129,11 +129,6 @@ def seeds() -> Dict[str, List[bytes]]:
                                (defaults % b'"file"', defaults % b"0x123abc", own % b"3600a",
                                 defaults % b"file" + own % b"3600b", b"}\n}\n" + own, b"fail\n\n",
                                 struct.pack("<Q", 7) + b"0x5:aptpl\n\0")]
-
-    found["list"] = [bytes([action]) + prout(action, flags) for action in range(9)
-                     for flags in (0, 5)]
-    found["list"] += [bytes([0]) + prout(0, 8, ids) for ids in
-                      (FC + SAS + ISCSI_DEVICE + ISCSI_PORT, SRP, UNKNOWN, SAS * 32, SAS * 33, b"")]
 
     found["json"] = [b"win-node-1\0", b'a"b\\c\x07\x7f\0/', "déjà €\U0001d11e".encode(),
                      b"\xc0\x80\0\xed\xa0\x80\0\xf4\x90\x80\x80", b"\xe2\x82\0\xff", b""]

@@ -1,54 +1,43 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What these tests are given: workers, maps that are none, and a multipathd."""
+"""What these tests are given: workers, maps whose paths lead to a simulated target, a multipathd."""
 import contextlib
 import os
+import pty
 import socket
 import struct
 import sys
 import threading
-from typing import Dict, List, Optional
+import tty
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
-from support import mounts, procfs, scsi, tap
+from support import mounts, scsi, tap
 from support.process import Program
 from support.scratch import Scratch
+from support.target import Target
 from support.worker import Pending, Reply, Worker
 
 GOOD = (scsi.GOOD, 0, 0, 0)
 BUSY = (scsi.BUSY, 0, 0, 0)
 CONFLICT = (scsi.RESERVATION_CONFLICT, 0, 0, 0)
-TIMED_OUT = (scsi.CHECK_CONDITION, 0xB, 0x08, 0x01)
-FAILED = (scsi.CHECK_CONDITION, 0xB, 0x08, 0x00)
+UNKNOWN = (scsi.CHECK_CONDITION, 0xB, 0x08, 0x00)
 NO_PATH = (scsi.CHECK_CONDITION, 0xB, 0x05, 0x00)
 REFUSED = (scsi.CHECK_CONDITION, 0x5, 0x20, 0x00)
 BAD_CDB = (scsi.CHECK_CONDITION, 0x5, 0x24, 0x00)
 BAD_LENGTH = (scsi.CHECK_CONDITION, 0x5, 0x1A, 0x00)
 BAD_LIST = (scsi.CHECK_CONDITION, 0x5, 0x26, 0x00)
 
-#: Devices that everybody may open for reading and writing: what the stand-in takes for maps.
-MAPS = {"mpatha": "/dev/zero", "mpathb": "/dev/full", "mpathc": "/dev/urandom"}
-
-(RETURN, EXIT, RAISE, OVERRUN, HANG, SUSPEND, SAY, GATE, FLOOD, PRINT_EXIT) = range(1, 11)
-
-
-def key(verb: int, argument: int = 0) -> int:
-    """A reservation key that tells the stand-in what to do (tests/standin/mpathpersist.c)."""
-    return 0x53544E44 << 32 | verb << 24 | argument & 0xFFFF
+#: Keys of the map's guest and of the other host.
+KEY, NEW_KEY, OTHER_KEY = 0x123ABC, 0xA1A2A3A4A5A6A7A8, 0xDEF456
+#: Registrants only, all registrants.
+KIND, ALL = 5, 7
+#: The other host's I_T nexus.
+OTHER = 100
 
 
 def write(path: str, text: str) -> None:
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w", encoding="ascii") as file:
         file.write(text)
-
-
-def number(map_name: str) -> str:
-    """MAJOR:MINOR"""
-    rdev = os.stat(MAPS[map_name]).st_rdev
-    return f"{os.major(rdev)}:{os.minor(rdev)}"
-
-
-def minor(map_name: str) -> int:
-    return os.minor(os.stat(MAPS[map_name]).st_rdev)
 
 
 class Lab(Scratch):
@@ -58,44 +47,73 @@ class Lab(Scratch):
         build = mounts.open_to_all(build)
         self.real = os.path.join(build, "qemu-pr-mpath")
         self.binary = os.path.join(build, "tests", "standin", "qemu-pr-mpath-test")
-        self.library = os.path.join(build, "tests", "standin", "libmpathpersist.so.0")
-        for path in (self.real, self.binary, self.library):
+        self.target = os.path.join(build, "tests", "standin", "libtarget.so")
+        for path in (self.real, self.binary, self.target):
             if not os.path.exists(path):
                 sys.exit(f"{path} is missing: build first, or name another --build")
         with open(self.binary, "rb") as file:
             program = file.read()
-        #: No sandbox, no limit on memory, other ends than signals.
+        #: No system call filter.
         self.sanitized = b"__asan_init" in program or b"__tsan_init" in program
         super().__init__("prm-")
 
 
 class Multipathd:
-    """Answers "ok", or what `answers` has for a command or for its first word; None: hangs up."""
+    """Remembers key and prstatus of each map, as a version does that is `new` (0.13) or not; or
+    answers what `answers` has for a command: None hangs up, a function is called."""
 
-    def __init__(self, path: str):
+    def __init__(self, path: str, new: bool = False):
+        self.new = new
         self.asked: List[str] = []
-        self.answers: Dict[str, Optional[bytes]] = {}
+        self.key: Dict[str, str] = {}
+        self.set: Dict[str, bool] = {}
+        self.answers: Dict[str, object] = {}
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.bind(path)
-        self._socket.listen()
-        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._socket.listen(64)
+        self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
 
-    def _serve(self) -> None:
+    def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 connection, _ = self._socket.accept()
-                with connection, contextlib.suppress(OSError, struct.error):
-                    self._answer(connection)
+                threading.Thread(target=self._serve, args=[connection], daemon=True).start()
 
-    def _answer(self, connection: socket.socket) -> None:
+    def _serve(self, connection: socket.socket) -> None:
         head = struct.Struct("@N")
-        size, = head.unpack(connection.recv(head.size, socket.MSG_WAITALL))
-        command = connection.recv(size, socket.MSG_WAITALL).rstrip(b"\0").decode()
-        self.asked.append(command)
-        answer = self.answers.get(command, self.answers.get(command.partition(" ")[0], b"ok\n"))
-        if answer is not None:
-            connection.sendall(head.pack(len(answer) + 1) + answer + b"\0")
+        with connection, contextlib.suppress(OSError, struct.error):
+            while True:
+                size, = head.unpack(connection.recv(head.size, socket.MSG_WAITALL))
+                command = connection.recv(size, socket.MSG_WAITALL).rstrip(b"\0").decode()
+                self.asked.append(command)
+                answer = self.answers.get(command, self.answers.get(command.partition(" ")[0],
+                                                                    self._answer))
+                if callable(answer):
+                    answer = answer(command)
+                if answer is None:
+                    return
+                assert isinstance(answer, bytes)
+                connection.sendall(head.pack(len(answer) + 1) + answer + b"\0")
+
+    def _answer(self, command: str) -> bytes:
+        words = command.split()
+        name = words[2] if len(words) > 2 else ""
+        if words[0] == "getprstatus":
+            return b"set\n" if self.set.get(name) else b"unset\n"
+        if words[0] == "getprkey":
+            return f"{self.key.get(name, 'none')}\n".encode()
+        if words[0] == "getprhold":
+            return b"unset\n" if self.new else b"fail\n"
+        if words[0] == "setprkey":
+            self.key[name] = f"0x{words[4]}"
+        elif words[0] == "unsetprkey":
+            self.key.pop(name, None)
+        elif words[0] in ("setprstatus", "unsetprstatus"):
+            if len(words) > 3 and not self.new:
+                return b"fail\n"
+            self.set[name] = words[0] == "setprstatus"
+        return b"ok\n"
 
     def close(self) -> None:
         """Nobody can connect any more. May be called again."""
@@ -105,59 +123,120 @@ class Multipathd:
         self._thread.join()
 
 
+def _number(rdev: int) -> str:
+    return f"{os.major(rdev)}:{os.minor(rdev)}"
+
+
+class Map:
+    """A pseudo-terminal that stands for a map, and more that stand for its paths."""
+
+    def __init__(self, machine: "Machine", name: str):
+        self.machine, self.name = machine, name
+        self.node, self.rdev = machine.device()
+        self.kernel_name = f"dm-{os.minor(self.rdev)}"
+        self.sys = machine.path(f"sys/{_number(self.rdev)}")
+        self.names: List[str] = []
+        self.rdevs: List[int] = []
+        write(f"{self.sys}/dm/uuid", f"mpath-{name}\n")
+        write(f"{self.sys}/dm/name", f"{name}\n")
+        os.mkdir(f"{self.sys}/slaves")
+
+    def add_path(self, host: int = -1, session: int = -1) -> int:
+        """Its number in the map. host, session: what sysfs says it hangs on; -1: nothing."""
+        node, rdev = self.machine.device()
+        name = os.path.basename(node)
+        where = f"devices/{f'host{host}/' if host >= 0 else ''}"
+        where += f"{f'session{session}/' if session >= 0 else ''}target0:0:{name}/block/{name}"
+        write(self.machine.path(f"{where}/inflight"), "0 0\n")
+        os.symlink(f"../{where}", self.machine.path(f"sys/{_number(rdev)}"))
+        write(f"{self.sys}/slaves/{name}/dev", f"{_number(rdev)}\n")
+        self.names.append(name)
+        self.rdevs.append(rdev)
+        return len(self.names) - 1
+
+    def remove_path(self, number: int) -> None:
+        os.rename(f"{self.sys}/slaves/{self.names[number]}",
+                  self.machine.path(f"gone-{self.names[number]}"))
+
+    def open(self, flags: int = os.O_RDWR) -> int:
+        return self.machine.context.own(os.open(self.node, flags | os.O_CLOEXEC | os.O_NOCTTY))
+
+
+#: How sysfs tells of a path's initiator port: in full, its name alone, or not at all.
+Wiring = Sequence[Tuple[str, int]]
+
+
+def initiator(kind: str, number: int) -> str:
+    if kind == "fc":
+        return f"fc:{0x2100000000000000 + number:016x}"
+    return f"iqn.2026-01.example:node{number // 2 if kind == 'same' else number}," \
+           f"i,0x00023d{number + 1:06x}"
+
+
 class Machine:
     """A directory that is the worker's whole machine."""
 
-    def __init__(self, context: "Context"):
-        self._context = context
+    def __init__(self, context: "Context", new: bool = False):
+        self.context = context
         self.directory = context.lab.make_directory()
-        os.symlink(context.lab.library, self.path("libmpathpersist.so.0"))
-        for name in MAPS:
-            node = self.path(f"sys/{number(name)}")
-            write(f"{node}/dm/uuid", f"mpath-{name}\n")
-            write(f"{node}/dm/name", f"{name}\n")
-            os.mkdir(f"{node}/slaves")
-            write(self.path(f"dm/{minor(name)}"), "0")
-        self.multipathd = Multipathd(self.path("multipathd"))
+        self.multipathd = Multipathd(self.path("multipathd"), new)
         context.cleanup.callback(self.multipathd.close)
+        self.target: Optional[Target] = None
+        os.mkdir(self.path("sys"))
 
     def path(self, name: str) -> str:
         return os.path.join(self.directory, name)
 
+    def device(self) -> Tuple[str, int]:
+        """A device of its own: node and number."""
+        ours, theirs = (self.context.own(fd) for fd in pty.openpty())
+        tty.setraw(theirs)
+        del ours
+        return os.ttyname(theirs), os.fstat(theirs).st_rdev
+
+    def make_target(self) -> Target:
+        """Its other host is there."""
+        self.target = Target(self.context.lab.target, self.path("target"))
+        self.target.login(OTHER, "sas:5000c50000000001", 4)
+        return self.target
+
+    def make_map(self, count: int = 3, kind: str = "fc", ports: int = 2, shared: int = 0,
+                 name: str = "mpatha") -> Map:
+        """A map whose paths lead to the target, each from an initiator port of its own, in turn to
+        the target ports. kind: see initiator(). shared: as many paths have one registration."""
+        target = self.target or self.make_target()
+        made = Map(self, name)
+        base = target.control.n_paths
+        for at in range(base, base + count):
+            nexus, port = (at // shared * shared if shared else at), at % ports + 1
+            port = nexus % ports + 1 if shared else port
+            made.add_path(host=at, session=at if kind in ("iscsi", "same") else -1)
+            target.add_path(made.rdevs[-1], nexus, port)
+            if nexus == at:
+                target.login(nexus, initiator(kind, at), port)
+            self._wire(kind, at, nexus)
+        return made
+
+    def _wire(self, kind: str, at: int, nexus: int) -> None:
+        text = initiator(kind, nexus)
+        if kind == "fc":
+            write(self.path(f"class/fc_host/host{at}/port_name"), f"0x{text[3:]}\n")
+        elif kind in ("iscsi", "same"):
+            session = f"class/iscsi_session/session{at}"
+            write(self.path(f"{session}/initiatorname"), f"{text.partition(',')[0]}\n")
+            write(self.path(f"{session}/targetname"), "iqn.2026-01.example:target\n")
+            write(self.path(f"class/iscsi_connection/connection{at}:0/persistent_address"),
+                  f"192.0.2.{at}\n")
+
     def start(self, binary: Optional[str] = None, **arguments) -> Worker:
-        worker = Worker(binary or self._context.lab.binary, self.directory, cwd=self.directory,
-                        **arguments)
-        self._context.programs.append(worker)
-        self._context.cleanup.callback(worker.close)
+        environment = dict(arguments.pop("env", None) or {})
+        if self.target:
+            environment.update(LD_PRELOAD=self.context.lab.target, TARGET_CONTROL=self.target.file)
+        worker = Worker(binary or self.context.lab.binary, self.directory, cwd=self.directory,
+                        env=environment, **arguments)
+        self.context.programs.append(worker)
+        self.context.cleanup.callback(worker.close)
         return worker
-
-    def add_path(self, name: str, device: str, map_name: str = "mpatha") -> None:
-        """A path of that name, which sysfs says to have this MAJOR:MINOR."""
-        write(self.path(f"sys/{number(map_name)}/slaves/{name}/dev"), f"{device}\n")
-
-    def calls(self) -> List[str]:
-        """What the library was asked, oldest first."""
-        try:
-            with open(self.path("calls"), encoding="ascii") as file:
-                return file.read().splitlines()
-        except FileNotFoundError:
-            return []
-
-    def suspended(self, map_name: str = "mpatha") -> bool:
-        with open(self.path(f"dm/{minor(map_name)}"), encoding="ascii") as file:
-            return file.read() == "1"
-
-
-class Gate:
-    """A FIFO that a child of the worker opens, and waits for us to open, too."""
-
-    def __init__(self, path: str):
-        self.path = path
-        os.mkfifo(path)
-
-    def open(self) -> None:
-        """Let whoever is there go on. Waits for somebody to come."""
-        os.close(os.open(self.path, os.O_WRONLY | os.O_CLOEXEC))
 
 
 class Context(tap.Context):
@@ -166,20 +245,20 @@ class Context(tap.Context):
         self.lab = lab
         self.programs: List[Program] = []
 
-    def machine(self) -> Machine:
-        return Machine(self)
+    def machine(self, **arguments) -> Machine:
+        return Machine(self, **arguments)
 
-    def start(self) -> "Session":
-        """A worker that is ready."""
-        machine = self.machine()
-        worker = machine.start()
+    def start(self, count: int = 3, new: bool = False, **wiring) -> "Session":
+        """A worker that is ready, and a map of so many paths."""
+        machine = self.machine(new=new)
+        made = machine.make_map(count, **wiring)
+        return Session(self, machine, made, self.ready(machine))
+
+    def ready(self, machine: Machine, **arguments) -> Worker:
+        worker = machine.start(**arguments)
         hello = worker.hello()
         self.check(hello.ready, f"not ready: {hello.text}")
-        return Session(self, machine, worker)
-
-    def open(self, map_name: str = "mpatha", flags: int = os.O_RDWR) -> int:
-        """An fd on a map, closed at the end of the test."""
-        return self.own(os.open(MAPS[map_name], flags | os.O_CLOEXEC))
+        return worker
 
     def own(self, fd: int) -> int:
         self.cleanup.callback(os.close, fd)
@@ -197,41 +276,61 @@ class Context(tap.Context):
 
 
 class Session:
-    """A running worker and its machine."""
+    """A running worker, its machine, its target and a map."""
 
-    def __init__(self, context: Context, machine: Machine, worker: Worker):
-        self._context = context
-        self.machine, self.worker = machine, worker
+    def __init__(self, context: Context, machine: Machine, map_: Map, worker: Worker):
+        self.context = context
+        self.machine, self.map, self.worker = machine, map_, worker
+        assert machine.target
+        self.target = machine.target
+        self.multipathd = machine.multipathd
 
-    def out(self, action: int = scsi.REGISTER_AND_IGNORE, old: int = 0, new: int = 0,
-            map_name: str = "mpatha", flags: int = 0, scope_type: int = 0, tail: bytes = b"",
-            **times: float) -> Pending:
-        """PERSISTENT RESERVE OUT; old and new: RESERVATION KEY and SERVICE ACTION RESERVATION
+    def restart(self, kill: Optional[Callable[[], None]] = None) -> None:
+        """Another worker on the same machine."""
+        if kill:
+            kill()
+        self.worker.close()
+        self.worker = self.context.ready(self.machine)
+
+    def send(self, action: int, key: int = 0, new: int = 0, kind: int = 0, flags: int = 0,
+             tail: bytes = b"", on: Optional[Map] = None, mode: int = os.O_RDWR,
+             **times: float) -> Pending:
+        """PERSISTENT RESERVE OUT; key and new: RESERVATION KEY and SERVICE ACTION RESERVATION
         KEY."""
-        data = scsi.parameters(old, new, flags) + tail
-        return self.worker.send(self._context.open(map_name),
-                                scsi.pr_out(len(data), action, scope_type), data, **times)
+        data = scsi.parameters(key, new, flags) + tail
+        return self.worker.send((on or self.map).open(mode), scsi.pr_out(len(data), action, kind),
+                                data, **times)
 
-    def do(self, verb: int, argument: int = 0, map_name: str = "mpatha", known: bytes = b"",
-           **times: float) -> Pending:
-        """A REGISTER AND IGNORE EXISTING KEY during which the library does this. known: the key
-        that multipathd has then; normally the same."""
-        self.machine.multipathd.answers["getprkey"] = known or b"0x%x\n" % key(verb, argument)
-        return self.out(new=key(verb, argument), map_name=map_name, **times)
+    def tell(self, action: int, key: int = 0, new: int = 0, kind: int = 0, **more) -> Reply:
+        reply = self.send(action, key, new, kind, **more).reply(30)
+        assert reply, "nobody answered"
+        return reply
 
-    def simple(self, map_name: str = "mpatha", **times: float) -> Pending:
-        """One that is GOOD."""
-        return self.do(RETURN, 0, map_name, **times)
+    def good(self, action: int, key: int = 0, new: int = 0, kind: int = 0, **more) -> None:
+        self.context.answered(self.tell(action, key, new, kind, **more), GOOD, "")
 
-    def gate(self, which: int) -> Gate:
-        return Gate(self.machine.path(f"gate-{which}"))
+    def read(self, action: int = scsi.READ_KEYS, on: Optional[Map] = None,
+             **times: float) -> Reply:
+        reply = self.worker.send((on or self.map).open(os.O_RDONLY), scsi.pr_in(8192, action),
+                                 **times).reply(30)
+        assert reply, "nobody answered"
+        return reply
 
-    def wait_calls(self, count: int) -> None:
-        """Until the library has been called so often."""
-        self.worker.wait_until(f"{count} calls", lambda: len(self.machine.calls()) >= count)
+    @property
+    def keys(self) -> List[int]:
+        return self.target.keys(OTHER)
 
-    def wait_children(self, count: int) -> List[int]:
-        """Until so many commands are under way."""
-        self.worker.wait_until(f"{count} children",
-                               lambda: len(procfs.children(self.worker.pid)) == count)
-        return procfs.children(self.worker.pid)
+    @property
+    def held(self) -> int:
+        """The type of the reservation."""
+        return self.target.holder(OTHER)[0]
+
+    def registered(self, key: int, paths: int = 3, *others: int) -> None:
+        self.context.equal(self.keys, sorted([key] * paths + list(others)), "keys at the target")
+
+    def told(self, key: int) -> None:
+        """What multipathd knows: by this key a path that returns is registered, or not at all."""
+        name = self.map.kernel_name
+        self.context.equal((self.multipathd.key.get(name, "none"),
+                            self.multipathd.set.get(name, False)),
+                           (f"0x{key:x}" if key else "none", bool(key)), "multipathd")

@@ -1,270 +1,296 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What becomes of each command: parameter lists, the library's codes, words for administrators."""
+"""What a command on a map comes to: answer, registrations and reservation at the target, what
+multipathd is told; for each way in which a path's initiator port is known or not."""
 import os
 import struct
 
 from support import scsi
 from support.tap import cases, test
 
-from .fixture import (BAD_CDB, BAD_LENGTH, BAD_LIST, CONFLICT, FAILED, GOOD, NO_PATH, REFUSED,
-                      RETURN, SAY, Context, key, minor, number, write)
+from .fixture import (ALL, BAD_CDB, BAD_LENGTH, BAD_LIST, BUSY, CONFLICT, GOOD, KEY, KIND, NEW_KEY,
+                      NO_PATH, OTHER, OTHER_KEY, REFUSED, Context, Session, write)
 
-APTPL, ALL_TG_PT, SPEC_I_PT = 1, 4, 8
+#: By name and port; one initiator name for two sessions; nothing in sysfs; nothing at all: not even
+#: INQUIRY tells the target port.
+KINDS = ("fc", "iscsi", "same", "none")
+#: The same with a target that has no READ FULL STATUS, or one with its keys the wrong way round, or
+#: one registration for two paths.
+QUIRKS = ("", "no full status", "swapped keys", "shared")
+WORLDS = [(f"{kind}{', ' if quirk else ''}{quirk}", kind, quirk)
+          for kind in KINDS for quirk in QUIRKS if quirk != "shared" or kind == "fc"]
 
 
-@cases(("register", scsi.REGISTER), ("reserve", scsi.RESERVE), ("clear", scsi.CLEAR),
-       ("preempt", scsi.PREEMPT), ("preempt-and-abort", scsi.PREEMPT_AND_ABORT),
-       ("register-and-ignore", scsi.REGISTER_AND_IGNORE))
-def by_the_library(t: Context, action: int) -> None:
-    """Every field as it came."""
+def world(t: Context, kind: str, quirk: str, count: int = 4, new: bool = False) -> Session:
+    s = t.start(count, new=new, kind=kind, shared=2 if quirk == "shared" else 0)
+    s.target.control.no_full_status = quirk == "no full status"
+    s.target.control.swapped = quirk == "swapped keys"
+    if kind == "none":
+        for path in s.target.control.path[:s.target.control.n_paths]:
+            path.target_port = 0
+    s.target.out(OTHER, scsi.REGISTER, 0, OTHER_KEY)
+    return s
+
+
+@cases(*WORLDS)
+def life(t: Context, kind: str, quirk: str) -> None:
+    """Each command, in the order of a cluster's life; the other host is never touched but by PREEMPT
+    of its key."""
+    s = world(t, kind, quirk)
+    paths = 2 if quirk == "shared" else 4
+    t.answered(s.tell(scsi.RESERVE, KEY, kind=KIND), CONFLICT, "")
+    s.good(scsi.REGISTER, 0, KEY)
+    s.registered(KEY, paths, OTHER_KEY)
+    s.told(KEY)
+    t.answered(s.tell(scsi.REGISTER, 0, KEY), CONFLICT, "")
+    t.answered(s.tell(scsi.REGISTER, NEW_KEY, KEY), CONFLICT, "")
+    s.good(scsi.REGISTER, KEY, NEW_KEY)
+    s.registered(NEW_KEY, paths, OTHER_KEY)
+    s.told(NEW_KEY)
+    s.good(scsi.RESERVE, NEW_KEY, kind=KIND)
+    t.equal(s.held, KIND, "type")
+    s.good(scsi.RESERVE, NEW_KEY, kind=KIND)
+    t.answered(s.tell(scsi.RESERVE, NEW_KEY, kind=ALL), CONFLICT, "")
+    t.answered(s.tell(scsi.RELEASE, KEY, kind=KIND), CONFLICT, "")
+    t.equal(s.held, KIND, "type after RELEASE with a wrong key")
+    s.good(scsi.REGISTER, NEW_KEY, KEY)
+    s.registered(KEY, paths, OTHER_KEY)
+    t.equal(s.held, KIND, "type after the key has changed")
+    s.good(scsi.PREEMPT, KEY, OTHER_KEY, KIND)
+    s.registered(KEY, paths)
+    t.check(not s.target.may_write(OTHER), "the other host writes, fenced")
+    s.good(scsi.PREEMPT, KEY, KEY, KIND)
+    s.registered(KEY, paths)
+    t.equal(s.held, KIND, "type after PREEMPT of the own key")
+    s.good(scsi.RELEASE, KEY, kind=KIND)
+    t.equal(s.held, 0, "type after RELEASE")
+    s.good(scsi.RELEASE, KEY, kind=KIND)
+    s.good(scsi.REGISTER, KEY, 0)
+    s.registered(0, 0)
+    s.told(0)
+    s.good(scsi.REGISTER_AND_IGNORE, 0, KEY)
+    s.registered(KEY, paths)
+    s.good(scsi.CLEAR, KEY)
+    s.registered(0, 0)
+    s.told(0)
+
+
+@cases(*WORLDS)
+def preempts_its_own_key(t: Context, kind: str, quirk: str) -> None:
+    """Without a reservation: no path stays registered, as of a plain LUN (SPC-4 5.13.11.2.5)."""
+    s = world(t, kind, quirk)
+    s.good(scsi.REGISTER, 0, KEY)
+    s.good(scsi.PREEMPT, KEY, KEY, KIND)
+    s.registered(0, 0, OTHER_KEY)
+    s.told(0)
+
+
+@cases(*((kind, kind) for kind in KINDS))
+def takes_over(t: Context, kind: str) -> None:
+    """Nothing is known of a map whose paths are registered already: each finds its registration."""
+    s = world(t, kind, "")
+    for path in range(4):
+        s.target.out(path, scsi.REGISTER, 0, KEY)
+    s.target.out(2, scsi.RESERVE, KEY, kind=KIND)
+    s.good(scsi.RELEASE, KEY, kind=KIND)
+    t.equal(s.held, 0, "type after RELEASE")
+    s.registered(KEY, 4, OTHER_KEY)
+    s.good(scsi.REGISTER, KEY, NEW_KEY)
+    s.registered(NEW_KEY, 4, OTHER_KEY)
+
+
+@cases(("old", False), ("new", True))
+def persists(t: Context, new: bool) -> None:
+    s = t.start(new=new)
+    s.good(scsi.REGISTER, 0, KEY, flags=1)
+    t.equal(s.read(scsi.REPORT_CAPABILITIES).data[3] & 1, 1, "APTPL active")
+    t.check(any(one == f"setprkey map {s.map.kernel_name} key {KEY:x}:aptpl"
+                for one in s.multipathd.asked), f"asked: {s.multipathd.asked}")
+    wanted = [f"{os.major(rdev)}:{os.minor(rdev)}" for rdev in s.map.rdevs]
+    lists = [one for one in s.multipathd.asked if "pathlist" in one]
+    t.equal(bool(lists), new, "the paths that are registered are told to who can take it")
+    for one in lists:
+        t.equal(one, f'setprstatus map {s.map.kernel_name} pathlist "{" ".join(wanted)}"', "list")
+
+
+@cases(("move", 7, BAD_CDB), ("replace", 8, BAD_CDB), ("last", 31, BAD_CDB))
+def no_such_action(t: Context, action: int, wanted: tuple) -> None:
     s = t.start()
-    s.machine.multipathd.answers["getprkey"] = b"0x22\n"
-    t.answered(s.out(action, 0x11, 0x22, scope_type=0x15, flags=APTPL | ALL_TG_PT).reply(), GOOD)
-    t.equal(s.machine.calls(), [f"{action} 1 5 11 22 05"], "call of the library")
-
-
-@cases(("move", 7), ("replace", 8), ("last", 31))
-def no_such_action(t: Context, action: int) -> None:
-    s = t.start()
-    t.answered(s.out(action, 1, 2).reply(), BAD_CDB)
-    t.equal(s.machine.calls(), [], "calls of the library")
+    t.answered(s.tell(action, 0, KEY), wanted, "")
+    t.equal(s.target.log(), [], "commands to paths")
 
 
 @cases(("none", 0), ("cut", 23), ("longer", 25))
 def list_length(t: Context, length: int) -> None:
     s = t.start()
-    data = scsi.parameters(1, 2).ljust(length, b"\0")[:length]
-    t.answered(s.worker.send(t.open(), scsi.pr_out(length), data).reply(), BAD_LENGTH)
-    t.equal(s.machine.calls(), [], "calls of the library")
-
-
-# -- TransportIDs
+    data = (scsi.parameters(0, KEY) + bytes(8))[:length]
+    got = s.worker.send(s.map.open(), scsi.pr_out(length, scsi.REGISTER), data).reply()
+    t.answered(got, BAD_LENGTH, "")
+    t.equal(s.target.log(), [], "commands to paths")
 
 
 def fc(name: int) -> bytes:
-    return struct.pack(">8xQ8x", name)
+    return struct.pack(">BxH4xQ8x", 0, 0, name)
 
 
-def sas(address: int) -> bytes:
-    return struct.pack(">B3xQ12x", 6, address)
-
-
-def iscsi(name: str, byte0: int = 5) -> bytes:
-    text = name.encode() + b"\0"
-    text += bytes(-len(text) % 4)
-    return struct.pack(">BBH", byte0, 0, len(text)) + text
-
-
-def ids(*some: bytes, length: int = -1) -> bytes:
-    together = b"".join(some)
-    return struct.pack(">I", len(together) if length < 0 else length) + together
-
-
-NAME = "iqn.2026-01.test.invalid:node"
-PORT = NAME + ",i,0x00023d000001"
-
-
-def call_of(t: Context, tail: bytes) -> list:
-    """The TransportIDs that the library is given."""
+@cases(("SPEC_I_PT", 8, struct.pack(">I", 24) + fc(1)), ("ALL_TG_PT", 4, b""))
+def not_for_maps(t: Context, flags: int, tail: bytes) -> None:
     s = t.start()
-    s.machine.multipathd.answers["getprkey"] = b"0x9\n"
-    # GOOD, says the library; but there is no path to confirm it.
-    t.answered(s.out(scsi.REGISTER, 0, 9, flags=SPEC_I_PT, tail=tail).reply(), FAILED,
-               "not all of the initiator ports named$")
-    line, = s.machine.calls()
-    return line.split()[6:]
-
-
-@test
-def transportids(t: Context) -> None:
-    t.equal(call_of(t, ids(fc(0x2100), sas(0x5000), iscsi(NAME), iscsi(PORT, 0x45))),
-            ["00:0000000000002100", "06:0000000000005000", "05:" + iscsi(NAME)[2:].hex(),
-             "45:" + iscsi(PORT, 0x45)[2:].hex()], "TransportIDs")
-
-
-@test
-def transportids_at_most(t: Context) -> None:
-    t.equal(call_of(t, ids(*map(fc, range(32)))), [f"00:{name:016x}" for name in range(32)],
-            "TransportIDs")
-
-
-@test
-def transportids_of_most_bytes(t: Context) -> None:
-    longest = iscsi((NAME + "x" * 250)[:251])
-    t.equal(call_of(t, ids(*[longest] * 31)), ["05:" + longest[2:].hex()] * 31, "TransportIDs")
-
-
-@cases(("33", ids(*map(fc, range(33)))), ("340", ids(*map(fc, range(340)))),
-       ("srp", ids(struct.pack(">B7x16s", 4, b"srp"))), ("unknown", ids(struct.pack(">B23x", 9))),
-       ("cut", ids(fc(1))[:-1]), ("cut-iscsi", ids(iscsi(NAME)[:20])),
-       ("no-nul", ids(struct.pack(">BBH", 5, 0, 20) + b"x" * 20)),
-       ("no-length", b""), ("cut-length", b"\0\0\0"),
-       *((f"length-{length:x}", ids(fc(1), length=length)) for length in
-         (25, 0x7FFFFFFF, 0xFFFFFFE4, 0xFFFFFFE8, 0xFFFFFFFC, 0xFFFFFFFF)))
-def bad_transportids(t: Context, tail: bytes) -> None:
-    s = t.start()
-    wanted = BAD_LIST
-    t.answered(s.out(scsi.REGISTER, 0, 9, flags=SPEC_I_PT, tail=tail).reply(), wanted)
-    t.equal(s.machine.calls(), [], "calls of the library")
-
-
-# -- the library's codes
-
-
-@cases(("good", 0, GOOD), ("key", 1, BAD_LIST), ("not-ready", 2, (2, 2, 4, 0)),
-       ("medium", 3, (2, 3, 0x11, 0)), ("hardware", 4, (2, 4, 0x44, 0)), ("illegal", 5, BAD_LIST),
-       ("attention", 6, (2, 6, 0x29, 0)), ("opcode", 7, REFUSED), ("aborted", 8, (2, 0xB, 0, 6)),
-       ("no-sense", 9, (2, 0, 0, 0)), ("malformed", 10, FAILED), ("conflict", 11, CONFLICT),
-       ("file", 12, FAILED), ("dmmp", 13, FAILED), ("thread", 14, FAILED), ("other", 15, FAILED),
-       ("16", 16, FAILED), ("17", 17, FAILED), ("skip", -1, FAILED), ("unknown", 4711, FAILED))
-def code(t: Context, returned: int, wanted: tuple) -> None:
-    s = t.start()
-    text = f"failed with {returned}$" if wanted == FAILED or returned == 1 else "^$"
-    t.answered(s.do(RETURN, returned).reply(), wanted, text)
-
-
-@test
-def library_is_quoted(t: Context) -> None:
-    """The last line of what it printed, without its time."""
-    s = t.start()
-    t.answered(s.do(SAY, 13).reply(), FAILED,
-               "^mpatha: libmpathpersist failed with 13: mpatha: standing in$")
-
-
-@test
-def init_fails(t: Context) -> None:
-    s = t.start()
-    write(s.machine.path("no-init"), "")
-    t.answered(s.simple().reply(), FAILED, "libmpathpersist failed with 13$")
-    t.equal(s.machine.calls(), [], "calls of the library")
-
-
-# -- multipathd
-
-
-@cases(("good", 0, GOOD), ("refused", 1, BAD_LIST))
-def no_reservation_key(t: Context, returned: int, wanted: tuple) -> None:
-    s = t.start()
-    t.answered(s.do(RETURN, returned, known=b"none\n").reply(), wanted,
-               r"^mpatha: multipath\.conf has no reservation_key .*reservation_key file")
-
-
-@cases(("other", b"0x123abc"), ("longer", b"0x%x0" % key(RETURN, 1)), ("shorter", b"0x53544e44"))
-def key_mismatch(t: Context, other: bytes) -> None:
-    s = t.start()
-    t.answered(s.do(RETURN, 1, known=other + b"\n").reply(), BAD_LIST,
-               f"the client's key is 0x{key(RETURN, 1):x}, but multipathd has {other.decode()} ")
-
-
-@test
-def key_with_aptpl(t: Context) -> None:
-    s = t.start()
-    s.machine.multipathd.answers["getprkey"] = b"0xabc:aptpl\n"
-    t.answered(s.out(new=0xABC, flags=APTPL).reply(), GOOD)
-
-
-@cases(("good", 0, GOOD), ("failed", 13, FAILED))
-def no_multipathd(t: Context, returned: int, wanted: tuple) -> None:
-    """Which socket was tried?"""
-    s = t.start()
-    s.machine.multipathd.close()
-    t.answered(s.do(RETURN, returned).reply(), wanted,
-               r"multipathd cannot be reached.*: multipathd: Connection refused, "
-               "@test/multipathd of nobody: Connection refused")
-
-
-@test
-def named_socket(t: Context) -> None:
-    """MULTIPATH_SOCKET_NAME takes the place of both."""
-    worker = t.machine().start(env={"MULTIPATH_SOCKET_NAME": "@test/nobody"})
-    t.check(worker.hello().ready, "not ready")
-    t.answered(worker.send(t.open(), scsi.cleanup()).reply(), FAILED,
-               "^mpatha: multipathd cannot be reached: @test/nobody: Connection refused$")
-
-
-@cases(("hangs-up", None), ("too-long", b"x" * 300))
-def bad_multipathd(t: Context, answer) -> None:
-    s = t.start()
-    s.machine.multipathd.answers["unsetprkey"] = answer
-    t.answered(s.worker.send(t.open(), scsi.cleanup()).reply(), FAILED,
-               f"unsetprkey map dm-{minor('mpatha')}: no answer: ")
-    t.equal(s.machine.calls(), [], "calls of the library")
-
-
-@cases(("ok", b"ok\n"), ("fail", b"fail\n"))
-def cleanup(t: Context, answer: bytes) -> None:
-    """multipathd forgets the key, then every path does. What multipathd thinks plays no part."""
-    s = t.start()
-    s.machine.multipathd.answers["unsetprkey"] = answer
-    t.answered(s.worker.send(t.open(), scsi.cleanup()).reply(), GOOD)
-    name = f"dm-{minor('mpatha')}"
-    t.equal(s.machine.multipathd.asked, [f"unsetprkey map {name}", f"unsetprstatus map {name}"],
-            "asked of multipathd")
-    t.equal(s.machine.calls(), ["6 0 0 0 0 00"], "call of the library")
-
-
-# -- which fds
+    t.answered(s.tell(scsi.REGISTER, 0, KEY, flags=flags, tail=tail), BAD_LIST, "does not serve")
+    t.equal(s.target.log(), [], "commands to paths")
 
 
 @cases(("read-only", os.O_RDONLY), ("path-only", os.O_PATH))
 def not_writable(t: Context, flags: int) -> None:
     s = t.start()
-    for cdb, data in ((scsi.pr_out(24), scsi.parameters(1, 2)), (scsi.cleanup(), b"")):
-        t.answered(s.worker.send(t.open(flags=flags), cdb, data).reply(), REFUSED,
-                   "not open for writing")
-    t.equal(s.machine.calls(), [], "calls of the library")
-
-
-@test
-def read_only_reads(t: Context) -> None:
-    s = t.start()
-    t.answered(s.worker.send(t.open(flags=os.O_RDONLY), scsi.pr_in(8192)).reply(), NO_PATH,
-               "none of its 0 paths answers")
+    t.answered(s.tell(scsi.REGISTER, 0, KEY, mode=flags), REFUSED, "not a multipath map, or not open")
+    t.equal(s.target.log(), [], "commands to paths")
 
 
 @test
 def no_map(t: Context) -> None:
     s = t.start()
-    write(s.machine.path("file"), "")
-    for name in ("/dev/null", s.machine.path("file")):
-        fd = t.own(os.open(name, os.O_RDWR | os.O_CLOEXEC))
-        t.answered(s.worker.send(fd, scsi.pr_out(24), scsi.parameters(1, 2)).reply(), REFUSED,
-                   "not a multipath map")
-    t.equal(s.machine.calls(), [], "calls of the library")
+    for number in (0, 1):
+        fd = t.own(os.open(("/dev/null", "/proc/version")[number], os.O_RDONLY))
+        t.answered(s.worker.send(fd, scsi.pr_in(8)).reply(), REFUSED, "not a multipath map")
 
 
 @test
 def another_kind_of_map(t: Context) -> None:
     s = t.start()
-    write(s.machine.path(f"sys/{number('mpatha')}/dm/uuid"), "LVM-mpath-\n")
-    t.answered(s.simple().reply(), REFUSED, "not a multipath map")
-    t.equal(s.machine.calls(), [], "calls of the library")
-
-
-# -- paths
+    write(f"{s.map.sys}/dm/uuid", "LVM-abcdef\n")
+    t.answered(s.tell(scsi.REGISTER, 0, KEY), REFUSED, "not a multipath map")
 
 
 @test
-def path_without_node(t: Context) -> None:
-    """A private /dev has not all of the machine's disks."""
+def reads_by_another_path(t: Context) -> None:
+    """One path's no is not the logical unit's."""
     s = t.start()
-    s.machine.add_path("none", "8:0")
-    t.answered(s.worker.send(t.open(), scsi.pr_in(8192)).reply(), NO_PATH,
-               "none of its 1 paths answers; these are not there in /dev: none$")
+    s.target.out(OTHER, scsi.REGISTER, 0, OTHER_KEY)
+    for fault in (dict(status=2, sense=(2, 4, 0x0A)), dict(status=2, sense=(2, 4, 0x0C)),
+                  dict(status=2, sense=(5, 0x25, 0)), dict(status=2, sense=(5, 0x94, 1)),
+                  dict(status=8), dict(host_status=0x0D), dict(host_status=1), dict(error=19)):
+        s.target.fail(0, **fault)
+        s.target.fail(1, **fault)
+        got = s.read()
+        t.equal((got.code, got.data[8:]), (GOOD, struct.pack(">Q", OTHER_KEY)), str(fault))
+    s.target.fail(2, error=19)
+    t.answered(s.read(), (2, 4, 0x44, 0), "none of its 3 paths answers")
+
+
+@test
+def reads_what_is_refused(t: Context) -> None:
+    """The device's own answer ends it."""
+    s = t.start()
+    t.answered(s.read(0x1F), BAD_CDB, "")
+    t.equal(len(s.target.log(0x5E)), 1, "paths that were asked")
+
+
+FAULTS = [(name, fault) for name, fault in [
+    ("transitioning", dict(status=2, sense=(2, 4, 0x0A))),
+    ("standby", dict(status=2, sense=(2, 4, 0x0B))),
+    ("unavailable", dict(status=2, sense=(2, 4, 0x0C))),
+    ("not mapped", dict(status=2, sense=(5, 0x25, 0))),
+    ("not the owner", dict(status=2, sense=(5, 0x94, 1))),
+    ("no connection", dict(host_status=1)), ("fast fail", dict(host_status=0x0F)),
+    ("offline", dict(error=19))]]
+
+
+@cases(*((f"{name}, path {path}", fault, path) for name, fault in FAULTS for path in range(3)))
+def path_says_no(t: Context, fault: dict, path: int) -> None:
+    """All commands go by the others, and the path's registration does not outlive the map's."""
+    s = t.start()
+    s.target.out(OTHER, scsi.REGISTER, 0, OTHER_KEY)
+    s.good(scsi.REGISTER, 0, KEY)
+    s.good(scsi.RESERVE, KEY, kind=KIND)
+    s.target.fail(path, **fault)
+    s.good(scsi.PREEMPT, KEY, OTHER_KEY, KIND)
+    s.registered(KEY)
+    s.good(scsi.RELEASE, KEY, kind=KIND)
+    t.equal(s.held, 0, "type after RELEASE")
+    s.good(scsi.REGISTER, KEY, 0)
+    s.registered(0, 0)
+
+
+@cases(*((f"{name}, path {path}", fault, path) for path in range(3) for name, fault in
+         [("BUSY", dict(status=8)), ("TASK SET FULL", dict(status=0x28)),
+          ("REQUEUE", dict(host_status=0x0D)), ("IMM_RETRY", dict(host_status=0x0C))]))
+def path_is_busy(t: Context, fault: dict, path: int) -> None:
+    """Nothing was done: for a while, again; for ever, BUSY."""
+    s = t.start()
+    s.good(scsi.REGISTER, 0, KEY)
+    s.good(scsi.RESERVE, KEY, kind=KIND)
+    s.target.fail(path, times=2, **fault)
+    s.good(scsi.RELEASE, KEY, kind=KIND)
+    t.equal(s.held, 0, "type after RELEASE")
+
+
+@test
+def no_path_at_all(t: Context) -> None:
+    s = t.start()
+    for path in range(3):
+        s.target.fail(path, error=19)
+    t.answered(s.tell(scsi.REGISTER, 0, KEY), BUSY, "no path of the map takes the command")
+    t.equal(s.target.log(), [], "commands that change something")
+    for path in range(3):
+        s.map.remove_path(path)
+    t.answered(s.tell(scsi.REGISTER, 0, KEY), BUSY, "no path of the map takes the command")
+    t.answered(s.read(), NO_PATH, "none of its 0 paths answers")
 
 
 @test
 def path_with_foreign_node(t: Context) -> None:
-    """The node of that name is another device's."""
+    """sysfs has another number for a name than /dev: it is not opened, and the others serve."""
     s = t.start()
-    s.machine.add_path("null", "8:0")
-    t.answered(s.out(scsi.RELEASE, 1, scope_type=1).reply(), NO_PATH,
-               "RELEASE: none of its 1 paths answers")
+    write(f"{s.map.sys}/slaves/{s.map.names[0]}/dev", "1:3\n")
+    s.good(scsi.REGISTER, 0, KEY)
+    s.registered(KEY, 2)
+
+
+@cases(("registered", True), ("not registered", False))
+def cleanup(t: Context, registered: bool) -> None:
+    s = t.start()
+    s.target.out(OTHER, scsi.REGISTER, 0, OTHER_KEY)
+    if registered:
+        s.good(scsi.REGISTER, 0, KEY)
+    t.answered(s.worker.send(s.map.open(), scsi.cleanup()).reply(), GOOD)
+    s.registered(0, 0, OTHER_KEY)
+    s.told(0)
 
 
 @test
-def path_that_is_no_disk(t: Context) -> None:
-    """It is there, and takes no SCSI command."""
+def unit_attentions(t: Context) -> None:
+    """What the guest did itself by one path, the others do not tell it; what another host did it
+    hears once."""
     s = t.start()
-    s.machine.add_path("null", "1:3")
-    t.answered(s.worker.send(t.open(), scsi.pr_in(8192)).reply(), REFUSED)
+    s.target.out(OTHER, scsi.REGISTER, 0, OTHER_KEY)
+    s.good(scsi.REGISTER, 0, KEY)
+    s.good(scsi.RESERVE, KEY, kind=KIND)
+    s.good(scsi.RELEASE, KEY, kind=KIND)
+    s.good(scsi.RESERVE, KEY, kind=KIND)
+    s.good(scsi.PREEMPT, KEY, KEY, KIND)
+    s.good(scsi.RELEASE, KEY, kind=KIND)
+    s.target.out(OTHER, scsi.PREEMPT, OTHER_KEY, KEY, KIND)
+    t.answered(s.tell(scsi.RESERVE, KEY, kind=KIND), (2, 6, 0x2A, 5), "unit attention")
+    t.answered(s.tell(scsi.RESERVE, KEY, kind=KIND), CONFLICT, "")
+
+
+@cases(("none", None, r"multipathd cannot be reached"), ("other", b"0x123\n", "reservation_key file"),
+       ("no line", b"none\n", "reservation_key file"))
+def advice(t: Context, answer, text: str) -> None:
+    """Registered all the same, and the administrator is told what multipathd lacks."""
+    s = t.start()
+    if answer is None:
+        s.multipathd.close()
+    else:
+        s.multipathd.answers["getprkey"] = answer
+    t.answered(s.tell(scsi.REGISTER, 0, KEY), GOOD, text)
+    s.registered(KEY)
+
+
+@cases(("hangs up", None), ("too long", b"x" * 5000))
+def bad_multipathd(t: Context, answer) -> None:
+    """Nothing is registered behind its back."""
+    s = t.start()
+    s.multipathd.answers["getprstatus"] = answer
+    t.answered(s.tell(scsi.REGISTER, 0, KEY), GOOD, "")
+    s.registered(KEY)

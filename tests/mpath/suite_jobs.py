@@ -1,184 +1,198 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Which command runs when, and until when."""
-import ctypes
+"""What runs when: one map in order, maps side by side, and what hangs holds up its path alone."""
 import os
-import socket
-import struct
 import time
 
 from support import scaled, scsi
-from support.tap import Skip, cases, limit, test
-from support.worker import KIND, REQUEST, Pending, request
+from support.target import HANG, LATE
+from support.tap import cases, limit, test
+from support.worker import REQUEST
 
-from .fixture import BUSY, GATE, GOOD, HANG, NO_PATH, TIMED_OUT, Context, Session, key
+from .fixture import (BUSY, CONFLICT, GOOD, KEY, KIND, NEW_KEY, OTHER, OTHER_KEY, UNKNOWN, Context,
+                      Session)
 
-PER_MAP = 32  # JOBS_MAP_MAX of src/mpath/jobs.h
-PTRACE_SEIZE = 0x4206
-WAIT_ALL = 0x40000000  # __WALL
+#: Seconds that a path may take before it counts as hanging, beside one that answers.
+PATIENCE = 1.0
 
 
-def asked(s: Session) -> list:
-    """The keys with which the library was called, in order."""
-    return [int(line.split()[4], 16) for line in s.machine.calls()]
+def timed(call) -> tuple:
+    started = time.monotonic()
+    result = call()
+    return result, time.monotonic() - started
+
+
+def reserved(t: Context, count: int = 4, **more) -> Session:
+    s = t.start(count, **more)
+    s.target.out(OTHER, scsi.REGISTER, 0, OTHER_KEY)
+    s.good(scsi.REGISTER, 0, KEY)
+    s.good(scsi.RESERVE, KEY, kind=KIND)
+    return s
+
+
+@cases(*((f"{name}, {hung} of 4 hang", action, hung)
+         for name, action in [("preempt", scsi.PREEMPT), ("reserve", scsi.RESERVE),
+                              ("release", scsi.RELEASE)] for hung in (1, 3)))
+def hanging_paths(t: Context, action: int, hung: int) -> None:
+    """They are waited for once, together; and the holding one is among them."""
+    s = reserved(t)
+    for path in range(hung):
+        s.target.hang(path, HANG)
+    reply, took = timed(lambda: s.tell(action, KEY, OTHER_KEY if action == scsi.PREEMPT else 0,
+                                       KIND))
+    t.answered(reply, GOOD, "")
+    t.check(took < PATIENCE + scaled(1), f"took {took:.2f} s")
+    t.equal(s.held, 0 if action == scsi.RELEASE else KIND, "type")
+    _, took = timed(lambda: s.tell(scsi.RESERVE, KEY, kind=KIND))
+    t.check(took < scaled(0.8), f"the next one took {took:.2f} s")
 
 
 @test
-def one_map_in_order(t: Context) -> None:
+def returned_path_is_registered(t: Context) -> None:
+    """By the worker, without a command: after a short blip multipathd notices nothing."""
     s = t.start()
-    gate = s.gate(1)
-    first = s.do(GATE, 1)
-    s.wait_calls(1)
-    others = [s.out(scsi.RESERVE, 1, new) for new in range(5)]
-    # By the time that this is answered the worker has seen all of them.
-    t.answered(s.simple("mpathb").reply(), GOOD)
-    t.equal(asked(s)[:1], [key(GATE, 1)], "the first call")
-    t.equal(len(asked(s)), 2, "calls while the first hangs, the other map's among them")
-    gate.open()
-    for pending in [*others, first]:
-        reply = pending.reply()
-        t.check(reply and reply.status == scsi.GOOD, f"answer {reply}")
-    t.equal(asked(s)[2:], list(range(5)), "keys in order")
+    s.target.hang(0, HANG)
+    s.good(scsi.REGISTER, 0, KEY)
+    s.registered(KEY, 2)
+    s.target.go_on(0)
+    s.worker.wait_until("the third registration", lambda: s.keys == [KEY] * 3, 15)
 
 
 @test
-def maps_side_by_side(t: Context) -> None:
+def returned_path_is_not_revived(t: Context) -> None:
+    """Another host fences the map while a path is away. multipathd has registered that one again."""
     s = t.start()
-    gates = {name: s.gate(which) for which, name in enumerate(("mpatha", "mpathb", "mpathc"))}
-    pending = {name: s.do(GATE, which, name) for which, name in enumerate(gates)}
-    s.wait_children(3)
-    for name in reversed(gates):
-        gates[name].open()
-        reply = pending[name].reply()
-        t.check(reply and reply.status == scsi.GOOD, f"answer {reply}")
+    s.target.out(OTHER, scsi.REGISTER, 0, OTHER_KEY)
+    s.good(scsi.REGISTER, 0, KEY)
+    s.target.fail(0, error=19)
+    s.good(scsi.RELEASE, KEY, kind=KIND)
+    s.target.out(OTHER, scsi.PREEMPT, OTHER_KEY, KEY, KIND)
+    s.registered(0, 0, OTHER_KEY)
+    s.target.out(0, scsi.REGISTER, 0, KEY)
+    s.target.heal(0)
+    s.worker.wait_until("it is withdrawn", lambda: s.keys == [OTHER_KEY], 15)
+    t.answered(s.tell(scsi.RESERVE, KEY, kind=KIND), CONFLICT, "")
+
+
+@cases(("executed", LATE, KIND), ("not executed", HANG, 0))
+def lost_reserve(t: Context, how: int, held: int) -> None:
+    """No answer to what changes something: a second look tells that it was executed; it is not sent
+    again, and if it may come late the map is BUSY until it has returned."""
+    s = t.start()
+    s.good(scsi.REGISTER, 0, KEY)
+    for path in range(3):
+        s.target.hang(path, how, only_out=True)
+    reply, took = timed(lambda: s.tell(scsi.RESERVE, KEY, kind=KIND))
+    t.check(took < scaled(14), f"took {took:.2f} s")
+    t.answered(reply, GOOD if held else UNKNOWN, "" if held else "outcome unknown")
+    t.equal(len([one for one in s.target.log() if one[1] == scsi.RESERVE]), 1 if held else 0,
+            "RESERVEs that have got there")
+    t.answered(s.tell(scsi.RELEASE, KEY, kind=KIND), BUSY, "an earlier command still hangs")
+    for path in range(3):
+        s.target.go_on(path)
+    s.worker.wait_until("no more BUSY",
+                        lambda: s.tell(scsi.RESERVE, KEY, kind=KIND).code != BUSY, 15)
+    s.good(scsi.RESERVE, KEY, kind=KIND)
+    t.equal(s.held, KIND, "type")
 
 
 @test
 def deadline(t: Context) -> None:
+    """All paths hang: BUSY, and nothing was sent."""
     s = t.start()
-    started = time.monotonic()
-    t.answered(s.do(HANG, deadline=0.5).reply(), TIMED_OUT,
-               "^mpatha: REGISTER AND IGNORE EXISTING KEY did not end within 0.5 s, "
-               "outcome unknown")
-    taken = time.monotonic() - started
-    t.check(0.5 <= taken < 0.5 + scaled(2), f"answered after {taken:.2f} s")
-    s.wait_children(0)  # until it has been reaped the map is locked
-    t.answered(s.simple().reply(), GOOD)
+    for path in range(3):
+        s.target.hang(path, HANG)
+    reply, took = timed(lambda: s.tell(scsi.REGISTER, 0, KEY, deadline=2.0))
+    t.answered(reply, BUSY, "")
+    t.check(2 <= took < 2 + scaled(1), f"took {took:.2f} s")
+    for path in range(3):
+        s.target.go_on(path)
+    s.good(scsi.REGISTER, 0, KEY)
 
 
 @test
-def deadline_of_queued(t: Context) -> None:
-    """It was never sent."""
-    s = t.start()
-    gate = s.gate(1)
-    running = s.do(GATE, 1)
-    s.wait_children(1)
-    t.answered(s.out(new=2, deadline=0.2).reply(), BUSY, "took too long")
-    gate.open()
-    reply = running.reply()
-    t.check(reply and reply.status == scsi.GOOD, f"answer {reply}")
-    t.answered(s.simple().reply(), GOOD)
-    t.check(2 not in asked(s), "it was sent after all")
-
-
-@test
-def no_time_at_all(t: Context) -> None:
-    s = t.start()
-    t.answered(s.do(HANG, deadline=0).reply(), BUSY, "took too long")
-    t.equal(asked(s), [], "calls of the library")
-
-
-def hold_dead(pid: int) -> None:
-    """See to it that nobody can reap this process, once it is dead, before let_go(): as if it were
-    stuck in the kernel. Its tracer comes before its parent."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.ptrace(PTRACE_SEIZE, pid, None, None) != 0:
-        raise Skip(f"cannot trace a process here: {os.strerror(ctypes.get_errno())}")
-
-
-def let_go(pid: int) -> None:
-    os.waitpid(pid, WAIT_ALL)
-
-
-@test
-def locked_until_reaped(t: Context) -> None:
-    """A child that was killed and is not gone yet: its command may still reach the device."""
-    s = t.start()
-    hanging = s.do(HANG, deadline=1)
-    child, = s.wait_children(1)
-    hold_dead(child)
-    queued = s.out(new=2, deadline=30)
-    t.answered(hanging.reply(), TIMED_OUT, "further ones are answered BUSY")
-    t.answered(s.out(new=3).reply(), BUSY, "still hangs")
-    t.answered(s.worker.send(t.open(), scsi.cleanup()).reply(), BUSY, "still hangs")
-    t.answered(s.worker.send(t.open(), scsi.pr_in(8192)).reply(), NO_PATH, "none of its 0 paths")
-    t.answered(s.simple("mpathb").reply(), GOOD)
-    t.equal(len(asked(s)), 2, "calls of the library")
-    let_go(child)
-    reply = queued.reply()
-    t.check(reply and reply.status == scsi.GOOD, f"answer to the one that waited: {reply}")
-    t.answered(s.simple().reply(), GOOD)
+def one_map_in_order(t: Context) -> None:
+    """Commands that change something, as they came; what reads goes beside them."""
+    s = reserved(t)
+    s.target.hang(0, HANG)
+    first = s.send(scsi.REGISTER, KEY, NEW_KEY)
+    second = s.send(scsi.REGISTER, NEW_KEY, KEY)
+    third = s.send(scsi.RELEASE, KEY, kind=KIND)
+    t.answered(s.read(), GOOD, "")
+    for pending in (first, second, third):
+        t.answered(pending.reply(30), GOOD, "")
+    t.equal(s.held, 0, "type")
 
 
 @test
 @limit(60)
+def hung_maps(t: Context) -> None:
+    """However many hang, a healthy one does not notice."""
+    machine = t.machine()
+    healthy = machine.make_map(2, name="healthy")
+    hung = [machine.make_map(1, name=f"hung{number}") for number in range(12)]
+    s = Session(t, machine, healthy, t.ready(machine))
+    s.good(scsi.REGISTER, 0, KEY)
+
+    def cycle() -> None:
+        s.good(scsi.RESERVE, KEY, kind=KIND)
+        s.good(scsi.RELEASE, KEY, kind=KIND)
+    _, before = timed(cycle)
+    for number in range(12):
+        s.target.hang(2 + number, HANG)
+    pending = [s.send(scsi.REGISTER, 0, KEY, on=one, deadline=5.0) for one in hung for _ in range(3)]
+    _, meanwhile = timed(cycle)
+    t.check(meanwhile < before * 2 + scaled(0.5), f"{before:.3f} s, and {meanwhile:.3f} s meanwhile")
+    for one in pending:
+        t.answered(one.reply(30), BUSY, "")
+
+
+@test
 def room_for_one_map(t: Context) -> None:
-    """A sick map leaves room for the others."""
-    s = t.start()
-    gate = s.gate(1)
-    running = s.do(GATE, 1)
-    s.wait_children(1)
-    queued = [s.out(new=2) for _ in range(PER_MAP - 1)]
-    t.answered(s.out(new=3).reply(), BUSY, "too many wait")
-    t.answered(s.simple("mpathb").reply(), GOOD)
-    gate.open()
-    for pending in [running, *queued]:
-        reply = pending.reply()
-        t.check(reply and reply.status == scsi.GOOD, f"answer {reply}")
-    t.check(3 not in asked(s), "it was sent after all")
+    """A sick one cannot fill the worker's memory."""
+    s = t.start(1)
+    s.target.hang(0, HANG)
+    pending = [s.send(scsi.REGISTER, 0, KEY, deadline=3.0) for _ in range(40)]
+    texts = [one.reply(30).text for one in pending]
+    t.check(any("too many commands wait" in text for text in texts), f"{texts}")
+    s.target.go_on(0)
+    s.good(scsi.REGISTER, 0, KEY)
 
 
-GOOD_ONE = request(scsi.pr_out(24), scsi.parameters(0, 1))
-
-
-@cases(("empty-kind", REQUEST.pack(0, 0, 0, 0, b"", b"")),
-       ("reply", REQUEST.pack(0, KIND["reply"], 1000, 1000, scsi.pr_out(24), b"")),
-       ("version", REQUEST.pack(0, KIND["request"] + 1, 1000, 1000, scsi.pr_out(24), b"")),
-       ("opcode", request(bytes(16))), ("length", request(scsi.pr_out(8193))),
-       ("short", GOOD_ONE[:-1]), ("long", GOOD_ONE + b"\0"), ("byte", b"q"))
+@cases(("empty-kind", REQUEST.pack(0, 0, 0, 0, 0, b"", b"")), ("short", b"x"), ("farewell", bytes(8)),
+       ("long", bytes(REQUEST.size + 1)))
 def malformed(t: Context, message: bytes) -> None:
-    """Who waits for an answer sees the end of its socket; the worker goes on."""
+    """Dropped, with its fds; the worker goes on."""
     s = t.start()
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with theirs:
-        s.worker.send_raw(message, [t.open(), theirs.fileno()])
-    t.equal(Pending(ours).reply(), None, "answer")
-    t.answered(s.simple().reply(), GOOD)
-
-
-@cases(("none", 0), ("one", 1), ("three", 3), ("many", 200))
-def wrong_fds(t: Context, count: int) -> None:
-    s = t.start()
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with theirs:
-        s.worker.send_raw(GOOD_ONE, [theirs.fileno()] * count)
-    t.equal(Pending(ours).reply(), None, "answer")
-    t.answered(s.simple().reply(), GOOD)
+    ours, theirs = os.pipe()
+    s.worker.send_raw(message, [theirs, theirs])
+    os.close(theirs)
+    t.equal(os.read(ours, 1), b"", "end of file: nobody has it any more")
+    os.close(ours)
+    s.good(scsi.REGISTER, 0, KEY)
 
 
 @test
-def deaf_helper(t: Context) -> None:
-    """Nobody waits for the answer: it is lost, and no harm done."""
+def last_client(t: Context) -> None:
+    """It is gone, and so are the registrations, by another host: multipathd forgets the key."""
     s = t.start()
-    for _ in range(20):
-        s.simple().socket.close()
-    t.answered(s.simple().reply(), GOOD)
-    t.equal(len(asked(s)), 21, "calls of the library")
+    s.target.out(OTHER, scsi.REGISTER, 0, OTHER_KEY)
+    s.good(scsi.REGISTER, 0, KEY, connection=11)
+    s.good(scsi.RESERVE, KEY, kind=KIND, connection=12)
+    s.worker.farewell(11)
+    s.target.out(OTHER, scsi.PREEMPT, OTHER_KEY, KEY, KIND)
+    s.tell(scsi.RESERVE, KEY, kind=KIND, connection=12)  # hears of it
+    s.told(KEY)
+    s.worker.farewell(12)
+    s.worker.wait_until("multipathd has forgotten it", lambda: not s.multipathd.key, 10)
+    s.told(0)
 
 
 @test
-def reply_socket_is_a_file(t: Context) -> None:
+def last_client_of_a_registered_map(t: Context) -> None:
+    """The virtual machine is off, and its registration stays, as that of a host that is off."""
     s = t.start()
-    null = t.own(os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC))
-    s.worker.send_raw(GOOD_ONE, [t.open(), null])
-    s.worker.send_raw(struct.pack(">I", 1), [null])
-    t.answered(s.simple().reply(), GOOD)
+    s.good(scsi.REGISTER, 0, KEY, connection=11)
+    s.worker.farewell(11)
+    s.good(scsi.RESERVE, KEY, kind=KIND, connection=12)
+    s.told(KEY)
+    s.registered(KEY)

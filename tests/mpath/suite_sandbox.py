@@ -1,42 +1,45 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What whoever has taken over the worker or one of its children could do (support/attempts.py)."""
+"""What whoever has taken over the worker or its opener could do (support/attempts.py)."""
 import contextlib
+import ctypes
 import errno
 import os
 import signal
 from typing import Dict, Iterator, NamedTuple
 
-from support import inject, loop, procfs
-from support.attempts import AT_FDCWD, ATTEMPTS, MEMORY, NUMBERS, Target, bystander, prove
+from support import inject, loop, procfs, scsi
+from support.attempts import ATTEMPTS, MEMORY, Target, bystander, prove
 from support.process import kill_and_reap
-from support.tap import Skip, cases
+from support.tap import Skip, cases, test
+from support.target import HANG
 
-from .fixture import GATE, Context, Session
+from .fixture import GOOD, KEY, Context, Session, write
 
-#: What libraries may want is left to them: the worker is root, so files and disks are open to it.
-LEFT = ("read /etc/shadow", "read /etc/passwd", "list /", "open the disk by name",
-        "open the disk for writing", "open /dev/null for writing", "open, the old call",
-        "open its memory", "open another's memory", "make a file", "make a file without a name",
-        "unix socket", "fork by clone", "signal a process", "raise a limit", "memory to execute",
-        "file in memory", "read the disk elsewhere", "size of its blocks", "copy an fd by fcntl",
-        "change an fd's flags", *MEMORY)
+LANDLOCK_CREATE_RULESET, LANDLOCK_VERSION = 444, 1
+#: By Landlock, where the kernel has it: they open something by name.
+BY_NAME = ("read /etc/shadow", "read /etc/passwd", "list /", "open the disk by name",
+           "open the disk for writing", "open /dev/null for writing", "open its memory",
+           "open another's memory", "make a file", "make a file without a name", *MEMORY)
+#: What serving needs: sockets to multipathd, reading an fd that it has.
+LEFT = ("unix socket", "read the disk elsewhere")
 FATAL = ("call by the numbers of i386",)
-REFUSED = [name for name in ATTEMPTS if name not in LEFT + FATAL]
+REFUSED = [name for name in ATTEMPTS if name not in (*LEFT, *FATAL, *BY_NAME)]
+WHO = ("worker", "opener")
+
+
+def has_landlock() -> bool:
+    return ctypes.CDLL(None).syscall(LANDLOCK_CREATE_RULESET, None, 0, LANDLOCK_VERSION) >= 1
 
 
 class Taken(NamedTuple):
-    """A worker with a child in the middle of a command; what attempts on them are about."""
+    """A worker in the middle of a command on a map that is a disk, so that it has a disk's fd; and
+    what attempts are about."""
     session: Session
     pids: Dict[str, int]
     target: Target
 
     def make(self, who: str, name: str) -> int:
-        """With a disk that it opens itself, as children may, and under our number of it."""
-        pid, there = self.pids[who], self.target
-        opened = inject.call(pid, NUMBERS["openat"], AT_FDCWD, there.disk.encode(), os.O_RDWR)
-        if opened < 0:
-            raise AssertionError(f"the {who} cannot open a disk: {os.strerror(-opened)}")
-        return ATTEMPTS[name].make(pid, there._replace(disk_fd=opened))
+        return ATTEMPTS[name].make(self.pids[who], self.target)
 
 
 @contextlib.contextmanager
@@ -44,35 +47,57 @@ def taken(t: Context, name: str) -> Iterator[Taken]:
     if t.lab.sanitized:
         raise Skip("sanitizers need system calls that are not on the list")
     inject.needs_injection()
-    session = t.start()
-    session.gate(1)
-    session.do(GATE, 1)
-    child, = session.wait_children(1)
-    session.wait_calls(1)
-    session.worker.wait_until("the child at the gate", lambda: procfs.state(child) == "S" and
-                              procfs.system_call(child) == NUMBERS["openat"])
+    s = t.start(1)
     try:
         disk = loop.Loop(t.lab.make_directory(), scsi=False)
     except loop.Unavailable as reason:
         raise Skip(str(reason)) from None
     t.cleanup.callback(disk.close)
+    fd = t.own(disk.open())
+    rdev = os.fstat(fd).st_rdev
+    sys = s.machine.path(f"sys/{os.major(rdev)}:{os.minor(rdev)}")
+    write(f"{sys}/dm/uuid", "mpath-disk\n")
+    os.symlink(f"{s.map.sys}/slaves", f"{sys}/slaves")
+    s.target.hang(0, HANG)
+    s.worker.send(fd, scsi.pr_out(24, scsi.REGISTER), scsi.parameters(0, KEY))
+
+    def theirs() -> list:
+        return [number for number, path in procfs.fds(s.worker.pid).items() if path == disk.path]
+    s.worker.wait_until("the disk's fd", theirs)
+    opener, = procfs.children(s.worker.pid)
     with bystander() as victim:
-        target = Target(disk.path, t.own(disk.open()), t.lab.make_directory(), victim)
+        target = Target(disk.path, fd, t.lab.make_directory(), victim)
         prove(name, target)
         try:
-            yield Taken(session, {"worker": session.worker.pid, "child": child}, target)
+            yield Taken(s, {"worker": s.worker.pid, "opener": opener},
+                        target._replace(disk_fd=theirs()[0]))
         finally:
-            kill_and_reap(child)  # the worker ends with its last child
+            s.target.go_on(0)
 
 
-@cases(*REFUSED)
-def refused(t: Context, name: str) -> None:
+def of(names) -> list:
+    """Those about the disk's fd for the worker alone: the opener keeps none."""
+    return [(f"{name}, by the {who}", name, who) for name in names for who in WHO
+            if who == "worker" or "disk" not in name or "by name" in name or "for writing" in name]
+
+
+@cases(*of([name for name in REFUSED if name != "size of its blocks"]),
+       ("size of its blocks, by the worker", "size of its blocks", "worker"))
+def refused(t: Context, name: str, who: str) -> None:
     with taken(t, name) as one:
-        for who in one.pids:
-            t.equal(one.make(who, name), -errno.ENOSYS, f"{name}, by the {who}")
+        t.equal(one.make(who, name), -errno.ENOSYS, name)
 
 
-@cases(*[(f"{name}, by the {who}", name, who) for name in FATAL for who in ("worker", "child")])
+@cases(*of(BY_NAME))
+def out_of_reach(t: Context, name: str, who: str) -> None:
+    """The worker has no way to /dev, and the opener opens for reading."""
+    if not has_landlock():
+        raise Skip("the kernel has no Landlock")
+    with taken(t, name) as one:
+        t.check(one.make(who, name) in (-errno.EACCES, -errno.ENOSYS), name)
+
+
+@cases(*of(FATAL))
 def fatal(t: Context, name: str, who: str) -> None:
     with taken(t, name) as one:
         try:
@@ -84,12 +109,42 @@ def fatal(t: Context, name: str, who: str) -> None:
         t.check(procfs.wait_gone(one.pids[who], 5), f"the {who} is still there")
 
 
-@cases(*LEFT)
-def left(t: Context, name: str) -> None:
-    """What libraries may want is left to them, so the tests above prove something."""
+@cases(*of(LEFT))
+def left(t: Context, name: str, who: str) -> None:
+    """What serving needs, so the tests above prove something."""
     with taken(t, name) as one:
-        for who in one.pids:
-            result = one.make(who, name)
-            t.check(result >= 0, f"{name}, by the {who}: {errno.errorcode.get(-result, result)}")
-            if ATTEMPTS[name].call == "clone":
-                kill_and_reap(result)
+        result = one.make(who, name)
+        t.check(result >= 0, f"{name}: {errno.errorcode.get(-result, result)}")
+        if ATTEMPTS[name].call == "clone":
+            kill_and_reap(result)
+
+
+@test
+def opener_opens_paths_of_seen_maps_alone(t: Context) -> None:
+    """Asked by a worker that somebody has taken over: a disk that is no path of a map, a path of a
+    map that no client has passed, and a name that leads elsewhere stay closed."""
+    s = t.start(2)
+    other = s.machine.make_map(1, name="mpathb")
+    s.good(scsi.REGISTER, 0, KEY)
+    opener = s.worker.opener()
+    ask = lambda map_, name: opener.ask(map_.rdev, name)  # noqa: E731
+    t.check(ask(s.map, s.map.names[0]) >= 0, "a path of a map that was passed")
+    for map_, name in [(other, other.names[0]), (s.map, other.names[0]), (s.map, "../null"),
+                       (s.map, "."), (s.map, ""), (s.map, f"../pts/{s.map.names[0]}")]:
+        t.equal(ask(map_, name), -errno.EPERM, f"{name} of {map_.name}")
+    path_only = os.open(other.node, os.O_PATH)
+    t.own(path_only)
+    t.equal(opener.ask(other.rdev, other.names[0], path_only), -errno.EPERM,
+            "shown by an fd that anybody can make")
+    t.check(opener.ask(other.rdev, other.names[0], other.open()) >= 0, "shown as a client would")
+
+
+@test
+def small_filter(t: Context) -> None:
+    """Fewer than 45 names of x86-64."""
+    from support import callers
+    names = [entry.name for array in ("sandbox_allowed", "sandbox_conditional")
+             for entry in callers.entries("mpath/sandbox.c", array)] + ["openat"]
+    known = [name for name in set(names) if callers.is_known(name)]
+    t.check(len(known) < 45, f"{len(known)} names")
+    t.answered(t.start().tell(scsi.REGISTER, 0, KEY), GOOD)

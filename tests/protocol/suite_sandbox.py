@@ -242,18 +242,15 @@ def memory_by_the_user_alone(t, starter):
 # -- the keeper: it has no filter, and does what eight bytes tell it; but it has few rights
 
 
-#: What user 0 may not without its capabilities; of the two that the worker needs, CAP_SYS_ADMIN is
-#: enough for the last ones.
+#: What user 0 may not without its capabilities.
 NO_RIGHTS = {"packet socket": errno.EPERM, "trace a process": errno.EPERM,
              "open another's memory": errno.EACCES, "change the root": errno.EPERM,
              "become another user": errno.EPERM, "change groups": errno.EPERM,
              "mount": errno.EPERM, "name space": errno.EPERM}
-BY_ADMIN = ("mount", "name space")
 
 
 @cases(*[(f"{name}, {worker}", name, worker) for name in NO_RIGHTS
-         for worker in ("no worker", "with a worker")
-         if not (name in BY_ADMIN and worker == "with a worker")])
+         for worker in ("no worker", "with a worker")])
 @ours("the peer has no keeper")
 def keeper(t, name, worker):
     """Whom it shall not look into is its own helper, although both are root's."""

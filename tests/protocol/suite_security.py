@@ -279,7 +279,7 @@ def keeper(t, options, uid):
     """The starter's user, and no capability but those of the multipath worker."""
     t.needs_root()
     helper = t.start(*options)
-    most = capability_mask("sys_rawio", "sys_admin")
+    most = capability_mask("sys_rawio")
     threads = procfs.threads(t.keeper_of(helper))
     t.equal(len(threads), 1 + t.lab.thread_sanitized(), "threads of the keeper")
     threads = threads[:1]

@@ -1,26 +1,27 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The helper's side of the channel to qemu-pr-mpath (src/proto/worker.h)."""
 import array
+import ctypes
 import os
+import select
 import socket
 import struct
 import subprocess
 from typing import NamedTuple, Optional, Sequence
 
-from . import scaled, scsi
+from . import procfs, scaled, scsi, tap
 from .process import Program
 
 CHANNEL = 3
-VERSION_SIZE, TEXT_SIZE = 32, 512
-HELLO = struct.Struct(f">HHII{VERSION_SIZE}s{TEXT_SIZE}s")
-REQUEST = struct.Struct(f">HHII16s{scsi.DATA_MAX}s")
+TEXT_SIZE = 512
+HELLO = struct.Struct(f">HHII{TEXT_SIZE}s")
+REQUEST = struct.Struct(f">HHIII16s{scsi.DATA_MAX}s")
 REPLY = struct.Struct(f">HHII{scsi.SENSE_SIZE}s{TEXT_SIZE}s{scsi.DATA_MAX}s")
-KIND = {"hello": ord("h") << 8 | 1, "request": ord("q") << 8 | 1, "reply": ord("p") << 8 | 1}
+KIND = {"hello": ord("h") << 8 | 2, "request": ord("q") << 8 | 2, "reply": ord("p") << 8 | 2}
 
 
 class Hello(NamedTuple):
     ready: bool
-    version: str
     text: str
 
 
@@ -37,9 +38,10 @@ class Reply(NamedTuple):
 
 
 def request(cdb: bytes, data: bytes = b"", deadline: float = 60.0,
-            io_timeout: float = 30.0) -> bytes:
+            io_timeout: float = 30.0, connection: int = 7) -> bytes:
     """The message for a command; times in seconds."""
-    return REQUEST.pack(0, KIND["request"], int(deadline * 1000), int(io_timeout * 1000), cdb, data)
+    return REQUEST.pack(0, KIND["request"], int(deadline * 1000), int(io_timeout * 1000),
+                        connection, cdb, data)
 
 
 def _text(field: bytes) -> str:
@@ -52,6 +54,9 @@ class Pending:
     def __init__(self, ours: socket.socket):
         self.socket = ours
 
+    def is_answered(self) -> bool:
+        return bool(select.select([self.socket], [], [], 0)[0])
+
     def reply(self, timeout: float = 10.0) -> Optional[Reply]:
         """None at end of file: nobody answered."""
         with self.socket:
@@ -63,6 +68,40 @@ class Pending:
         if (zero, kind) != (0, KIND["reply"]):
             raise AssertionError(f"a reply of kind {zero:x} {kind:x}")
         return Reply(status, sense, data[:size], _text(text))
+
+
+class Opener:
+    """The worker's end of the channel to the process that opens paths (src/mpath/opener.c), as
+    somebody has it who has taken the worker over."""
+    REQUEST, REPLY = struct.Struct(">II32s"), struct.Struct(">I")
+    PIDFD_GETFD = 438
+
+    def __init__(self, worker: "Worker"):
+        pidfd = os.pidfd_open(worker.pid)
+        number = min(fd for fd, name in procfs.fds(worker.pid).items()
+                     if name.startswith("socket:") and fd > CHANNEL)
+        fd = ctypes.CDLL(None, use_errno=True).syscall(self.PIDFD_GETFD, pidfd, number, 0)
+        os.close(pidfd)
+        if fd < 0:
+            raise tap.Skip("another process's fd cannot be had here")
+        self._channel = socket.socket(fileno=fd)
+
+    def ask(self, map_rdev: int, name: str, map_fd: int = -1) -> int:
+        """0: it was opened; else a negative errno."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        fds = [theirs.fileno(), *([map_fd] if map_fd >= 0 else [])]
+        with ours:
+            with theirs:
+                self._channel.sendmsg(
+                    [self.REQUEST.pack(os.major(map_rdev), os.minor(map_rdev), name.encode())],
+                    [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))])
+            ours.settimeout(scaled(5))
+            message, opened, _, _ = socket.recv_fds(ours, self.REPLY.size, 1)
+        for fd in opened:
+            os.close(fd)
+        error, = self.REPLY.unpack(message)
+        assert (error == 0) == bool(opened)
+        return -error
 
 
 class Worker(Program):
@@ -86,10 +125,10 @@ class Worker(Program):
         message = self.channel.recv(HELLO.size + 1)
         if not message:
             raise AssertionError(f"no hello; stderr: {self.log()!r}")
-        zero, kind, ready, _pid, version, text = HELLO.unpack(message)
+        zero, kind, ready, _pid, text = HELLO.unpack(message)
         if (zero, kind) != (0, KIND["hello"]) or ready > 1:
             raise AssertionError(f"a hello of kind {zero:x} {kind:x}, ready {ready}")
-        return Hello(bool(ready), _text(version), _text(text))
+        return Hello(bool(ready), _text(text))
 
     def send_raw(self, message: bytes, fds: Sequence[int]) -> None:
         control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
@@ -101,6 +140,13 @@ class Worker(Program):
         with theirs:
             self.send_raw(request(cdb, data, **times), [device, theirs.fileno()])
         return Pending(ours)
+
+    def opener(self) -> Opener:
+        return Opener(self)
+
+    def farewell(self, connection: int) -> None:
+        """A client is gone."""
+        self.send_raw(struct.pack(">HHI", 0, ord("f") << 8 | 2, connection), [])
 
     def end(self, timeout: float = 10.0) -> int:
         """Close the channel and wait for the exit code."""

@@ -207,7 +207,7 @@ static void test_lines(void **state)
     trace_disconnect(7);
     trace_thread_start(3);
     trace_thread_end(2);
-    trace_worker_start("0.9.4");
+    trace_worker_start(4712);
     trace_worker_end(32);
     trace_limit(-1, "max-clients");
 

@@ -19,7 +19,7 @@ static int list_set_up(void **state)
 
 static void test_hello(void **state)
 {
-    const struct worker_hello hello = {true, 4711, "0.9.4", "all is well"};
+    const struct worker_hello hello = {true, 4711, "all is well"};
     struct worker_hello back;
     uint8_t bytes[WORKER_HELLO_SIZE];
 
@@ -28,7 +28,6 @@ static void test_hello(void **state)
     assert_true(worker_decode_hello(bytes, sizeof(bytes), &back));
     assert_true(back.ready);
     assert_uint_equal(back.pid, 4711);
-    assert_string_equal(back.version, "0.9.4");
     assert_string_equal(back.text, "all is well");
 }
 
@@ -39,15 +38,12 @@ static void test_text(void **state)
     uint8_t bytes[WORKER_HELLO_SIZE];
 
     (void)state;
-    memset(hello.version, 'v', sizeof(hello.version));
     memset(hello.text, 't', sizeof(hello.text));
     memcpy(hello.text, "a\n\x1b\x7f", 4);
     worker_encode_hello(bytes, &hello);
-    memset(bytes + 12 + WORKER_VERSION_SIZE - 1, 'v', 1);
     memset(bytes + sizeof(bytes) - 1, 't', 1);
     assert_true(worker_decode_hello(bytes, sizeof(bytes), &back));
     assert_false(back.ready);
-    assert_uint_equal(strlen(back.version), WORKER_VERSION_SIZE - 1);
     assert_uint_equal(strlen(back.text), WORKER_TEXT_SIZE - 1);
     assert_memory_equal(back.text, "a???t", 5);
 }
@@ -65,6 +61,7 @@ static void test_request(void **state)
         struct worker_request request = {.deadline_ms = 60000, .io_timeout_ms = 30001}, back;
 
         assert_true(wire_decode_request(cdb, &request.request));
+        request.request.connection = 4711;
         request.request.data = lengths[i] ? exactly(list, lengths[i]) : NULL;
         worker_encode_request(bytes, &request);
         free(request.request.data);
@@ -72,12 +69,30 @@ static void test_request(void **state)
         assert_true(worker_decode_request(bytes, sizeof(bytes), &back));
         assert_uint_equal(back.deadline_ms, 60000);
         assert_uint_equal(back.io_timeout_ms, 30001);
+        assert_int_equal(back.request.connection, 4711);
         assert_uint_equal(back.request.opcode, 0x5f);
         assert_uint_equal(back.request.length, lengths[i]);
         assert_int_equal(back.request.fd, -1);
         assert_memory_equal(back.request.cdb, cdb, sizeof(cdb));
         assert_memory_equal(back.request.data, list, lengths[i]);
     }
+}
+
+static void test_farewell(void **state)
+{
+    uint8_t bytes[WORKER_FAREWELL_SIZE];
+    int connection = -1;
+
+    (void)state;
+    worker_encode_farewell(bytes, 4711);
+    assert_true(worker_decode_farewell(bytes, sizeof(bytes), &connection));
+    assert_int_equal(connection, 4711);
+    assert_false(worker_decode_farewell(bytes, sizeof(bytes) - 1, &connection));
+    bytes[4] = 0x80;
+    assert_false(worker_decode_farewell(bytes, sizeof(bytes), &connection));
+    bytes[4] = 0, bytes[3]++;
+    assert_false(worker_decode_farewell(bytes, sizeof(bytes), &connection));
+    assert_int_equal(connection, 4711);
 }
 
 /* Of a PERSISTENT RESERVE IN nothing travels but its CDB; there is room for its answer. */
@@ -144,11 +159,15 @@ static void test_refused(void **state)
     assert_true(worker_decode_request(bytes, WORKER_REQUEST_SIZE, &request));
     assert_false(worker_decode_request(bytes, WORKER_REQUEST_SIZE - 1, &request));
     assert_false(worker_decode_request(bytes, WORKER_REQUEST_SIZE + 1, &request));
-    bytes[12] = 0x12; /* INQUIRY */
+    bytes[16] = 0x12; /* INQUIRY */
     assert_false(worker_decode_request(bytes, WORKER_REQUEST_SIZE, &request));
-    bytes[12] = 0x5f, bytes[12 + 6] = 1; /* a parameter list of 64 KiB */
+    bytes[16] = 0x5f, bytes[16 + 6] = 1; /* a parameter list of 64 KiB */
     assert_false(worker_decode_request(bytes, WORKER_REQUEST_SIZE, &request));
-    bytes[12 + 6] = 0, bytes[2] = 'h';
+    bytes[16 + 6] = 0, bytes[12] = 0x80; /* a negative number */
+    assert_false(worker_decode_request(bytes, WORKER_REQUEST_SIZE, &request));
+    bytes[12] = 0;
+    assert_true(worker_decode_request(bytes, WORKER_REQUEST_SIZE, &request));
+    bytes[2] = 'h';
     assert_false(worker_decode_request(bytes, WORKER_REQUEST_SIZE, &request));
 
     worker_encode_reply(bytes, &reply, list);
@@ -164,11 +183,9 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hello),
-        cmocka_unit_test(test_text),
-        cmocka_unit_test_setup(test_request, list_set_up),
-        cmocka_unit_test(test_request_in),
-        cmocka_unit_test_setup(test_reply, list_set_up),
+        cmocka_unit_test(test_hello),      cmocka_unit_test(test_text),
+        cmocka_unit_test(test_farewell),   cmocka_unit_test_setup(test_request, list_set_up),
+        cmocka_unit_test(test_request_in), cmocka_unit_test_setup(test_reply, list_set_up),
         cmocka_unit_test(test_refused),
     };
 

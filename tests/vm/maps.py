@@ -72,7 +72,7 @@ class Devices:
 
 
 def find_worker(helper: Helper) -> Optional[int]:
-    """The process that runs libmpathpersist for it; None if there is none at the moment."""
+    """The process that serves maps for it; None if there is none at the moment."""
     for keeper in procfs.children(helper.pid):
         for pid in procfs.children(keeper):
             if procfs.command(pid) == os.path.basename(WORKER):
@@ -80,10 +80,21 @@ def find_worker(helper: Helper) -> Optional[int]:
     return None
 
 
-def busy_children(helper: Helper) -> List[int]:
-    """The worker's processes that are at a command."""
+def is_busy(helper: Helper) -> bool:
+    """The worker is at a command: it has the map that the client has passed."""
     worker = find_worker(helper)
-    return procfs.children(worker) if worker else []
+    return worker is not None and any(name.startswith("/dev/dm-")
+                                      for name in procfs.fds(worker).values())
+
+
+def of_a_map(action: int, reply: Reply) -> Reply:
+    """What a path answers to PERSISTENT RESERVE IN, as a map does: it has neither SPEC_I_PT nor
+    ALL_TG_PT, since it registers its own paths alone."""
+    if action != scsi.REPORT_CAPABILITIES or len(reply.payload) <= 2:
+        return reply
+    payload = bytearray(reply.payload)
+    payload[2] &= 0x73
+    return reply._replace(payload=bytes(payload))
 
 
 class State(NamedTuple):

@@ -32,7 +32,7 @@ GOOD, TROUBLE = 0, 11
 NOBODY = pwd.getpwnam("nobody").pw_uid
 #: Checks of a map, in their order.
 OF_MAP = ["helper", "socket", "protocol", "device", "writing", "reservations", "types",
-          "power-loss", "map", "multipathd", "paths", "reservation_key", "library",
+          "power-loss", "map", "multipathd", "paths", "reservation_key",
           "registrations", "nexus", "error-policy"]
 
 
@@ -409,29 +409,6 @@ def path_not_registered(t: Context) -> None:
     lab.pr_out(path.fd, scsi.REGISTER, key=KEY)
     t.cleanup.callback(path.close)
     t.finds(t.doctor(NODE), "registrations", "failure", "only 2 of 3 paths", "register again")
-
-
-@cases(("too old", "v0.8.5 (12/19, 2020)", "failure", "0.8.5 are too old", "0.8.6"),
-       ("faulty", "v0.11.1 (1/1, 2025)", "warning", "0.11.1 have known faults",
-        "Known fault: RELEASE"))
-def library(t: Context, version: str, verdict: str, text: str, remedy: str) -> None:
-    """What is first in PATH says that it is of another version."""
-    os.makedirs("/run/fake", exist_ok=True)
-    with open("/run/fake/multipath", "w", encoding="ascii") as file:
-        file.write(f"#!/bin/sh\necho 'multipath-tools {version}' >&2\n")
-    os.chmod("/run/fake/multipath", 0o755)
-    t.finds(t.doctor(NODE, env={"PATH": "/run/fake:" + os.environ["PATH"]}), "library", verdict,
-            text, remedy)
-
-
-@test
-def library_sound(t: Context) -> None:
-    os.makedirs("/run/fake", exist_ok=True)
-    with open("/run/fake/multipath", "w", encoding="ascii") as file:
-        file.write("#!/bin/sh\necho 'multipath-tools v0.14.3 (1/1, 2026)'\n")
-    os.chmod("/run/fake/multipath", 0o755)
-    found = t.doctor(NODE, env={"PATH": "/run/fake:" + os.environ["PATH"]}).checks["library"]
-    t.equal((found.verdict, found.text), ("good", "multipath-tools 0.14.3"), "library")
 
 
 @test

@@ -1,21 +1,23 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What multipath maps need beside their paths: the worker, its library, multipathd, its
-configuration, the starter's rights. Without them there is an answer and a line in the log that an
+"""What multipath maps need beside their paths: the worker, multipathd, its configuration, the
+starter's rights. Without them there is an answer and a line in the log that an
 administrator can act on, and everybody else is served as before.
 """
 import contextlib
 import ctypes
+import fcntl
 import os
 import re
 import signal
 import struct
+import time
 from typing import Callable, Iterator, List
 
 import context
 import lab
 from host import CONFLICT, GOOD, WRITE_EXCLUSIVE_REGISTRANTS, Host
-from maps import (BUSY, EACH_USER, INVALID_OPCODE, INVALID_PARAMETER, KEY, NEW_KEY, NOBODY,
-                  NO_COMMUNICATION, OTHER_KEY, TIME_OUT, Context, Lab, busy_children, find_worker)
+from maps import (BUSY, EACH_USER, INVALID_OPCODE, KEY, NEW_KEY, NOBODY, NODE,
+                  NO_COMMUNICATION, OTHER_KEY, Context, Lab, find_worker, is_busy, of_a_map)
 from support import accounts, procfs, scaled, scsi
 from support.client import Reply
 from support.process import Helper
@@ -24,7 +26,8 @@ from support.tap import cases, limit, test
 PACKAGES = ["multipath"]
 
 KIND = WRITE_EXCLUSIVE_REGISTRANTS
-LIBRARIES = ["/lib/libmpathpersist.so.0", "/lib/x86_64-linux-gnu/libmpathpersist.so.0"]
+#: What is remembered of maps; the file of each is locked by who is at a command.
+JOURNAL = "/run/qemu-pr-mpath"
 #: What an administrator is told when a key is not as it should be.
 KEY_ADVICE = r"multipath\.conf.*reservation_key file"
 
@@ -45,8 +48,8 @@ def reads_go_on(t: Context, helper: Helper) -> None:
     t.drain()
     a, plain = t.open(helper), t.open(helper, t.other.path)
     for action in range(4):
-        t.replied(a.ask(action), lab.pr_in(t.target.initiators[0].fd, action).reply(),
-                  f"reads {action}")
+        direct = lab.pr_in(t.target.initiators[0].fd, action)
+        t.replied(a.ask(action), of_a_map(action, direct.reply()), f"reads {action}")
     t.replied(plain.tell(scsi.REGISTER_AND_IGNORE, action_key=NEW_KEY), GOOD, "a plain disk")
     t.replied(plain.tell(scsi.REGISTER_AND_IGNORE), GOOD, "a plain disk again")
 
@@ -75,15 +78,15 @@ def rights(t: Context, user: str) -> None:
     """Each process has exactly what it needs."""
     helper = t.start(user)
     register(t, t.open(helper))
-    rawio, both = (procfs.capability_mask("sys_rawio"),
-                   procfs.capability_mask("sys_rawio", "sys_admin"))
+    rawio = procfs.capability_mask("sys_rawio")
     keeper, = procfs.children(helper.pid)
     worker = find_worker(helper)
     t.check(worker, "there is a worker")
+    opener, = procfs.children(worker)
     uid = NOBODY if user == "nobody" else accounts.own().uid
     for name, pid, user_id, wanted, bounding in [
-            ("helper", helper.pid, uid, rawio, 0), ("keeper", keeper, 0, both, both),
-            ("worker", worker, 0, both, both)]:
+            ("helper", helper.pid, uid, rawio, 0), ("keeper", keeper, 0, rawio, rawio),
+            ("worker", worker, 0, rawio, rawio), ("opener", opener, 0, 0, rawio)]:
         for thread in procfs.threads(pid):
             t.equal(thread.uids, [user_id] * 4, f"uids of the {name}")
             t.equal((thread.permitted, thread.effective, thread.bounding),
@@ -108,37 +111,25 @@ def ordinary_user() -> None:
         raise OSError(ctypes.get_errno(), "capabilities")
 
 
-def root_without_admin() -> None:
+@test
+def too_few_rights(t: Context) -> None:
+    refused(t, t.start("root", before_exec=ordinary_user), r"not started as root")
+
+
+def root_with_rawio() -> None:
     """As in a container that was given CAP_SYS_RAWIO only."""
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(PR_CAPBSET_DROP, procfs.CAPABILITIES["sys_admin"], 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "bounding set")
+    for name, bit in procfs.CAPABILITIES.items():
+        if name != "sys_rawio" and libc.prctl(PR_CAPBSET_DROP, bit, 0, 0, 0):
+            raise OSError(ctypes.get_errno(), "bounding set")
 
 
-@cases(("not root", ordinary_user, r"not started as root"),
-       ("without CAP_SYS_ADMIN", root_without_admin, r"without .*CAP_SYS_ADMIN"))
-def too_few_rights(t: Context, before_exec: Callable[[], None], pattern: str) -> None:
-    refused(t, t.start("root", before_exec=before_exec), pattern)
+@test
+def enough_rights(t: Context) -> None:
+    register(t, t.open(t.start("root", before_exec=root_with_rawio)))
 
 
-# -- the worker and its library
-
-
-@contextlib.contextmanager
-def away(path: str) -> Iterator[None]:
-    """This file is not there."""
-    os.rename(path, f"{path}.away")
-    try:
-        yield
-    finally:
-        os.rename(f"{path}.away", path)
-
-
-@cases(*EACH_USER)
-def no_library(t: Context, user: str) -> None:
-    library, = filter(os.path.exists, LIBRARIES)
-    with away(library):
-        refused(t, t.start(user), r"libmpathpersist\.so\.0")
+# -- the worker
 
 
 @cases(*EACH_USER)
@@ -185,15 +176,17 @@ def worker_killed_idle(t: Context, user: str) -> None:
 
 
 @contextlib.contextmanager
-def under_way(t: Context, helper: Helper) -> "Iterator[tuple[Host, int]]":
-    """A command that waits for multipathd, and the process that is at it."""
+def under_way(t: Context, helper: Helper) -> "Iterator[Host]":
+    """A command that waits for another helper's."""
     a = t.open(helper)
     parameters = scsi.parameters(0, KEY)
-    with t.daemons.paused():
+    uuid = lab.read(f"/sys/class/block/{os.path.basename(os.path.realpath(NODE))}/dm/uuid")
+    with open(f"{JOURNAL}/{uuid}", "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         a.connection.send_request(scsi.pr_out(len(parameters), scsi.REGISTER_AND_IGNORE), [a.fd],
                                   parameters)
-        child, = lab.wait_for("a process at the command", lambda: busy_children(helper))
-        yield a, child
+        lab.wait_for("the worker at the command", lambda: is_busy(helper))
+        yield a
 
 
 @cases(*EACH_USER)
@@ -204,7 +197,7 @@ def worker_killed_busy(t: Context, user: str) -> None:
     register(t, t.open(helper))
     t.drain()
     worker = find_worker(helper)
-    with under_way(t, helper) as (a, _):
+    with under_way(t, helper) as a:
         os.kill(worker, signal.SIGKILL)
         t.replied(a.connection.receive_reply(), NO_COMMUNICATION, "the command under way")
         helper.wait_log("the multipath worker ended before it answered: outcome unknown")
@@ -214,21 +207,15 @@ def worker_killed_busy(t: Context, user: str) -> None:
 
 @cases(*EACH_USER)
 @limit(60)
-def child_killed(t: Context, user: str) -> None:
-    """Whoever works on a single command dies: the worker lives."""
+def opener_killed(t: Context, user: str) -> None:
+    """Who opens paths for the worker dies: both are started anew."""
     helper = t.start(user)
-    reader = t.open(helper)
     register(t, t.open(helper))
-    t.drain()
     worker = find_worker(helper)
-    with under_way(t, helper) as (a, child):
-        os.kill(child, signal.SIGKILL)
-        t.replied(a.connection.receive_reply(), NO_COMMUNICATION, "the command under way")
-        helper.wait_log(r"killed by signal 9 .*outcome unknown")
-        t.equal(reader.ask(scsi.READ_KEYS).status, scsi.GOOD, "another client")
-    t.replied(a.tell(scsi.REGISTER_AND_IGNORE, action_key=NEW_KEY), GOOD, "the same client")
-    t.registered(NEW_KEY)
-    t.equal(find_worker(helper), worker, "the worker")
+    opener, = procfs.children(worker)
+    os.kill(opener, signal.SIGKILL)
+    t.check(procfs.wait_gone(worker, scaled(10)), "the worker is gone as well")
+    new_worker(t, helper, worker)
 
 
 # -- multipathd and multipath.conf
@@ -237,15 +224,18 @@ def child_killed(t: Context, user: str) -> None:
 @cases(*EACH_USER)
 @limit(60)
 def no_multipathd(t: Context, user: str) -> None:
-    """Nobody would register a path that comes: a registration is no success."""
+    """All paths are registered, and paths that come later are the helper's own business: it says so.
+    """
     helper = t.start(user)
     a = t.open(helper)
     with t.daemons.stopped():
         for action in (scsi.REGISTER, scsi.REGISTER_AND_IGNORE):
-            t.replied(a.tell(action, action_key=KEY), NO_COMMUNICATION, f"service action {action}")
-        t.replied(a.connection.command(scsi.cleanup(), a.fd), NO_COMMUNICATION, "cleans up")
+            t.replied(a.tell(action, action_key=KEY), GOOD, f"service action {action}")
+            t.registered(KEY)
+        helper.wait_log(r"multipathd cannot be reached.*@/org/kernel/linux/storage/multipathd")
+        t.replied(a.tell(scsi.RESERVE, KIND, KEY), GOOD, "reserves")
+        t.replied(a.connection.command(scsi.cleanup(), a.fd), GOOD, "cleans up")
         t.registered(0)
-        helper.wait_log(r"multipathd.*@/org/kernel/linux/storage/multipathd")
         reads_go_on(t, helper)
     register(t, a)
     t.followed(KEY)
@@ -254,14 +244,26 @@ def no_multipathd(t: Context, user: str) -> None:
 @test
 @limit(60)
 def multipathd_without_an_answer(t: Context) -> None:
-    helper = t.start("nobody", "--mpath-timeout=3")
+    """A path that returned meanwhile would be registered, or not, as it pleases: nothing is done.
+    But fencing does not wait for it."""
+    helper = t.start("nobody")
     a = t.open(helper)
     with t.daemons.paused():
-        t.replied(a.tell(scsi.REGISTER, action_key=KEY), TIME_OUT, "registers")
-        helper.wait_log("REGISTER did not end within 3 s, outcome unknown")
+        started = time.monotonic()
+        t.replied(a.tell(scsi.REGISTER, action_key=KEY), BUSY, "registers")
+        t.check(time.monotonic() - started < scaled(3), "soon")
+        helper.wait_log("multipathd does not answer")
+        t.registered(0)
         reads_go_on(t, helper)
     register(t, a)
     t.followed(KEY)
+    t.other_registers()
+    t.drain()
+    with t.daemons.paused():
+        started = time.monotonic()
+        t.replied(a.tell(scsi.PREEMPT, KIND, KEY, OTHER_KEY), GOOD, "preempts")
+        t.check(time.monotonic() - started < scaled(3), "soon")
+    t.registered(KEY)
 
 
 @test
@@ -280,27 +282,30 @@ def release_without_multipathd(t: Context) -> None:
         t.not_held()
 
 
+@contextlib.contextmanager
+def configured(t: Context, key: str) -> Iterator[None]:
+    """multipath.conf has another reservation_key, and multipathd has read it."""
+    t.cleanup.callback(t.daemons.ask, "reconfigure")
+    t.cleanup.callback(t.daemons.configure, "file")
+    t.daemons.configure(key)
+    t.daemons.ask("reconfigure")
+    yield
+
+
 @cases(*EACH_USER)
 @limit(60)
 def no_reservation_key(t: Context, user: str) -> None:
-    """The library may do what it can, or refuse. Paths that come later would not be registered in
-    either case, and that is what the line is about. An edit of the file takes effect at once."""
+    """Paths that come later would not be registered by multipathd, and that is what the line is
+    about."""
     helper = t.start(user)
     a = t.open(helper)
-    t.cleanup.callback(t.daemons.configure, "file")
-    t.daemons.configure("")
-    reply = a.tell(scsi.REGISTER, action_key=KEY)
-    t.check(reply in (GOOD, INVALID_PARAMETER), f"registers: {reply}")
-    t.registered(KEY if reply == GOOD else 0)
-    helper.wait_log(KEY_ADVICE)
-    before = t.state()
-    t.replied(a.tell(scsi.REGISTER, key=KEY, action_key=NEW_KEY),
-              INVALID_PARAMETER if reply == GOOD else CONFLICT, "changes its key")
-    t.equal(t.state(), before, "state")
-    reads_go_on(t, helper)
-    t.daemons.configure("file")
-    register(t, a)
-    t.followed(KEY)
+    with configured(t, ""):
+        t.replied(a.tell(scsi.REGISTER, action_key=KEY), GOOD, "registers")
+        t.registered(KEY)
+        helper.wait_log(KEY_ADVICE)
+        t.replied(a.tell(scsi.REGISTER, key=KEY, action_key=NEW_KEY), GOOD, "changes its key")
+        t.registered(NEW_KEY)
+        reads_go_on(t, helper)
 
 
 @cases(*EACH_USER)
@@ -309,13 +314,10 @@ def another_reservation_key(t: Context, user: str) -> None:
     """The file names a key, and the virtual machine uses another one."""
     helper = t.start(user)
     a = t.open(helper)
-    t.cleanup.callback(t.daemons.configure, "file")
-    t.daemons.configure(f"{KEY:#x}")
-    t.replied(a.tell(scsi.REGISTER, action_key=NEW_KEY), INVALID_PARAMETER, "registers")
-    t.registered(0)
-    helper.wait_log(KEY_ADVICE)
-    t.replied(a.tell(scsi.REGISTER, action_key=KEY), GOOD, "registers by the key of the file")
-    t.registered(KEY)
+    with configured(t, f"{KEY:#x}"):
+        t.replied(a.tell(scsi.REGISTER, action_key=NEW_KEY), GOOD, "registers")
+        t.registered(NEW_KEY)
+        helper.wait_log(KEY_ADVICE)
 
 
 @cases(*((label, action) for label, action in
@@ -323,18 +325,13 @@ def another_reservation_key(t: Context, user: str) -> None:
           ("preempt", scsi.PREEMPT), ("preempt and abort", scsi.PREEMPT_AND_ABORT)]))
 @limit(60)
 def key_mismatch(t: Context, action: int) -> None:
-    """The key that multipathd knows is none of the two that the command names. The library sends
-    nothing to the device; what the device would have said is known if nobody has that key."""
+    """The key is none of this map's, be it another host's or nobody's."""
     helper = t.start("nobody")
     a = t.open(helper)
     register(t, a)
-    before = t.state()
-    t.replied(a.tell(action, KIND, NEW_KEY, NEW_KEY + 1), CONFLICT, "a key that nobody has")
-    t.equal(t.state(), before, "state")
-    helper.wait_log(KEY_ADVICE)
     t.other_registers()
     t.drain()
     before = t.state()
-    t.replied(a.tell(action, KIND, OTHER_KEY, NEW_KEY + 1), INVALID_PARAMETER,
-              "a key that somebody else has")
-    t.equal(t.state(), before, "state")
+    for key in (NEW_KEY, OTHER_KEY):
+        t.replied(a.tell(action, KIND, key, NEW_KEY + 1), CONFLICT, f"key {key:#x}")
+        t.equal(t.state(), before, "state")

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Fibre Channel tells the initiator port's name (fc_host). Software iSCSI tells its name but not
+ * the ISID, so several sessions of one name look alike. Others tell nothing that a target would
+ * show. What is missing is learnt by asking the target: see observe.c.
+ */
+#include "mpath/nexus.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/fdio.h"
+#include "mpath/host.h"
+
+#define NEXUS_TEXT_SIZE 256
+
+/* FNV-1a; the end of the text counts, so that two texts in a row are not another two. */
+static uint64_t nexus_hash(uint64_t hash, const char *text)
+{
+    do
+        hash = (hash ^ (uint8_t)*text) * 0x100000001b3;
+    while (*text++);
+    return hash;
+}
+
+#define NEXUS_HASH_BEGIN 0xcbf29ce484222325
+
+static bool nexus_attribute(const char *class_name, const char *device, const char *attribute,
+                            char text[NEXUS_TEXT_SIZE])
+{
+    char path[PATH_MAX];
+
+    text[0] = '\0';
+    snprintf(path, sizeof(path), "%s/%s/%s/%s", host_class, class_name, device, attribute);
+    return fdio_read_text(AT_FDCWD, path, text, NEXUS_TEXT_SIZE) > 0;
+}
+
+/* The number behind the last occurrence of "/word" in a path, or -1. */
+static long nexus_number(const char *path, const char *word)
+{
+    char wanted[32];
+    const char *at;
+    long found = -1;
+
+    snprintf(wanted, sizeof(wanted), "/%s", word);
+    for (at = strstr(path, wanted); at; at = strstr(at + 1, wanted)) {
+        char *end;
+        long number = strtol(at + strlen(wanted), &end, 10);
+
+        if (end != at + strlen(wanted) && *end == '/')
+            found = number;
+    }
+    return found;
+}
+
+static bool nexus_read_iscsi(long session, struct nexus *ret)
+{
+    static const char *const attributes[] = {"targetname", "tpgt", "ifacename"};
+    static const char *const addresses[] = {"persistent_address", "persistent_port"};
+    char device[48], text[NEXUS_TEXT_SIZE];
+    struct transportid initiator;
+
+    snprintf(device, sizeof(device), "session%ld", session);
+    if (!nexus_attribute("iscsi_session", device, "initiatorname", text) ||
+        !transportid_iscsi(text, &initiator))
+        return false;
+    ret->initiator = initiator;
+    ret->complete = false;
+    ret->id = nexus_hash(NEXUS_HASH_BEGIN, text);
+    for (size_t i = 0; i < sizeof(attributes) / sizeof(attributes[0]); i++) {
+        nexus_attribute("iscsi_session", device, attributes[i], text);
+        ret->id = nexus_hash(ret->id, text);
+    }
+    snprintf(device, sizeof(device), "connection%ld:0", session);
+    for (size_t i = 0; i < sizeof(addresses) / sizeof(addresses[0]); i++) {
+        nexus_attribute("iscsi_connection", device, addresses[i], text);
+        ret->id = nexus_hash(ret->id, text);
+    }
+    return true;
+}
+
+static bool nexus_read_fc(long host, const char *path, struct nexus *ret)
+{
+    char device[48], text[NEXUS_TEXT_SIZE];
+    const char *target = strstr(path, "/target");
+    char *end;
+    uint64_t name;
+
+    snprintf(device, sizeof(device), "host%ld", host);
+    if (!nexus_attribute("fc_host", device, "port_name", text))
+        return false;
+    name = strtoull(text, &end, 16);
+    if (end == text || *end || name == 0)
+        return false;
+    ret->initiator = transportid_fc(name);
+    ret->complete = true;
+    ret->id = nexus_hash(NEXUS_HASH_BEGIN, text);
+    if (target) {
+        snprintf(device, sizeof(device), "%.*s", (int)strcspn(target + 1, "/"), target + 1);
+        nexus_attribute("fc_transport", device, "port_name", text);
+        ret->id = nexus_hash(ret->id, text);
+    }
+    return true;
+}
+
+void nexus_read(dev_t path, struct nexus *ret)
+{
+    char name[256], link[PATH_MAX];
+    const char *address;
+    long host, session;
+    ssize_t n;
+
+    memset(ret, 0, sizeof(*ret));
+    snprintf(name, sizeof(name), "%s/%u:%u", host_sysfs, major(path), minor(path));
+    n = readlinkat(AT_FDCWD, name, link, sizeof(link) - 1);
+    link[n > 0 ? n : 0] = '\0';
+    session = nexus_number(link, "session");
+    host = nexus_number(link, "host");
+    if (session >= 0 && nexus_read_iscsi(session, ret))
+        return;
+    if (host >= 0 && nexus_read_fc(host, link, ret))
+        return;
+    /* HOST:CHANNEL:TARGET:LUN, between the last "/target" and "/block"; or else the number. */
+    address = strstr(link, "/target");
+    ret->id = nexus_hash(NEXUS_HASH_BEGIN, address ? address : name);
+}
+
+bool nexus_may_be(const struct nexus *nexus, const struct transportid *id)
+{
+    if (nexus->initiator.size == 0)
+        return true;
+    return nexus->complete ? transportid_equal(&nexus->initiator, id)
+                           : transportid_covers(&nexus->initiator, id);
+}
+
+bool nexus_target_port(const uint8_t *page, size_t size, uint16_t *ret)
+{
+    struct reader reader = reader_over(page, size);
+    const uint8_t *header = reader_take(&reader, 4);
+
+    if (!header || (header[1] != 0x83))
+        return false;
+    for (;;) {
+        const uint8_t *head = reader_take(&reader, 4), *designator;
+
+        if (!head)
+            return false;
+        designator = reader_take(&reader, head[3]);
+        if (!designator)
+            return false;
+        /* ASSOCIATION 01b, target port; DESIGNATOR TYPE 4h, relative target port identifier */
+        if ((head[1] & 0x30) == 0x10 && (head[1] & 0x0f) == 0x4 && head[3] >= 4) {
+            *ret = load_be16(designator + 2);
+            return true;
+        }
+    }
+}

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* What is known of a path's I_T nexus without asking the target: its initiator port. */
+#ifndef MPATH_NEXUS_H
+#define MPATH_NEXUS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "scsi/transportid.h"
+
+struct nexus {
+    struct transportid initiator; /* covers the port; of size 0 if nothing is known */
+    bool complete;                /* it is the port itself */
+    uint64_t id; /* of initiator and target port: the same for this path after a new login */
+};
+
+/* Read it from sysfs. Nothing here waits for a device. */
+void nexus_read(dev_t path, struct nexus *ret);
+
+/* Whether a TransportID may be this path's. */
+bool nexus_may_be(const struct nexus *nexus, const struct transportid *id);
+
+/*
+ * The relative target port identifier in `size` bytes of INQUIRY VPD page 83h (SPC-4 7.8.6.6):
+ * the designator of type 4h that is of the target port. Returns whether there is one.
+ */
+bool nexus_target_port(const uint8_t *page, size_t size, uint16_t *ret);
+
+#endif

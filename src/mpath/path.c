@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "mpath/path.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "mpath/opener.h"
+#include "scsi/sense.h"
+#include "sg/reply.h"
+
+#define PATH_ATTENTIONS_MAX 16 /* in a row */
+
+/* 6/2A/03 to 05 is about registrations and reservations: somebody is to hear of it. */
+static bool path_is_attention(const struct sg_result *result, struct spc_sense *ret)
+{
+    return result->status == SPC_STATUS_CHECK_CONDITION && sg_has_sense(result) &&
+           sense_decode(result->sense, sizeof(result->sense), ret) &&
+           ret->key == SPC_SENSE_UNIT_ATTENTION;
+}
+
+static void path_issue(struct path *path)
+{
+    struct path_job *job = &path->job;
+    const struct request request = {
+        .cdb = job->cdb,
+        .opcode = job->cdb[0],
+        .length = job->length,
+        .data = job->data,
+        .fd = path->fd,
+    };
+    struct spc_sense sense;
+
+    for (unsigned i = 0; i < PATH_ATTENTIONS_MAX; i++) {
+        job->error = -sg_issue(&request, job->timeout_ms, &job->result);
+        if (!job->asks || job->error || !path_is_attention(&job->result, &sense))
+            return;
+        if (sense.asc == 0x2a && sense.ascq >= 0x03 && sense.ascq <= 0x05)
+            job->attention = sense;
+    }
+}
+
+/* Without the lock. */
+static void path_work(struct path *path)
+{
+    struct path_job *job = &path->job;
+
+    if (path->fd < 0) {
+        int fd = opener_open(path->opener, path->map, path->names.name, path->map_fd);
+
+        job->error = fd < 0 ? -fd : 0;
+        path->fd = fd < 0 ? -1 : fd;
+    }
+    cleanup_close(&path->map_fd);
+    path->map_fd = -1;
+    job->opened = path->fd >= 0;
+    if (!job->opened)
+        return;
+    path_issue(path);
+    if (job->error == ENODEV || job->error == ENXIO) { /* another one may have its name next time */
+        cleanup_close(&path->fd);
+        path->fd = -1;
+    }
+}
+
+static void path_main(struct thread *thread)
+{
+    struct path *path = (struct path *)thread;
+
+    pthread_mutex_lock(path->lock);
+    while (!path->quits) {
+        if (path->state != PATH_BUSY) {
+            pthread_cond_wait(&path->wake, path->lock);
+            continue;
+        }
+        pthread_mutex_unlock(path->lock);
+        path_work(path);
+        pthread_mutex_lock(path->lock);
+        path->state = PATH_DONE;
+        pthread_cond_broadcast(path->news);
+    }
+    pthread_mutex_unlock(path->lock);
+    cleanup_close(&path->fd);
+}
+
+struct path *path_new(const struct sysfs_path *names, dev_t map, int opener, pthread_mutex_t *lock,
+                      pthread_cond_t *news)
+{
+    struct path *path = (struct path *)thread_new(sizeof(*path));
+
+    if (!path)
+        return NULL;
+    path->names = *names;
+    path->map = map;
+    path->opener = opener;
+    path->lock = lock;
+    path->news = news;
+    path->map_fd = -1;
+    path->fd = -1;
+    pthread_cond_init(&path->wake, NULL);
+    nexus_read(names->number, &path->nexus);
+    if (thread_start(&path->thread, path_main, &path->id) < 0) {
+        pthread_cond_destroy(&path->wake);
+        thread_free(&path->thread);
+        return NULL;
+    }
+    return path;
+}
+
+void path_submit(struct path *path, const struct path_job *job, int map_fd)
+{
+    path->job = *job;
+    path->job.attention = SPC_NO_ADDITIONAL_SENSE;
+    path->map_fd = map_fd < 0 ? -1 : fcntl(map_fd, F_DUPFD_CLOEXEC, 0);
+    pthread_mutex_lock(path->lock);
+    path->state = PATH_BUSY;
+    pthread_cond_signal(&path->wake);
+    pthread_mutex_unlock(path->lock);
+}
+
+void path_finish(struct path *path)
+{
+    free(path->job.data);
+    path->job.data = NULL;
+    pthread_mutex_lock(path->lock);
+    path->state = PATH_IDLE;
+    pthread_mutex_unlock(path->lock);
+}
+
+void path_free(struct path *path)
+{
+    pthread_mutex_lock(path->lock);
+    path->quits = true;
+    pthread_cond_signal(&path->wake);
+    pthread_mutex_unlock(path->lock);
+    pthread_join(path->id, NULL);
+    pthread_cond_destroy(&path->wake);
+    thread_free(&path->thread);
+}
+
+bool path_answered(const struct path *path)
+{
+    const struct path_job *job = &path->job;
+    struct spc_sense sense;
+
+    if (!job->opened || job->error || job->result.host_status != SG_HOST_OK)
+        return false;
+    return !(job->result.status == SPC_STATUS_CHECK_CONDITION && sg_has_sense(&job->result) &&
+             sense_decode(job->result.sense, sizeof(job->result.sense), &sense) &&
+             sense_is_of_path(sense));
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* What the threads of all maps have in common. Thread rule: any thread, after shared_init(). */
+#ifndef MPATH_SHARED_H
+#define MPATH_SHARED_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "paths/paths.h"
+
+struct shared {
+    int opener;  /* opener.h */
+    int journal; /* directory fd; -1: none */
+
+    pthread_mutex_t lock; /* of what follows; taken last */
+    pthread_cond_t ended;
+    unsigned running; /* threads of maps */
+    pid_t multipathd; /* the process of which the version is known; 0: none */
+    enum paths_multipathd version;
+};
+
+void shared_init(struct shared *shared);
+
+/* A map's thread begins, and ends. Wait until there is none. */
+void shared_begin(struct shared *shared);
+void shared_end(struct shared *shared);
+void shared_wait(struct shared *shared);
+
+/* Which version of multipathd a process is. Returns whether that is known. */
+bool shared_get_multipathd(struct shared *shared, pid_t pid, enum paths_multipathd *ret);
+void shared_set_multipathd(struct shared *shared, pid_t pid, enum paths_multipathd version);
+
+#endif
