@@ -51,11 +51,13 @@ import array, os, socket, sys
 sys.path.insert(0, {tests!r})
 from support import worker
 channel = socket.socket(fileno=worker.CHANNEL)
-channel.send(worker.HELLO.pack(0, worker.KIND["hello"], 1, os.getpid(), b"1.2.3", b""))
+channel.send(worker.HELLO.pack(0, worker.KIND["hello"], 1, os.getpid(), b""))
 while True:
     message, control, _, _ = channel.recvmsg(worker.REQUEST.size, socket.CMSG_SPACE(8))
     if not message:
         break
+    if not control:  # a farewell
+        continue
     fds = array.array("i", control[0][2])
     with socket.socket(fileno=fds[1]) as answer:
         answer.send(worker.REPLY.pack(0, worker.KIND["reply"], 0, 0, b"", b"", b""))
