@@ -51,6 +51,7 @@ static bool command_decode(struct command *command)
 
     if (request->opcode == WIRE_CLEANUP) {
         command->wanted.service_action = SPC_PROUT_REGISTER_AND_IGNORE_EXISTING_KEY;
+        command->is_cleanup = true;
         return true;
     }
     if (request->opcode != SPC_PERSISTENT_RESERVE_OUT) {
@@ -170,13 +171,8 @@ static void command_mark(struct command *command)
     map->is_watched = paths_unfinished(memory) || (away && memory->key != 0);
 }
 
-/* With the journal's lock. */
-static void command_run(struct command *command)
+static const struct paths_reply *command_drive(struct command *command)
 {
-    steps_prepare(command);
-    told_begin(command);
-    observe_begin(command);
-    observe_fill(command);
     paths_begin(&command->engine, &command->known, &command->memory, &command->wanted);
     while (paths_step(&command->engine)->kind != PATHS_STEP_REPLY) {
         if (clock_now_ms() >= command->deadline_ms) {
@@ -187,9 +183,25 @@ static void command_run(struct command *command)
         free(command->data);
         command->data = NULL;
     }
+    return &paths_step(&command->engine)->reply;
+}
+
+/* With the journal's lock. */
+static void command_run(struct command *command)
+{
+    const struct paths_reply *reply;
+
+    steps_prepare(command);
+    told_begin(command);
+    observe_begin(command);
+    observe_fill(command);
+    reply = command_drive(command);
+    /* CLEANUP is no command of the guest's: it does not want to hear what happened to its keys. */
+    if (command->is_cleanup && reply->reason == PATHS_REASON_ATTENTION)
+        reply = command_drive(command);
     steps_settle(command);
     command_store(command, &command->engine.memory);
-    command_take_reply(command, &paths_step(&command->engine)->reply);
+    command_take_reply(command, reply);
     told_end(command);
     command_mark(command);
 }

@@ -24,6 +24,7 @@ struct command {
     int64_t deadline_ms;
     unsigned io_timeout_ms;
     struct paths_command wanted;
+    bool is_cleanup; /* QEMU's CLEANUP asks for it */
     struct paths_map known;
     struct paths_memory memory;
     struct paths engine;

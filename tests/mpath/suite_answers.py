@@ -258,6 +258,19 @@ def cleanup(t: Context, registered: bool) -> None:
 
 
 @test
+def cleanup_after_a_fence(t: Context) -> None:
+    """The other host has preempted the guest, as a live migration does: there is a unit attention, and
+    CLEANUP is not for the guest to hear of it."""
+    s = t.start()
+    s.target.out(OTHER, scsi.REGISTER, 0, OTHER_KEY)
+    s.good(scsi.REGISTER, 0, KEY)
+    s.target.out(OTHER, scsi.PREEMPT, OTHER_KEY, KEY, KIND)
+    t.answered(s.worker.send(s.map.open(), scsi.cleanup()).reply(), GOOD)
+    s.registered(0, 0, OTHER_KEY)
+    s.told(0)
+
+
+@test
 def unit_attentions(t: Context) -> None:
     """What the guest did itself by one path, the others do not tell it; what another host did it
     hears once."""
