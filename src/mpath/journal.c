@@ -85,6 +85,21 @@ int journal_open(struct journal *journal, int directory, const char *uuid)
     return journal->fd < 0 ? -errno : 0;
 }
 
+bool journal_is_unfinished(int directory, const char *uuid, const struct paths_map *map)
+{
+    struct journal journal = {.fd = -1};
+    struct paths_memory memory;
+
+    if (directory < 0 || strchr(uuid, '/'))
+        return false;
+    journal.fd = openat(directory, uuid, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (journal.fd < 0)
+        return false;
+    journal_load(&journal, map, NULL, &memory);
+    journal_close(&journal);
+    return paths_unfinished(&memory);
+}
+
 void journal_close(struct journal *journal)
 {
     cleanup_close(&journal->fd);
@@ -174,7 +189,7 @@ void journal_load(const struct journal *journal, const struct paths_map *map,
         return;
     (void)paths_journal_decode(engine, engine_size, map, ret_memory);
     for (unsigned i = 0; i < n_ports; i++)
-        journal_take_port(&reader, map->count, path);
+        journal_take_port(&reader, path ? map->count : 0, path);
 }
 
 static size_t journal_encode(uint8_t *bytes, const struct paths_memory *memory,

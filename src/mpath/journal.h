@@ -31,6 +31,10 @@ struct journal {
  */
 int journal_open_directory(char *ret_error, size_t error_size);
 
+/* Whether there is a file of this map that says that something is under way. map: its paths' ids.
+ */
+bool journal_is_unfinished(int directory, const char *uuid, const struct paths_map *map);
+
 /* Open a map's file; directory -1: none. Returns 0 or a negative errno; then it is kept here. */
 int journal_open(struct journal *journal, int directory, const char *uuid);
 void journal_close(struct journal *journal);
@@ -41,8 +45,8 @@ void journal_unlock(struct journal *journal);
 
 /*
  * Read it. ret_memory is zeroed if there is nothing, or nothing that can be understood. Of paths
- * that are the same device as then, what was learnt is put in place first, since the engine's part
- * is by the ids of map->path.
+ * (NULL: none) that are the same device as then, what was learnt is put in place first, since the
+ * engine's part is by the ids of map->path.
  */
 void journal_load(const struct journal *journal, const struct paths_map *map,
                   struct path *const *path, struct paths_memory *ret_memory);

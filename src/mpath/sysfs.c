@@ -124,6 +124,20 @@ int sysfs_list(dev_t map, struct sysfs_path *ret, unsigned max)
     return (int)n;
 }
 
+void sysfs_each_map(void (*found)(void *context, const struct sysfs_map *map), void *context)
+{
+    __attribute__((cleanup(sysfs_cleanup_directory))) DIR *directory = opendir(host_sysfs);
+    const struct dirent *entry;
+
+    while (directory && (entry = readdir(directory))) {
+        dev_t number = sysfs_parse_number(entry->d_name);
+        struct sysfs_map map;
+
+        if (number != 0 && sysfs_identify_number(number, &map) == 0)
+            found(context, &map);
+    }
+}
+
 int sysfs_inflight(dev_t path)
 {
     unsigned reads, writes;

@@ -44,6 +44,9 @@ bool sysfs_is_writable(int fd);
  */
 int sysfs_list(dev_t map, struct sysfs_path *ret, unsigned max);
 
+/* Call `found` for each multipath map that there is. */
+void sysfs_each_map(void (*found)(void *context, const struct sysfs_map *map), void *context);
+
 /* The number of one path of a map by its name, or 0. */
 dev_t sysfs_find(dev_t map, const char *name);
 

@@ -145,10 +145,44 @@ static void worker_receive(struct worker *worker)
         worker->channel = -1;
 }
 
+/* The paths of a map by the names that the journal has for them. NULL: no memory. */
+static struct paths_map *worker_list(dev_t number)
+{
+    struct paths_map *map = calloc(1, sizeof(*map));
+    struct sysfs_path *path = calloc(PATHS_MAX, sizeof(*path));
+    int n = map && path ? sysfs_list(number, path, PATHS_MAX) : 0;
+
+    for (int i = 0; i < n && i < PATHS_MAX; i++) {
+        struct nexus nexus;
+
+        nexus_read(path[i].number, &nexus);
+        map->path[map->count++].id = nexus.id;
+    }
+    free(path);
+    return map;
+}
+
+/* What a worker before this one has left unfinished, before anybody asks for the map. */
+static void worker_resume(void *context, const struct sysfs_map *names)
+{
+    struct worker *worker = context;
+    struct paths_map *known = worker_list(names->number);
+    bool unfinished = known && journal_is_unfinished(worker->shared.journal, names->uuid, known);
+    struct map *map;
+
+    free(known);
+    if (!unfinished)
+        return;
+    map = worker_find(worker, MAP_CHANGES, names);
+    if (map)
+        (void)map_watch(map);
+}
+
 bool worker_run(struct worker *worker)
 {
     bool has_opener = true;
 
+    sysfs_each_map(worker_resume, worker);
     while (worker->channel >= 0 && has_opener) {
         struct pollfd events[] = {
             {.fd = worker->channel, .events = POLLIN},

@@ -106,6 +106,15 @@ def killed_and_fenced(t: Context, name: str, path: int, how: int) -> None:
 
 
 @test
+def repaired_unasked(t: Context) -> None:
+    """Before anybody asks for the map: a path without the key would fail the guest's writes."""
+    s = begin(t, "fc", COMMANDS["register"])
+    kill_at(s, COMMANDS["register"], 1, LATE)
+    s.worker.wait_until("all paths are registered, or none",
+                        lambda: s.keys.count(KEY) in (0, 3), 15)
+
+
+@test
 def remembers_names(t: Context) -> None:
     """Of a path that sysfs does not name, over a restart while it is away."""
     s = begin(t, "none", COMMANDS["change the key"])
