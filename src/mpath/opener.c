@@ -200,7 +200,7 @@ __attribute__((noreturn)) static void opener_serve(void)
 
 int opener_start(void)
 {
-    char error[128];
+    char error[128], ready = 1;
     int pair[2];
     pid_t pid;
 
@@ -222,9 +222,16 @@ int opener_start(void)
         opener_see_remembered();
         if (host_drop_rights() < 0 || sandbox_enter(SANDBOX_OPENER, -1, error, sizeof(error)) < 0)
             _exit(EXIT_FAILURE);
+        if (send(OPENER_CHANNEL, &ready, 1, MSG_NOSIGNAL) != 1)
+            _exit(EXIT_FAILURE);
         opener_serve();
     }
     close(pair[1]);
+    /* Confined before the helper is told that there is a worker. */
+    if (recv(pair[0], &ready, 1, 0) != 1) {
+        close(pair[0]);
+        return -ECHILD;
+    }
     return pair[0];
 }
 
