@@ -107,8 +107,10 @@ class Libvirt:
         lines = [f"libvirtd: {line}"
                  for line in self.daemon.log().splitlines()[-context.LOG_LINES:]]
         for name in domains:
-            with open(f"/var/log/libvirt/qemu/{name}.log", encoding="utf-8",
-                      errors="replace") as file:
+            # There is none of a domain that libvirtd has refused.
+            with contextlib.suppress(FileNotFoundError), open(
+                    f"/var/log/libvirt/qemu/{name}.log", encoding="utf-8",
+                    errors="replace") as file:
                 lines += [f"{name}: {line.rstrip()}" for line in file.readlines()[-6:]]
         return lines
 
