@@ -80,13 +80,14 @@ static void opener_see(const char *uuid)
 /* Returns an fd or a negative errno. */
 static int opener_open_path(const struct opener_task *task)
 {
-    dev_t number = sysfs_find(task->map, task->name);
+    dev_t number;
+    int r = sysfs_find(task->map, task->name, &number);
     CLEANUP_CLOSE int fd = -1;
     char node[128];
     struct stat status;
 
-    if (number == 0)
-        return -EPERM;
+    if (r < 0)
+        return r == -ENOENT ? -EPERM : r;
     snprintf(node, sizeof(node), "%s/%s", host_dev, task->name);
     fd = open(node, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC);
     if (fd < 0)

@@ -77,15 +77,24 @@ static dev_t sysfs_parse_number(const char *text)
     return sscanf(text, "%u:%u", &number[0], &number[1]) == 2 ? makedev(number[0], number[1]) : 0;
 }
 
-dev_t sysfs_find(dev_t map, const char *name)
+int sysfs_find(dev_t map, const char *name, dev_t *ret)
 {
-    char file[SYSFS_PATH_NAME_SIZE + 16], number[32];
+    char file[SYSFS_PATH_NAME_SIZE + 16], text[32];
+    dev_t number;
+    ssize_t n;
 
     if (name[0] == '.' || name[0] == '\0' || strchr(name, '/') ||
         strlen(name) >= SYSFS_PATH_NAME_SIZE)
-        return 0;
+        return -ENOENT;
     snprintf(file, sizeof(file), "slaves/%s/dev", name);
-    return sysfs_read(map, file, number, sizeof(number)) < 0 ? 0 : sysfs_parse_number(number);
+    n = sysfs_read(map, file, text, sizeof(text));
+    if (n < 0)
+        return (int)n;
+    number = sysfs_parse_number(text);
+    if (number == 0)
+        return -ENOENT;
+    *ret = number;
+    return 0;
 }
 
 static int sysfs_compare(const void *a, const void *b)
@@ -106,12 +115,18 @@ int sysfs_list(dev_t map, struct sysfs_path *ret, unsigned max)
     directory = opendir(path);
     if (!directory)
         return -errno;
-    while ((entry = readdir(directory))) {
-        dev_t number = sysfs_find(map, entry->d_name);
+    while (errno = 0, (entry = readdir(directory))) {
         struct stat status;
+        dev_t number;
+        int r = sysfs_find(map, entry->d_name, &number);
 
-        if (number == 0) /* "." and "..", and what has just left the map */
+        if (entry->d_name[0] == '.')
             continue;
+        if (r == -ENOENT && fstatat(dirfd(directory), entry->d_name, &status, 0) < 0 &&
+            errno == ENOENT)
+            continue; /* has just left the map */
+        if (r < 0)    /* a path that is left out would be a path that is not registered */
+            return r;
         if (n < max) {
             ret[n] = (struct sysfs_path){.number = number};
             strcpy(ret[n].name, entry->d_name); /* sysfs_find() has looked at its length */
@@ -120,6 +135,8 @@ int sysfs_list(dev_t map, struct sysfs_path *ret, unsigned max)
         }
         n++;
     }
+    if (errno)
+        return -errno;
     qsort(ret, n < max ? n : max, sizeof(*ret), sysfs_compare);
     return (int)n;
 }

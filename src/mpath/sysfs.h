@@ -47,8 +47,11 @@ int sysfs_list(dev_t map, struct sysfs_path *ret, unsigned max);
 /* Call `found` for each multipath map that there is. */
 void sysfs_each_map(void (*found)(void *context, const struct sysfs_map *map), void *context);
 
-/* The number of one path of a map by its name, or 0. */
-dev_t sysfs_find(dev_t map, const char *name);
+/*
+ * The number of one path of a map by its name. Returns 0, or a negative errno: -ENOENT: the map has
+ * no such path; others: that cannot be told.
+ */
+int sysfs_find(dev_t map, const char *name, dev_t *ret);
 
 /* Commands of the page cache and of direct I/O that a disk has in flight; -1: not to be learnt. */
 int sysfs_inflight(dev_t path);
