@@ -8,8 +8,8 @@ static const char *const texts[PATHS_REASONS] = {
     [PATHS_REASON_NOT_READ] = "the registrations could not be read by any path",
     [PATHS_REASON_TARGET_BUSY] = "the target was busy, or the registrations changed all the time",
     [PATHS_REASON_MULTIPATHD_SILENT] = "multipathd does not answer, so nothing was registered",
-    [PATHS_REASON_UNFINISHED] = "an earlier command is not finished: not every path of the map has "
-                                "been brought to one state",
+    [PATHS_REASON_UNFINISHED] =
+        "an earlier command is not finished: the paths are not in one state",
     [PATHS_REASON_SHARED_ABSENT] =
         "a path that does not answer is registered with a key that another host has as well",
     [PATHS_REASON_HOLDER_ABSENT] =
@@ -25,8 +25,8 @@ static const char *const texts[PATHS_REASONS] = {
         "the target cannot tell which path is registered, and not every path answers",
     [PATHS_REASON_ATTENTION] = "the target had a unit attention about reservations for the guest",
     [PATHS_REASON_NOT_SERVED] = "a map does not serve this service action or this parameter",
-    [PATHS_REASON_NOT_TOLD] = "multipathd did not take what it was told; a path that returns is "
-                              "registered by the helper alone",
+    [PATHS_REASON_NOT_TOLD] =
+        "multipathd did not take what it was told; the helper alone registers a path that returns",
     [PATHS_REASON_DEADLINE] = "the deadline has passed",
 };
 

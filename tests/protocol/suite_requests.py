@@ -121,6 +121,7 @@ def credentials_beside_the_fd(t):
 
 @test
 def extra_fd_on_parameters_is_closed(t):
+    t.needs_truncation()
     baseline = fd_count(t)
     connection = t.connect()
     connection.send(REGISTER, [t.own(t.disk.open())])
@@ -227,6 +228,8 @@ def fd_only_on_parameters(t):
 
 @cases(2, 3, 64, 253)
 def more_than_one_fd(t, count):
+    if count > 2:
+        t.needs_truncation()
     drop(t, (READ_KEYS, [t.own(t.disk.open()) for _ in range(count)]))
 
 
@@ -244,6 +247,7 @@ def fds_in_two_messages(t):
 
 @test
 def many_fds_in_many_messages(t):
+    t.needs_truncation()
     null = t.open(os.devnull)
     drop(t, *[(READ_KEYS[index:index + 1], [null] * 253) for index in range(16)])
 
