@@ -80,6 +80,10 @@ static void register_path(struct world *world, uint8_t key)
                  (world->marks & (MARK_FENCE_IN_COMMAND | MARK_FENCE_IN_HANG |
                                   MARK_FENCE_UNREPAIRED | MARK_FENCE_BACK | MARK_DAEMON_WINDOW))))
         world->marks |= MARK_DAEMON_REVIVED;
+    /* The registration by which all registrants held the reservation, while others came and went.
+     */
+    if (key == 0 && world->lun.key[path] != 0 && world->lun.type >= 7)
+        world->marks |= MARK_DAEMON_CLEARED;
     if (key != 0 && world->lun.key[path] != 0 && world->lun.key[path] != key)
         world->marks |= MARK_DAEMON_CHANGED;
     for (unsigned i = 0; i < setting->paths; i++)

@@ -130,6 +130,10 @@ const char *world_class(const struct world *world, enum fault fault)
     if (fault == FAULT_DENIED &&
         (world->active ? &world->engine.memory : &world->memory)->aim == PATHS_AIM_WITHDRAW)
         return "write-while-unregistering";
+    /* The reservation is held by the paths that are registered, and not by the others yet. */
+    if (fault == FAULT_DENIED && world->lun.type >= SPC_TYPE_WRITE_EXCLUSIVE_ALL_REGISTRANTS &&
+        (world->active ? &world->engine.memory : &world->memory)->aim == PATHS_AIM_LEVEL)
+        return "write-while-registering";
     /* A guest that has just been migrated in does not run yet. */
     if (fault == FAULT_DENIED && world->migrated)
         return "guest-migrated-in";
