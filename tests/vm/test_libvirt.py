@@ -159,6 +159,7 @@ class Context(context.Context):
         os.makedirs(os.path.dirname(JOURNAL), exist_ok=True)
         self.journal = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.journal.bind(JOURNAL)
+        os.chmod(JOURNAL, 0o666)  # as systemd has it: helpers are not root
         self.journal.settimeout(10)
         self.cleanup.callback(os.unlink, JOURNAL)
         self.cleanup.callback(self.journal.close)
