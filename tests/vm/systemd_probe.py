@@ -20,7 +20,6 @@ RESULT, DISK = sys.argv[1:3]
 ROOT_DISK = "/dev/ubda" if os.path.exists("/dev/ubda") else "/dev/nvme0n1"
 CLONE_NEWUSER = 0x10000000
 SG_IO, SG_DXFER_FROM_DEV = 0x2285, -3
-IPC_PRIVATE, IPC_RMID = 0, 0
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -70,7 +69,7 @@ def read_keys() -> None:
         "@iiBBHIPPPIIiP4BHHiII", ord("S"), SG_DXFER_FROM_DEV, 10, 32, 0, 8,
         ctypes.addressof(data), ctypes.addressof(cdb), ctypes.addressof(sense), 10000, 0, 0, 0,
         0, 0, 0, 0, 0, 0, 0, 0, 0))
-    fd = os.open(DISK, os.O_RDWR | os.O_CLOEXEC)
+    fd = os.open(DISK, os.O_RDONLY | os.O_CLOEXEC)
     fcntl.ioctl(fd, SG_IO, header)
     os.close(fd)
 
@@ -87,25 +86,19 @@ def permitted() -> int:
         return int(next(line for line in file if line.startswith("CapPrm:")).split()[1], 16)
 
 
-def semaphores() -> None:
-    """By which libdevmapper waits for udev."""
-    number = system(libc.semget(IPC_PRIVATE, 1, 0o600))
-    system(libc.semctl(number, 0, IPC_RMID))
-
-
 def executable_memory() -> None:
     mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC).close()
 
 
 TRIED: Dict[str, Callable[[], object]] = {
     "control node": lambda: opened("/dev/mapper/control"),
-    "disk": lambda: opened(DISK),
+    "disk": lambda: opened(DISK, os.O_RDONLY),
+    "disk for writing": lambda: opened(DISK),
     "PERSISTENT RESERVE IN": read_keys,
     "keys file": lambda: opened("/etc/multipath/prkeys", os.O_RDWR | os.O_CREAT),
     "multipathd": lambda: connected("/run/multipathd.socket"),
     "old multipathd": lambda: connected("\0/org/kernel/linux/storage/multipathd"),
     "execute": executed,
-    "semaphores": semaphores,
     "another's command line": other_command_line,
     "proc devices": lambda: opened("/proc/devices", os.O_RDONLY),
     "write below /usr": lambda: opened("/usr/probe", os.O_WRONLY | os.O_CREAT),
