@@ -26,4 +26,17 @@ void advice_answer(struct session *session, const struct command *command, struc
 void advice_unknown(const struct session *session, const struct command *command, const char *first,
                     struct outcome *outcome);
 
+/*
+ * RESERVATION CONFLICT, or what stands for it: reads keys, reservation and, if there is one, who
+ * holds it, and says which of the usual causes it is.
+ *
+ * Advice that names a command which may take something from somebody says before it what would be
+ * lost and for whom, as far as the device tells, in a line that begins with "Warning: ".
+ */
+void advice_conflict(struct session *session, const struct command *command,
+                     struct outcome *outcome);
+
+/* INVALID RELEASE OF PERSISTENT RESERVATION: this host holds one of another type. */
+void advice_bad_release(struct session *session, struct outcome *outcome);
+
 #endif

@@ -31,6 +31,19 @@ void outcome_hint(struct outcome *outcome, const char *format, ...)
     va_end(arguments);
 }
 
+void outcome_add_line(struct outcome *outcome, const char *format, ...)
+{
+    size_t length = strlen(outcome->hint);
+    va_list arguments;
+
+    if (length + 1 >= sizeof(outcome->hint))
+        return;
+    outcome->hint[length++] = '\n';
+    va_start(arguments, format);
+    vsnprintf(outcome->hint + length, sizeof(outcome->hint) - length, format, arguments);
+    va_end(arguments);
+}
+
 void outcome_add_command(struct outcome *outcome, const struct options *options, const char *format,
                          ...)
 {

@@ -22,7 +22,7 @@ struct outcome {
 
     enum exit_status exit_status;       /* what follows is for advice_* to fill in */
     char what[PRHELPER_TEXT_MAX + 128]; /* what went wrong, in words; "" if nothing did */
-    char hint[1024];                    /* what to do about it, maybe several lines; or "" */
+    char hint[2048];                    /* what to do about it, maybe several lines; or "" */
 };
 
 /* Whether `command` may have changed something on the device without anybody knowing. */
@@ -35,6 +35,10 @@ outcome_fail(struct outcome *outcome, enum exit_status status, const char *forma
 /* What to do about it. */
 __attribute__((format(printf, 2, 3))) void outcome_hint(struct outcome *outcome, const char *format,
                                                         ...);
+
+/* One more line of it. */
+__attribute__((format(printf, 2, 3))) void outcome_add_line(struct outcome *outcome,
+                                                            const char *format, ...);
 
 /*
  * Add a line to the hint: a command for the same device by the same way, which can be typed as it

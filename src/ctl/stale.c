@@ -121,10 +121,13 @@ static bool stale_is_stale(const struct session *session, const struct owner *ow
         break;
     }
     outcome_fail(outcome, CTL_REFUSED, "the helper lists no stale key %#" PRIx64 " here", key);
-    outcome_hint(
-        outcome,
-        "'qemu-pr-ctl status' shows the keys that came through the helper since its start. "
-        "If you know that this host left the key and nobody uses it:");
+    outcome_hint(outcome, "'qemu-pr-ctl status' shows the keys that came through the helper since "
+                          "its start.");
+    outcome_add_line(outcome,
+                     "Warning: a virtual machine of this host that still uses the key would lose "
+                     "its registration and its reservation: its own writes may fail, and other "
+                     "hosts may write.");
+    outcome_add_line(outcome, "Only if this host has left the key and nothing here uses it:");
     outcome_add_command(outcome, session->options, "register --key=%#" PRIx64 " --new-key=0", key);
     return false;
 }

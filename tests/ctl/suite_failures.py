@@ -369,20 +369,50 @@ def conflict_not_registered(t, command, argv):
         "    qemu-pr-ctl register --new-key=0xabc WAY"])
 
 
+LOOK = ["  To see who is registered:", "    qemu-pr-ctl full-status WAY"]
+REPLACE = [
+    "  Warning: register-ignore replaces whatever key this host has on this path. A running virtual "
+    "machine that registered it would lose it: its commands for reservations fail, and other nodes "
+    "cannot fence it by the key that they know.", *LOOK,
+    "  Only if no virtual machine of this host uses the device:",
+    "    qemu-pr-ctl register-ignore --new-key=0x2 WAY"]
+REMOVE = [
+    "  Warning: register-ignore removes whatever registration this host has on this path. A running "
+    "virtual machine that made it would lose it and its reservation: its own writes may fail, and "
+    "other hosts may write.", *LOOK,
+    "  Only if no virtual machine of this host uses the device:",
+    "    qemu-pr-ctl register-ignore --new-key=0 WAY"]
+
+
+def holder_a(kind):
+    return (f"  Key 0x1 holds the reservation, {kind}, from "
+            "iscsi:iqn.2026-11.simulator:a,i,0x000000000001.")
+
+
 @test
 def conflict_registered_already(t):
     hosts = Hosts(t)
     hosts.do("a", "register", "-S", "1")
-    hosts.conflict("a", "register", "-S", "2", hint=[
-        "  This host is registered already. Say its present key with --key, or:",
-        "    qemu-pr-ctl register-ignore --new-key=0x2 WAY"])
+    already = ("  This host is registered on this path already. To change its key, say the present "
+               "one with --key.")
+    hosts.conflict("a", "register", "-S", "2", hint=[already, *REPLACE])
+    hosts.conflict("a", "register", "-S", "0", hint=[already, *REMOVE])
+    hosts.do("a", "reserve", "-K", "1", "-T", "3")
+    hosts.conflict("a", "register", "-S", "2",
+                   hint=[already, holder_a("exclusive-access"), *REPLACE])
 
 
 @test
 def conflict_nobody_has_that_key(t):
-    Hosts(t).conflict("a", "register", "-K", "7", "-S", "2", hint=[
-        "  Nobody is registered with key 0x7. For a first registration leave out --key; to replace "
-        "whatever key there is:", "    qemu-pr-ctl register-ignore --new-key=0x2 WAY"])
+    hosts = Hosts(t)
+    hosts.conflict("a", "register", "-K", "7", "-S", "2", hint=[
+        "  No key is registered. For a first registration leave out --key:",
+        "    qemu-pr-ctl register --new-key=0x2 WAY"])
+    hosts.conflict("a", "register", "-K", "7", "-S", "0", hint=[
+        "  No key is registered, so there is none to remove."])
+    hosts.do("b", "register", "-S", "1")
+    hosts.conflict("a", "register", "-K", "7", "-S", "2", hint=[
+        "  Key 0x7 is not registered. For a first registration leave out --key.", *REPLACE])
 
 
 @test
@@ -390,8 +420,8 @@ def conflict_key_of_another_host(t):
     hosts = Hosts(t)
     hosts.do("b", "register", "-S", "7")
     hosts.conflict("a", "register", "-K", "7", "-S", "2", hint=[
-        "  Key 0x7 is not the one under which this host is registered on this path. Without "
-        "knowing that:", "    qemu-pr-ctl register-ignore --new-key=0x2 WAY"])
+        "  Key 0x7 is not the one under which this host is registered on this path, if it is "
+        "registered at all.", *REPLACE])
     hosts.conflict("a", "reserve", "-K", "7", "-T", "1", hint=[
         "  Key 0x7 is registered, but not for this host on this path. To see who has it:",
         "    qemu-pr-ctl full-status WAY"])
@@ -404,11 +434,20 @@ def conflict_key_of_another_host(t):
 def conflict_reserved_by_another_host(t):
     hosts = Hosts(t)
     hosts.do("a", "register", "-S", "1")
-    hosts.do("b", "register", "-S", "2")
     hosts.do("a", "reserve", "-K", "1", "-T", "5")
     hosts.conflict("b", "reserve", "-K", "2", "-T", "3", hint=[
-        "  Key 0x1 holds a reservation, write-exclusive-registrants-only. To take it away from its "
-        "holder:",
+        "  Key 0x2 is not registered.", holder_a("write-exclusive-registrants-only"),
+        "  Warning: registered hosts may write. A virtual machine of this host that was fenced could "
+        "write again beside the holder.", "  Only if there is none, register first:",
+        "    qemu-pr-ctl register --new-key=0x2 WAY"])
+    hosts.do("b", "register", "-S", "2")
+    hosts.conflict("b", "reserve", "-K", "2", "-T", "3", hint=[
+        "  The device is reserved under another key.", holder_a("write-exclusive-registrants-only"),
+        "  Warning: preempt takes registration and reservation away from key 0x1. If its host is "
+        "alive, its writes fail from then on, and what runs on it loses the device. Whether it is "
+        "alive can only be seen there.",
+        "  To see which host that is:", "    qemu-pr-ctl full-status WAY",
+        "  Only if it is down, and stays down:",
         "    qemu-pr-ctl preempt --key=0x2 --victim-key=0x1 --type=exclusive-access WAY"])
 
 
@@ -418,8 +457,28 @@ def conflict_reserved_by_this_host(t):
     hosts.do("a", "register", "-S", "1")
     hosts.do("a", "reserve", "-K", "1", "-T", "5")
     hosts.conflict("a", "reserve", "-K", "1", "-T", "1", hint=[
-        "  There is a reservation already, write-exclusive-registrants-only. Release it first:",
+        "  There is a reservation already.", holder_a("write-exclusive-registrants-only"),
+        "  Warning: a running virtual machine of this host that made the reservation would lose it: "
+        "other hosts may write beside it.", *LOOK,
+        "  Only if no virtual machine of this host uses the device:",
         "    qemu-pr-ctl release --key=0x1 --type=write-exclusive-registrants-only WAY"])
+
+
+ALL_HOLD = ["  All registered hosts hold the reservation, write-exclusive-all-registrants.",
+            "  Warning: released by one host, the reservation ends for all that are registered: hosts "
+            "that it locks out may write beside them."]
+
+
+@test
+def conflict_reserved_by_all(t):
+    hosts = Hosts(t)
+    hosts.do("a", "register", "-S", "1")
+    hosts.do("a", "reserve", "-K", "1", "-T", "7")
+    hosts.do("b", "register", "-S", "2")
+    hosts.conflict("b", "reserve", "-K", "2", "-T", "1", hint=[
+        "  There is a reservation already.", *ALL_HOLD, *LOOK,
+        "  Only if no other registered host uses the device:",
+        "    qemu-pr-ctl release --key=0x2 --type=write-exclusive-all-registrants WAY"])
 
 
 @test
@@ -446,15 +505,19 @@ def suggested_command_works(t):
     t.matches("^  key    0x1$", hosts.do("a", "reservation").out, "reservation")
 
 
-@test
-def wrong_type_to_release(t):
+@cases(("5", "5", [holder_a("write-exclusive-registrants-only"),
+                   "  Warning: a running virtual machine of this host that made the reservation "
+                   "would lose it: other hosts may write beside it.",
+                   "  To release it all the same: --type=write-exclusive-registrants-only"]),
+       ("7", "7", [*ALL_HOLD,
+                   "  To release it all the same: --type=write-exclusive-all-registrants"]))
+def wrong_type_to_release(t, kind, hint):
     hosts = Hosts(t)
     hosts.do("a", "register", "-S", "1")
-    hosts.do("a", "reserve", "-K", "1", "-T", "5")
+    hosts.do("a", "reserve", "-K", "1", "-T", kind)
     said(t, hosts.do("a", "release", "-K", "1", "-T", "1"), CHECK,
          f"qemu-pr-ctl: {hosts.lun}: release: CHECK CONDITION: ILLEGAL REQUEST, INVALID RELEASE OF "
-         "PERSISTENT RESERVATION (5/26/04)",
-         "  The reservation is of another type: --type=write-exclusive-registrants-only")
+         "PERSISTENT RESERVATION (5/26/04)", "  The reservation is of another type.", *hint)
 
 
 @test
