@@ -76,7 +76,7 @@ WHERE: Dict[Tuple[str, str], str] = {
     ("docs/troubleshooting.md", "qemu-pr-ctl doctor /dev/DISK"): VM,
     ("docs/troubleshooting.md", "qemu-pr-ctl keys /dev/DISK"): VM,
     ("docs/troubleshooting.md", "-device scsi-block,drive=disk0,werror=report,rerror=report"): VM,
-    ("docs/troubleshooting.md", "qemu-pr-ctl register-ignore --new-key=99 /dev/DISK"): VM,
+    ("docs/troubleshooting.md", "qemu-pr-ctl register --new-key=99 /dev/DISK &&"): VM,
     ("docs/troubleshooting.md", "defaults {"): VM,
 }
 

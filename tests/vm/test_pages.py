@@ -283,7 +283,7 @@ def after_a_crash(t: Context) -> None:
     gone = t.host(t.lab.other.path)
     t.good(gone.tell(0, action_key=OTHER_KEY), "REGISTER")
     t.good(gone.tell(1, WRITE_EXCLUSIVE_REGISTRANTS, OTHER_KEY), "RESERVE")
-    text = typed("docs/troubleshooting.md", "qemu-pr-ctl register-ignore")
+    text = typed("docs/troubleshooting.md", "qemu-pr-ctl register --new-key=99")
     t.shell(put_in(text, DISK=t.name, KEY=f"{OTHER_KEY:x}", TYPE=str(WRITE_EXCLUSIVE_REGISTRANTS)))
     t.equal(t.lab.store.registrations(), [], "registrations at the end")
     t.lab.other.drain()  # it is told that it was preempted
