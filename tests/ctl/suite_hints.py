@@ -5,6 +5,7 @@ import glob
 import os
 import re
 
+from support import pages
 from support.tap import cases, test
 
 from ctl.fixture import GOOD, USAGE
@@ -154,3 +155,43 @@ def no_warning_about_nothing(t):
         scene = Scene(t, "nothing", False)
         result = t.ctl(*command, *t.host("b"), scene.lun)
         t.check("Warning" not in result.err, f"{' '.join(command)}: {result.err}")
+
+
+def page_says(scene, host, key, kind):
+    """Do what docs/troubleshooting.md says of keys that nobody puts away, on this host."""
+    text = pages.item(TOP, "docs/troubleshooting.md", "qemu-pr-ctl register --new-key=99").text
+    for word, instead in (("/dev/DISK", " ".join([*scene.t.host(host), scene.lun])), ("KEY", key),
+                          ("TYPE", kind), ("qemu-pr-ctl", scene.t.lab.ctl)):
+        text = re.sub(rf"(?<!\w){word}\b", instead, text)
+    return scene.t.run("sh", "-c", text)
+
+
+@cases("1", "3", "5", "6", "7", "8")
+def page_on_the_holders_host(t, kind):
+    """To the device it is the running holder that does it: nothing is done."""
+    scene = Scene(t, kind, True)
+    before = scene.look()
+    for key in (A, B):
+        result = page_says(scene, "a", key, kind)
+        t.equal(result.err.count("RESERVATION CONFLICT"), 2, f"conflicts of {result.err}")
+        t.equal(scene.look(), before, "host a, and who may write beside it")
+
+
+@cases("1", "3", "5", "6")
+def page_on_another_host(t, kind):
+    """The holder's key and reservation are put away, and nothing is left of who did it."""
+    scene = Scene(t, kind, False)
+    t.expect(page_says(scene, "b", A, kind), GOOD)
+    found = t.expect(t.ctl("full-status", "-j", *t.host("b"), scene.lun), GOOD).json
+    t.equal(found["registrations"], [], "registrations")
+
+
+@cases("7", "8")
+def page_where_all_hold_it(t, kind):
+    """The key has gone meanwhile: nothing is released for those that are left."""
+    scene = Scene(t, kind, True)
+    t.expect(t.ctl("register", "-K", B, "-S", "0", *t.host("b"), scene.lun), GOOD)
+    before = scene.look()
+    result = page_says(scene, "b", NONE, kind)
+    t.equal(result.err.count("RESERVATION CONFLICT"), 1, f"conflicts of {result.err}")
+    t.equal(scene.look(), before, "host a, and who may write beside it")
