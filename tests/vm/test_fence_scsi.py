@@ -22,7 +22,9 @@ PACKAGES = ["fence"]
 
 USER = 65534
 PRELOAD = "/payload/bin/libprsocket.so"
-STORE = "/var/run"  # where fence_scsi keeps its node's key; not configurable
+STORE = "/var/run"  # which is /run: where fence_scsi keeps its node's key; not configurable
+#: Nothing that is needed may be below STORE, since each node has one of its own there.
+PLACE = "/var/tmp"
 KEY_A, KEY_B = "a1a20001", "b1b20002"
 #: fence_scsi's choice
 TYPE = "Write Exclusive Access, Registrants Only"
@@ -33,14 +35,14 @@ class Lab:
     def __init__(self, settings: dict):
         self.disk = lab.Backstore("shared")
         self.initiators = lab.Iscsi(self.disk, 2).initiators
-        os.mkdir("/run/helper")
-        self.helper = Helper(settings["helper"], "/run/helper",
+        os.mkdir(f"{PLACE}/helper")
+        self.helper = Helper(settings["helper"], f"{PLACE}/helper",
                              before_exec=lambda: os.umask(0) and None).wait_ready()
         os.makedirs(STORE, exist_ok=True)
         for number, initiator in enumerate(self.initiators):
             os.chown(initiator.path, USER, USER)
-            os.mkdir(f"/run/node{number}")
-            os.chown(f"/run/node{number}", USER, USER)
+            os.mkdir(f"{PLACE}/node{number}")
+            os.chown(f"{PLACE}/node{number}", USER, USER)
 
 
 class Context(context.Context):
@@ -51,8 +53,8 @@ class Context(context.Context):
         self.said: List[str] = []
         lab.reset(shared.initiators)
         for number in range(2):
-            for file in os.listdir(f"/run/node{number}"):
-                os.unlink(f"/run/node{number}/{file}")
+            for file in os.listdir(f"{PLACE}/node{number}"):
+                os.unlink(f"{PLACE}/node{number}/{file}")
 
     def log(self) -> str:
         return "\n".join([*self.said, super().log()])
@@ -63,7 +65,7 @@ class Context(context.Context):
     def run(self, node: int, *command: str) -> subprocess.CompletedProcess:
         """On node 0 or 1."""
         def become_user() -> None:
-            container.mount(f"/run/node{node}", STORE, flags=container.MS_BIND)
+            container.mount(f"{PLACE}/node{node}", STORE, flags=container.MS_BIND)
             os.setgroups([])
             os.setresgid(USER, USER, USER)
             os.setresuid(USER, USER, USER)
