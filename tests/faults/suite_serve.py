@@ -5,6 +5,7 @@ Whoever is told something is told the truth. At most one client notices; the hel
 clients have gone it has the fds that it had before; and the next client is served as ever.
 """
 import os
+import shutil
 import signal
 
 from mpath import fixture as mpath
@@ -19,6 +20,8 @@ from .fixture import PATIENCE, Context, read_status
 from .injector import Fault, Injector
 
 HELPER, KEEPER = 0, 1
+PATHS = 2  # of a map
+REGISTER_AND_IGNORE = scsi.pr_out(24, scsi.REGISTER_AND_IGNORE)
 #: What a helper may grow by, however many faults it has seen: stacks that munmap has left, threads.
 MOST_KB = 256
 GRACE = 0.02  # SERVER_GRACE_MS of src/serve/server.c
@@ -163,8 +166,9 @@ def end(t: Context) -> None:
 
 
 class Map:
-    """The whole way of a command on a multipath map: helper, keeper, worker, its child. The map is a
-    loop device that this helper's own /sys says to be one; the worker is that of tests/mpath."""
+    """The whole way of a command on a multipath map: helper, keeper, worker, opener. The map is a
+    loop device that this helper's own /sys says to be one; the worker is that of tests/mpath, and so
+    are the map's paths and their target."""
 
     def __init__(self, t: Context):
         self.t = t
@@ -174,15 +178,15 @@ class Map:
         context = mpath.Context(lab)
         t.cleanup.push(context.cleanup)
         self.machine = context.machine()
+        made = self.machine.make_map(PATHS)
         self.fd = t.own(t.disk.open())
         number = f"{os.major(t.disk.rdev)}:{os.minor(t.disk.rdev)}"
         for sysfs in (self.machine.path("sys"), self.machine.path("block")):
-            mpath.write(f"{sysfs}/{number}/dm/uuid", "mpath-faults\n")
-            mpath.write(f"{sysfs}/{number}/dm/name", "faults\n")
-            os.makedirs(f"{sysfs}/{number}/slaves")
-        mpath.write(self.machine.path(f"dm/{os.minor(t.disk.rdev)}"), "0")
+            shutil.copytree(made.sys, f"{sysfs}/{number}", symlinks=True)
         self.worker = self.machine.path("worker")
-        mpath.write(self.worker, f"#!/bin/sh\ncd {self.machine.directory} && exec {lab.binary}\n")
+        mpath.write(self.worker, f"#!/bin/sh\ncd {self.machine.directory} && "
+                                 f"LD_PRELOAD={lab.target} TARGET_CONTROL={self.machine.target.file} "
+                                 f"exec {lab.binary}\n")
         os.chmod(self.worker, 0o755)
         self.wrap = t.namespace(f"mount --bind {self.machine.path('block')} /sys/dev/block")
         self.injector = t.injector()
@@ -191,20 +195,19 @@ class Map:
 
     def ask(self) -> int:
         """A command with a key of its own; its status, -1 if it was hung up on."""
-        t = self.t
+        t, target = self.t, self.machine.target
         self.keys += 1
-        self.machine.multipathd.answers["getprkey"] = b"0x%x\n" % self.keys
         try:
             with Connection(self.helper.socket_path, timeout=PATIENCE) as connection:
-                status = connection.command(REGISTER, self.fd,
+                status = connection.command(REGISTER_AND_IGNORE, self.fd,
                                             scsi.parameters(0, self.keys)).status
         except (Disconnected, ConnectionError):
             return -1
-        calls = [line for line in self.machine.calls() if line.split()[4] == f"{self.keys:x}"]
+        keys = target.keys(mpath.OTHER)
         if status == scsi.GOOD:
-            t.equal(len(calls), 1, "calls of the library, for one that is GOOD")
+            t.equal(keys, [self.keys] * PATHS, "keys at the target, of one that is GOOD")
         elif status == scsi.BUSY:
-            t.equal(len(calls), 0, "calls of the library, for one that is BUSY")
+            t.check(self.keys not in keys, f"keys at the target, of one that is BUSY: {keys}")
         else:
             t.equal(status, scsi.CHECK_CONDITION, "status")
         return status

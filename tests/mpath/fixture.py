@@ -231,7 +231,8 @@ class Machine:
     def start(self, binary: Optional[str] = None, **arguments) -> Worker:
         environment = dict(arguments.pop("env", None) or {})
         if self.target:
-            environment.update(LD_PRELOAD=self.context.lab.target, TARGET_CONTROL=self.target.file)
+            preload = filter(None, (environment.get("LD_PRELOAD"), self.context.lab.target))
+            environment.update(LD_PRELOAD=":".join(preload), TARGET_CONTROL=self.target.file)
         worker = Worker(binary or self.context.lab.binary, self.directory, cwd=self.directory,
                         env=environment, **arguments)
         self.context.programs.append(worker)

@@ -223,8 +223,9 @@ class Context(tap.Context):
         return next(one for one in self.target.initiators if one.name == name)
 
     def state(self) -> State:
+        """Which path of the map holds a reservation is nobody's business but the map's."""
         holder, kind = self.disk.reservation()
-        return State(self.disk.registrations(), holder, kind, self.daemons.key(MAP),
+        return State(self.disk.registrations(), "the map" if holder in self.names else holder, kind, self.daemons.key(MAP),
                      self.daemons.registered(MAP))
 
     def registered(self, key: int, *others: int, paths: Optional[List[str]] = None) -> None:
