@@ -112,6 +112,12 @@ ROOT = "root:x:0:0:root:/root:/bin/sh\n"
 SHARED = "runs as nobody, whose other processes can stop it: there is no user qemu-pr-helper"
 
 
+def own_words(helper):
+    """Without those of unshare(1), which cannot be preloaded the stand-in of a 32-bit helper."""
+    return "".join(line for line in helper.log().splitlines(keepends=True)
+                   if not line.startswith("ERROR: ld.so: "))
+
+
 @cases(("of this system", ROOT + "nobody:x:65533:65532:nobody:/:/bin/false\n", (65533, 65532)),
        ("without a newline", ROOT + "nobody:x:65533:65532:nobody:/:/bin/false", (65533, 65532)),
        ("none", ROOT, (65534, 65534)), ("empty file", "", (65534, 65534)),
@@ -128,10 +134,10 @@ def nobody_by_default(t, text, ids):
     t.needs_root()
     helper = t.start(**with_accounts(t, text))
     t.equal(ids_of(t, helper), ids, "ids")
-    t.equal(helper.log(), f"qemu-pr-helper: the helper {SHARED}\n", "standard error")
+    t.equal(own_words(helper), f"qemu-pr-helper: the helper {SHARED}\n", "standard error")
     t.works(helper)
     quiet = t.start("-q", **with_accounts(t, text))
-    t.equal(quiet.log(), "", "standard error with -q")
+    t.equal(own_words(quiet), "", "standard error with -q")
 
 
 @cases(("last", ROOT + "x" * 9000 + "\nqemu-pr-helper:x:701:702:::"),
@@ -142,7 +148,7 @@ def own_user_by_default(t, text):
     t.needs_root()
     helper = t.start(**with_accounts(t, text))
     t.equal(ids_of(t, helper), (701, 702), "ids")
-    t.equal(helper.log(), "", "standard error")
+    t.equal(own_words(helper), "", "standard error")
     t.works(helper)
 
 
