@@ -219,7 +219,7 @@ def restarted(t: Context) -> None:
     host = Host(SOCKET, t.lab.initiators[0].path)
     t.cleanup.callback(host.close)
     t.good(host.tell(scsi.REGISTER, action_key=key_of(0)), "REGISTER")
-    first.signal(signal.SIGKILL)  # with it process 1 and, since that ends a namespace, all others
+    os.kill(t.main(first), signal.SIGKILL)  # process 1: that ends a namespace, and all others
     first.wait_exit()
     t.equal(host.connection.receive_rest(), b"", "what comes on the old connection")
     second = t.start()
