@@ -315,11 +315,6 @@ class Context(tap.Context):
 
     # -- exact answers
 
-    def needs_truncation(self) -> None:
-        """For tests that pass more fds than a receive has room for."""
-        if os.environ.get("TEST_EMULATED"):
-            raise tap.Skip("qemu-user takes fds that do not fit, keeps them, and does not say so")
-
     def ask(self, cdb: bytes, fd: int, wanted: Reply, parameters: bytes = b"",
             helper: Optional[Helper] = None, what: str = "answer") -> None:
         """One command on a connection of its own: every byte up to the end of file is compared."""

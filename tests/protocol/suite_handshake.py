@@ -3,7 +3,7 @@
 import os
 
 from support import procfs, scsi
-from support.client import reply
+from support.client import needs_truncation, reply
 from support.tap import cases, differs, test
 
 FEATURE_CLEANUP = 1
@@ -99,7 +99,7 @@ def fd_on_handshake_is_closed(t):
 
 @test
 def many_fds_on_handshake_are_closed(t):
-    t.needs_truncation()
+    needs_truncation()
     connection = t.connect(handshake=False)
     connection.receive(4)
     baseline = len(procfs.fds(t.helper.pid))

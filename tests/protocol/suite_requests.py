@@ -7,7 +7,7 @@ import socket
 import struct
 
 from support import procfs, scsi
-from support.client import check_condition, reply
+from support.client import check_condition, needs_truncation, reply
 from support.tap import cases, differs, test
 
 from protocol.fixture import DEFAULT_DATA
@@ -121,7 +121,7 @@ def credentials_beside_the_fd(t):
 
 @test
 def extra_fd_on_parameters_is_closed(t):
-    t.needs_truncation()
+    needs_truncation()
     baseline = fd_count(t)
     connection = t.connect()
     connection.send(REGISTER, [t.own(t.disk.open())])
@@ -229,7 +229,7 @@ def fd_only_on_parameters(t):
 @cases(2, 3, 64, 253)
 def more_than_one_fd(t, count):
     if count > 2:
-        t.needs_truncation()
+        needs_truncation()
     drop(t, (READ_KEYS, [t.own(t.disk.open()) for _ in range(count)]))
 
 
@@ -247,7 +247,7 @@ def fds_in_two_messages(t):
 
 @test
 def many_fds_in_many_messages(t):
-    t.needs_truncation()
+    needs_truncation()
     null = t.open(os.devnull)
     drop(t, *[(READ_KEYS[index:index + 1], [null] * 253) for index in range(16)])
 
