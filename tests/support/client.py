@@ -151,7 +151,9 @@ class Connection:
                 raise
 
     def readable(self, seconds: float) -> bool:
-        return bool(select.select([self.socket], [], [], scaled(seconds))[0])
+        poll = select.poll()  # select(2) ends at fd 1,023
+        poll.register(self.socket, select.POLLIN)
+        return bool(poll.poll(scaled(seconds) * 1000))
 
     # -- the protocol
 
