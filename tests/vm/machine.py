@@ -51,11 +51,14 @@ def emulated(image: str, work: str, settings: dict, accelerator: str, shell: boo
         "-device", "nvme-ns,bus=disks,nsid=2,drive=payload", *lines])
 
 
-def user_mode(image: str, work: str, settings: dict, shell: bool, processor: int) -> Command:
-    """Its libc is below the image, where it looks for it relative to its working directory. It is
+def user_mode(image: str, work: str, settings: dict, shell: bool, processor: int,
+              registers: str) -> Command:
+    """registers: the library of tests/preload/umlregs.c. Its libc is below the image, where it looks for it relative to its working directory. It is
     kept on one processor: kernel and program wait for each other by turns, and to wake each other on
     the same processor takes a third less time."""
     environment = dict(os.environ, LD_LIBRARY_PATH="lib")
+    if os.path.exists(registers):
+        environment["LD_PRELOAD"] = registers
     # It keeps its memory in a file, for which it likes /dev/shm best; in a container that is small.
     for name in ["TMPDIR", "TMP", "TEMP"]:
         environment.pop(name, None)
