@@ -2,8 +2,8 @@
 /*
  * For user-mode-linux before 6.13 on processors with large extended state (AMX has 8 kB of it). Its
  * kernel keeps 2,696 bytes of a process's extended state, and the host's takes all of it or nothing
- * (xstateregs_set() of Linux: EFAULT), so that the first process of the virtual machine is its last.
- * Here what it sets is laid over what the process has.
+ * (xstateregs_set() of Linux: EFAULT), so that the first process of the virtual machine is its
+ * last. Here what it sets is laid over what the process has.
  */
 #include <dlfcn.h>
 #include <elf.h>
@@ -21,7 +21,6 @@
 #else
 #define PTRACE_REQUEST int
 #endif
-
 
 typedef long ptrace_function(int request, pid_t pid, void *address, void *data);
 
