@@ -15,10 +15,11 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "base/escape.h"
 #include "base/parse.h"
 #include "ctl/document.h"
-#include "ctl/escape.h"
 #include "ctl/sysfs.h"
+#include "node/document.h"
 
 #define STALE_NAME_MAX 256
 

@@ -12,10 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ctl/document.h"
 #include "ctl/sysfs.h"
 #include "doctor/doctor.h"
 #include "doctor/multipath_conf.h"
+#include "node/document.h"
 
 static bool multipath_is_map(const struct doctor *doctor)
 {

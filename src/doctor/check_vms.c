@@ -10,6 +10,7 @@
 #include "ctl/document.h"
 #include "ctl/stale.h"
 #include "doctor/doctor.h"
+#include "node/document.h"
 
 /* "a (pid 12), b (pid 13)", of those for whom `which` is true or NULL. */
 static unsigned vms_list(const struct vms *vms, bool (*which)(const struct vm *vm), char *text,

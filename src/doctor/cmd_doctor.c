@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/escape.h"
 #include "ctl/command.h"
-#include "ctl/escape.h"
 #include "ctl/output.h"
 #include "doctor/doctor.h"
 

@@ -12,10 +12,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/escape.h"
 #include "ctl/command.h"
 #include "ctl/document.h"
-#include "ctl/escape.h"
 #include "ctl/output.h"
+#include "node/document.h"
 
 #define METRICS_PREFIX     "qemu_pr_helper_"
 #define METRICS_LABEL_MAX  256

@@ -5,11 +5,11 @@
  */
 #include <string.h>
 
-#include "ctl/document.h"
-#include "ctl/escape.h"
+#include "base/escape.h"
 #include "monitor/status_tables.h"
 #include "monitor/table.h"
 #include "monitor/words.h"
+#include "node/document.h"
 
 /* Another one of a list in words; what does not fit is cut. */
 static void alarms_add(char list[WORDS_MAX], const char *text)

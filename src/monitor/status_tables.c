@@ -11,10 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ctl/document.h"
-#include "ctl/escape.h"
+#include "base/escape.h"
 #include "monitor/table.h"
 #include "monitor/words.h"
+#include "node/document.h"
 
 static void tables_set_number(struct table *table, size_t column, struct json_object *object,
                               const char *name)

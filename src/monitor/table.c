@@ -5,7 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
-#include "ctl/escape.h"
+#include "base/escape.h"
 
 void table_init(struct table *table, const char *const *head)
 {

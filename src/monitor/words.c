@@ -5,7 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "ctl/document.h"
+#include "node/document.h"
 
 const char *words_age(double seconds, char text[WORDS_AGE_MAX])
 {

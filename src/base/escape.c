@@ -3,7 +3,7 @@
  * A small decoder of UTF-8 that takes only the shortest form, no surrogates and nothing above
  * U+10FFFF (RFC 3629). Whatever it does not take is escaped one byte at a time.
  */
-#include "ctl/escape.h"
+#include "base/escape.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Texts that others have chosen, such as names of virtual machines, on a terminal. */
-#ifndef CTL_ESCAPE_H
-#define CTL_ESCAPE_H
+#ifndef BASE_ESCAPE_H
+#define BASE_ESCAPE_H
 
 #include <stddef.h>
 
