@@ -10,11 +10,13 @@ import subprocess
 
 from support import client, procfs, scsi
 from support.process import Program, serving
-from support.tap import Skip, limit, test
+from support.tap import Skip, cases, limit, test
 
 from dist.fixture import TOP, read
 from dist.suite_kubernetes import CONTAINERFILE, DAEMONSET, SOCKETS, container, load
 
+#: The directory that virt-handler and the container share.
+KUBEVIRT = "/var/run/kubevirt/daemons/pr"
 IMAGE = "localhost/qemu-pr-helper"
 #: In a mount namespace of its own: the image's root, read-only, with the volume.
 START = """
@@ -92,18 +94,26 @@ def capabilities():
     return [one.lower() for one in words["add"]]
 
 
-def started(t):
-    """The helper in there; the directory of its sockets, out here."""
-    top, sockets = root(t), t.lab.make_directory()
-    inside = SOCKETS.replace("/var/run", "/run")  # a link, in there as out here
+def running(t, sockets, mounted, *command):
+    """A command in a container of the image, with a directory of out here mounted in there."""
+    top = root(t)
+    inside = mounted.replace("/var/run", "/run")  # a link, in there as out here
     os.makedirs(top + inside, exist_ok=True)
-    added = ",".join(f"+{one}" for one in capabilities())
-    entry, = re.findall(r'(?m)^ENTRYPOINT \["(\S+)"\]', read(CONTAINERFILE))
     program = Program(
         ["unshare", "--mount", "--propagation", "private", "sh", "-ec", START, "sh", top, sockets,
-         inside, "setpriv", f"--bounding-set=-all,{added}", "--inh-caps=-all", "--no-new-privs",
-         entry, *container(load(DAEMONSET))["args"]], t.lab.make_directory())
+         inside, *command], t.lab.make_directory())
     t.cleanup.callback(program.close)
+    return program
+
+
+def started(t):
+    """The helper in there; the directory of its sockets, out here."""
+    sockets = t.lab.make_directory()
+    added = ",".join(f"+{one}" for one in capabilities())
+    entry, = re.findall(r'(?m)^ENTRYPOINT \["(\S+)"\]', read(CONTAINERFILE))
+    program = running(
+        t, sockets, SOCKETS, "setpriv", f"--bounding-set=-all,{added}", "--inh-caps=-all",
+        "--no-new-privs", entry, *container(load(DAEMONSET))["args"])
     path = os.path.join(sockets, "pr-helper.sock")
     program.wait_until("its greeting", lambda: serving(path), 20)
     return program, path
@@ -138,6 +148,30 @@ def lives_by_its_probes(t):
     for probe in ("startupProbe", "livenessProbe"):
         inside(t, program, *container(load(DAEMONSET))[probe]["exec"]["command"])
     t.matches("Read-only", inside(t, program, "touch", "/usr/written", status=1), "its root")
+
+
+@limit(45 * 60)
+@cases("rw", "ro")
+def kubevirt_starts_it(t, mode):
+    """As virt-operator writes the pod: by /entrypoint.sh, privileged, with nothing but -k. What the
+    script cannot do, with the root directory read-only, is said and costs no plain disk."""
+    sockets = t.lab.make_directory()
+    path = f"{KUBEVIRT}/pr-helper.sock"
+    program = running(t, sockets, KUBEVIRT, *(["sh", "-ec", "mount -o remount,rw /; exec \"$@\"", "sh"]
+                                              if mode == "rw" else []), "/entrypoint.sh", "-k", path)
+    outside = os.path.join(sockets, "pr-helper.sock")
+    program.wait_until("its greeting", lambda: serving(outside), 20)
+    with client.Connection(outside) as connection, open("/dev/null", "r+b") as device:
+        t.equal(connection.command(scsi.pr_in(8), device.fileno()),
+                client.check_condition(5, 0x20, 0), "reply")
+    if mode == "rw":
+        t.equal(inside(t, program, "readlink", "/run/multipathd.socket").strip(),
+                f"{KUBEVIRT}/multipathd.socket", "where multipathd is looked for")
+        inside(t, program, "touch", "/run/qemu-pr-mpath/kept")
+        t.equal(os.listdir(f"{sockets}/qemu-pr-mpath"), ["kept"], "what outlasts the container")
+    else:
+        t.matches("entrypoint.sh: warning: cannot link /run/multipathd.socket", program.log(),
+                  "its log")
 
 
 @limit(45 * 60)

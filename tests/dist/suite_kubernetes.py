@@ -7,10 +7,11 @@ import subprocess
 from support.process import Helper, environment
 from support.tap import Skip, cases, test
 
-from dist.fixture import read
+from dist.fixture import TOP, read
 
-DAEMONSET = "dist/kubernetes/daemonset.yaml"
-PATCH = "dist/kubernetes/multipath-patch.yaml"
+DAEMONSET = "dist/kubernetes/base/daemonset.yaml"
+PATCH = "dist/kubernetes/multipath/daemonset.yaml"
+ENTRY_POINT = "dist/kubernetes/entrypoint.sh"
 CONTAINERFILE = "dist/kubernetes/Containerfile"
 SOCKETS = "/var/run/qemu-pr-helper"
 #: The distribution's, for which there is a package; another Python has none.
@@ -18,16 +19,21 @@ PYTHON = "/usr/bin/python3"
 TO_JSON = "import json, sys, yaml; json.dump(list(yaml.safe_load_all(sys.stdin)), sys.stdout)"
 
 
-def load(path):
-    """The one document of a manifest."""
+def documents(text, name):
+    """Of one or more manifests."""
     if subprocess.run([PYTHON, "-c", "import yaml"], stdout=subprocess.DEVNULL,
                       stderr=subprocess.DEVNULL, check=False).returncode:
         raise Skip(f"{PYTHON} has no yaml (package python3-yaml)")
-    done = subprocess.run([PYTHON, "-c", TO_JSON], input=read(path), env=environment(), text=True,
+    done = subprocess.run([PYTHON, "-c", TO_JSON], input=text, env=environment(), text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     if done.returncode:
-        raise AssertionError(f"{path}: {done.stdout}")
-    document, = json.loads(done.stdout)
+        raise AssertionError(f"{name}: {done.stdout}")
+    return json.loads(done.stdout)
+
+
+def load(path):
+    """The one document of a manifest."""
+    document, = documents(read(path), path)
     return document
 
 
@@ -55,8 +61,35 @@ def names_and_labels(t):
 def mounts_have_volumes(t, path):
     mounts = {one["name"]: one["mountPath"] for one in container(load(path))["volumeMounts"]}
     volumes = {one["name"]: one["hostPath"]["path"] for one in pod(load(path))["volumes"]}
-    # The same path in both: a link to a socket, a path in a message, mean the same in there.
+    # The same path in both: a link to a socket, a path in a message, mean the same in there. But the
+    # container has a /run of its own.
+    if mounts.get("run") == "/node/run":
+        mounts["run"] = "/run"
     t.equal(mounts, volumes, "mounts and volumes")
+
+
+@cases(DAEMONSET, PATCH)
+def volumes_have_types(t, path):
+    """Without one, the runtime makes a directory where the node has nothing, also of a socket."""
+    for one in pod(load(path))["volumes"]:
+        t.check(one["hostPath"].get("type") in ("Directory", "DirectoryOrCreate", "Socket"),
+                f"{one['name']}: type {one['hostPath'].get('type')}")
+
+
+@cases("base", "multipath")
+def renders(t, name):
+    """By kubectl, without a cluster: one namespace, and what runs in it."""
+    output = t.run([t.tool("kubectl", "kubernetes-client"), "kustomize",
+                    os.path.join(TOP, "dist/kubernetes", name)])
+    namespace, daemonset = documents(output, name)
+    t.equal((namespace["kind"], daemonset["kind"]), ("Namespace", "DaemonSet"), "kinds")
+    t.equal(daemonset["metadata"]["namespace"], namespace["metadata"]["name"], "namespace")
+    t.equal(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "privileged",
+            "what Pod Security is told: a hostPath volume is refused at any other level")
+    expected = {one["name"] for path in ([DAEMONSET] if name == "base" else [DAEMONSET, PATCH])
+                for one in pod(load(path))["volumes"]}
+    t.equal({one["name"] for one in pod(daemonset)["volumes"]}, expected, "volumes")
+    t.equal(container(daemonset)["securityContext"]["privileged"], name == "multipath", "privileged")
 
 
 @test
@@ -75,7 +108,9 @@ def least_privilege(t):
 @test
 def multipath_has_what_it_needs(t):
     mounts = {one["mountPath"] for one in container(load(PATCH))["volumeMounts"]}
-    t.equal(mounts, {"/dev", "/run/multipathd.socket", "/run/qemu-pr-mpath"}, "mounts")
+    t.equal(mounts, {"/dev", "/node/run", "/run/qemu-pr-mpath"}, "mounts")
+    t.check("ln -s /node/run/multipathd.socket /run/multipathd.socket" in read(CONTAINERFILE),
+            "the image has no link to multipathd's socket")
     t.equal(container(load(PATCH))["securityContext"]["privileged"], True, "privileged")
 
 
@@ -115,7 +150,7 @@ def helper_serves_with_its_arguments(t):
     t.equal((oct(status.st_mode & 0o777), status.st_gid), ("0o660", 107), "mode and group")
 
 
-@cases("startupProbe", "livenessProbe")
+@cases("startupProbe", "readinessProbe", "livenessProbe")
 def probe_succeeds_while_it_lives(t, probe):
     command = container(load(DAEMONSET))[probe]["exec"]["command"]
     t.equal(command[0], "qemu-pr-ctl", "program")
@@ -136,3 +171,5 @@ def image_has_what_the_manifest_needs(t):
         t.check(os.path.exists(os.path.join(t.lab.root(), path)), f"{path} is not installed")
         t.check(f"/image/{path} " in text, f"{path} is not copied")
     t.check('ENTRYPOINT ["/usr/bin/qemu-pr-helper"]' in text, "entry point")
+    t.check(f"COPY {ENTRY_POINT} /entrypoint.sh" in text, "what KubeVirt starts")
+    t.check(os.access(os.path.join(TOP, ENTRY_POINT), os.X_OK), f"{ENTRY_POINT} cannot be executed")

@@ -79,7 +79,7 @@ def what_administrators_look_for(t):
     """News, pages, a sample configuration, the profile as a configuration file."""
     listing = t.run(["dpkg-deb", "--contents", archive(t, "qemu-pr-helper")])
     for path in ("NEWS", "README.md", "qemu.md", "examples/qemu-pr-helper.conf",
-                 "examples/kubernetes/daemonset.yaml"):
+                 "examples/kubernetes/base/daemonset.yaml"):
         t.matches(rf"usr/share/doc/qemu-pr-helper/(.*/)?{path}(\.gz)?\n",
                   listing, "what is in the package")
     t.matches("(?m)^/etc/apparmor.d/qemu-pr-helper$",

@@ -18,7 +18,7 @@ def versions_agree(t):
     version = meson_version()
     changelog = re.match(r"qemu-pr-helper \((\S+)\) ", read("debian/changelog"))
     news = re.search(r"^## (\S+)$", read("NEWS"), re.MULTILINE)
-    image = re.search(r"^ +image: qemu-pr-helper:(\S+)$", read("dist/kubernetes/daemonset.yaml"),
+    image = re.search(r"^ +image: qemu-pr-helper:(\S+)$", read("dist/kubernetes/base/daemonset.yaml"),
                       re.MULTILINE)
     header = ".".join(re.findall(r"^#define PRHELPER_VERSION_(?:MAJOR|MINOR|MICRO) +(\d+)$",
                                  read("src/client/prhelper.h"), re.MULTILINE))

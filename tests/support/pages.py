@@ -57,6 +57,9 @@ WHERE: Dict[Tuple[str, str], str] = {
         "the base image comes from a registry; dist/container builds it on one of its own",
     ("docs/kubevirt.md", "kubectl -n kubevirt set env deployment/virt-operator "
                          "PR_HELPER_IMAGE=REGISTRY/qemu-pr-helper:VERSION"): "wants a cluster",
+    ("docs/kubevirt.md", "spec:"): "wants a cluster",
+    ("docs/kubevirt.md", "kubectl apply -k dist/kubernetes/base"): "likewise; dist/kubernetes renders it",
+    ("docs/kubevirt.md", "kubectl apply -k dist/kubernetes/multipath"): "likewise",
     ("docs/libvirt.md", 'pr_helper = "/usr/bin/qemu-pr-helper"'): VM,
     ("docs/libvirt.md", "<controller type='scsi' model='virtio-scsi'/>"): VM,
     ("docs/libvirt.md", "status-socket=/run/qemu-pr-helper-%d.status"): VM,

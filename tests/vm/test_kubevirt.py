@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""KubeVirt's way: one helper for all virtual machines of a node.
+"""KubeVirt's way (1.6 and later): one helper for all virtual machines of a node.
 
-It is process 1 of a privileged container: its own root, processes and mounts, the node's /dev and
-/sys, and of the node's file system a directory for the socket. Another container watches that
-directory: it takes the socket's appearing for "ready", its going for "gone", and makes it QEMU's as
-soon as it sees it. QEMU runs as user 107 in a pod for each virtual machine.
+It is process 1 of a privileged container, started by the image's /entrypoint.sh: its own root, processes
+and mounts, the node's /dev and /sys, and of the node's file system a directory for the socket. Another
+container, virt-handler, watches that directory: it takes the socket's appearing for "ready", its going
+for "gone", and makes it QEMU's as soon as it sees it. It mounts the node's multipathd there, if there is
+one. QEMU runs as user 107 in a pod for each virtual machine.
 """
 import contextlib
 import json
 import os
+import shutil
 import signal
+import socket
 from typing import Callable, Iterator, List
 
 import container
@@ -26,6 +29,8 @@ NODE_DIRECTORY = "/var/lib/kubevirt/daemons/pr"
 DIRECTORY, NAME = "/var/run/kubevirt/daemons/pr", "pr-helper.sock"
 SOCKET = f"{NODE_DIRECTORY}/{NAME}"
 PROGRAM = "/usr/bin/qemu-pr-helper"
+ENTRY_POINT = "/payload/bin/entrypoint.sh"
+JOURNAL = "qemu-pr-mpath"
 NAMESPACES = (container.CLONE_NEWNS | container.CLONE_NEWPID | container.CLONE_NEWUTS |
               container.CLONE_NEWIPC | container.CLONE_NEWCGROUP)
 MACHINES = 4
@@ -56,9 +61,8 @@ def enter_image() -> None:
         os.symlink(f"usr/{name}", f"{root}/{name}")
     container.bind(NODE_DIRECTORY, root + DIRECTORY)
     os.makedirs(f"{root}/etc/multipath")
-    # As to the node's, which is not there without multipathd.
     os.makedirs(f"{root}/run")
-    os.symlink("/proc/1/root/run/multipathd.socket", f"{root}/run/multipathd.socket")
+    shutil.copy(ENTRY_POINT, root + "/entrypoint.sh")
     os.chroot(root)
     os.chdir("/")
 
@@ -79,7 +83,7 @@ class Context(context.Context):
         os.mkdir(directory)
         group = container.make_control_group(f"pod{self.lab.number}")
         self.cleanup.callback(self.remove_group, group)
-        helper = Helper(PROGRAM, directory, socket_path=f"{DIRECTORY}/{NAME}",
+        helper = Helper("/entrypoint.sh", directory, socket_path=f"{DIRECTORY}/{NAME}",
                         before_exec=container.enter(NAMESPACES, enter_image, group))
         self.watched(f"helper {self.lab.number}", helper)
         return helper
@@ -174,7 +178,7 @@ def appears_and_goes(t: Context) -> None:
     t.watch.wait("delete", NAME)
     t.equal(helper.wait_exit(), 0, "exit status of the container")
     t.equal(t.events(), ["create", "delete"], "what the watcher saw of the name")
-    t.equal(os.listdir(NODE_DIRECTORY), [], "what is left in the directory")
+    t.equal(os.listdir(NODE_DIRECTORY), [JOURNAL], "what is left in the directory")
 
 
 @test
@@ -233,6 +237,23 @@ def restarted(t: Context) -> None:
     t.equal(t.events(), ["create", "delete", "create"], "what the watcher saw of the name")
     os.kill(t.main(second), signal.SIGTERM)
     t.equal(second.wait_exit(), 0, "exit status of the container")
+
+
+@test
+def shared_directory(t: Context) -> None:
+    """multipathd's socket is where virt-handler mounts it, also later; the journal is the node's."""
+    helper = t.started()
+    root = f"/proc/{t.main(helper)}/root"
+    link = os.readlink(f"{root}/run/multipathd.socket")
+    t.equal(link, f"{DIRECTORY}/multipathd.socket", "where multipathd is looked for")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{NODE_DIRECTORY}/multipathd.socket")
+        t.cleanup.callback(os.unlink, f"{NODE_DIRECTORY}/multipathd.socket")
+        t.check(os.path.samestat(os.stat(root + link),
+                                 os.stat(f"{NODE_DIRECTORY}/multipathd.socket")), "another file")
+    kept = os.stat(f"{NODE_DIRECTORY}/{JOURNAL}")
+    t.check(os.path.samestat(os.stat(f"{root}/run/{JOURNAL}"), kept), "a journal of its own")
+    t.equal((kept.st_uid, oct(kept.st_mode & 0o777)), (0, "0o700"), "owner and mode of the journal")
 
 
 @test
