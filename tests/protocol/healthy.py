@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What others may not do to a healthy client, and a helper does not keep of them."""
+import os
+import select
+import signal
+import socket
 import time
 
 from support import procfs, scaled, scsi
@@ -11,15 +15,17 @@ READ_KEYS = scsi.pr_in(16)
 KEYS = reply(payload=DEFAULT_DATA)
 
 #: A reply that takes longer has been held up by something; a healthy one takes 0.1 ms.
-STALL = 0.15
+STALL = 0.1
 
 
 def reply_times(t, helper, count=100):
     """Seconds that each of a healthy client's commands took, on fresh and on old connections in
-    turn, with connecting. Fewer than count if one of them got no reply within a second."""
+    turn, with connecting, but without what the client itself waited for a processor. Fewer than
+    count if one of them got no reply within a second."""
     times, old = [], None
     disk = t.own(t.other_disk.open())
     for number in range(count):
+        waited = procfs.waited_seconds()
         began = time.monotonic()
         old = old or t.connect(helper)
         connection = old if number % 2 else t.connect(helper)
@@ -27,7 +33,8 @@ def reply_times(t, helper, count=100):
         if not connection.readable(1):
             break  # it is not going to get better
         t.replied(connection, KEYS, "healthy client's answer")
-        times.append(time.monotonic() - began)
+        taken = time.monotonic() - began
+        times.append(max(taken - (procfs.waited_seconds() - waited), 0.0))
         if connection is not old:
             connection.close()
     if old:
@@ -39,6 +46,52 @@ def stalled_replies(t, helper, count=100):
     """How many of a healthy client's commands stall."""
     times = reply_times(t, helper, count)
     return count - len(times) + sum(one > scaled(STALL) for one in times)
+
+
+class Floor:
+    """A server that does nothing but answer. How long a client waits for it is what the machine
+    takes to give a process its turn, under whatever runs beside it."""
+
+    def __init__(self, t):
+        self.socket_path = os.path.join(t.directory(), "floor")
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(self.socket_path)
+            listener.listen(16)
+            self.pid = os.fork()
+            if self.pid == 0:
+                try:
+                    self._serve(listener)
+                finally:
+                    os._exit(1)
+        t.cleanup.callback(self._end)
+
+    def _end(self):
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+
+    def _serve(self, listener):
+        poll, clients = select.poll(), {}
+        poll.register(listener, select.POLLIN)
+        while True:
+            for fd, _ in poll.poll():
+                if fd == listener.fileno():
+                    client = listener.accept()[0]
+                    clients[client.fileno()] = client
+                    poll.register(client, select.POLLIN)
+                    client.send(bytes(4))
+                else:
+                    self._answer(poll, clients, fd)
+
+    @staticmethod
+    def _answer(poll, clients, fd):
+        data, fds, _, _ = socket.recv_fds(clients[fd], 64, 1)
+        for one in fds:
+            os.close(one)
+        if fds:
+            clients[fd].send(KEYS.encode())
+        elif not data:
+            poll.unregister(fd)
+            clients.pop(fd).close()
 
 
 class Baseline:

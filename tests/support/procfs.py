@@ -53,6 +53,16 @@ def threads(pid: int) -> List[Thread]:
     return found
 
 
+def waited_seconds() -> float:
+    """How long this thread has been ready to run, and had no processor; 0 where the kernel does not
+    tell."""
+    try:
+        with open("/proc/thread-self/schedstat", encoding="ascii") as file:
+            return int(file.read().split()[1]) / 1e9
+    except FileNotFoundError:
+        return 0.0
+
+
 def thread_count(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/task"))
 
