@@ -108,6 +108,16 @@ static bool ledger_make_room(struct ledger *ledger)
 }
 
 /*
+ * Is a record that of an earlier device with the same number? Both serials have to be known: what
+ * could not be found out, for want of memory or because sysfs has just lost the device, is no
+ * reason to forget anybody's key. With a command in flight the device is open, and so the same.
+ */
+static bool ledger_is_outdated(const struct ledger_device *device, uint64_t serial)
+{
+    return serial && device->names.serial && device->names.serial != serial && !device->n_in_flight;
+}
+
+/*
  * The record of a device, in front of all others. Called under the lock, which is let go while
  * sysfs is read. NULL: there is none, and no room.
  */
@@ -118,22 +128,24 @@ static struct ledger_device *ledger_get(struct ledger *ledger, enum device_kind 
     struct device_names names;
 
     if (!device || may_be_another) {
-        uint64_t serial;
+        uint64_t serial = 0;
 
         pthread_mutex_unlock(&ledger->lock);
-        serial = device_serial(ledger->sources, kind, number);
+        (void)device_serial(ledger->sources, kind, number, &serial);
         pthread_mutex_lock(&ledger->lock);
         device = ledger_find(ledger, kind, number);
-        if (device && device->names.serial != serial && !device->n_in_flight) {
+        if (device && ledger_is_outdated(device, serial)) {
             ledger_free_device(ledger, device);
             device = NULL;
         }
     }
-    if (!device) {
+    if (!device || device->names.cut_short) {
         pthread_mutex_unlock(&ledger->lock);
         device_describe(ledger->sources, kind, number, &names);
         pthread_mutex_lock(&ledger->lock);
         device = ledger_find(ledger, kind, number);
+        if (device && device->names.cut_short && !names.cut_short)
+            device->names = names;
     }
     if (!device) {
         if (!ledger_make_room(ledger))

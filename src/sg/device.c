@@ -149,25 +149,48 @@ static void device_path(enum device_kind kind, dev_t number, char *path, size_t 
 }
 
 /* The inode of the device's directory: sysfs takes long to use the number of one again. */
-uint64_t device_serial(const struct device_sources *sources, enum device_kind kind, dev_t number)
+int device_serial(const struct device_sources *sources, enum device_kind kind, dev_t number,
+                  uint64_t *ret_serial)
 {
     struct stat status;
     char path[48];
 
     device_path(kind, number, path, sizeof(path));
-    return fstatat(sources->sys_dev_block, path, &status, 0) < 0 ? 0 : status.st_ino;
+    if (fstatat(sources->sys_dev_block, path, &status, 0) < 0)
+        return -errno;
+    *ret_serial = status.st_ino;
+    return 0;
 }
 
-/* The last component of what a link leads to, or "". */
-static void device_read_link(int dir, const char *path, char *name, size_t size)
+/* Does this negative errno leave open whether there is a name? A device without one may say EINVAL.
+ */
+static bool device_is_open_question(int r)
+{
+    return r < 0 && (device_is_shortage(-r) || r == -EIO);
+}
+
+/* The last component of what a link leads to, or "". Returns 0 or a negative errno. */
+static int device_read_link(int dir, const char *path, char *name, size_t size)
 {
     char target[PATH_MAX];
     ssize_t n = readlinkat(dir, path, target, sizeof(target) - 1);
+    int r = n < 0 ? -errno : 0;
     const char *last;
 
     target[n > 0 ? n : 0] = '\0';
     last = strrchr(target, '/');
     snprintf(name, size, "%.*s", (int)size - 1, last ? last + 1 : target);
+    return r;
+}
+
+/* The text of a file, or "". Returns its length or a negative errno. */
+static int device_read_name(int dir, const char *path, char *name, size_t size)
+{
+    int n = (int)fdio_read_text(dir, path, name, size);
+
+    if (n < 0)
+        name[0] = '\0';
+    return n;
 }
 
 /* Four numbers, with colons between them? Other buses have other names there. */
@@ -178,29 +201,46 @@ static bool device_is_nexus(const char *text)
     return sscanf(text, "%*u:%*u:%*u:%*u%n", &end) == 0 && end > 0 && !text[end];
 }
 
+/* In the directory of one device. Returns 0, or the first negative errno that leaves a name open.
+ */
+static int device_describe_in(int directory, struct device_names *ret)
+{
+    int r = device_read_name(directory, "dm/uuid", ret->wwn, sizeof(ret->wwn));
+
+    if (r > 0) {
+        r = device_read_name(directory, "dm/name", ret->map, sizeof(ret->map));
+        return device_is_open_question(r) ? r : 0;
+    }
+    if (device_is_open_question(r))
+        return r;
+    r = device_read_link(directory, "device", ret->nexus, sizeof(ret->nexus));
+    if (device_is_open_question(r))
+        return r;
+    if (!device_is_nexus(ret->nexus))
+        ret->nexus[0] = '\0';
+    r = device_read_name(directory, "device/wwid", ret->wwn, sizeof(ret->wwn));
+    if (r < 0 && !device_is_open_question(r))
+        r = device_read_name(directory, "wwid", ret->wwn, sizeof(ret->wwn));
+    return device_is_open_question(r) ? r : 0;
+}
+
 void device_describe(const struct device_sources *sources, enum device_kind kind, dev_t number,
                      struct device_names *ret)
 {
     CLEANUP_CLOSE int directory = -1;
     char path[48];
+    int r;
 
     memset(ret, 0, sizeof(*ret));
     device_path(kind, number, path, sizeof(path));
-    ret->serial = device_serial(sources, kind, number);
-    device_read_link(sources->sys_dev_block, path, ret->name, sizeof(ret->name));
-    directory = openat(sources->sys_dev_block, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (directory < 0)
-        return;
-    if (fdio_read_text(directory, "dm/uuid", ret->wwn, sizeof(ret->wwn)) > 0) {
-        (void)fdio_read_text(directory, "dm/name", ret->map, sizeof(ret->map));
-        return;
+    r = device_serial(sources, kind, number, &ret->serial);
+    if (r == 0)
+        r = device_read_link(sources->sys_dev_block, path, ret->name, sizeof(ret->name));
+    if (ret->serial && !device_is_open_question(r)) {
+        directory = openat(sources->sys_dev_block, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        r = directory < 0 ? -errno : device_describe_in(directory, ret);
     }
-    device_read_link(directory, "device", ret->nexus, sizeof(ret->nexus));
-    if (!device_is_nexus(ret->nexus))
-        ret->nexus[0] = '\0';
-    if (fdio_read_text(directory, "device/wwid", ret->wwn, sizeof(ret->wwn)) < 0 &&
-        fdio_read_text(directory, "wwid", ret->wwn, sizeof(ret->wwn)) < 0)
-        ret->wwn[0] = '\0';
+    ret->cut_short = !ret->serial || device_is_open_question(r);
 }
 
 /* A disk has the word of a block device: PERSISTENT RESERVE IN does not ask which of them it is. */

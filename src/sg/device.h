@@ -57,14 +57,20 @@ struct device_names {
     char map[128];   /* a device-mapper map's name */
     char nexus[32];  /* HOST:CHANNEL:TARGET:LUN of a SCSI device */
     uint64_t serial; /* of this use of the number; 0: unknown */
+    bool cut_short;  /* some of it could not be found out now; "" and 0 say nothing then */
 };
 
 /* Read them from sysfs. May block. */
 void device_describe(const struct device_sources *sources, enum device_kind kind, dev_t number,
                      struct device_names *ret);
 
-/* Only the serial: is it still the same device? May block. */
-uint64_t device_serial(const struct device_sources *sources, enum device_kind kind, dev_t number);
+/*
+ * Only the serial: is it still the same device? May block. Returns 0, or a negative errno if it
+ * could not be found out: then *ret_serial is untouched, and the device may be the same or another
+ * one.
+ */
+int device_serial(const struct device_sources *sources, enum device_kind kind, dev_t number,
+                  uint64_t *ret_serial);
 
 /* In one word, for programs to read: "block", "partition" ... By enum device_kind. */
 extern const char *const device_kind_word[];

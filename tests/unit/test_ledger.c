@@ -5,9 +5,13 @@
  */
 #include "cmocka_compat.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -188,13 +192,16 @@ static unsigned alarms(void)
 static void test_names(void **state)
 {
     struct device_names names;
+    uint64_t serial = 0;
 
     (void)state;
     device_describe(&sources, DEVICE_BLOCK, SDB, &names);
     assert_string_equal(names.wwn, "naa.1");
     assert_string_equal(names.nexus, "3:0:0:1");
     assert_true(names.serial != 0);
-    assert_true(names.serial == device_serial(&sources, DEVICE_BLOCK, SDB));
+    assert_false(names.cut_short);
+    assert_int_equal(device_serial(&sources, DEVICE_BLOCK, SDB, &serial), 0);
+    assert_true(names.serial == serial);
     device_describe(&sources, DEVICE_SG, SG1, &names);
     assert_string_equal(names.nexus, "3:0:0:1");
     device_describe(&sources, DEVICE_BLOCK, LOOP, &names);
@@ -208,6 +215,9 @@ static void test_names(void **state)
     device_describe(&sources, DEVICE_BLOCK, makedev(8, 240), &names);
     assert_string_equal(names.wwn, "");
     assert_true(names.serial == 0);
+    assert_true(names.cut_short);
+    assert_int_equal(device_serial(&sources, DEVICE_BLOCK, makedev(8, 240), &serial), -ENOENT);
+    assert_true(serial != 0); /* untouched */
 }
 
 static void test_registering(void **state)
@@ -405,6 +415,42 @@ static void test_machine_started_again(void **state)
     assert_int_equal(alarms(), 1);
 }
 
+/* What the device is called is not there for a moment: no reason to forget whose key is on it. */
+static void test_serial_that_cannot_be_read(void **state)
+{
+    char there[PATH_MAX], away[PATH_MAX];
+
+    (void)state;
+    snprintf(there, sizeof(there), "%s", scratch_path("block/8:16"));
+    snprintf(away, sizeof(away), "%s", scratch_path("block/away"));
+    do_register(vm_a, SDB, 0xa1);
+    assert_int_equal(rename(there, away), 0);
+    do_out(vm_a, SDB, SPC_PROUT_RESERVE, 0xa1, 0);
+    expect("8:16 a:a1");
+    assert_int_equal(rename(away, there), 0);
+    do_out(vm_a, SDB, SPC_PROUT_RESERVE, 0xa1, 0);
+    expect("8:16 a:a1");
+    assert_int_equal(alarms(), 0);
+}
+
+/* No fd is left while the record is made: its names, and with them the nexus, are found out later.
+ */
+static void test_names_that_cannot_be_read(void **state)
+{
+    struct rlimit before, none;
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    do_register(vm_a, SDB, 0xa1);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    do_out(vm_a, SDB, SPC_PROUT_RESERVE, 0xa1, 0);
+    do_register(vm_b, SG1, 0xb1);
+    expect("8:16! a:a1* | 21:1! b:b1");
+    assert_int_equal(alarms(), 1);
+}
+
 /* The same number, but another disk. */
 static void test_number_that_is_reused(void **state)
 {
@@ -460,6 +506,8 @@ int main(void)
         ledger_test(test_reading),
         ledger_test(test_map_and_its_paths),
         ledger_test(test_machine_started_again),
+        ledger_test(test_serial_that_cannot_be_read),
+        ledger_test(test_names_that_cannot_be_read),
         ledger_test(test_number_that_is_reused),
         ledger_test(test_bounds),
     };
