@@ -56,5 +56,5 @@ const char *device_objection(const struct device_facts *facts, bool changes)
         break;
     }
     return facts->is_file ? "a regular file; only qemu-pr-simulator takes those"
-                          : "neither a disk nor a SCSI generic device";
+                          : "neither a SCSI disk nor a SCSI generic device";
 }

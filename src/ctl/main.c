@@ -56,20 +56,22 @@ static const struct command *ctl_find_command(const char *name)
 }
 
 /*
- * The kernel would let root send a command that changes something by any of the ways to a disk.
- * What a helper refuses is refused here as well, and for the same reasons.
+ * The kernel would let root send a command that changes something by any of the ways to a disk, and
+ * any command to a tape or whatever else takes SG_IO. What a helper refuses is refused here as
+ * well, and for the same reasons.
  */
 static bool ctl_is_refused(const struct session *session, struct outcome *outcome)
 {
+    const bool changes = session->options->command->changes;
     struct device_facts facts;
 
-    if (!session->options->direct || !session->options->command->changes)
+    if (!session->options->direct)
         return false;
     facts = device_examine(session->device_fd);
-    if (facts.is_scsi)
+    if (changes ? facts.is_scsi : facts.kind != DEVICE_OTHER)
         return false;
     outcome_fail(outcome, CTL_REFUSED, "refused");
-    outcome_hint(outcome, "This is %s.", device_objection(&facts, true));
+    outcome_hint(outcome, "This is %s.", device_objection(&facts, changes));
     return true;
 }
 

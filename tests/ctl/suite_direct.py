@@ -194,8 +194,12 @@ def not_a_scsi_disk_to_change(t):
 
 @test
 def not_a_device(t):
-    """The kernel says so, without any stand-in."""
+    """Nobody asks the kernel here either: a tape, say, would take the command."""
     lun = t.make_lun()
     t.expect(t.ctl("keys", "--direct", lun), REFUSED, "",
-             f"qemu-pr-ctl: {lun}: keys: SG_IO: Inappropriate ioctl for device\n"
+             f"qemu-pr-ctl: {lun}: keys: refused\n"
              "  This is a regular file; only qemu-pr-simulator takes those.\n")
+    for command in ("keys", "reservation", "capabilities", "full-status"):
+        t.expect(t.ctl(command, "--direct", "/dev/zero"), REFUSED, "",
+                 f"qemu-pr-ctl: /dev/zero: {command}: refused\n"
+                 "  This is neither a SCSI disk nor a SCSI generic device.\n")

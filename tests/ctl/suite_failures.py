@@ -68,14 +68,14 @@ def fifo_does_not_wait(t):
     path = os.path.join(t.directory(), "fifo")
     os.mkfifo(path)
     result = t.expect(t.ctl("keys", *t.host("a"), path), REFUSED, "")
-    t.matches("^  This is neither a disk nor a SCSI generic device.$", result.err, "hint")
+    t.matches("^  This is neither a SCSI disk nor a SCSI generic device.$", result.err, "hint")
 
 
 @test
 def no_scsi_device(t):
     said(t, t.ctl("keys", *t.host("a"), "/dev/null"), REFUSED,
          "qemu-pr-ctl: /dev/null: keys: CHECK CONDITION: ILLEGAL REQUEST, INVALID COMMAND "
-         "OPERATION CODE (5/20/00)", "  This is neither a disk nor a SCSI generic device.")
+         "OPERATION CODE (5/20/00)", "  This is neither a SCSI disk nor a SCSI generic device.")
 
 
 # -- the helper
