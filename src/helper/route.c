@@ -114,12 +114,16 @@ static void route_refuse(const struct request *request, const struct route_targe
         reply_sense(reply, SPC_INVALID_OPERATION_CODE);
 }
 
-/* Not part of its caller, which nearly all requests go through and which hardly ever calls it. */
-__attribute__((noinline)) static bool route_is_multipath(const struct route *route, dev_t number)
+/*
+ * Is it a multipath map? 1, 0, or a negative errno if that cannot be told. Not part of its caller,
+ * which nearly all requests go through and which hardly ever calls it.
+ */
+__attribute__((noinline)) static int route_is_multipath(const struct route *route, dev_t number)
 {
     enum device_kind kind;
+    int r = device_refine_block(&route->sources, number, &kind);
 
-    return device_refine_block(&route->sources, number, &kind) == 0 && kind == DEVICE_DM_MULTIPATH;
+    return r < 0 ? r : kind == DEVICE_DM_MULTIPATH;
 }
 
 static bool route_asks_capabilities(const struct request *request)
@@ -130,19 +134,26 @@ static bool route_asks_capabilities(const struct request *request)
 
 /*
  * By SG_IO on the fd. Of a multipath map that is one path of the kernel's choice: if that one fails
- * a command that only reads, the worker tries the others. And a map can do less than its target.
+ * a command that only reads, the worker tries the others. And a map can do less than its target;
+ * what is perhaps a map is not told to do more.
  */
 static void route_issue(const struct route *route, const struct request *request,
                         enum device_kind kind, dev_t number, struct reply *reply)
 {
     bool done = sg_execute(request, number, route->io_timeout_ms, reply);
+    int r;
 
     if ((done && !route_asks_capabilities(request)) || kind != DEVICE_BLOCK ||
-        request->opcode != SPC_PERSISTENT_RESERVE_IN || !route_is_multipath(route, number))
+        request->opcode != SPC_PERSISTENT_RESERVE_IN)
         return;
-    if (!done)
+    r = route_is_multipath(route, number);
+    if (r < 0 && device_is_shortage(-r)) {
+        reply_status(reply, SPC_STATUS_BUSY, 0);
+        return;
+    }
+    if (r > 0 && !done)
         mpath_execute(route->mpath, request, number, reply);
-    if (route_asks_capabilities(request) && reply->status == SPC_STATUS_GOOD)
+    if (r != 0 && route_asks_capabilities(request) && reply->status == SPC_STATUS_GOOD)
         prin_capabilities_mask(request->data, reply->size);
 }
 

@@ -30,6 +30,10 @@ void sg_reply_errno(int error, struct reply *reply)
     case ENOMEDIUM:
         reply_sense(reply, SPC_MEDIUM_NOT_PRESENT);
         return;
+    /* Of a SCSI device: something about the command that its driver does not take. Drivers of other
+     * block devices say it as well where ENOTTY is meant (loop, with and without a file behind it).
+     * Only a command that reads comes that far, no SCSI device has answered, and QEMU's own helper
+     * says the same. */
     case EINVAL:
         reply_sense(reply, SPC_INVALID_FIELD_IN_CDB);
         return;

@@ -21,6 +21,7 @@
 #include "helper/route.h"
 #include "passing.h"
 #include "scratch.h"
+#include "scsi/prin.h"
 
 #define GOOD  0x00
 #define CHECK 0x02
@@ -153,12 +154,23 @@ int __wrap_fcntl64(int fd, int command, ...)
     return wrap_fcntl(fd, command, argument, __real_fcntl64);
 }
 
-/* GOOD. */
+/* What the target can: SPEC_I_PT and the rest of byte 2, and types. */
+static const uint8_t capabilities[8] = {0, 8, 0x9d, 0x80, 0xea, 0x01};
+
+/* GOOD, with that if there is room. */
 int __wrap_ioctl(int fd, unsigned long command, ...);
 int __wrap_ioctl(int fd, unsigned long command, ...)
 {
+    const struct sg_io_hdr *header;
+    va_list arguments;
+
+    va_start(arguments, command);
+    header = va_arg(arguments, const struct sg_io_hdr *);
+    va_end(arguments);
     assert_int_equal(fd, device_fd);
     assert_true(command == SG_IO);
+    if (header->dxfer_direction == SG_DXFER_FROM_DEV && header->dxfer_len == sizeof(capabilities))
+        memcpy(header->dxferp, capabilities, sizeof(capabilities));
     n_commands++;
     return 0;
 }
@@ -226,17 +238,10 @@ static const struct kind_row {
 
 #define N_ROWS (sizeof(rows) / sizeof(rows[0]))
 
-static struct reply ask(uint8_t opcode)
+static struct reply ask_with(const uint8_t cdb[16], uint8_t *data, unsigned length)
 {
-    static uint8_t data[24];
-    const uint8_t cdb[16] = {opcode};
     const struct request request = {
-        .opcode = opcode,
-        .fd = device_fd,
-        .cdb = cdb,
-        .data = data,
-        .length = opcode == SPC_PERSISTENT_RESERVE_OUT ? sizeof(data) : 0,
-    };
+        .opcode = cdb[0], .fd = device_fd, .cdb = cdb, .data = data, .length = length};
     struct reply reply;
 
     memset(&reply, 0xee, sizeof(reply));
@@ -245,6 +250,14 @@ static struct reply ask(uint8_t opcode)
     route_execute(&route, &request, &reply);
     fault.is_on = false;
     return reply;
+}
+
+static struct reply ask(uint8_t opcode)
+{
+    static uint8_t data[24];
+    const uint8_t cdb[16] = {opcode};
+
+    return ask_with(cdb, data, opcode == SPC_PERSISTENT_RESERVE_OUT ? sizeof(data) : 0);
 }
 
 static void assert_answer(const struct reply *reply, uint8_t status)
@@ -413,6 +426,42 @@ static void test_full_table(void **state)
     table_row = NULL;
 }
 
+/* A map is never told to do what its target alone can, whatever keeps us from seeing that it is
+ * one. */
+static void test_capabilities(void **state)
+{
+    const uint8_t cdb[16] = {SPC_PERSISTENT_RESERVE_IN, SPC_PRIN_REPORT_CAPABILITIES, [8] = 8};
+    uint8_t data[8], masked[8];
+    struct reply reply;
+    unsigned n_calls;
+
+    (void)state;
+    make("size", "1\n", "../../../bus/scsi");
+    reply = ask_with(cdb, data, sizeof(data));
+    assert_answer(&reply, GOOD);
+    assert_memory_equal(data, capabilities, sizeof(data));
+
+    make("dm/uuid", "mpath-3600\n", NULL);
+    memcpy(masked, capabilities, sizeof(masked));
+    prin_capabilities_mask(masked, sizeof(masked));
+    assert_memory_not_equal(masked, capabilities, sizeof(masked));
+    reply = ask_with(cdb, data, sizeof(data));
+    assert_answer(&reply, GOOD);
+    assert_memory_equal(data, masked, sizeof(data));
+    n_calls = fault.n;
+    for (fault.nth = 1; fault.nth < n_calls; fault.nth++) { /* the first one is that of the fd */
+        for (fault.error = 1; fault.error <= ERRNO_MAX; fault.error++) {
+            if (fault.error == EINTR)
+                continue; /* a read(2) is made again */
+            reply = ask_with(cdb, data, sizeof(data));
+            assert_answer(&reply, is_shortage(fault.error) ? BUSY : GOOD);
+            if (reply.status == GOOD)
+                assert_memory_equal(data, masked, sizeof(data));
+        }
+    }
+    fault.error = 0;
+}
+
 /* An fd that cannot be looked at has no kind, not that of a file. */
 static void test_no_fstat(void **state)
 {
@@ -436,7 +485,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         route_test(test_kinds),    route_test(test_faults),     route_test(test_no_sysfs),
-        route_test(test_no_fstat), route_test(test_full_table),
+        route_test(test_no_fstat), route_test(test_full_table), route_test(test_capabilities),
     };
 
     return cmocka_run_group_tests_name("route", tests, NULL, NULL);
