@@ -39,6 +39,7 @@ WHERE: Dict[Tuple[str, str], str] = {
     ("HACKING.md", "tests/protocol/run replies"): CLONE,
     ("HACKING.md", "tests/vm/run --only release real_lun"): CLONE,
     ("HACKING.md", "tests/dist/run"): CLONE,
+    ("HACKING.md", "tests/dist/run rpm"): "it is the suite dist/rpm",
     ("HACKING.md", "tests/dist/vm"): "it is the suite vm/package",
     ("HACKING.md", "tests/sanitized build address"): "it is the suite sanitized/address",
     ("HACKING.md", "tests/static/run"): "it is the suite static",
