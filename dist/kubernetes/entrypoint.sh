@@ -21,10 +21,13 @@ ln -sfn "$shared/multipathd.socket" "$socket" ||
     warn "cannot link $socket: commands on multipath maps will not reach multipathd"
 
 # What is known of a map's registrations has to outlast the container, as the registrations do.
-if [ -d "$shared" ]; then
-    mkdir -p -m 0700 "$journal" "$shared/qemu-pr-mpath" &&
-        mount --bind "$shared/qemu-pr-mpath" "$journal" ||
-        warn "cannot keep $journal in $shared: it is lost when the container ends"
+keep_journal()
+{
+    umask 077
+    mkdir -p "$journal" "$shared/qemu-pr-mpath" && mount --bind "$shared/qemu-pr-mpath" "$journal"
+}
+if [ -d "$shared" ] && ! (keep_journal); then
+    warn "cannot keep $journal in $shared: it is lost when the container ends"
 fi
 
 exec /usr/bin/qemu-pr-helper "$@"

@@ -46,7 +46,8 @@ def news_says_something(t):
 class Repository:
     """As much of the project as tools/release looks at before the tests."""
 
-    FILES = ("meson.build", "NEWS", "debian/changelog", "tools/release")
+    FILES = ("meson.build", "NEWS", "debian/changelog", "dist/rpm/prhelper.spec",
+             "tools/release")
 
     def __init__(self, t):
         self.t, self.top = t, t.lab.make_directory()
@@ -114,6 +115,8 @@ def release_refuses_the_version(t, version, status, message):
 
 @cases(("meson.build", "meson.build", "version: 'VERSION'", "version: '98.0.0'", "meson.build says"),
        ("changelog", "debian/changelog", "(VERSION)", "(98.0.0)", "debian/changelog says 98"),
+       ("spec", "dist/rpm/prhelper.spec", "Version:        VERSION", "Version:        98.0.0",
+        "prhelper.spec says 98"),
        ("no news", "NEWS", "## VERSION\n", "## 98.0.0\n", "NEWS has nothing"),
        ("nothing new", "NEWS", "\n- ", "\n", "NEWS has nothing"))
 def release_refuses(t, path, old, new, message):
