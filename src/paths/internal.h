@@ -70,6 +70,12 @@ bool paths_all_registrants(const struct paths *engine);
 bool paths_lost_some(const struct paths *engine);
 bool paths_is_revived(const struct paths *engine);
 
+/*
+ * Whether absent paths with a key that they are to lose (`stale`) keep it for good: another host
+ * has that key as well.
+ */
+bool paths_is_out_of_reach(const struct paths *engine, uint64_t stale);
+
 /* The path that holds the reservation alone, as a set: empty if it is no path of this map. */
 uint64_t paths_holding(const struct paths *engine);
 

@@ -103,6 +103,24 @@ bool paths_is_revived(const struct paths *engine)
     return with != 0 && (engine->memory.had & ~with) != 0;
 }
 
+/*
+ * PREEMPT would take the other host's registration with the path's. From 0.13 on multipathd clears
+ * the path when it returns, or gives it the new key, if it was told so; but not if the path holds
+ * the reservation, which would go with the old key.
+ */
+bool paths_is_out_of_reach(const struct paths *engine, uint64_t stale)
+{
+    for (; stale != 0; stale &= stale - 1) {
+        unsigned path = paths_first(stale);
+
+        if (paths_shared(engine, engine->view.key[path]) &&
+            (engine->view.holder == (int)path || engine->untold || engine->lost ||
+             engine->memory.plain || engine->map->multipathd != PATHS_MULTIPATHD_NEW))
+            return true;
+    }
+    return false;
+}
+
 /* Whether a descriptor is of this path, or of one that it is known to share a registration with. */
 static bool look_is_of_path(const struct paths *engine, const struct prin_registrant *registrant,
                             unsigned path)

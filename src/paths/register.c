@@ -107,24 +107,6 @@ static uint64_t register_stale_absent(const struct paths *engine)
     return paths_absent(engine) & ~paths_with(engine, engine->command.sa_key);
 }
 
-/*
- * An absent path has an old key that another host has too, so that PREEMPT of it would take the
- * other host's. From 0.13 on multipathd gives the path the new key when it returns, or clears it;
- * but not if the path holds the reservation, which would go with the old key.
- */
-static bool register_is_out_of_reach(const struct paths *engine, uint64_t stale)
-{
-    for (; stale != 0; stale &= stale - 1) {
-        unsigned path = paths_first(stale);
-
-        if (paths_shared(engine, engine->view.key[path]) &&
-            (engine->view.holder == (int)path || engine->untold || engine->lost ||
-             engine->memory.plain || engine->map->multipathd != PATHS_MULTIPATHD_NEW))
-            return true;
-    }
-    return false;
-}
-
 /* After a withdrawal: the guest is fenced, and what it asked for was done in part. */
 static void register_answer_fenced(struct paths *engine)
 {
@@ -141,7 +123,7 @@ static bool register_confirm(struct paths *engine)
     RESUME_CALL(engine, PATHS_FRAME_PART, paths_tell_set(engine, PATHS_TELL_SETPRSTATUS_LIST));
     RESUME_CALL(engine, PATHS_FRAME_PART, paths_bring_level(engine));
     if ((register_stale_absent(engine) & ~engine->view.shared) ||
-        register_is_out_of_reach(engine, register_stale_absent(engine)))
+        paths_is_out_of_reach(engine, register_stale_absent(engine)))
         engine->level = false;
     RESUME_END(engine, PATHS_FRAME_PART);
 }
@@ -179,7 +161,7 @@ bool paths_register(struct paths *engine)
         paths_answer_busy(engine, PATHS_REASON_MULTIPATHD_SILENT, 0);
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
     }
-    if (register_is_out_of_reach(engine, register_stale_absent(engine))) {
+    if (paths_is_out_of_reach(engine, register_stale_absent(engine))) {
         paths_answer_busy(engine, PATHS_REASON_SHARED_ABSENT, register_stale_absent(engine));
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
     }
@@ -237,7 +219,7 @@ bool paths_register(struct paths *engine)
     }
     engine->level = engine->looked && !engine->blind;
     if (!engine->fenced && engine->level && register_stale_absent(engine) &&
-        !register_is_out_of_reach(engine, register_stale_absent(engine)))
+        !paths_is_out_of_reach(engine, register_stale_absent(engine)))
         RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_strip(engine));
     if (!engine->fenced && engine->level)
         RESUME_CALL(engine, PATHS_FRAME_COMMAND, register_confirm(engine));

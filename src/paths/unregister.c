@@ -10,20 +10,6 @@
  */
 #include "paths/internal.h"
 
-/*
- * An absent path would stay registered: its key is another host's too, so that PREEMPT of it would
- * take that one's; and nothing else takes it away when the path returns, or the reservation that it
- * holds now.
- */
-static bool unregister_is_out_of_reach(const struct paths *engine)
-{
-    uint64_t shared = paths_absent(engine) & engine->view.shared;
-
-    return shared != 0 &&
-           (engine->memory.plain || engine->map->multipathd != PATHS_MULTIPATHD_NEW ||
-            (paths_holding(engine) & paths_absent(engine)) != 0);
-}
-
 /* The path that goes last: the one that holds the reservation if it can be used. */
 static uint8_t unregister_last_path(const struct paths *engine)
 {
@@ -76,7 +62,7 @@ bool paths_unregister(struct paths *engine)
         paths_answer_busy(engine, PATHS_REASON_MULTIPATHD_SILENT, 0);
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
     }
-    if (unregister_is_out_of_reach(engine)) {
+    if (paths_is_out_of_reach(engine, paths_absent(engine))) {
         paths_answer_busy(engine, PATHS_REASON_SHARED_ABSENT, paths_absent(engine));
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
     }

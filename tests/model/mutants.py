@@ -60,12 +60,12 @@ MUTANTS: Dict[str, Tuple[str, str, str, str]] = {
         "    return (uint8_t)paths_first(usable & paths_holding(engine) ? usable & paths_holding(engine)\n"
         "                                                               : usable);",
         "    return (uint8_t)paths_first(usable);"),
+    "shared-absent": (
+        "old-shared new-shared", "look.c",
+        "        if (paths_shared(engine, engine->view.key[path]) &&", "        if (false &&"),
     "unregister-shared-absent": (
         "old-shared new-shared", "unregister.c",
-        "    return shared != 0 &&", "    return false && shared != 0 &&"),
-    "register-shared-absent": (
-        "old-shared new-shared", "register.c",
-        "        if (paths_shared(engine, engine->view.key[path]) &&", "        if (false &&"),
+        "    if (paths_is_out_of_reach(engine, paths_absent(engine))) {", "    if (false) {"),
     "strip-takes-others": (
         "new-shared", "unregister.c",
         "    engine->again = paths_registered(engine) & ~paths_bit(engine->keep) & ~engine->view.shared &",
