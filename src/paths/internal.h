@@ -129,6 +129,13 @@ void paths_aim_level(struct paths *engine, uint64_t key);
 void paths_aim_nothing(struct paths *engine);
 bool paths_refill(struct paths *engine);
 
+/*
+ * FRAME_PART. multipathd has left the first word of a command without an answer: BUSY, since
+ * nothing has been sent to the target. It may yet do what it was told; the next command tells it
+ * anew.
+ */
+bool paths_abandon(struct paths *engine);
+
 /* FRAME_COMMAND. A command that ends without an answer is begun again from the look. */
 typedef bool paths_command_function(struct paths *engine);
 paths_command_function paths_repair;

@@ -174,7 +174,8 @@ static bool paths_run(struct paths *engine)
         return true;
     if (paths_unfinished(&engine->memory) || engine->command.repair) {
         RESUME_CALL(engine, PATHS_FRAME_RUN, paths_repair(engine));
-        if (paths_unfinished(&engine->memory)) {
+        if (engine->command.repair ? paths_unfinished(&engine->memory)
+                                   : engine->memory.aim != PATHS_AIM_NONE) {
             paths_answer_busy(engine, PATHS_REASON_UNFINISHED, engine->memory.had);
             return true;
         }
@@ -189,6 +190,11 @@ static bool paths_run(struct paths *engine)
         paths_round_begin(engine);
         RESUME_CALL(engine, PATHS_FRAME_RUN, paths_tell(engine, PATHS_TELL_GETPRSTATUS, 0, 0));
         engine->silent = engine->result == PATHS_RESULT_LOST;
+        /* Paths that are still failed on purpose: only what needs all of them has to wait. */
+        if (!engine->silent && engine->memory.failed != 0) {
+            RESUME_CALL(engine, PATHS_FRAME_RUN, paths_widen(engine));
+            engine->silent = engine->memory.failed != 0;
+        }
         RESUME_CALL(engine, PATHS_FRAME_RUN, paths_look(engine));
         if (!paths_usable(engine)) {
             paths_answer_busy(engine, PATHS_REASON_NO_PATH, 0);

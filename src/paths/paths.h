@@ -267,20 +267,20 @@ struct paths {
     uint8_t by;       /* the path of the last send */
     uint8_t keep;     /* the path that a procedure is about */
     uint8_t round, spin, plain_round, retries, attentions;
-    int8_t holder;  /* at the first look */
-    bool looked;    /* the view is that of a look that succeeded */
-    bool fenced;    /* another host has taken away what we registered */
-    bool level;     /* paths_level(): every usable path has the key */
-    bool from_none; /* the last registration was of an unregistered path */
-    bool blind;     /* such a one has no answer: nothing would stop it from coming late */
-    bool lost;      /* something has no answer */
-    bool sent;      /* something that changes the target was sent */
-    bool untouched; /* nothing was executed: the memory is what it was before */
-    bool partly;    /* the first of two commands was executed, of the second it is not known */
-    bool harmless;  /* what is sent changes nothing, whenever it is executed */
-    bool silent;    /* multipathd did not answer the barrier */
-    bool untold;    /* multipathd did not take something */
-    bool set;       /* multipathd's prstatus */
+    int8_t holder;          /* at the first look */
+    bool looked;            /* the view is that of a look that succeeded */
+    bool fenced;            /* another host has taken away what we registered */
+    bool level;             /* paths_level(): every usable path has the key */
+    bool from_none;         /* the last registration was of an unregistered path */
+    bool blind;             /* such a one has no answer: nothing would stop it from coming late */
+    bool lost;              /* something has no answer */
+    bool sent;              /* something that changes the target was sent */
+    bool untouched;         /* nothing was executed: the memory is what it was before */
+    bool partly;            /* a part of it was executed, of the rest it is not known */
+    bool harmless;          /* what is sent changes nothing, whenever it is executed */
+    bool silent;            /* multipathd did not answer the barrier */
+    bool untold;            /* multipathd did not take something */
+    bool set;               /* multipathd's prstatus */
     struct spc_sense sense; /* of the last send */
     const uint8_t *data;    /* of the last send, while paths_feed() runs */
     size_t length;

@@ -26,6 +26,15 @@ void paths_aim_nothing(struct paths *engine)
     engine->memory.failed = failed;
 }
 
+bool paths_abandon(struct paths *engine)
+{
+    RESUME_BEGIN(engine, PATHS_FRAME_PART);
+    paths_aim_nothing(engine);
+    RESUME_CALL(engine, PATHS_FRAME_PART, paths_write(engine));
+    paths_answer_busy(engine, PATHS_REASON_MULTIPATHD_SILENT, 0);
+    RESUME_END(engine, PATHS_FRAME_PART);
+}
+
 /*
  * After PREEMPT of the map's own key by `keep`, which alone is still registered: the others again,
  * and the reply. With `untouched` nothing was executed; with `partly` only the first of two.
@@ -114,6 +123,10 @@ static bool preempt_other(struct paths *engine)
 static bool preempt_self(struct paths *engine)
 {
     RESUME_BEGIN(engine, PATHS_FRAME_PART);
+    if (engine->silent) {
+        paths_answer_busy(engine, PATHS_REASON_MULTIPATHD_SILENT, 0);
+        RESUME_RETURN(engine, PATHS_FRAME_PART);
+    }
     engine->todo = paths_with(engine, engine->command.key) & paths_usable(engine);
     engine->result = PATHS_RESULT_PATH;
     while (engine->todo != 0 && engine->result == PATHS_RESULT_PATH) {
@@ -218,6 +231,10 @@ bool paths_clear(struct paths *engine)
     RESUME_BEGIN(engine, PATHS_FRAME_COMMAND);
     if (!paths_key_right(engine, engine->command.key) || engine->command.key == 0) {
         paths_answer(engine, SPC_STATUS_RESERVATION_CONFLICT);
+        RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
+    }
+    if (engine->silent) {
+        paths_answer_busy(engine, PATHS_REASON_MULTIPATHD_SILENT, 0);
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
     }
     RESUME_CALL(engine, PATHS_FRAME_COMMAND, preempt_send_by_one(engine));

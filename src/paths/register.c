@@ -149,6 +149,30 @@ static bool register_again(struct paths *engine)
     RESUME_END(engine, PATHS_FRAME_PART);
 }
 
+/*
+ * No path took the new key: BUSY. multipathd gets the old one again, since it would register a path
+ * that returns with the new one. It has done so already: then the command is not undone.
+ */
+static bool register_nothing_done(struct paths *engine)
+{
+    RESUME_BEGIN(engine, PATHS_FRAME_PART);
+    if (engine->before.key != 0)
+        RESUME_CALL(engine, PATHS_FRAME_PART,
+                    paths_tell(engine, PATHS_TELL_SETPRKEY, engine->before.key, 0));
+    RESUME_CALL(engine, PATHS_FRAME_PART, paths_look(engine));
+    if (!engine->looked || paths_with(engine, engine->command.sa_key) != 0) {
+        paths_answer_unknown(engine, PATHS_REASON_NOT_LEVEL, paths_usable(engine));
+        RESUME_RETURN(engine, PATHS_FRAME_PART);
+    }
+    /* What absent paths had may have gone by our own PREEMPT. */
+    engine->before.had &= engine->memory.expected;
+    engine->before.expected &= engine->memory.expected;
+    paths_aim_nothing(engine);
+    RESUME_CALL(engine, PATHS_FRAME_PART, paths_write(engine));
+    paths_answer_busy(engine, PATHS_REASON_NO_PATH, 0);
+    RESUME_END(engine, PATHS_FRAME_PART);
+}
+
 bool paths_register(struct paths *engine)
 {
     RESUME_BEGIN(engine, PATHS_FRAME_COMMAND);
@@ -178,8 +202,12 @@ bool paths_register(struct paths *engine)
     RESUME_CALL(engine, PATHS_FRAME_COMMAND,
                 paths_tell(engine, PATHS_TELL_SETPRKEY, engine->command.sa_key, 0));
     /* Finds no key and unsets itself; from then on 0.13 clears a path with a late registration. */
-    if (engine->start == 0 && !engine->view.sa_key_shared)
+    if (engine->result != PATHS_RESULT_LOST && engine->start == 0 && !engine->view.sa_key_shared)
         RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_tell_set(engine, PATHS_TELL_SETPRSTATUS));
+    if (engine->result == PATHS_RESULT_LOST) {
+        RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_abandon(engine));
+        RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
+    }
 
     if (!(paths_usable(engine) & ~paths_with(engine, engine->command.sa_key))) {
         RESUME_CALL(engine, PATHS_FRAME_COMMAND, register_again(engine));
@@ -207,14 +235,7 @@ bool paths_register(struct paths *engine)
             paths_answer_unknown(engine, PATHS_REASON_NO_ANSWER, engine->hung);
             RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
         }
-        /* But what absent paths had may have gone by our own PREEMPT. */
-        engine->before.had &= engine->memory.expected;
-        engine->before.expected &= engine->memory.expected;
-        paths_aim_nothing(engine);
-        if (engine->memory.key != 0)
-            RESUME_CALL(engine, PATHS_FRAME_COMMAND,
-                        paths_tell(engine, PATHS_TELL_SETPRKEY, engine->memory.key, 0));
-        paths_answer_busy(engine, PATHS_REASON_NO_PATH, 0);
+        RESUME_CALL(engine, PATHS_FRAME_COMMAND, register_nothing_done(engine));
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
     }
     engine->level = engine->looked && !engine->blind;

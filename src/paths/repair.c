@@ -174,7 +174,10 @@ bool paths_strip(struct paths *engine)
 bool paths_narrow(struct paths *engine)
 {
     RESUME_BEGIN(engine, PATHS_FRAME_PROCEDURE);
-    /* Those too that share a registration with another path. */
+    /*
+     * Those too that share a registration with another path. None is failed already: paths_run()
+     * has reinstated it, or has found multipathd silent, and without multipathd no map is narrowed.
+     */
     engine->memory.failed = engine->up & ~paths_bit(engine->keep);
     engine->result = PATHS_RESULT_GOOD;
     if (engine->memory.failed == 0)
@@ -206,12 +209,15 @@ bool paths_widen(struct paths *engine)
     RESUME_END(engine, PATHS_FRAME_PROCEDURE);
 }
 
-/* Of a command that was to bring all to memory.key nothing was done: all have one other key. */
+/*
+ * Of a command that was to bring all to memory.key nothing was done: all that are registered have
+ * one other key. (One that is not may have lost it by our own PREEMPT.)
+ */
 static bool repair_is_untouched(const struct paths *engine)
 {
     uint64_t registered = paths_registered(engine);
 
-    return engine->memory.had == 0 && registered != 0 &&
+    return engine->memory.had == 0 && registered != 0 && !paths_lost_some(engine) &&
            engine->view.key[paths_first(registered)] != engine->memory.key &&
            paths_with(engine, engine->view.key[paths_first(registered)]) == registered;
 }
@@ -287,22 +293,23 @@ static bool repair_aim(struct paths *engine)
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
     if (engine->memory.aim == PATHS_AIM_LEVEL)
         engine->memory.expected |= paths_surely(engine, paths_registered(engine));
-    if (engine->memory.aim == PATHS_AIM_LEVEL && !repair_is_untouched(engine) &&
-        !repair_is_fenced(engine))
-        RESUME_CALL(engine, PATHS_FRAME_COMMAND, repair_level(engine));
-    if (!engine->looked && !engine->fenced)
-        RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
     if (engine->memory.aim == PATHS_AIM_LEVEL && repair_is_untouched(engine)) {
-        engine->memory.aim = PATHS_AIM_NONE;
         engine->memory.key = engine->view.key[paths_first(paths_registered(engine))];
         engine->memory.had = paths_surely(engine, paths_registered(engine));
         engine->memory.expected = engine->memory.had;
         engine->memory.old_key = 0;
+        if (!repair_is_incomplete(engine))
+            engine->memory.aim = PATHS_AIM_NONE;
         RESUME_CALL(engine, PATHS_FRAME_COMMAND,
                     paths_tell(engine, PATHS_TELL_SETPRKEY, engine->memory.key, 0));
         RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_write(engine));
-    } else if (engine->memory.aim == PATHS_AIM_WITHDRAW || engine->fenced ||
-               (engine->memory.aim == PATHS_AIM_LEVEL && repair_is_fenced(engine))) {
+    }
+    if (engine->memory.aim == PATHS_AIM_LEVEL && !repair_is_fenced(engine))
+        RESUME_CALL(engine, PATHS_FRAME_COMMAND, repair_level(engine));
+    if (!engine->looked && !engine->fenced)
+        RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
+    if (engine->memory.aim == PATHS_AIM_WITHDRAW || engine->fenced ||
+        (engine->memory.aim == PATHS_AIM_LEVEL && repair_is_fenced(engine))) {
         RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_withdraw(engine));
     }
     RESUME_END(engine, PATHS_FRAME_COMMAND);

@@ -19,6 +19,13 @@ static uint8_t unregister_last_path(const struct paths *engine)
                                                                : usable);
 }
 
+/* Paths other than `keep` that have a registration of their own, which PREEMPT would take away. */
+static uint64_t unregister_others(const struct paths *engine)
+{
+    return paths_registered(engine) & ~paths_bit(engine->keep) & ~engine->view.shared &
+           ~engine->view.twins;
+}
+
 /*
  * What paths other than `keep` still have: PREEMPT of its key by `keep`. If that was the key of the
  * holder, `keep` holds the reservation now and must still be registered; otherwise PREEMPT of its
@@ -27,8 +34,7 @@ static uint8_t unregister_last_path(const struct paths *engine)
 static bool unregister_strip_others(struct paths *engine)
 {
     RESUME_BEGIN(engine, PATHS_FRAME_PART);
-    engine->again = paths_registered(engine) & ~paths_bit(engine->keep) & ~engine->view.shared &
-                    ~engine->view.twins;
+    engine->again = unregister_others(engine);
     if (engine->again == 0)
         RESUME_RETURN(engine, PATHS_FRAME_PART);
     engine->old_key = engine->view.key[paths_first(engine->again)];
@@ -80,6 +86,10 @@ bool paths_unregister(struct paths *engine)
     engine->memory.aptpl = engine->command.aptpl;
     RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_write(engine));
     RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_tell(engine, PATHS_TELL_UNSETPRSTATUS, 0, 0));
+    if (engine->result == PATHS_RESULT_LOST) {
+        RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_abandon(engine));
+        RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
+    }
     if (engine->start == 0) {
         paths_answer_finished(engine);
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
@@ -97,7 +107,10 @@ bool paths_unregister(struct paths *engine)
     engine->fenced = engine->looked && engine->view.key[engine->keep] == 0;
     if (!engine->fenced && engine->looked)
         RESUME_CALL(engine, PATHS_FRAME_COMMAND, unregister_strip_others(engine));
-    if (!engine->fenced && engine->looked && engine->view.key[engine->keep] != 0) {
+    /* `keep` could not be used, and another path may be by now: it must not go before that one. */
+    engine->partly = engine->looked && unregister_others(engine) != 0;
+    if (!engine->fenced && engine->looked && engine->view.key[engine->keep] != 0 &&
+        !engine->partly) {
         paths_prepare(engine, engine->keep, SPC_PROUT_REGISTER, 0, engine->view.key[engine->keep],
                       0);
         RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_send(engine));
@@ -112,7 +125,7 @@ bool paths_unregister(struct paths *engine)
     if (engine->fenced)
         paths_answer_unknown(engine, engine->lost ? PATHS_REASON_NO_ANSWER : PATHS_REASON_FENCED,
                              engine->hung);
-    else if (engine->memory.aim != PATHS_AIM_NONE)
+    else if (engine->memory.aim != PATHS_AIM_NONE || engine->partly)
         paths_answer_unknown(engine, PATHS_REASON_NOT_LEVEL, paths_registered(engine));
     else
         paths_answer_finished(engine);

@@ -68,8 +68,8 @@ MUTANTS: Dict[str, Tuple[str, str, str, str]] = {
         "    if (paths_is_out_of_reach(engine, paths_absent(engine))) {", "    if (false) {"),
     "strip-takes-others": (
         "new-shared", "unregister.c",
-        "    engine->again = paths_registered(engine) & ~paths_bit(engine->keep) & ~engine->view.shared &",
-        "    engine->again = paths_registered(engine) & ~paths_bit(engine->keep) &"),
+        "    return paths_registered(engine) & ~paths_bit(engine->keep) & ~engine->view.shared &",
+        "    return paths_registered(engine) & ~paths_bit(engine->keep) &"),
     "withdraw-holder-first": (
         "deadline events", "repair.c",
         "    return paths_first(first ? first : todo);", "    return paths_first(todo);"),
@@ -172,4 +172,15 @@ MUTANTS: Dict[str, Tuple[str, str, str, str]] = {
     "own-type-kept": (
         "new-shared", "preempt.c",
         "             !paths_shared(engine, engine->command.key))", "             true)"),
+    "fencing-waits-to-reinstate": (
+        "silences-next", "paths.c",
+        "        if (engine->command.repair ? paths_unfinished(&engine->memory)\n"
+        "                                   : engine->memory.aim != PATHS_AIM_NONE) {\n",
+        "        if (paths_unfinished(&engine->memory)) {\n"),
+    "first-word-unheard": (
+        "silences-next", "register.c",
+        "    if (engine->result == PATHS_RESULT_LOST) {\n"
+        "        RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_abandon(engine));",
+        "    if (false) {\n"
+        "        RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_abandon(engine));"),
 }

@@ -258,6 +258,25 @@ static bool can_be_served(const struct world *world)
     }
 }
 
+/*
+ * Commands that must not wait for multipathd: fencing above all. RELEASE only by the path that
+ * holds the reservation.
+ */
+static bool goes_on_without_daemon(const struct world *world)
+{
+    switch (world->command.action) {
+    case SPC_PROUT_RESERVE:
+        return true;
+    case SPC_PROUT_RELEASE:
+        return world->lun.holder < 0 || world->lun.holder >= setting->paths ||
+               world->path[world->lun.holder] == PATH_UP;
+    case SPC_PROUT_PREEMPT:
+        return world->command.sa_key != 0 && world->command.sa_key != world->command.key;
+    default:
+        return false;
+    }
+}
+
 static bool is_needless(const struct paths_reply *reply)
 {
     if (reply->reason == PATHS_REASON_NOT_NARROWED)
@@ -498,11 +517,22 @@ static void expand_tell(const struct world *world, world_emit *emit, void *conte
     if (setting->silences && world->events > 0) {
         copy(&next, world);
         next.events--;
-        next.quiet = false;
+        next.quiet &= goes_on_without_daemon(&next);
         outcome.end = PATHS_LOST;
         say("engine: multipathd does not answer message %d, nor do anything", step->tell);
         feed(&next, &outcome);
         emit_checked(&next, FAULT_NONE, emit, context);
+        if (step->tell != PATHS_TELL_GETPRSTATUS && !daemon_busy(world)) {
+            struct paths_outcome unheard;
+
+            copy(&next, world);
+            next.events--;
+            next.quiet = false;
+            daemon_tell(&next, step, &unheard);
+            say("and does not answer");
+            feed(&next, &outcome);
+            emit_checked(&next, FAULT_NONE, emit, context);
+        }
     }
     if (daemon_busy(world))
         return; /* its socket waits */
@@ -746,7 +776,7 @@ static void expand_guest(const struct world *world, world_emit *emit, void *cont
                                          .sa_key = next.command.sa_key};
         oracle_command(&next);
         next.quiet = can_be_served(&next) && !setting->quirks.no_full_status &&
-                     !setting->quirks.swapped_keys && !paths_unfinished(&next.memory) &&
+                     !setting->quirks.swapped_keys && next.memory.aim == PATHS_AIM_NONE &&
                      !daemon_busy(&next) && next.fresh == 0;
         begin_command(&next, &command);
         emit_checked(&next, FAULT_NONE, emit, context);

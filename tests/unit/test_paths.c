@@ -32,7 +32,8 @@ static struct {
 static unsigned sends, reads, asks, tells, journals;
 static uint8_t last_cdb[CDB_SIZE], last_parameters[PROUT_SIZE];
 static struct spc_sense ask_sense;
-static bool silent; /* multipathd does not answer */
+static bool silent;          /* multipathd does not answer */
+static unsigned silent_from; /* or not from this message on, counted from 1; 0: it does */
 
 static struct transportid port_of(unsigned path)
 {
@@ -58,6 +59,7 @@ static void start(unsigned paths)
     assert_true(lu_nexus_add(&lu, NEXUS_OF_OTHER, &other, 1));
     ask_sense = SPC_NO_ADDITIONAL_SENSE;
     silent = false;
+    silent_from = 0;
 }
 
 static void no_attentions(void)
@@ -114,7 +116,7 @@ static const struct paths_reply *run(struct paths_command command)
             break;
         case PATHS_STEP_TELL:
             tells++;
-            if (silent)
+            if (silent || (silent_from != 0 && tells >= silent_from))
                 outcome.end = PATHS_LOST;
             break;
         case PATHS_STEP_JOURNAL:
@@ -439,6 +441,52 @@ static void test_multipathd_is_silent(void **state)
     assert_false(lu.reserved);
 }
 
+/* Paths that are still failed on purpose: what needs all of them waits, fencing does not. */
+static void test_a_reinstatement_is_due(void **state)
+{
+    (void)state;
+    start(2);
+    assert_status(run(REGISTER(0, KEY)), SPC_STATUS_GOOD);
+    assert_status(run(RESERVE(5, KEY)), SPC_STATUS_GOOD);
+    other(SPC_PROUT_REGISTER, 0, 0, OTHER);
+    memory.failed = 2;
+    silent = true;
+    assert_status(run(command(SPC_PROUT_PREEMPT, 6, KEY, KEY)), SPC_STATUS_BUSY);
+    assert_uint_equal(sends, 0);
+    assert_status(run(command(SPC_PROUT_PREEMPT, 5, KEY, OTHER)), SPC_STATUS_GOOD);
+    assert_uint_equal(lu.registrations, 2);
+    assert_uint_equal(memory.failed, 2);
+    silent = false;
+    assert_status(run(command(SPC_PROUT_PREEMPT, 6, KEY, KEY)), SPC_STATUS_GOOD);
+    assert_uint_equal(lu.type, 6);
+    assert_uint_equal(memory.failed, 0);
+}
+
+/* The first word of a command has no answer: nothing has been sent to the target, and nothing is.
+ */
+static void test_the_first_word_is_lost(void **state)
+{
+    static const struct paths_command commands[2] = {
+        {.service_action = SPC_PROUT_REGISTER, .key = KEY, .sa_key = 5},
+        {.service_action = SPC_PROUT_REGISTER, .key = KEY},
+    };
+    const struct paths_reply *reply;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        start(2);
+        assert_status(run(REGISTER(0, KEY)), SPC_STATUS_GOOD);
+        silent_from = 2;
+        reply = run(commands[i]);
+        assert_status(reply, SPC_STATUS_BUSY);
+        assert_uint_equal(reply->reason, PATHS_REASON_MULTIPATHD_SILENT);
+        assert_uint_equal(sends, 0);
+        assert_false(paths_unfinished(&memory));
+        assert_uint_equal(memory.key, KEY);
+        assert_uint_equal(memory.had, 3);
+    }
+}
+
 static void test_the_deadline(void **state)
 {
     struct paths_command reserve = RESERVE(5, KEY);
@@ -532,6 +580,8 @@ int main(void)
         cmocka_unit_test(test_a_registration_for_every_port),
         cmocka_unit_test(test_answers_that_cannot_be_read),
         cmocka_unit_test(test_multipathd_is_silent),
+        cmocka_unit_test(test_a_reinstatement_is_due),
+        cmocka_unit_test(test_the_first_word_is_lost),
         cmocka_unit_test(test_the_deadline),
         cmocka_unit_test(test_journal_bytes),
         cmocka_unit_test(test_reasons),
