@@ -16,8 +16,12 @@ struct nexus {
     uint64_t id; /* of initiator and target port: the same for this path after a new login */
 };
 
-/* Read it from sysfs. Nothing here waits for a device. */
-void nexus_read(dev_t path, struct nexus *ret);
+/*
+ * Read it from sysfs. Nothing here waits for a device. What sysfs does not have is no part of it.
+ * Returns 0, or a negative errno if fds or memory are short: the nexus would look like another one.
+ * Then *ret is untouched.
+ */
+int nexus_read(dev_t path, struct nexus *ret);
 
 /* Whether a TransportID may be this path's. */
 bool nexus_may_be(const struct nexus *nexus, const struct transportid *id);

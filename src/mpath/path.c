@@ -101,8 +101,8 @@ struct path *path_new(const struct sysfs_path *names, dev_t map, int opener, pth
     path->map_fd = -1;
     path->fd = -1;
     pthread_cond_init(&path->wake, NULL);
-    nexus_read(names->number, &path->nexus);
-    if (thread_start(&path->thread, path_main, &path->id) < 0) {
+    if (nexus_read(names->number, &path->nexus) < 0 ||
+        thread_start(&path->thread, path_main, &path->id) < 0) {
         pthread_cond_destroy(&path->wake);
         thread_free(&path->thread);
         return NULL;

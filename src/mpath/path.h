@@ -65,7 +65,7 @@ struct path {
     bool is_learnt;       /* nexus.initiator and target_port are what the target has shown */
 };
 
-/* Start one, without opening the path. NULL: no memory or no thread. */
+/* Start one, without opening the path. NULL: no memory, no fd, or no thread. */
 struct path *path_new(const struct sysfs_path *names, dev_t map, int opener, pthread_mutex_t *lock,
                       pthread_cond_t *news);
 

@@ -130,8 +130,11 @@ int sysfs_list(dev_t map, struct sysfs_path *ret, unsigned max)
         if (n < max) {
             ret[n] = (struct sysfs_path){.number = number};
             strcpy(ret[n].name, entry->d_name); /* sysfs_find() has looked at its length */
+            /* Without its serial it would be another disk than before. */
             if (fstatat(dirfd(directory), entry->d_name, &status, 0) == 0)
                 ret[n].serial = status.st_ino;
+            else if (errno != ENOENT)
+                return -errno;
         }
         n++;
     }

@@ -145,29 +145,37 @@ static void worker_receive(struct worker *worker)
         worker->channel = -1;
 }
 
-/* The paths of a map by the names that the journal has for them. NULL: no memory. */
+/* The paths of a map by the names that the journal has for them. NULL: they cannot be listed now.
+ */
 static struct paths_map *worker_list(dev_t number)
 {
     struct paths_map *map = calloc(1, sizeof(*map));
     struct sysfs_path *path = calloc(PATHS_MAX, sizeof(*path));
-    int n = map && path ? sysfs_list(number, path, PATHS_MAX) : 0;
+    int n = map && path ? sysfs_list(number, path, PATHS_MAX) : -ENOMEM;
 
     for (int i = 0; i < n && i < PATHS_MAX; i++) {
         struct nexus nexus;
+        int r = nexus_read(path[i].number, &nexus);
 
-        nexus_read(path[i].number, &nexus);
-        map->path[map->count++].id = nexus.id;
+        if (r < 0)
+            n = r;
+        else
+            map->path[map->count++].id = nexus.id;
     }
     free(path);
-    return map;
+    if (n >= 0 || n == -ENOENT) /* it has just gone */
+        return map;
+    free(map);
+    return NULL;
 }
 
-/* What a worker before this one has left unfinished, before anybody asks for the map. */
+/* What a worker before this one has left unfinished, before anybody asks for the map. Where the
+ * paths cannot be listed it may be any: the map's thread looks again. */
 static void worker_resume(void *context, const struct sysfs_map *names)
 {
     struct worker *worker = context;
     struct paths_map *known = worker_list(names->number);
-    bool unfinished = known && journal_is_unfinished(worker->shared.journal, names->uuid, known);
+    bool unfinished = !known || journal_is_unfinished(worker->shared.journal, names->uuid, known);
     struct map *map;
 
     free(known);
