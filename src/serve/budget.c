@@ -3,13 +3,15 @@
  * The rule. Of a limit T with U taken, T - U is left. A process that has p may take
  *
  *   - up to its floor, which is what a client that means well needs, as long as anything is left;
- *   - more than that as long as it has at most twice of what is left, an eighth of T set aside.
+ *   - more than that as long as it has at most twice of what is left, a quarter of T set aside.
  *
  * and the processes of one user together at most seven eighths of T. So a process that is alone
- * gets 7/12 of T, the next one that wants all 7/36, and so on; together they never touch the last
- * eighth, which is there for the floors of others; and however many processes a user starts, other
- * users find an eighth. (The idea of granting a share of what is left, so that no table of shares
- * is needed, is that of dbus-broker's accounting.)
+ * gets half of T, the next one that wants all a sixth, and so on; together they never touch the
+ * last quarter, which is there for floors: an eighth for those of the same user's processes, an
+ * eighth for those of others. However many processes a user starts, other users find that; but the
+ * floors of very many processes of one user use up the user's own eighth. (The idea of granting a
+ * share of what is left, so that no table of shares is needed, is that of dbus-broker's
+ * accounting.)
  *
  * A limit is looked at before it is added to, and by several threads at once: it may be exceeded by
  * as many as there are threads that take at the same moment. None of the limits is that sharp.
@@ -214,7 +216,7 @@ static bool budget_may_take(const struct budget_account *account, enum budget_ki
     if (wanted <= floor)
         return true;
     left -= (unsigned)amount;
-    return left >= aside && wanted <= 2ULL * (left - aside);
+    return left >= 2 * aside && wanted <= 2ULL * (left - 2 * aside);
 }
 
 bool budget_take(struct budget_account *account, enum budget_kind kind, unsigned amount)

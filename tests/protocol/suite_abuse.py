@@ -36,13 +36,14 @@ def raise_fd_limit(count):
 @ours("the peer's threads and memory are its own affair")
 def thousands_of_silent_connections(t):
     """A third has not even sent its handshake, a third half a request, a third may stay."""
-    # The helper keeps an fd free for each connection, and one process has half of them at most.
+    # One process has half of the connections at most.
     wanted = 18 * CROWD // 5
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < wanted and os.geteuid() != 0:
         raise Skip(f"the hard limit on open files is {hard} here, wanted {wanted}")
     t.cleanup.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
-    helper = t.start("--client-timeout=300", before_exec=lambda: raise_fd_limit(wanted))
+    helper = t.start("--client-timeout=300", f"--max-clients={21 * CROWD // 10}",
+                     before_exec=lambda: raise_fd_limit(wanted))
     disk = t.own(t.disk.open())
 
     def abuse(ready):

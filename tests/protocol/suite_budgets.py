@@ -158,6 +158,35 @@ def connections(t, uid):
 @cases(*USERS)
 @limit(60)
 @ours(NO_BUDGETS)
+def connections_of_processes(t, uid):
+    """However greedy some of one user are, there are some left for others of the same user."""
+    helper = start(t, "--max-clients=512", uid=uid)
+
+    def greedy(alive, done):
+        keep = []
+        try:
+            while True:
+                keep.append(Connection(helper.socket_path))
+        except Disconnected:
+            os.write(done, b"!")
+        os.read(alive, 1)  # until the first of them has been killed
+        os._exit(0)
+
+    def abuse(ready):
+        (alive, held), (done, say) = os.pipe(), os.pipe()
+        for _ in range(6):
+            if os.fork() == 0:
+                os.close(held)
+                greedy(alive, say)
+            assert os.read(done, 1) == b"!"
+        ready()
+        signal.pause()
+    besieged(t, helper, "connections of 6 processes, as many as they get", abuse, uid=uid)
+
+
+@cases(*USERS)
+@limit(60)
+@ours(NO_BUDGETS)
 def threads(t, uid):
     helper = start(t, "--max-threads=32", uid=uid)
     disk = t.own(t.disk.open())

@@ -47,9 +47,9 @@ static void test_alone(void **state)
     struct budget_account *account = budget_open(&budget, 1, 10, 0);
 
     (void)state;
-    assert_uint_equal(take_all(account, BUDGET_CONNECTIONS), 800 * 7 / 12);
+    assert_uint_equal(take_all(account, BUDGET_CONNECTIONS), 800 / 2);
     assert_false(budget_is_exhausted(&budget, BUDGET_CONNECTIONS));
-    assert_true(budget_is_scarce(&budget, BUDGET_CONNECTIONS));
+    assert_false(budget_is_scarce(&budget, BUDGET_CONNECTIONS));
     budget_give(account, BUDGET_CONNECTIONS, 1);
     assert_true(budget_take(account, BUDGET_CONNECTIONS, 1));
     assert_false(budget_take(account, BUDGET_CONNECTIONS, 1));
@@ -98,6 +98,31 @@ static void test_many_of_one_user(void **state)
     assert_uint_equal(take_all(other, BUDGET_CONNECTIONS), 8);
     for (int i = 0; i < 200; i++)
         close_all(mine[i]);
+    close_all(other);
+}
+
+/* Some greedy processes leave the floors of others of the same user, and of other users. */
+static void test_greedy_of_one_user(void **state)
+{
+    struct budget_account *greedy[12], *modest[12], *other = budget_open(&budget, 2, 5, 0);
+    unsigned taken = 0, full = 0;
+
+    (void)state;
+    for (int i = 0; i < 12; i++) {
+        greedy[i] = budget_open(&budget, 1, 1000 + i, 0);
+        taken += take_all(greedy[i], BUDGET_CONNECTIONS);
+    }
+    assert_in_range(taken, 800 - 800 / 4, 800 - 800 / 8 - 5 * 8);
+    for (int i = 0; i < 12; i++) {
+        modest[i] = budget_open(&budget, 1, 2000 + i, 0);
+        full += take_all(modest[i], BUDGET_CONNECTIONS) == 8;
+    }
+    assert_uint_equal(full, (800 - 800 / 8 - taken) / 8);
+    assert_uint_equal(take_all(other, BUDGET_CONNECTIONS), 8);
+    for (int i = 0; i < 12; i++) {
+        close_all(greedy[i]);
+        close_all(modest[i]);
+    }
     close_all(other);
 }
 
@@ -221,6 +246,7 @@ int main(void)
         budget_test(test_alone),
         budget_test(test_many_greedy),
         budget_test(test_many_of_one_user),
+        budget_test(test_greedy_of_one_user),
         budget_test(test_small),
         budget_test(test_unpaid),
         budget_test(test_accounts),
