@@ -12,28 +12,6 @@
 #include "doctor/doctor.h"
 #include "node/document.h"
 
-/* "a (pid 12), b (pid 13)", of those for whom `which` is true or NULL. */
-static unsigned vms_list(const struct vms *vms, bool (*which)(const struct vm *vm), char *text,
-                         size_t size)
-{
-    unsigned count = 0;
-    size_t used = 0;
-
-    text[0] = '\0';
-    for (unsigned i = 0; i < vms->count; i++) {
-        const struct vm *vm = &vms->list[i];
-
-        if (which && !which(vm))
-            continue;
-        if (used < size)
-            used += (size_t)snprintf(text + used, size - used, "%s%s (pid %d)",
-                                     count > 0 ? ", " : "", vm->name[0] ? vm->name : "unnamed",
-                                     vm->pid);
-        count++;
-    }
-    return count;
-}
-
 /* What the helper itself says, by its status socket: the names, or false if it raises no alarm. */
 static bool vms_is_alarmed(const struct doctor *doctor, char *names, size_t size, bool *ret_asked)
 {
@@ -66,9 +44,34 @@ static void vms_fail(struct finding *finding, const char *names)
                  "(NPIV), and keep them apart by the cluster manager's anti-affinity.");
 }
 
+/* None or one was seen, and there may be more. */
+static void vms_say_unseen(const struct doctor *doctor, const char *names, bool asked,
+                           struct finding *finding)
+{
+    const char *device = doctor->options->device;
+
+    if (doctor->vms.seen == VMS_OF_NAMESPACE) {
+        finding_unknown(finding, "%s in this PID namespace; others of the host are not seen",
+                        names[0] ? names : "no virtual machine uses it");
+        finding_remedy(finding,
+                       "A container has a PID namespace of its own. On the host, as root: "
+                       "'qemu-pr-ctl doctor %s', or 'fuser -v %s'. A container sees them with "
+                       "--pid=host, a pod with hostPID.",
+                       device, device);
+        return;
+    }
+    finding_unknown(finding, "%s",
+                    asked ? "no two clients of this helper share it; others are seen by root only"
+                          : "only root can see whether virtual machines share it");
+    finding_remedy(finding,
+                   "Run the doctor as root: 'sudo qemu-pr-ctl doctor %s'. A helper sees "
+                   "its own clients only.",
+                   device);
+}
+
 void doctor_nexus(struct doctor *doctor, struct finding *finding)
 {
-    char names[384];
+    char names[384], text[448];
     bool asked;
     unsigned count;
 
@@ -76,16 +79,13 @@ void doctor_nexus(struct doctor *doctor, struct finding *finding)
         return;
     vms_find(&doctor->file, &doctor->vms);
     count = vms_list(&doctor->vms, NULL, names, sizeof(names));
+    snprintf(text, sizeof(text), "%s%s", count == 1 ? "one virtual machine uses it: " : "", names);
     if (count > 1) {
         vms_fail(finding, names);
     } else if (vms_is_alarmed(doctor, names, sizeof(names), &asked)) {
         vms_fail(finding, names);
-    } else if (!doctor->vms.complete) {
-        finding_unknown(finding, "%s",
-                        asked
-                            ? "no two clients of this helper share it; others are seen by root only"
-                            : "only root can see whether virtual machines share it");
-        finding_remedy(finding, "Run the doctor as root. A helper sees its own clients only.");
+    } else if (doctor->vms.seen != VMS_ALL) {
+        vms_say_unseen(doctor, text, asked, finding);
     } else if (count == 1) {
         finding_good(finding, "one virtual machine of this host uses it: %s", names);
     } else {
@@ -111,35 +111,4 @@ void doctor_access(struct doctor *doctor, struct finding *finding)
     finding_warn(finding, "open for reading only: %s", names);
     finding_remedy(finding, "The helper refuses reservations through such a descriptor. Remove "
                             "read-only=on from its -blockdev, or <readonly/> from its <disk>.");
-}
-
-static bool vms_stops_on_error(const struct vm *vm)
-{
-    return vm->stops;
-}
-
-/*
- * QEMU pauses a guest that has werror=stop upon an error, and up to version 9.0 counts RESERVATION
- * CONFLICT as one; a cluster provokes conflicts on purpose.
- */
-void doctor_error_policy(struct doctor *doctor, struct finding *finding)
-{
-    static const char remedy[] =
-        "For cluster disks set werror=report,rerror=report at the -device, or with libvirt "
-        "<driver error_policy='report' rerror_policy='report'/>. With stop QEMU before 9.1 pauses "
-        "the guest upon a RESERVATION CONFLICT, which the validation of a Windows failover cluster "
-        "provokes on purpose.";
-    char names[384];
-
-    if (doctor->session.device_fd < 0)
-        return;
-    if (vms_list(&doctor->vms, vms_stops_on_error, names, sizeof(names)) > 0) {
-        finding_warn(finding, "paused upon errors of a disk: %s", names);
-        finding_remedy(finding, "%s", remedy);
-    } else if (doctor->vms.count > 0) {
-        finding_good(finding, "errors are reported to the guest");
-    } else {
-        finding_unknown(finding, "no virtual machine to look at for its error policy");
-        finding_remedy(finding, "%s", remedy);
-    }
 }

@@ -34,7 +34,9 @@ static const struct check {
     {"registrations", doctor_registrations, true},
     {"nexus", doctor_nexus, true},
     {"access", doctor_access, true},
+    {"pr-manager", doctor_pr_manager, true},
     {"error-policy", doctor_error_policy, true},
+    {"migration", doctor_migration, true},
 };
 
 static const struct verdict_row {

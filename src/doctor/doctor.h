@@ -81,7 +81,10 @@ doctor_check doctor_keys, doctor_types, doctor_power_loss, doctor_registrations;
 /* check_multipath.c */
 doctor_check doctor_map, doctor_multipathd, doctor_paths, doctor_reservation_key;
 
-/* check_vms.c: who else uses it, and how */
-doctor_check doctor_nexus, doctor_access, doctor_error_policy;
+/* check_vms.c: who else uses it */
+doctor_check doctor_nexus, doctor_access;
+
+/* check_qemu.c: how QEMU gives it to its guest */
+doctor_check doctor_pr_manager, doctor_error_policy, doctor_migration;
 
 #endif

@@ -201,7 +201,8 @@ class Context(tap.Context):
         return self.lab.make_directory()
 
     def run(self, *argv: str, env: Optional[Dict[str, str]] = None, user: Optional[int] = None,
-            stdin: Optional[str] = None, stdout=subprocess.PIPE, timeout: float = 10) -> Result:
+            stdin: Optional[str] = None, stdout=subprocess.PIPE, timeout: float = 10,
+            pass_fds: Sequence[int] = ()) -> Result:
         """Any program, until it ends."""
         if user is not None and os.geteuid() != 0:
             raise tap.Skip("only root can become another user")
@@ -213,6 +214,7 @@ class Context(tap.Context):
 
         process = subprocess.Popen(argv, env=environment(env), cwd="/", text=True,
                                    stdin=subprocess.PIPE, stdout=stdout, stderr=subprocess.PIPE,
+                                   pass_fds=pass_fds,
                                    preexec_fn=become if user is not None else None)
         try:
             out, err = process.communicate(stdin, scaled(timeout))

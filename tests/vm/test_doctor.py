@@ -143,11 +143,16 @@ class Context(tap.Context):
             r"\b(idle|running)$", self.daemons.ask("show daemon").strip()))
         self.daemons.wait_paths(MAP, 3)
 
-    def qemu(self, name: str, device: str, flags: int = os.O_RDWR, *arguments: str) -> int:
+    def qemu(self, name: str, device: str, flags: int = os.O_RDWR,
+             policy: str = "werror=report") -> int:
         """A process with the command line of a QEMU that has the device open; its pid."""
         fd = os.open(device, flags | os.O_CLOEXEC)
         process = subprocess.Popen(
-            ["qemu-system-x86_64", "-c", "import sys; sys.stdin.read()", "-name", name, *arguments],
+            ["qemu-system-x86_64", "-c", "import sys; sys.stdin.read()", "-name", name,
+             "-machine", "pc-q35-11.0", "-object",
+             f"pr-manager-helper,id=pr0,path={self.lab.helper.socket_path}", "-blockdev",
+             f"driver=host_device,node-name=d0,filename={device},pr-manager=pr0", "-device",
+             f"scsi-block,drive=d0,{policy}"],
             executable=sys.executable, stdin=subprocess.PIPE, pass_fds=[fd])
         os.close(fd)
 
@@ -205,6 +210,8 @@ def healthy_disk(t: Context) -> None:
     t.equal((report.of("failure"), report.of("warning")), ([], []), "findings")
     t.equal(report.checks["nexus"].text,
             f"one virtual machine of this host uses it: alpha (pid {pid})", "nexus")
+    t.equal(report.checks["pr-manager"].text,
+            f"the guest has it as scsi-block with a pr-manager: alpha (pid {pid})", "pr-manager")
     t.equal(report.checks["error-policy"].text, "errors are reported to the guest", "policy")
     t.matches(r"^it is a SCSI device, \d+:0:1:0: LIO-ORG ", report.checks["device"].text, "device")
 
@@ -422,8 +429,7 @@ def shared_nexus(t: Context) -> None:
 
 @test
 def paused_upon_errors(t: Context) -> None:
-    t.qemu("guest=alpha", t.other.path, os.O_RDWR, "-device",
-           '{"driver":"scsi-block","werror":"stop"}')
+    t.qemu("guest=alpha", t.other.path, policy="werror=stop")
     t.finds(t.doctor(t.other.path), "error-policy", "warning", "alpha", "werror=report")
 
 
