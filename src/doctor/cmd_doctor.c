@@ -27,6 +27,7 @@ static const struct check {
     {"reservations", doctor_keys, true},
     {"types", doctor_types, true},
     {"power-loss", doctor_power_loss, true},
+    {"answers", doctor_answers, true},
     {"map", doctor_map, true},
     {"multipathd", doctor_multipathd, true},
     {"paths", doctor_paths, true},

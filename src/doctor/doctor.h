@@ -13,6 +13,7 @@
 
 #include "ctl/device.h"
 #include "ctl/session.h"
+#include "doctor/answer.h"
 #include "doctor/multipath_conf.h"
 #include "doctor/vms.h"
 #include "multipathd/multipathd.h"
@@ -52,6 +53,10 @@ struct doctor {
     enum key_source key_source;
     uint64_t key; /* the one that multipathd gives to the map's paths, if it is known; else 0 */
 
+    bool aptpl; /* registrations persist through a loss of power now */
+    struct answer keys, full_status;
+    bool reversed; /* READ FULL STATUS has the bytes of keys the wrong way round */
+
     struct vms vms; /* that have the device open */
 };
 
@@ -76,7 +81,10 @@ doctor_check doctor_helper, doctor_socket, doctor_protocol, doctor_user;
 doctor_check doctor_device, doctor_writable;
 
 /* check_reservations.c: what the device says */
-doctor_check doctor_keys, doctor_types, doctor_power_loss, doctor_registrations;
+doctor_check doctor_keys, doctor_types, doctor_power_loss;
+
+/* check_answers.c, and check_registrations.c for a map: who is registered */
+doctor_check doctor_answers, doctor_registrations;
 
 /* check_multipath.c */
 doctor_check doctor_map, doctor_multipathd, doctor_paths, doctor_reservation_key;

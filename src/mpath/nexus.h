@@ -4,7 +4,6 @@
 #define MPATH_NEXUS_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -25,11 +24,5 @@ int nexus_read(dev_t path, struct nexus *ret);
 
 /* Whether a TransportID may be this path's. */
 bool nexus_may_be(const struct nexus *nexus, const struct transportid *id);
-
-/*
- * The relative target port identifier in `size` bytes of INQUIRY VPD page 83h (SPC-4 7.8.6.6):
- * the designator of type 4h that is of the target port. Returns whether there is one.
- */
-bool nexus_target_port(const uint8_t *page, size_t size, uint16_t *ret);
 
 #endif

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "mpath/command.h"
 #include "scsi/prin.h"
+#include "scsi/vpd.h"
 #include "sg/reply.h"
 
 #define STEPS_READ_MS        3000  /* for an answer to a command that changes nothing */
@@ -69,7 +70,7 @@ static void steps_take_page(struct path *path)
     steps_reply(&path->job, &reply);
     path->is_asked = true;
     path->has_target_port = reply.status == SPC_STATUS_GOOD &&
-                            nexus_target_port(path->job.data, reply.size, &path->target_port);
+                            vpd_target_port(path->job.data, reply.size, &path->target_port);
 }
 
 void steps_prepare(struct command *command)

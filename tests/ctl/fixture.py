@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What these tests are given: qemu-pr-ctl, and something for it to talk to."""
+import itertools
 import json
 import os
 import socket
@@ -35,13 +36,15 @@ class Result(NamedTuple):
 class FakeHelper:
     """A helper that says what a test tells it, right or wrong. Each entry of answers is for one
     request: bytes to send, or None to close instead. After the last one it closes, and with hang_up
-    after the greeting."""
+    after the greeting. With by_action it answers any number of requests, by their service action."""
 
     def __init__(self, directory: str, answers: Sequence[Optional[bytes]],
-                 greeting: bytes = b"\0\0\0\1", hang_up: bool = False):
+                 greeting: bytes = b"\0\0\0\1", hang_up: bool = False,
+                 by_action: Optional[Dict[int, bytes]] = None):
         self.path = os.path.join(directory, "fake")
         self.requests: List[Tuple[bytes, bytes]] = []
         self._answers = list(answers)
+        self._by_action = by_action
         self._greeting = greeting
         self._hang_up = hang_up
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
@@ -60,10 +63,12 @@ class FakeHelper:
                 client.sendall(self._greeting)
                 if self._hang_up or len(self._receive(client, 4)) < 4:
                     return
-                for answer in self._answers:
+                for answer in self._answers if self._by_action is None else itertools.repeat(b""):
                     cdb = self._receive(client, 16)
                     if len(cdb) < 16:
                         return
+                    if self._by_action is not None:
+                        answer = self._by_action[cdb[1] & 0x1F]
                     length = struct.unpack_from(">I", cdb, 5)[0] if cdb[0] == scsi.PR_OUT else 0
                     self.requests.append((cdb, self._receive(client, length)))
                     if answer is None:

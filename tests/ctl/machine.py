@@ -5,7 +5,7 @@ the test says; the helper answers what the test has written down."""
 import os
 import struct
 import subprocess
-from typing import List, Sequence
+from typing import Dict, Optional, Sequence
 
 from mpath.fixture import Multipathd
 from support import scsi
@@ -18,6 +18,8 @@ WWID = "3600140500000000000000000000000001"
 INITIATOR = "iqn.2026-01.org.example:node"
 ISID = "00023d000001"
 PORT = "500143802426baf4"
+#: Service actions of PERSISTENT RESERVE IN.
+KEYS, RESERVATION, CAPABILITIES, FULL_STATUS = range(4)
 
 ALL_TYPES = 0xEA01
 
@@ -25,6 +27,19 @@ ALL_TYPES = 0xEA01
 def capabilities(types: int = ALL_TYPES, aptpl: bool = True, active: bool = False) -> bytes:
     """REPORT CAPABILITIES data."""
     return struct.pack(">HBBH2x", 8, int(aptpl), 0x80 | int(active), types)
+
+
+def reservation(key: int = 0, kind: int = 0) -> bytes:
+    """READ RESERVATION data; of no reservation without a type."""
+    held = struct.pack(">Q5xB2x", key, kind) if kind else b""
+    return struct.pack(">II", 1, len(held)) + held
+
+
+def iscsi_device(name: str = INITIATOR) -> bytes:
+    """TransportID of an iSCSI device, which is all ports of that name."""
+    text = name.encode() + b"\0"
+    text += bytes(-len(text) % 4)
+    return struct.pack(">BxH", 0x05, len(text)) + text
 
 
 def iscsi_port(name: str = INITIATOR, isid: str = ISID) -> bytes:
@@ -38,11 +53,34 @@ def fc_port(name: str = PORT) -> bytes:
     return bytes(8) + bytes.fromhex(name) + bytes(8)
 
 
-def full_status(*registrants: tuple) -> bytes:
-    """READ FULL STATUS data of (key, TransportID)."""
-    found = b"".join(struct.pack(">Q4xBB4xHI", key, 0, 0, 1, len(port)) + port
-                     for key, port in registrants)
-    return struct.pack(">II", 1, len(found)) + found
+def fc_name(at: int) -> str:
+    return f"{int(PORT, 16) + at:x}"
+
+
+def fc_path(key: int, at: int, port: Optional[int] = 0, holds: int = 0) -> "Registrant":
+    """A registration of the path `at`, by its own target port unless another is named."""
+    return Registrant(key, fc_port(fc_name(at)), at if port == 0 else port, holds)
+
+
+class Registrant:
+    """A descriptor of READ FULL STATUS: a key, a TransportID, a relative target port or None for all
+    of them, and the type of the reservation if it holds that."""
+
+    def __init__(self, key: int, transport_id: bytes, port: Optional[int] = 1, holds: int = 0):
+        self.bytes = struct.pack(">Q4xBB4xHI", key, (2 if port is None else 0) | (1 if holds else 0),
+                                 holds, port or 0, len(transport_id)) + transport_id
+
+
+def full_status(*registrants: Registrant, generation: int = 1) -> bytes:
+    found = b"".join(one.bytes for one in registrants)
+    return struct.pack(">II", generation, len(found)) + found
+
+
+def device_page(port: int) -> bytes:
+    """VPD page 83h of a disk behind this target port: a name of the logical unit, and the port."""
+    found = bytes([1, 3, 0, 8]) + bytes.fromhex("6001405000000001") + \
+        bytes([0x61, 0x94, 0, 4, 0, 0]) + struct.pack(">H", port)
+    return struct.pack(">BBH", 0, 0x83, len(found)) + found
 
 
 class Machine:
@@ -56,9 +94,11 @@ class Machine:
         for name in ("sys/dev/block", "sys/block", "sys/class", "run", "bin"):
             os.makedirs(self.path(name))
         self.multipathd = None
-        #: What the helper answers to the doctor's commands, in their order.
-        self.answers: List[bytes] = []
-        self.keys(1)
+        #: What the helper answers, by service action.
+        self.answers: Dict[int, bytes] = {}
+        #: For the doctor.
+        self.environment: Dict[str, str] = {}
+        self.keys()
 
     def path(self, name: str) -> str:
         return os.path.join(self.directory, name)
@@ -86,8 +126,9 @@ class Machine:
         os.makedirs(f"{directory}/slaves", exist_ok=True)
         return directory
 
-    def make_disk(self, name: str, host: int, state: str = "running", session: int = 0) -> str:
-        """A SCSI disk; with a session it is one of iSCSI."""
+    def make_disk(self, name: str, host: int, state: str = "running", session: int = 0,
+                  port: int = 0) -> str:
+        """A SCSI disk; with a session it is one of iSCSI; port is the target's, if it tells it."""
         way = f"devices/platform/host{host}/" + (f"session{session}/" if session else "")
         device = f"{way}target{host}:0:0/{host}:0:0:0"
         directory = self._publish(name, f"{device}/block/{name}")
@@ -98,19 +139,33 @@ class Machine:
         os.symlink(self.path("sys/bus/scsi"), self.path(f"sys/{device}/subsystem"))
         os.symlink(f"../../../{host}:0:0:0", f"{directory}/device")
         write(f"{directory}/ro", "0\n")
+        if port:
+            with open(self.path(f"sys/{device}/vpd_pg83"), "wb") as file:
+                file.write(device_page(port))
         if session:
             write(self.path(f"sys/class/iscsi_session/session{session}/initiatorname"),
                   f"{INITIATOR}\n")
         return directory
 
-    def make_fc_host(self, host: int) -> None:
-        write(self.path(f"sys/class/fc_host/host{host}/port_name"), f"0x{PORT}\n")
+    def make_fc_host(self, host: int, name: str = PORT) -> None:
+        write(self.path(f"sys/class/fc_host/host{host}/port_name"), f"0x{name}\n")
 
     def make_map_of(self, *names: str, **states: str) -> None:
-        """A multipath map over iSCSI disks, the paths of one initiator."""
+        """A multipath map over Fibre Channel disks: each path has a port of the host and one of the
+        target, as fc_path() has them."""
         self.make_map(slaves=names)
-        for host, name in enumerate(names, 2):
-            self.make_disk(name, host, states.get(name, "running"), session=host)
+        for at, name in enumerate(names, 1):
+            self.make_disk(name, at + 1, states.get(name, "running"), port=at)
+            self.make_fc_host(at + 1, fc_name(at))
+
+    def make_iscsi_map_of(self, *names: str, isids: Sequence[str] = ()) -> None:
+        """One over iSCSI sessions of one initiator, each to a port of the target; the driver tells
+        these ISIDs."""
+        self.make_map(slaves=names)
+        for at, name in enumerate(names, 1):
+            self.make_disk(name, at + 1, session=at, port=at)
+            if isids:
+                write(self.path(f"sys/class/iscsi_session/session{at}/isid"), f"{isids[at - 1]}\n")
 
     # -- who answers
 
@@ -128,21 +183,27 @@ class Machine:
             "getprkey": own.encode() + b"\n", "getprstatus": prstatus.encode() + b"\n"})
 
     def keys(self, *keys: int, types: int = ALL_TYPES, aptpl: bool = True, active: bool = False,
-             status: bytes = full_status()) -> None:
-        """What the device says, of which the doctor asks the capabilities twice."""
-        self.answers = [reply(payload=data).encode() for data in (
-            scsi.read_keys_data(*keys), *2 * [capabilities(types, aptpl, active)], status)]
+             status: bytes = full_status(), held: bytes = reservation()) -> None:
+        """What the device says."""
+        self.answers = {action: reply(payload=data).encode() for action, data in (
+            (KEYS, scsi.read_keys_data(*keys)), (RESERVATION, held),
+            (CAPABILITIES, capabilities(types, aptpl, active)), (FULL_STATUS, status))}
+
+    def registered(self, *registrants: Registrant, held: bytes = reservation(), **more) -> None:
+        """The same, where its answers agree."""
+        keys = [struct.unpack_from(">Q", one.bytes)[0] for one in registrants]
+        self.keys(*keys, status=full_status(*registrants), held=held, **more)
 
     # -- the doctor
 
     def checks(self, *argv: str) -> dict:
         """Its findings by name: (verdict, text, remedy)."""
         t = self.t
-        fake = t.fake(*self.answers)
+        fake = t.fake(by_action=self.answers)
         script = ('mount --bind "$0/sys" /sys && mount --bind "$0/run" /run || exit 99; '
                   'PATH="$0/bin" exec "$@"')
         result = t.run("unshare", "-m", "-n", "--propagation", "private", "/bin/sh", "-c", script,
                        self.directory, t.lab.ctl, "doctor", "--json", "-k", fake.path, *argv,
-                       self.disk.path)
+                       self.disk.path, env=self.environment)
         return {one["check"]: (one["verdict"], one["text"], one.get("remedy", ""))
                 for one in result.json["checks"]}

@@ -2,12 +2,15 @@
 """The doctor on machines of the test's own (ctl/machine.py): multipath maps, their paths, multipathd
 and its configuration, what is registered. tests/vm has real ones."""
 import os
+import struct
 
+from support import scsi
 from support.client import check_condition, reply
 from support.tap import cases, test
 
-from ctl.machine import MAP, WWID, Machine, capabilities, fc_port, full_status, iscsi_port
-
+from ctl.machine import (CAPABILITIES, FULL_STATUS, KEYS, MAP, WWID, Machine, Registrant,
+                         capabilities, fc_path, fc_port, full_status, iscsi_device, iscsi_port,
+                         reservation)
 
 
 def healthy(t):
@@ -15,7 +18,7 @@ def healthy(t):
     machine = Machine(t)
     machine.make_map_of("sdb", "sdc")
     machine.start_multipathd(own="0xabc", prstatus="set", sdb="active ready", sdc="active ready")
-    machine.keys(0xabc, status=full_status((0xabc, iscsi_port()), (0xabc, iscsi_port())))
+    machine.registered(fc_path(0xabc, 1), fc_path(0xabc, 2))
     return machine
 
 
@@ -35,6 +38,7 @@ def all_is_well(t):
     found(t, checks, "device", "good", f"it is the multipath map {MAP} (dm-7)")
     found(t, checks, "types", "good", "types of reservation: 1 3 5 6 7 8")
     found(t, checks, "power-loss", "good", "reservations can outlive a loss of power (APTPL)")
+    found(t, checks, "answers", "good", "READ KEYS and READ FULL STATUS agree: 2 registrations")
     found(t, checks, "map", "good", "the map has 2 paths")
     found(t, checks, "multipathd", "good", "multipathd answers at /run/multipathd.socket")
     found(t, checks, "paths", "good", "all paths are up")
@@ -91,7 +95,7 @@ def read_only_device(t):
 @cases(("without that of Windows", 0x0A00, "1 3"), ("none", 0, "none"))
 def types(t, mask, names):
     machine = healthy(t)
-    machine.keys(0xabc, types=mask)
+    machine.registered(fc_path(0xabc, 1), types=mask)
     found(t, machine.checks(), "types", "warning", f"types of reservation: {names}, without 5",
           "Most clusters use")
 
@@ -101,7 +105,7 @@ def types(t, mask, names):
         "reservations can outlive a loss of power (APTPL), and do so now"))
 def power_loss(t, aptpl, active, verdict, text):
     machine = healthy(t)
-    machine.keys(0xabc, aptpl=aptpl, active=active)
+    machine.registered(fc_path(0xabc, 1), aptpl=aptpl, active=active)
     found(t, machine.checks(), "power-loss", verdict, text,
           "" if verdict == "good" else "all hosts have to register again")
 
@@ -109,8 +113,7 @@ def power_loss(t, aptpl, active, verdict, text):
 @test
 def no_capabilities(t):
     machine = healthy(t)
-    refused = check_condition(5, 0x24, 0).encode()
-    machine.answers[1:3] = [refused, refused]
+    machine.answers[CAPABILITIES] = check_condition(5, 0x24, 0).encode()
     checks = machine.checks()
     found(t, checks, "types", "unknown", "the device does not say which types of reservation it has")
     t.check("power-loss" not in checks, "what is not known is left out")
@@ -121,7 +124,7 @@ def capabilities_without_types(t):
     machine = healthy(t)
     data = bytearray(capabilities())
     data[3] &= 0x7F  # TMV
-    machine.answers[1] = reply(payload=bytes(data)).encode()
+    machine.answers[CAPABILITIES] = reply(payload=bytes(data)).encode()
     found(t, machine.checks(), "types", "unknown",
           "the device does not say which types of reservation it has")
 
@@ -211,53 +214,147 @@ def key_of_one_map(t):
 # -- what is registered
 
 
+HOST_KEY = 0xabc
 #: Registrations, multipathd's key of the map and prstatus; what is found.
 REGISTRATIONS = {
-    "one path is left out": ((("a", 0xabc),), "0xabc", "set", "failure",
-                             "only 1 of 2 paths are registered", "locked out"),
-    "different keys": ((("a", 0xabc), ("a", 0xdef)), "0xabc", "set", "failure",
-                       "key mismatch: the paths are registered with different keys",
-                       "register again"),
+    "one path is left out": (
+        (fc_path(HOST_KEY, 1), fc_path(9, 7, 1), fc_path(9, 7, 2)), "0xabc", "set", "failure",
+        "only 1 of 2 paths are registered", "locked out"),
+    "by another target port": (
+        (fc_path(HOST_KEY, 1), fc_path(HOST_KEY, 2, 3), fc_path(9, 7, 1), fc_path(9, 7, 2)), "0xabc",
+        "set", "failure", "only 1 of 2 paths are registered", "locked out"),
+    "for all target ports": (
+        (fc_path(HOST_KEY, 1, None), fc_path(HOST_KEY, 2, None)), "0xabc", "set", "good",
+        "2 of 2 paths are registered; prstatus is set", ""),
+    "a device without target ports": (
+        tuple(Registrant(HOST_KEY, fc_port("500143802426baf5"), 0) for _ in "a") +
+        tuple(Registrant(HOST_KEY, fc_port("500143802426baf6"), 0) for _ in "a"), "0xabc", "set", "good",
+        "2 of 2 paths are registered; prstatus is set", ""),
+    "more than there are paths": (
+        (fc_path(HOST_KEY, 1), fc_path(HOST_KEY, 2), fc_path(HOST_KEY, 1, 7), fc_path(HOST_KEY, 2, 8)),
+        "0xabc", "set", "good", "2 of 2 paths are registered; prstatus is set", ""),
+    "one for the host": (
+        (fc_path(HOST_KEY, 1), fc_path(9, 7, 1)), "0xabc", "set", "unknown",
+        "1 of 2 paths have a registration of their own, and the device may keep one for each host or "
+        "host port", "RESERVATION CONFLICT: it is not"),
+    "different keys": (
+        (fc_path(HOST_KEY, 1), fc_path(0xdef, 2)), "0xabc", "set", "failure",
+        "key mismatch: the paths are registered with different keys", "register again"),
     "another key than multipathd's": (
-        (("a", 0xabc), ("a", 0xabc)), "0xdef", "set", "failure",
+        (fc_path(HOST_KEY, 1), fc_path(HOST_KEY, 2)), "0xdef", "set", "failure",
         "key mismatch: multipathd has key 0xdef, and the map is registered with 0xabc",
-        f"multipathd setprkey map {MAP} key 0xabc"),
-    "prstatus is unset": ((("a", 0xabc), ("a", 0xabc)), "0xabc", "0", "warning",
-                          "multipathd's prstatus is unset, but the map is registered",
-                          "register again"),
-    "prstatus is set": ((("b", 0xabc),), "none", "1", "warning",
-                        "multipathd's prstatus is set, but the map is not registered",
-                        "qemu-pr-ctl cleanup"),
+        f"multipathd setprkey map {MAP} key 0xabc.*Warning: "),
+    "prstatus is unset": (
+        (fc_path(HOST_KEY, 1), fc_path(HOST_KEY, 2)), "0xabc", "0", "warning",
+        "multipathd's prstatus is unset, but the map is registered", "register again"),
+    "prstatus is set": (
+        (fc_path(HOST_KEY, 7),), "none", "1", "warning",
+        "multipathd's prstatus is set, but the map is not registered",
+        "Warning: .*qemu-pr-ctl cleanup"),
     "nobody": ((), "none", "unset", "good", "0 of 2 paths are registered; prstatus is unset", ""),
-    "others only": ((("b", 1), ("b", 2)), "none", "unset", "good",
-                    "0 of 2 paths are registered; prstatus is unset", ""),
-    "a word that nobody knows": ((("a", 0xabc), ("a", 0xabc)), "0xabc", "perhaps", "good",
-                                 "2 of 2 paths are registered; prstatus is known to root only", ""),
+    "others only": (
+        (fc_path(1, 7), fc_path(2, 8)), "none", "unset", "good",
+        "0 of 2 paths are registered; prstatus is unset", ""),
+    "a word that nobody knows": (
+        (fc_path(HOST_KEY, 1), fc_path(HOST_KEY, 2)), "0xabc", "perhaps", "good",
+        "2 of 2 paths are registered; prstatus is known to root only", ""),
+    "without a TransportID": (
+        (Registrant(HOST_KEY, b""), Registrant(HOST_KEY, b"")), "0xabc", "set", "unknown",
+        "1 of 2 paths have a registration of their own, and the device may keep one for each host or "
+        "host port", "RESERVATION CONFLICT"),
+    "without a TransportID or a port": (
+        (Registrant(HOST_KEY, b"", None), Registrant(HOST_KEY, b"", None)), "0xabc", "set", "unknown",
+        "2 of 2 paths may be registered, by 2 registrations of this host; /sys does not tell whether "
+        "they are of now", "RESERVATION CONFLICT"),
 }
-PORTS = {"a": iscsi_port(), "b": iscsi_port("iqn.2026-01.org.example:other")}
+
+
+def told(machine, own, prstatus):
+    machine.multipathd.answers["getprkey"] = own.encode() + b"\n"
+    machine.multipathd.answers["getprstatus"] = prstatus.encode() + b"\n"
 
 
 @cases(*REGISTRATIONS)
 def registrations(t, name):
     registrants, own, prstatus, verdict, text, remedy = REGISTRATIONS[name]
     machine = healthy(t)
-    machine.multipathd.answers["getprkey"] = own.encode() + b"\n"
-    machine.multipathd.answers["getprstatus"] = prstatus.encode() + b"\n"
-    machine.keys(*[key for _, key in registrants],
-                 status=full_status(*[(key, PORTS[port]) for port, key in registrants]))
+    told(machine, own, prstatus)
+    machine.registered(*registrants)
     found(t, machine.checks(), "registrations", verdict, text, remedy)
 
 
-@test
-def fibre_channel(t):
+def sessions(t, isids=()):
+    """A map over three iSCSI sessions of one initiator."""
     machine = Machine(t)
-    machine.make_map(slaves=("sdb",))
-    machine.make_disk("sdb", 5)
-    machine.make_fc_host(5)
+    machine.make_iscsi_map_of("sdb", "sdc", "sdd", isids=isids)
     machine.start_multipathd(own="0xabc", prstatus="set")
-    machine.keys(0xabc, status=full_status((0xabc, fc_port()), (0xdef, fc_port("5" * 16))))
-    found(t, machine.checks(), "registrations", "good",
-          "1 of 1 paths are registered; prstatus is set")
+    return machine
+
+
+OLD = [f"00023d00000{at}" for at in (1, 2, 3)]
+NOW = [f"00023d00000{at}" for at in (4, 5, 6)]
+
+
+def of_sessions(isids, key=HOST_KEY, ports=(1, 2, 3)):
+    return [Registrant(key, iscsi_port(isid=isid), port) for isid, port in zip(isids, ports)]
+
+
+@test
+def sessions_without_isid(t):
+    """As iscsi_tcp has them: three registrations may be of now, or of before a new login."""
+    machine = sessions(t)
+    machine.registered(*of_sessions(OLD))
+    checks = machine.checks()
+    found(t, checks, "registrations", "unknown",
+          "3 of 3 paths may be registered, by 3 registrations of this host; /sys does not tell whether "
+          "they are of now", "it registers nothing and takes nothing")
+    command = "'qemu-pr-ctl register --direct --key=0xabc --new-key=0xabc /dev/sd"
+    t.check(command in checks["registrations"][2], f"no {command}: {checks['registrations'][2]}")
+
+
+@test
+def sessions_of_before(t):
+    """Five registrations are not of five paths, where there are three."""
+    machine = sessions(t)
+    machine.registered(*of_sessions(OLD), *of_sessions(NOW[:2]))
+    found(t, machine.checks(), "registrations", "unknown",
+          "3 of 3 paths may be registered, by 5 registrations of this host; /sys does not tell whether "
+          "they are of now", "RESERVATION CONFLICT")
+
+
+@test
+def session_that_is_left_out(t):
+    """Both registrations are by one target port, so that one path at most has each of the others."""
+    machine = sessions(t)
+    machine.registered(*of_sessions(OLD[:2], ports=(1, 1)), Registrant(9, fc_port(), 1),
+                       Registrant(9, fc_port(), 2))
+    found(t, machine.checks(), "registrations", "failure", "at most 1 of 3 paths are registered",
+          "locked out")
+
+
+@cases(("of now", NOW, "good", "3 of 3 paths are registered; prstatus is set"),
+       ("of before", OLD, "warning", "multipathd's prstatus is set, but the map is not registered"))
+def sessions_with_isid(t, isids, verdict, text):
+    """A driver that tells them."""
+    machine = sessions(t, NOW)
+    machine.registered(*of_sessions(isids))
+    t.equal(machine.checks()["registrations"][:2], (verdict, text), "registrations")
+
+
+@test
+def name_for_all_sessions(t):
+    """A device that keeps one registration for an iSCSI name."""
+    machine = sessions(t)
+    machine.registered(Registrant(HOST_KEY, iscsi_device(), None), Registrant(9, iscsi_device("iqn.x:y")))
+    found(t, machine.checks(), "registrations", "good", "3 of 3 paths are registered; prstatus is set")
+
+
+@test
+def aptpl_stays(t):
+    """REGISTER says whether all registrations of the device persist, so it has to say what is."""
+    machine = sessions(t)
+    machine.registered(*of_sessions(OLD), active=True)
+    t.matches("--new-key=0xabc --aptpl /dev/sd", machine.checks()["registrations"][2], "remedy")
 
 
 @test
@@ -266,15 +363,142 @@ def initiator_that_is_not_known(t):
     machine = Machine(t)
     machine.make_map(slaves=("sdb",))
     machine.make_disk("sdb", 5)
-    machine.keys(0xabc, status=full_status((0xabc, iscsi_port()), (0xabc, fc_port())))
+    machine.registered(Registrant(0xabc, iscsi_port()), Registrant(0xabc, fc_port()))
     found(t, machine.checks(), "registrations", "unknown",
-          "2 registrations; which are this host's is not known")
+          "2 registrations; which are this host's is not known", "qemu-pr-ctl register --direct")
 
 
-@cases(("refused", check_condition(5, 0x24, 0).encode()),
-       ("cut off", reply(payload=full_status((1, iscsi_port()))[:30]).encode()))
-def no_full_status(t, answer):
+# -- whether the device contradicts itself
+
+
+@test
+def no_full_status(t):
     machine = healthy(t)
-    machine.answers[3] = answer
-    found(t, machine.checks(), "registrations", "unknown",
-          "the device does not say who is registered (READ FULL STATUS)")
+    machine.answers[FULL_STATUS] = check_condition(5, 0x24, 0).encode()
+    checks = machine.checks()
+    found(t, checks, "answers", "unknown",
+          "the device does not say who is registered (READ FULL STATUS)", "qemu-pr-ctl keys")
+    t.check("registrations" not in checks, "what is not known is left out")
+
+
+@test
+def lengths_that_contradict(t):
+    machine = healthy(t)
+    data = bytearray(full_status(fc_path(HOST_KEY, 1)))
+    data[28:32] = struct.pack(">I", 1 << 20)  # ADDITIONAL DESCRIPTOR LENGTH
+    machine.answers[FULL_STATUS] = reply(payload=bytes(data)).encode()
+    checks = machine.checks()
+    found(t, checks, "answers", "warning", "READ KEYS or READ FULL STATUS cannot be understood",
+          "firmware")
+    t.check("registrations" not in checks, "what is not known is left out")
+
+
+@test
+def reversed_keys(t):
+    """It is named, and no reversed key is put into a command."""
+    machine = healthy(t)
+    key, backwards = 0x123abc, 0xbc3a120000000000
+    told(machine, "0x999", "set")
+    machine.keys(key, key, status=full_status(fc_path(backwards, 1), fc_path(backwards, 2)))
+    checks = machine.checks()
+    found(t, checks, "answers", "warning", "READ FULL STATUS shows keys with their bytes reversed: "
+          "0xbc3a120000000000 for 0x0000000000123abc", "do not type those of")
+    found(t, checks, "registrations", "failure",
+          "key mismatch: multipathd has key 0x999, and the map is registered with 0x123abc",
+          f"multipathd setprkey map {MAP} key 0x123abc'")
+
+
+CONTRADICTIONS = {
+    "a key is missing": ((1, 2), (1, 1), {}, "READ KEYS has 0x2, which READ FULL STATUS does not have"),
+    "a key is added": ((1, 1), (1, 2), {}, "READ FULL STATUS has 0x2, which READ KEYS does not have"),
+    "fewer keys": ((1,), (1, 1), {}, "READ KEYS lists 1 registrations, READ FULL STATUS 2"),
+    "no reservation": ((1, 1), (1, 1), {"holds": 5}, "READ FULL STATUS names a holder, key 0x1, and READ "
+                                                     "RESERVATION no reservation"),
+    "no holder": ((1, 1), (1, 1), {"held": reservation(1, 5)}, "READ RESERVATION has a reservation of "
+                  "type 5, and READ FULL STATUS no holder"),
+    "another type": ((1, 1), (1, 1), {"holds": 5, "held": reservation(1, 6)}, "READ RESERVATION has a "
+                     "reservation of type 6, and READ FULL STATUS of type 5"),
+    "another holder": ((1, 2), (1, 2), {"holds": 5, "held": reservation(2, 5)}, "READ RESERVATION has a "
+                       "reservation of key 0x2, and READ FULL STATUS of key 0x1"),
+}
+
+
+@cases(*CONTRADICTIONS)
+def contradiction(t, name):
+    keys, registrants, more, text = CONTRADICTIONS[name]
+    machine = healthy(t)
+    machine.keys(*keys, held=more.get("held", reservation()), status=full_status(
+        fc_path(registrants[0], 1, holds=more.get("holds", 0)), fc_path(registrants[1], 2)))
+    found(t, machine.checks(), "answers", "warning", text, "firmware")
+
+
+@cases(("one of them", 5, 0), ("all of them", 7, 7))
+def answers_agree_on_the_holder(t, kind, second):
+    machine = healthy(t)
+    machine.registered(fc_path(HOST_KEY, 1, holds=kind), fc_path(HOST_KEY, 2, holds=second),
+                       held=reservation(0 if kind == 7 else HOST_KEY, kind))
+    found(t, machine.checks(), "answers", "good",
+          "READ KEYS and READ FULL STATUS agree: 2 registrations")
+
+
+@test
+def changed_between_two_questions(t):
+    """A host has registered after READ KEYS, which is asked again."""
+    machine = healthy(t)
+    keys = iter([scsi.read_keys_data(1), scsi.read_keys_data(1, 2, generation=2)])
+    last = []
+
+    class Answers(dict):
+        def __getitem__(self, action):
+            if action == KEYS:
+                last[:] = [next(keys, None) or last[0]]
+                return reply(payload=last[0]).encode()
+            return super().__getitem__(action)
+    machine.keys(1, status=full_status(fc_path(1, 1), fc_path(2, 2), generation=2))
+    machine.answers = Answers(machine.answers)
+    found(t, machine.checks(), "answers", "good",
+          "READ KEYS and READ FULL STATUS agree: 2 registrations")
+
+
+# -- more than the helper's protocol carries
+
+
+def many(count):
+    """Registrations of other hosts, and behind them those of the two paths."""
+    others = [Registrant(0x1000 + at, iscsi_port(f"iqn.2026-01.org.example:host{at:04}"), 1)
+              for at in range(count)]
+    return [*others, fc_path(HOST_KEY, 1), fc_path(HOST_KEY, 2)]
+
+
+@test
+def more_than_can_be_carried(t):
+    """What was shown is counted; that it is not all is said, and not that something is missing."""
+    machine = healthy(t)
+    registrants = many(120)
+    machine.registered(*registrants)
+    status = full_status(*registrants)
+    t.check(len(status) > 8192, "too few")
+    machine.answers[FULL_STATUS] = reply(payload=status[:8192]).encode()
+    checks = machine.checks()
+    t.equal(checks["answers"][0], "unknown", "verdict")
+    t.matches(r"^\d+ of 122 registrations are shown$", checks["answers"][1], "text")
+    found(t, checks, "registrations", "unknown",
+          "0 of 2 paths are registered by what was shown, and there is more",
+          "qemu-pr-ctl register --direct")
+
+
+@test
+def root_reads_all(t):
+    """Without the helper there is room for 65,535 bytes."""
+    machine = healthy(t)
+    registrants = many(120)
+    machine.registered(*registrants)
+    status = full_status(*registrants)
+    machine.answers[FULL_STATUS] = reply(payload=status[:8192]).encode()
+    machine.environment = t.lab.control().environment()
+    t.disk.answer(status)
+    checks = machine.checks()
+    found(t, checks, "answers", "good", "READ KEYS and READ FULL STATUS agree: 122 registrations")
+    found(t, checks, "registrations", "good", "2 of 2 paths are registered; prstatus is set")
+    call, = t.lab.disk().calls()
+    t.equal(call.transfer_size, len(status), "allocation length")

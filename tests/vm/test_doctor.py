@@ -28,11 +28,11 @@ MAP = "mpatha"
 NODE = f"/dev/mapper/{MAP}"
 CONF = "/etc/multipath.conf"
 KEY, OTHER_KEY = 0x123ABC, 0xDEF456
-GOOD, TROUBLE = 0, 11
+GOOD, CONFLICT, TROUBLE = 0, 7, 11
 NOBODY = pwd.getpwnam("nobody").pw_uid
 #: Checks of a map, in their order.
 OF_MAP = ["helper", "socket", "protocol", "device", "writing", "reservations", "types",
-          "power-loss", "map", "multipathd", "paths", "reservation_key",
+          "power-loss", "answers", "map", "multipathd", "paths", "reservation_key",
           "registrations", "nexus", "error-policy"]
 
 
@@ -160,6 +160,9 @@ class Context(tap.Context):
             process.stdin.close()
             process.wait()
         self.cleanup.callback(end)
+        # It is a process of that name only when the kernel has executed the program.
+        lab.wait_for("the command line", lambda: "scsi-block,drive=d0" in lab.read(
+            f"/proc/{process.pid}/cmdline"))
         return process.pid
 
     def register(self, key: int = KEY) -> None:
@@ -199,8 +202,21 @@ def healthy_registered_map(t: Context) -> None:
     t.register()
     report = t.doctor(NODE)
     t.equal(report.of("failure"), [], "failures")
-    t.equal(report.checks["registrations"].text,
-            "3 of 3 paths are registered; prstatus is set", "registrations")
+    t.equal(report.checks["answers"].text,
+            "READ KEYS and READ FULL STATUS agree: 3 registrations", "answers")
+    # iscsi_tcp does not show which sessions they are of; the command that is named tells.
+    found = report.checks["registrations"]
+    t.equal((found.verdict, found.text),
+            ("unknown", "3 of 3 paths may be registered, by 3 registrations of this host; /sys does "
+             "not tell whether they are of now"), "registrations")
+    command = re.search("'qemu-pr-ctl (register --direct .*)'$", found.remedy)
+    t.check(command, f"no command: {found.remedy}")
+    before = generation(t)
+    t.equal(t.run(*command[1].split()).returncode, GOOD, "the command on a registered path")
+    lab.pr_out(t.other.fd, scsi.REGISTER, action_key=OTHER_KEY)
+    asked = command[1].replace(f"{KEY:#x}", "0x77").split()
+    t.equal(t.run(*asked).returncode, CONFLICT, "the same of a key that is not registered")
+    t.check(generation(t) > before, "PRgeneration")
 
 
 @test
@@ -415,7 +431,7 @@ def path_not_registered(t: Context) -> None:
     path = t.lab.target.initiators[1]
     lab.pr_out(path.fd, scsi.REGISTER, key=KEY)
     t.cleanup.callback(path.close)
-    t.finds(t.doctor(NODE), "registrations", "failure", "only 2 of 3 paths", "register again")
+    t.finds(t.doctor(NODE), "registrations", "failure", "at most 2 of 3 paths", "register again")
 
 
 @test
