@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* Is there a helper, who may connect to it, and what can it do? */
 #include <errno.h>
+#include <glob.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -9,12 +10,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "build.h"
 #include "ctl/advice.h"
 #include "ctl/sysfs.h"
 #include "doctor/doctor.h"
 
 /* A device that hangs is a finding. The helper's own limit for it is 30 s by default. */
 #define DOCTOR_WAIT_MS 35000
+
+/* Below it libvirt has a directory for each virtual machine that runs. */
+#define HELPER_LIBVIRT "/var/lib/libvirt/qemu"
 
 /* How /proc/PID/status of a helper begins (proc(5)). */
 #define HELPER_NAME_LINE "Name:\tqemu-pr-helper\n"
@@ -32,21 +37,53 @@ static void helper_describe_owner(const struct stat *file, char *text, size_t si
              file->st_mode & 07777);
 }
 
-void doctor_helper(struct doctor *doctor, struct finding *finding)
+/* A first look at who uses the device, which tells where a helper may be. */
+static void helper_find_vms(struct doctor *doctor)
 {
+    struct stat file;
+    bool has_device = doctor->options->device && stat(doctor->options->device, &file) == 0;
+
+    vms_find(has_device ? &file : NULL, &doctor->vms);
+}
+
+/*
+ * libvirt starts a helper for each virtual machine that has a disk with managed reservations, and
+ * none listens at the usual place. False: there is no such socket. Then *ret_is_libvirt says
+ * whether this is a host of libvirt.
+ */
+static bool helper_find_of_vm(struct doctor *doctor, bool *ret_is_libvirt)
+{
+    glob_t found;
+
+    *ret_is_libvirt = access(HELPER_LIBVIRT, F_OK) == 0;
+    memcpy(doctor->found_socket, doctor->vms.helper, sizeof(doctor->found_socket));
+    if (!doctor->found_socket[0] &&
+        glob(HELPER_LIBVIRT "/domain-*/pr-helper0.sock", 0, NULL, &found) == 0) {
+        snprintf(doctor->found_socket, sizeof(doctor->found_socket), "%s", found.gl_pathv[0]);
+        globfree(&found);
+    }
+    return doctor->found_socket[0];
+}
+
+static void helper_say_connected(struct doctor *doctor, struct finding *finding)
+{
+    bool is_found = doctor->found_socket[0] != '\0';
+
+    doctor->connected = true;
+    if (doctor->options->timeout_ms < 0)
+        prhelper_set_timeout(doctor->session.helper, DOCTOR_WAIT_MS);
+    finding_good(finding, "it answers at %s%s%s", session_socket(&doctor->session),
+                 is_found ? ", for a virtual machine; there is none at " : "",
+                 is_found ? BUILD_DEFAULT_SOCKET : "");
+}
+
+static void helper_say_failed(struct doctor *doctor, int r, struct finding *finding)
+{
+    const char *path = session_socket(&doctor->session);
     struct outcome outcome = {.r = 0};
     char owner[128];
     struct stat file;
-    const char *path = session_socket(&doctor->session);
-    int r = session_connect(&doctor->session);
 
-    if (r == 0) {
-        doctor->connected = true;
-        if (doctor->options->timeout_ms < 0)
-            prhelper_set_timeout(doctor->session.helper, DOCTOR_WAIT_MS);
-        finding_good(finding, "it answers at %s", path);
-        return;
-    }
     advice_connect(&doctor->session, r, &outcome);
     finding_fail(finding, "%s", outcome.what);
     finding_remedy(finding, "%s", outcome.hint);
@@ -57,6 +94,35 @@ void doctor_helper(struct doctor *doctor, struct finding *finding)
                        "so that the user of the virtual machine may write to it, or with systemd "
                        "set SocketMode= and SocketGroup= in its socket unit.",
                        owner);
+    }
+}
+
+void doctor_helper(struct doctor *doctor, struct finding *finding)
+{
+    bool is_libvirt;
+    int r = session_connect(&doctor->session);
+
+    helper_find_vms(doctor);
+    if (r == 0) {
+        helper_say_connected(doctor, finding);
+    } else if ((r != -ENOENT && r != -ECONNREFUSED) || doctor->options->socket) {
+        helper_say_failed(doctor, r, finding);
+    } else if (helper_find_of_vm(doctor, &is_libvirt)) {
+        doctor->own_options.socket = doctor->found_socket;
+        r = session_connect(&doctor->session);
+        if (r == 0)
+            helper_say_connected(doctor, finding);
+        else
+            helper_say_failed(doctor, r, finding);
+    } else if (is_libvirt) {
+        finding_unknown(finding, "there is none at %s, and no virtual machine has one now",
+                        BUILD_DEFAULT_SOCKET);
+        finding_remedy(finding,
+                       "libvirt starts one with each virtual machine that has a disk with "
+                       "<reservations managed='yes'/>: run the doctor while it runs. Another "
+                       "helper's socket is named with -k.");
+    } else {
+        helper_say_failed(doctor, r, finding);
     }
 }
 
@@ -72,7 +138,8 @@ void doctor_socket(struct doctor *doctor, struct finding *finding)
         return;
     helper_describe_owner(&file, owner, sizeof(owner));
     only_owner = (file.st_mode & 0022) == 0;
-    if (only_owner && geteuid() == 0) {
+    /* Where it is another's, libvirt or KubeVirt has given it to the user of QEMU. */
+    if (only_owner && file.st_uid == 0 && geteuid() == 0) {
         finding_warn(finding, "only its owner may connect to the socket, which is %s", owner);
         finding_remedy(finding,
                        "A QEMU that runs as another user cannot. Start the helper with "

@@ -77,7 +77,6 @@ void doctor_nexus(struct doctor *doctor, struct finding *finding)
 
     if (doctor->session.device_fd < 0)
         return;
-    vms_find(&doctor->file, &doctor->vms);
     count = vms_list(&doctor->vms, NULL, names, sizeof(names));
     snprintf(text, sizeof(text), "%s%s", count == 1 ? "one virtual machine uses it: " : "", names);
     if (count > 1) {

@@ -122,10 +122,11 @@ static int doctor_run(const struct options *options)
 {
     struct json_object *json = options->json ? json_object_new_object() : NULL;
     struct json_object *array = json ? json_object_new_array() : NULL;
-    struct doctor doctor = {.options = options, .session = {.options = options, .device_fd = -1}};
+    struct doctor doctor = {.own_options = *options, .session = {.device_fd = -1}};
     unsigned counts[VERDICT_FAILURE + 1] = {0};
     int status;
 
+    doctor.options = doctor.session.options = &doctor.own_options;
     for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
         struct finding finding = {.verdict = VERDICT_NONE};
 

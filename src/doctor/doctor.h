@@ -35,7 +35,9 @@ struct finding {
 #define DOCTOR_PATHS_MAX 32
 
 struct doctor {
-    const struct options *options;
+    const struct options *options; /* these: */
+    struct options own_options;    /* as typed, but for a socket that was found: */
+    char found_socket[QEMU_HELPER_MAX];
     struct session session;
     bool connected; /* to the helper */
     bool serves;    /* the device has answered a command through the helper */

@@ -243,6 +243,11 @@ class Context(tap.Context):
             self.equal(result.err, err, "standard error")
         return result
 
+    def mounts_or_skip(self) -> None:
+        if os.geteuid() != 0 or subprocess.run(["unshare", "-m", "-n", "true"], check=False,
+                                               stderr=subprocess.DEVNULL).returncode != 0:
+            raise tap.Skip("no namespaces to be had: no root, or a container")
+
     def make_lun(self) -> str:
         path = os.path.join(self.directory(), "lun")
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))

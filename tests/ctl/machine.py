@@ -4,14 +4,12 @@ multipath(8), all of the test's own. The device is a loop device, which that /sy
 the test says; the helper answers what the test has written down."""
 import os
 import struct
-import subprocess
 from typing import Dict, Optional, Sequence
 
 from mpath.fixture import Multipathd
 from support import scsi
 from support.client import reply
 from support.sysfs import number, write
-from support.tap import Skip
 
 MAP = "mpathx"
 WWID = "3600140500000000000000000000000001"
@@ -87,9 +85,7 @@ class Machine:
     def __init__(self, t):
         self.t = t
         self.disk = t.disk
-        if os.geteuid() != 0 or subprocess.run(["unshare", "-m", "-n", "true"], check=False,
-                                               stderr=subprocess.DEVNULL).returncode != 0:
-            raise Skip("no namespaces to be had: no root, or a container")
+        t.mounts_or_skip()
         self.directory = t.directory()
         for name in ("sys/dev/block", "sys/block", "sys/class", "run", "bin"):
             os.makedirs(self.path(name))

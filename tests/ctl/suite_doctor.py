@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The doctor without real disks: helper, device and verdicts. tests/vm has the rest."""
 import os
+import re
 
 from support import scsi
 from support.process import Helper
@@ -45,6 +46,69 @@ def no_permission(t):
     os.chmod(fake.path, 0o700)
     checks = doctor(t, "-k", fake.path, user=NOBODY)
     t.matches(r"The socket is root:root 0700\. .*--socket-mode", checks["helper"][2], "remedy")
+
+
+@cases(("root's", 0, "warning", r"^only its owner may connect to the socket, which is root:root 0600$"),
+       ("QEMU's", NOBODY, "good", r"^the socket is nobody:\w+ 0600$"))
+def socket_of_one_user(t, owner, verdict, text):
+    """libvirt and KubeVirt give it to QEMU's user."""
+    fake = t.fake()
+    os.chmod(fake.path, 0o600)
+    t.run("chown", str(owner), fake.path)
+    found = doctor(t, "-k", fake.path)["socket"]
+    t.equal(found[0], verdict, "verdict")
+    t.matches(text, found[1], "text")
+
+
+def default_socket(t):
+    return re.search(r"/\S*qemu-pr-helper\.sock", t.ctl("keys", "--help").out)[0]
+
+
+def without_helper(t, script, *argv):
+    """A shell's script where no helper listens at the usual place."""
+    t.mounts_or_skip()
+    directory = os.path.dirname(default_socket(t))
+    return t.run("unshare", "-m", "--propagation", "private", "sh", "-c",
+                 f'if [ -d {directory} ]; then mount -t tmpfs none {directory}/ || exit 99; fi; {script}',
+                 "-", *argv)
+
+
+def on_libvirt_host(t, *sockets, argv=()):
+    """The doctor without -k, where no helper listens at the usual place, and libvirt has these."""
+    script = ('mount -t tmpfs none /var/lib || exit 99; '
+              'mkdir -p /var/lib/libvirt/qemu; while [ "$1" != -- ]; do '
+              'd=/var/lib/libvirt/qemu/domain-$2; mkdir "$d"; ln -s "$1" "$d/pr-helper0.sock"; shift 2; '
+              'done; shift; exec "$@"')
+    pairs = [word for at, path in enumerate(sockets, 1) for word in (path, f"{at}-vm{at}")]
+    result = without_helper(t, script, *pairs, "--", t.lab.ctl, "doctor", "--json", *argv)
+    return {one["check"]: (one["verdict"], one["text"], one.get("remedy", ""))
+            for one in result.json["checks"]}
+
+
+@test
+def no_helper_of_libvirt(t):
+    """libvirt starts one with each virtual machine, so without one that is no failure."""
+    verdict, text, remedy = on_libvirt_host(t)["helper"]
+    t.equal((verdict, text), ("unknown", f"there is none at {default_socket(t)}, and no virtual machine has one "
+                                         "now"), "helper")
+    t.matches("<reservations managed='yes'/>", remedy, "remedy")
+
+
+@test
+def helper_of_libvirt(t):
+    fake = t.fake()
+    checks = on_libvirt_host(t, fake.path)
+    t.equal(checks["helper"][:2],
+            ("good", "it answers at /var/lib/libvirt/qemu/domain-1-vm1/pr-helper0.sock, for a virtual "
+                     f"machine; there is none at {default_socket(t)}"), "helper")
+    t.check("protocol" in checks, "it goes on with that one")
+
+
+@test
+def named_helper_on_a_libvirt_host(t):
+    """A socket that was named is the one that is meant."""
+    checks = on_libvirt_host(t, t.fake().path, argv=("-k", "/nonexistent"))
+    t.equal(checks["helper"][0], "failure", "verdict")
 
 
 @test

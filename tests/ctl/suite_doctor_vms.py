@@ -8,7 +8,7 @@ from support import procfs, scsi
 from support.tap import Skip, cases, test
 
 from ctl.fixture import NOBODY
-from ctl.suite_doctor import through_helper
+from ctl.suite_doctor import through_helper, without_helper
 
 QEMU = "/usr/bin/qemu-system-x86_64"
 #: A PID namespace of one's own, and its own /proc, as a container has.
@@ -267,6 +267,18 @@ def another_helper(t):
     t.equal((verdict, text), ("warning", f"node-a (pid {pid}) asks another helper, at {fake.path}"),
             "pr-manager")
     t.check(f"'qemu-pr-ctl doctor -k {fake.path} {t.disk.path}'" in remedy, f"remedy: {remedy}")
+
+
+@test
+def helper_of_the_vm(t):
+    """Without -k the one is asked that the virtual machine with the disk asks."""
+    pid = run_qemu(t, *MANAGER, *NODE, *BLOCK)
+    t.disk.answer(scsi.read_keys_data(1))
+    found = doctor_of(without_helper(t, 'exec "$@"', t.lab.ctl, "doctor", "--json", t.disk.path))
+    t.matches(f"^it answers at {t.lab.helper().socket_path}, for a virtual machine; there is none at",
+              found["helper"][1], "helper")
+    t.equal(found["pr-manager"][:2], ("good", "the guest has it as scsi-block with a pr-manager: "
+                                              f"node-a (pid {pid})"), "pr-manager")
 
 
 @cases("werror=stop", "rerror=stop", '"werror":"stop"')
