@@ -9,7 +9,8 @@ import os
 import re
 from typing import Dict, Iterator, List, NamedTuple, Tuple
 
-PAGES = ("README.md", "HACKING.md", "docs/kubevirt.md", "docs/libvirt.md", "docs/multipath.md",
+PAGES = ("README.md", "HACKING.md", "docs/kubevirt.md", "docs/libvirt.md", "docs/migration.md",
+         "docs/multipath.md",
          "docs/qemu.md", "docs/support.md", "docs/troubleshooting.md")
 #: tests/vm/test_pages.py; suite_pages.py of tests/dist, in a clone.
 VM, CLONE = "vm", "clone"
