@@ -35,6 +35,13 @@ static size_t escape_decode(const unsigned char *bytes, uint32_t *ret_character)
     return length;
 }
 
+size_t escape_character(const char *text)
+{
+    uint32_t character;
+
+    return escape_decode((const unsigned char *)text, &character);
+}
+
 /* Controls, and what Unicode has for format and direction (Bidi_Control, zero width). */
 static bool escape_is_harmless(uint32_t character)
 {

@@ -13,4 +13,7 @@
  */
 size_t escape_text(char *text, size_t size, const char *raw);
 
+/* How many bytes the character of UTF-8 at `text` has; 0 if there is none. */
+size_t escape_character(const char *text);
+
 #endif

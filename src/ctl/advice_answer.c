@@ -104,4 +104,6 @@ void advice_answer(struct session *session, const struct command *command, struc
         advice_look(session, command, outcome);
         break;
     }
+    if (outcome_is_unknown(outcome, command))
+        outcome->exit_status = CTL_UNKNOWN;
 }

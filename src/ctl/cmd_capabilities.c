@@ -4,6 +4,7 @@
 
 #include "ctl/command.h"
 #include "ctl/output.h"
+#include "ctl/session.h"
 
 #define TYPES 16
 
@@ -74,11 +75,11 @@ static void cmd_capabilities_show_json(const struct prhelper_capabilities *capab
     json_object_object_add(json, "types", array);
 }
 
-static int cmd_capabilities_show(const struct options *options,
-                                 const struct prhelper_result *result, struct json_object *json)
+static int cmd_capabilities_show(struct session *session, const uint8_t *data, size_t size,
+                                 struct json_object *json)
 {
     struct prhelper_capabilities capabilities;
-    int r = prhelper_capabilities_decode(result->data, result->size, &capabilities);
+    int r = prhelper_capabilities_decode(data, size, &capabilities);
 
     if (r != 0)
         return r;

@@ -5,11 +5,11 @@
  * by the nexus that has it, so nothing happens if that has another key by now. Nothing is ever
  * removed by itself, and only what the helper lists as stale.
  */
-#include <inttypes.h>
 #include <stdio.h>
 
 #include "ctl/command.h"
 #include "ctl/options.h"
+#include "ctl/session.h"
 #include "ctl/stale.h"
 
 static int cmd_cleanup_send(struct prhelper *helper, int device, const struct options *options,
@@ -20,18 +20,20 @@ static int cmd_cleanup_send(struct prhelper *helper, int device, const struct op
     return prhelper_cleanup(helper, device, ret_result);
 }
 
-static bool cmd_cleanup_prepare(const struct session *session, struct outcome *outcome)
+static bool cmd_cleanup_prepare(struct session *session, struct outcome *outcome)
 {
-    return !(session->options->given & OPTION_KEY) || stale_confirm(session, outcome);
+    return !(session->options->given & OPTION_KEY) || stale_check(session, outcome);
 }
 
-static int cmd_cleanup_show(const struct options *options, const struct prhelper_result *result,
+static int cmd_cleanup_show(struct session *session, const uint8_t *data, size_t size,
                             struct json_object *json)
 {
+    const struct options *options = session->options;
+
     if (json)
         return 0;
     if (options->given & OPTION_KEY)
-        printf("removed key %#" PRIx64 "\n", options->key);
+        printf("removed key " OUTCOME_KEY "\n", options->key);
     else
         printf("cleaned up\n");
     return 0;
@@ -40,10 +42,11 @@ static int cmd_cleanup_show(const struct options *options, const struct prhelper
 const struct command cmd_cleanup = {
     .name = "cleanup",
     .summary = "Remove what a client that is gone has left registered",
-    .about =
-        "With --key: a key that the helper's status lists as stale, after a question. Without:\n"
-        "multipathd forgets the key of a multipath map, and its paths are unregistered; on\n"
-        "anything else nothing is done.",
+    .about = "With --key: a key that the helper's status lists as stale. Without: multipathd "
+             "forgets the\n"
+             "key of a multipath map, and its paths are unregistered; on anything else nothing is "
+             "done.\n"
+             "Both ask first.",
     .takes = OPTION_KEY | OPTION_YES | OPTION_STATUS_SOCKET,
     .changes = true,
     .prepare = cmd_cleanup_prepare,

@@ -6,6 +6,9 @@
 
 #include "ctl/command.h"
 #include "ctl/output.h"
+#include "ctl/session.h"
+#include "scsi/prin.h"
+#include "scsi/spc.h"
 
 /* Columns of the table before the last one, which is as wide as it likes. */
 enum { COLUMN_KEY, COLUMN_HOLDER, COLUMN_TYPE, COLUMN_PORT, COLUMNS };
@@ -27,7 +30,7 @@ static void cmd_full_status_format(const struct prhelper_registrant *registrant,
 {
     const char *type = prhelper_type_name(registrant->type);
 
-    snprintf(line->cells[COLUMN_KEY], CELL_MAX, "%#" PRIx64, registrant->key);
+    snprintf(line->cells[COLUMN_KEY], CELL_MAX, OUTCOME_KEY, registrant->key);
     strcpy(line->cells[COLUMN_HOLDER], registrant->holder ? "yes" : "-");
     if (!registrant->holder)
         strcpy(line->cells[COLUMN_TYPE], "-");
@@ -52,14 +55,45 @@ static void cmd_full_status_print(const struct line *line, const size_t widths[C
     printf("%s\n", line->initiator);
 }
 
+/*
+ * How many registrations there are; 0 if that is not known. Of a list that is cut READ KEYS says
+ * it: descriptors have no fixed size, and keys have.
+ */
+static uint64_t cmd_full_status_count(struct session *session, struct prhelper_list list)
+{
+    struct prhelper_registrant registrant;
+    struct prhelper_result result;
+    uint64_t count = 0, total;
+    int r;
+
+    while ((r = prhelper_registrant_next(&list, &registrant)) == 0)
+        count++;
+    if (r != PRHELPER_TRUNCATED)
+        return count;
+    /* Not by session_send(): what `list` is in would make way for a longer answer. */
+    r = cmd_keys.send(session->helper, session->device_fd, session->options, &result);
+    if (!prhelper_is_good(r, &result) || prhelper_list_decode(result.data, result.size, &list) != 0)
+        return 0;
+    total = (list.needed - PRIN_HEADER_SIZE) / sizeof(uint64_t);
+    return total > count ? total : 0; /* something has changed in between */
+}
+
+static void cmd_full_status_print_rest(uint64_t shown, uint64_t total)
+{
+    if (total > shown)
+        printf("and %" PRIu64 " more, for which there was no room\n", total - shown);
+    else
+        printf("and more, for which there was no room\n");
+}
+
 /* Twice over the list: how wide, then print. */
-static int cmd_full_status_show_text(struct prhelper_list list)
+static int cmd_full_status_show_text(struct prhelper_list list, uint64_t total)
 {
     static const struct line head = {{"KEY", "HOLDER", "TYPE", "PORT"}, "INITIATOR"};
     struct prhelper_registrant registrant;
     struct prhelper_list walk = list;
     size_t widths[COLUMNS] = {3, 6, 4, 4};
-    unsigned count = 0;
+    uint64_t count = 0;
     struct line line;
     int r;
 
@@ -72,8 +106,8 @@ static int cmd_full_status_show_text(struct prhelper_list list)
         }
         count++;
     }
-    printf("PRgeneration %#" PRIx32 ", %u%s registration%s\n", list.generation, count,
-           r == PRHELPER_TRUNCATED ? " or more" : "", count == 1 ? "" : "s");
+    printf("PRgeneration %#" PRIx32 ", %" PRIu64 "%s registration%s\n", list.generation,
+           total > 0 ? total : count, total < count ? " or more" : "", total == 1 ? "" : "s");
     if (count > 0)
         cmd_full_status_print(&head, widths);
     while (prhelper_registrant_next(&list, &registrant) == 0) {
@@ -81,7 +115,7 @@ static int cmd_full_status_show_text(struct prhelper_list list)
         cmd_full_status_print(&line, widths);
     }
     if (r == PRHELPER_TRUNCATED)
-        printf("and more, for which there was no room\n");
+        cmd_full_status_print_rest(count, total);
     return r;
 }
 
@@ -108,7 +142,8 @@ static struct json_object *cmd_full_status_to_json(const struct prhelper_registr
     return json;
 }
 
-static int cmd_full_status_show_json(struct prhelper_list list, struct json_object *json)
+static int cmd_full_status_show_json(struct prhelper_list list, uint64_t total,
+                                     struct json_object *json)
 {
     struct json_object *array = json_object_new_array();
     struct prhelper_registrant registrant;
@@ -118,19 +153,24 @@ static int cmd_full_status_show_json(struct prhelper_list list, struct json_obje
         json_object_array_add(array, cmd_full_status_to_json(&registrant));
     json_object_object_add(json, "generation", json_object_new_int64(list.generation));
     json_object_object_add(json, "registrations", array);
+    if (total > 0 || r == PRHELPER_END)
+        json_object_object_add(json, "total", json_object_new_int64((int64_t)total));
     json_object_object_add(json, "truncated", json_object_new_boolean(r == PRHELPER_TRUNCATED));
     return r;
 }
 
-static int cmd_full_status_show(const struct options *options, const struct prhelper_result *result,
+static int cmd_full_status_show(struct session *session, const uint8_t *data, size_t size,
                                 struct json_object *json)
 {
     struct prhelper_list list;
-    int r = prhelper_list_decode(result->data, result->size, &list);
+    uint64_t total;
+    int r = prhelper_list_decode(data, size, &list);
 
     if (r != 0)
         return r;
-    r = json ? cmd_full_status_show_json(list, json) : cmd_full_status_show_text(list);
+    total = cmd_full_status_count(session, list);
+    r = json ? cmd_full_status_show_json(list, total, json)
+             : cmd_full_status_show_text(list, total);
     return r == PRHELPER_MALFORMED ? r : 0;
 }
 
@@ -140,4 +180,6 @@ const struct command cmd_full_status = {
     .takes = OPTION_DIRECT,
     .send = cmd_full_status_send,
     .show = cmd_full_status_show,
+    .lists = true,
+    .service_action = SPC_PRIN_READ_FULL_STATUS,
 };

@@ -5,6 +5,8 @@
 
 #include "ctl/command.h"
 #include "ctl/output.h"
+#include "ctl/session.h"
+#include "scsi/spc.h"
 
 #define HEADER_SIZE 8 /* of the answer */
 #define KEY_SIZE    8
@@ -15,13 +17,13 @@ static int cmd_keys_send(struct prhelper *helper, int device, const struct optio
     return prhelper_read_keys(helper, device, ret_result);
 }
 
-static int cmd_keys_show(const struct options *options, const struct prhelper_result *result,
+static int cmd_keys_show(struct session *session, const uint8_t *data, size_t size,
                          struct json_object *json)
 {
     struct json_object *array = json ? json_object_new_array() : NULL;
     struct prhelper_list list;
     uint64_t key, total, seen = 0;
-    int r = prhelper_list_decode(result->data, result->size, &list);
+    int r = prhelper_list_decode(data, size, &list);
 
     if (r != 0) {
         json_object_put(array);
@@ -37,11 +39,12 @@ static int cmd_keys_show(const struct options *options, const struct prhelper_re
         if (json)
             json_object_array_add(array, output_key(key));
         else
-            printf("  %#" PRIx64 "\n", key);
+            printf("  " OUTCOME_KEY "\n", key);
     }
     if (json) {
         json_object_object_add(json, "generation", json_object_new_int64(list.generation));
         json_object_object_add(json, "keys", array);
+        json_object_object_add(json, "total", json_object_new_int64((int64_t)total));
         json_object_object_add(json, "truncated", json_object_new_boolean(r == PRHELPER_TRUNCATED));
     } else if (r == PRHELPER_TRUNCATED) {
         printf("  and %" PRIu64 " more, for which there was no room\n", total - seen);
@@ -56,4 +59,6 @@ const struct command cmd_keys = {
     .takes = OPTION_DIRECT,
     .send = cmd_keys_send,
     .show = cmd_keys_show,
+    .lists = true,
+    .service_action = SPC_PRIN_READ_KEYS,
 };

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* register, register-ignore, register-move: who may hold a reservation. SPC-4 5.13.7, 5.13.8. */
-#include <inttypes.h>
 #include <stdio.h>
 
 #include "ctl/command.h"
 #include "ctl/options.h"
+#include "ctl/session.h"
 
 static int cmd_register_send(struct prhelper *helper, int device, const struct options *options,
                              struct prhelper_result *ret_result)
@@ -32,26 +32,30 @@ static int cmd_register_move_send(struct prhelper *helper, int device,
                                   ret_result);
 }
 
-static int cmd_register_show(const struct options *options, const struct prhelper_result *result,
+static int cmd_register_show(struct session *session, const uint8_t *data, size_t size,
                              struct json_object *json)
 {
+    const struct options *options = session->options;
+
     if (json)
         return 0;
     if (options->other_key == 0)
         printf("unregistered\n");
     else if (options->key != 0 && options->key != options->other_key)
-        printf("registered with key %#" PRIx64 " in place of %#" PRIx64 "\n", options->other_key,
-               options->key);
+        printf("registered with key " OUTCOME_KEY " in place of " OUTCOME_KEY "\n",
+               options->other_key, options->key);
     else
-        printf("registered with key %#" PRIx64 "\n", options->other_key);
+        printf("registered with key " OUTCOME_KEY "\n", options->other_key);
     return 0;
 }
 
-static int cmd_register_move_show(const struct options *options,
-                                  const struct prhelper_result *result, struct json_object *json)
+static int cmd_register_move_show(struct session *session, const uint8_t *data, size_t size,
+                                  struct json_object *json)
 {
+    const struct options *options = session->options;
+
     if (!json)
-        printf("moved the reservation to key %#" PRIx64 "%s\n", options->other_key,
+        printf("moved the reservation to key " OUTCOME_KEY "%s\n", options->other_key,
                options->flags & PRHELPER_UNREG ? ", and unregistered" : "");
     return 0;
 }
@@ -60,9 +64,9 @@ const struct command cmd_register = {
     .name = "register",
     .summary = "Register this host, or change or remove its registration",
     .about = "A first registration has no --key; to change one, --key is its present key; to "
-             "remove\nit, --new-key=0.",
+             "remove\nit, --new-key=0, which asks.",
     .takes = OPTION_KEY | OPTION_NEW_KEY | OPTION_APTPL | OPTION_ALL_TG_PT | OPTION_TRANSPORT_IDS |
-             OPTION_DIRECT,
+             OPTION_DIRECT | OPTION_YES,
     .needs = OPTION_NEW_KEY,
     .changes = true,
     .send = cmd_register_send,
@@ -72,8 +76,8 @@ const struct command cmd_register = {
 const struct command cmd_register_ignore = {
     .name = "register-ignore",
     .summary = "Register this host with a key, whatever key it had or had not before",
-    .about = "--new-key=0 removes the registration.",
-    .takes = OPTION_NEW_KEY | OPTION_APTPL | OPTION_ALL_TG_PT | OPTION_DIRECT,
+    .about = "--new-key=0 removes the registration. Asks if there is one that it may replace.",
+    .takes = OPTION_NEW_KEY | OPTION_APTPL | OPTION_ALL_TG_PT | OPTION_DIRECT | OPTION_YES,
     .needs = OPTION_NEW_KEY,
     .changes = true,
     .send = cmd_register_ignore_send,

@@ -5,6 +5,7 @@
 
 #include "ctl/command.h"
 #include "ctl/output.h"
+#include "ctl/session.h"
 
 static int cmd_reservation_send(struct prhelper *helper, int device, const struct options *options,
                                 struct prhelper_result *ret_result)
@@ -21,7 +22,7 @@ static void cmd_reservation_show_text(const struct prhelper_reservation *reserva
     if (!reservation->held)
         return;
     if (reservation->key)
-        printf("  key    %#" PRIx64 "\n", reservation->key);
+        printf("  key    " OUTCOME_KEY "\n", reservation->key);
     else
         printf("  key    none: every registered host holds it\n");
     printf("  type   %s (%u)\n", type ? type : "unknown", reservation->type);
@@ -42,11 +43,11 @@ static void cmd_reservation_show_json(const struct prhelper_reservation *reserva
     json_object_object_add(json, "scope", json_object_new_int(reservation->scope));
 }
 
-static int cmd_reservation_show(const struct options *options, const struct prhelper_result *result,
+static int cmd_reservation_show(struct session *session, const uint8_t *data, size_t size,
                                 struct json_object *json)
 {
     struct prhelper_reservation reservation;
-    int r = prhelper_reservation_decode(result->data, result->size, &reservation);
+    int r = prhelper_reservation_decode(data, size, &reservation);
 
     if (r != 0)
         return r;

@@ -3,11 +3,11 @@
  * reserve, release, clear, preempt, preempt-abort, replace-lost: what who is registered can do.
  * SPC-4 5.13.9 to 5.13.11; REPLACE LOST RESERVATION: 6.16.1.
  */
-#include <inttypes.h>
 #include <stdio.h>
 
 #include "ctl/command.h"
 #include "ctl/options.h"
+#include "ctl/session.h"
 
 static int cmd_reserve_send(struct prhelper *helper, int device, const struct options *options,
                             struct prhelper_result *ret_result)
@@ -47,25 +47,29 @@ static int cmd_replace_lost_send(struct prhelper *helper, int device, const stru
     return prhelper_replace_lost(helper, device, options->other_key, options->type, ret_result);
 }
 
-static int cmd_reserve_show(const struct options *options, const struct prhelper_result *result,
+static int cmd_reserve_show(struct session *session, const uint8_t *data, size_t size,
                             struct json_object *json)
 {
+    const struct options *options = session->options;
+
     if (!json)
-        printf("reserved with key %#" PRIx64 ", %s\n", options->key,
+        printf("reserved with key " OUTCOME_KEY ", %s\n", options->key,
                prhelper_type_name(options->type));
     return 0;
 }
 
 /* GOOD is also the answer to a registered host that held nothing. SPC-4 5.13.11.2.2. */
-static int cmd_release_show(const struct options *options, const struct prhelper_result *result,
+static int cmd_release_show(struct session *session, const uint8_t *data, size_t size,
                             struct json_object *json)
 {
+    const struct options *options = session->options;
+
     if (!json)
-        printf("holds no reservation with key %#" PRIx64 " (any more)\n", options->key);
+        printf("holds no reservation with key " OUTCOME_KEY " (any more)\n", options->key);
     return 0;
 }
 
-static int cmd_clear_show(const struct options *options, const struct prhelper_result *result,
+static int cmd_clear_show(struct session *session, const uint8_t *data, size_t size,
                           struct json_object *json)
 {
     if (!json)
@@ -73,24 +77,28 @@ static int cmd_clear_show(const struct options *options, const struct prhelper_r
     return 0;
 }
 
-static int cmd_preempt_show(const struct options *options, const struct prhelper_result *result,
+static int cmd_preempt_show(struct session *session, const uint8_t *data, size_t size,
                             struct json_object *json)
 {
+    const struct options *options = session->options;
+
     if (json)
         return 0;
     if (options->other_key)
-        printf("preempted: nobody is registered with key %#" PRIx64 " any more\n",
+        printf("preempted: nobody is registered with key " OUTCOME_KEY " any more\n",
                options->other_key);
     else
         printf("preempted: nobody else is registered any more\n");
     return 0;
 }
 
-static int cmd_replace_lost_show(const struct options *options,
-                                 const struct prhelper_result *result, struct json_object *json)
+static int cmd_replace_lost_show(struct session *session, const uint8_t *data, size_t size,
+                                 struct json_object *json)
 {
+    const struct options *options = session->options;
+
     if (!json)
-        printf("replaced the lost reservation with key %#" PRIx64 ", %s\n", options->other_key,
+        printf("replaced the lost reservation with key " OUTCOME_KEY ", %s\n", options->other_key,
                prhelper_type_name(options->type));
     return 0;
 }
@@ -108,8 +116,10 @@ const struct command cmd_reserve = {
 const struct command cmd_release = {
     .name = "release",
     .summary = "Give up this host's reservation and stay registered",
-    .about = "The type is the one that it was reserved with.",
-    .takes = OPTION_KEY | OPTION_TYPE | OPTION_DIRECT,
+    .about = "The type is the one that it was reserved with. Of types that all registrants hold it "
+             "asks,\n"
+             "because the reservation ends for all of them.",
+    .takes = OPTION_KEY | OPTION_TYPE | OPTION_DIRECT | OPTION_YES,
     .needs = OPTION_KEY | OPTION_TYPE,
     .changes = true,
     .send = cmd_release_send,
@@ -119,7 +129,8 @@ const struct command cmd_release = {
 const struct command cmd_clear = {
     .name = "clear",
     .summary = "Remove the reservation and all registrations, of all hosts",
-    .takes = OPTION_KEY | OPTION_DIRECT,
+    .about = "It asks first.",
+    .takes = OPTION_KEY | OPTION_DIRECT | OPTION_YES,
     .needs = OPTION_KEY,
     .changes = true,
     .send = cmd_clear_send,
@@ -130,8 +141,8 @@ const struct command cmd_preempt = {
     .name = "preempt",
     .summary = "Remove another host's registration and take over its reservation",
     .about = "The type is that of the reservation after the take-over. Where all registrants hold "
-             "the\nreservation, --victim-key=0 removes all others.",
-    .takes = OPTION_KEY | OPTION_VICTIM_KEY | OPTION_TYPE | OPTION_DIRECT,
+             "the\nreservation, --victim-key=0 removes all others. It asks first.",
+    .takes = OPTION_KEY | OPTION_VICTIM_KEY | OPTION_TYPE | OPTION_DIRECT | OPTION_YES,
     .needs = OPTION_KEY | OPTION_VICTIM_KEY | OPTION_TYPE,
     .changes = true,
     .send = cmd_preempt_send,
@@ -141,7 +152,8 @@ const struct command cmd_preempt = {
 const struct command cmd_preempt_abort = {
     .name = "preempt-abort",
     .summary = "Like preempt, and abort the other host's commands in the device",
-    .takes = OPTION_KEY | OPTION_VICTIM_KEY | OPTION_TYPE | OPTION_DIRECT,
+    .about = "It asks first.",
+    .takes = OPTION_KEY | OPTION_VICTIM_KEY | OPTION_TYPE | OPTION_DIRECT | OPTION_YES,
     .needs = OPTION_KEY | OPTION_VICTIM_KEY | OPTION_TYPE,
     .changes = true,
     .send = cmd_preempt_abort_send,

@@ -6,6 +6,8 @@
 #include <json.h>
 #include <prhelper.h>
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 struct options;
 struct outcome;
@@ -30,8 +32,11 @@ struct command {
      */
     int (*run)(const struct options *options);
 
-    /* Whether it may be sent, else the outcome says why not; the device is open. May be NULL. */
-    bool (*prepare)(const struct session *session, struct outcome *outcome);
+    /*
+     * Whether it may be sent, else the outcome says why not; the device is open. May leave in
+     * session->note what it has found out of who loses something. May be NULL.
+     */
+    bool (*prepare)(struct session *session, struct outcome *outcome);
 
     /* Send it. Returns as libprhelper does. */
     int (*send)(struct prhelper *helper, int device, const struct options *options,
@@ -39,10 +44,16 @@ struct command {
 
     /*
      * It was GOOD: tell what came of it, by adding to `json`, or on standard output if that is
-     * NULL. Returns 0, PRHELPER_TRUNCATED or PRHELPER_MALFORMED if the data is not usable.
+     * NULL. `size` bytes at `data` are the answer. Returns 0, PRHELPER_TRUNCATED or
+     * PRHELPER_MALFORMED if the data is not usable.
      */
-    int (*show)(const struct options *options, const struct prhelper_result *result,
+    int (*show)(struct session *session, const uint8_t *data, size_t size,
                 struct json_object *json);
+
+    /* It reads a list, which may be longer than an answer of libprhelper's: by this service action.
+     */
+    bool lists;
+    uint8_t service_action; /* enum spc_prin */
 };
 
 extern const struct command cmd_keys;

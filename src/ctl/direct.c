@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "proto/request.h"
+#include "scsi/cdb.h"
 #include "sg/issue.h"
 #include "sg/reply.h"
 
@@ -85,18 +86,19 @@ static int direct_judge(struct direct *direct, const struct sg_result *answer, s
     return 0;
 }
 
-int direct_execute(void *context, int device, const uint8_t cdb[PRHELPER_CDB_MAX], const void *out,
-                   size_t out_size, size_t in_size, struct prhelper_result *result)
+/* `data` holds `length` bytes of the parameter list, or is room for as many of the answer. */
+static int direct_send(struct direct *direct, int device, const uint8_t *cdb, uint8_t *data,
+                       size_t length, struct prhelper_result *result)
 {
-    struct direct *direct = context;
     struct sg_result answer;
     const struct request request = {
         .cdb = cdb,
         .opcode = cdb[0],
-        .length = (uint32_t)(out_size > 0 ? out_size : in_size),
-        .data = out_size > 0 ? (uint8_t *)out : result->data,
+        .length = (uint32_t)length,
+        .data = data,
         .fd = device,
     };
+    size_t in_size = cdb[0] == SPC_PERSISTENT_RESERVE_IN ? length : 0;
     int r;
 
     direct->problem[0] = '\0';
@@ -111,4 +113,23 @@ int direct_execute(void *context, int device, const uint8_t cdb[PRHELPER_CDB_MAX
     }
     result->outcome_unknown = !direct_is_refusal(-r);
     return r;
+}
+
+int direct_execute(void *context, int device, const uint8_t cdb[PRHELPER_CDB_MAX], const void *out,
+                   size_t out_size, size_t in_size, struct prhelper_result *result)
+{
+    if (out_size > 0)
+        return direct_send(context, device, cdb, (uint8_t *)out, out_size, result);
+    return direct_send(context, device, cdb, result->data, in_size, result);
+}
+
+int direct_read(struct direct *direct, int device, uint8_t service_action, void *data, size_t size,
+                struct prhelper_result *ret_result)
+{
+    uint8_t cdb[PRHELPER_CDB_MAX] = {0};
+
+    memset(ret_result, 0, sizeof(*ret_result));
+    ret_result->status = PRHELPER_STATUS_NONE;
+    cdb_encode_prin(cdb, service_action, (uint16_t)size);
+    return direct_send(direct, device, cdb, data, size, ret_result);
 }

@@ -9,8 +9,8 @@ enum exit_status {
     CTL_USAGE = 2,    /* the command line makes no sense; nothing was done */
     CTL_DEVICE = 3,   /* the device could not be opened */
     CTL_HELPER = 4,   /* the helper could not be reached: the command was not carried out */
-    CTL_UNKNOWN = 5,  /* no answer, or nonsense: it may have been carried out */
-    CTL_REFUSED = 6,  /* not a device that such a command may be sent to */
+    CTL_UNKNOWN = 5,  /* it may have been carried out: no answer, nonsense, or lost on its way */
+    CTL_REFUSED = 6,  /* nothing was sent: no such device, not confirmed, not stale */
     CTL_CONFLICT = 7, /* RESERVATION CONFLICT */
     CTL_CHECK = 8,    /* CHECK CONDITION */
     CTL_OTHER = 9,    /* another SCSI status: BUSY, TASK SET FULL ... */

@@ -12,6 +12,7 @@
 #include "build.h"
 #include "ctl/advice.h"
 #include "ctl/command.h"
+#include "ctl/consent.h"
 #include "ctl/device.h"
 #include "ctl/options.h"
 #include "ctl/output.h"
@@ -75,16 +76,30 @@ static bool ctl_is_refused(const struct session *session, struct outcome *outcom
     return true;
 }
 
-static void ctl_show(const struct options *options, struct outcome *outcome,
-                     struct json_object *json)
+static void ctl_show(struct session *session, struct outcome *outcome, struct json_object *json)
 {
     char text[PRHELPER_TEXT_MAX];
-    int r = options->command->show(options, &outcome->result, json);
+    size_t size;
+    const uint8_t *data = session_data(session, outcome, &size);
+    int r = session->options->command->show(session, data, size, json);
 
     if (r == 0)
         return;
     prhelper_describe(text, sizeof(text), r, NULL);
     outcome_fail(outcome, CTL_DATA, "the device's answer cannot be understood: %s", text);
+}
+
+static void ctl_send(struct session *session, struct outcome *outcome, struct json_object *json)
+{
+    const struct command *command = session->options->command;
+
+    session_send(session, command, outcome);
+    if (outcome->r == 0)
+        advice_answer(session, command, outcome);
+    else
+        advice_failure(session, command, outcome);
+    if (outcome->exit_status == CTL_GOOD)
+        ctl_show(session, outcome, json);
 }
 
 static void ctl_run(const struct options *options, struct outcome *outcome,
@@ -102,17 +117,12 @@ static void ctl_run(const struct options *options, struct outcome *outcome,
     if (!ctl_is_refused(&session, outcome) &&
         (!options->command->prepare || options->command->prepare(&session, outcome))) {
         r = session_connect(&session);
-        if (r != 0) {
+        if (r != 0)
             advice_connect(&session, r, outcome);
-        } else {
-            session_send(&session, options->command, outcome);
-            if (outcome->r == 0)
-                advice_answer(&session, options->command, outcome);
-            else
-                advice_failure(&session, options->command, outcome);
-            if (outcome->exit_status == CTL_GOOD)
-                ctl_show(options, outcome, json);
-        }
+        else if (options->dry_run)
+            consent_show(&session, outcome, json);
+        else if (consent_obtain(&session, outcome, json))
+            ctl_send(&session, outcome, json);
     }
     session_close(&session);
 }

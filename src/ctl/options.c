@@ -44,6 +44,7 @@ static const struct option_row {
     {'k', OPTION_SOCKET, "socket", NULL, "PATH", "the helper's socket"},
     {'s', OPTION_STATUS_SOCKET, "status-socket", NULL, "PATH", "the helper's status socket"},
     {'y', OPTION_YES, "yes", NULL, NULL, "do not ask whether to do it"},
+    {'N', OPTION_DRY_RUN, "dry-run", NULL, NULL, "send nothing; show what would be sent"},
     {'w', OPTION_WATCH, "watch", NULL, NULL, "show it again every second"},
     {'D', OPTION_DIRECT, "direct", NULL, NULL, "as root, without a helper"},
     {'t', OPTION_TIMEOUT, "timeout", NULL, "SECONDS", "do not wait longer for an answer"},
@@ -55,7 +56,8 @@ static const struct option_row {
 
 static bool options_is_taken(const struct command *command, const struct option_row *row)
 {
-    unsigned takes = command->takes | (OPTIONS_COMMON & ~command->lacks);
+    unsigned takes = command->takes | (OPTIONS_COMMON & ~command->lacks) |
+                     (command->changes ? OPTION_DRY_RUN : 0);
 
     return row->bit == OPTION_HELP || (takes & row->bit);
 }
@@ -69,8 +71,8 @@ static const char types_help[] = "\nTypes:\n"
                                  "  8  exclusive-access-all-registrants\n";
 
 static const char transport_ids_help[] =
-    "\nTransportIDs: iqn.NAME,i,0xISID  sas:ADDRESS  fc:PORTNAME  srp:IDENTIFIER, as full-status\n"
-    "shows them, or the forms of sg_persist, among them file=NAME with one on each line.\n";
+    "\nTransportIDs: iscsi:NAME,i,0xISID  sas:ADDRESS  fc:PORTNAME  srp:IDENTIFIER, as\n"
+    "full-status shows them, or the forms of sg_persist, among them file=NAME with one a line.\n";
 
 static void options_show_help(const struct command *command)
 {
@@ -173,6 +175,9 @@ static enum options_verdict options_take(struct options *options, const struct o
         break;
     case 'y':
         options->yes = true;
+        break;
+    case 'N':
+        options->dry_run = true;
         break;
     case 'w':
         options->watch = true;

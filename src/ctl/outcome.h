@@ -3,6 +3,7 @@
 #ifndef CTL_OUTCOME_H
 #define CTL_OUTCOME_H
 
+#include <inttypes.h>
 #include <prhelper.h>
 #include <stdbool.h>
 
@@ -13,16 +14,27 @@
 /* Unit attentions that are taken note of before one counts as the answer. */
 #define OUTCOME_ATTENTIONS_MAX 8
 
+/* Every key is written so, wherever it stands: it can be looked for. */
+#define OUTCOME_KEY "0x%016" PRIx64
+
+/*
+ * Room for texts that name a device and a socket as a shell takes them: a name of PATH_MAX may be
+ * four times as long then.
+ */
+#define OUTCOME_WHAT_MAX 8192
+#define OUTCOME_HINT_MAX 65536
+
 /* What came of a command. */
 struct outcome {
     int r; /* libprhelper's, of the last time it was sent */
     struct prhelper_result result;
+    bool is_long; /* the data is more than `result` holds: session_data() has it */
     struct prhelper_sense attentions[OUTCOME_ATTENTIONS_MAX]; /* that were reported before */
     unsigned n_attentions;
 
-    enum exit_status exit_status;       /* what follows is for advice_* to fill in */
-    char what[PRHELPER_TEXT_MAX + 128]; /* what went wrong, in words; "" if nothing did */
-    char hint[2048];                    /* what to do about it, maybe several lines; or "" */
+    enum exit_status exit_status; /* what follows is for advice_* to fill in */
+    char what[OUTCOME_WHAT_MAX];  /* what went wrong, in words; "" if nothing did */
+    char hint[OUTCOME_HINT_MAX];  /* what to do about it, maybe several lines; or "" */
 };
 
 /* Whether `command` may have changed something on the device without anybody knowing. */
@@ -42,7 +54,8 @@ __attribute__((format(printf, 2, 3))) void outcome_add_line(struct outcome *outc
 
 /*
  * Add a line to the hint: a command for the same device by the same way, which can be typed as it
- * stands. The format has the command and its own options.
+ * stands, in a shell. The format has the command and its own options. What does not fit is left out
+ * as a whole.
  */
 __attribute__((format(printf, 3, 4))) void outcome_add_command(struct outcome *outcome,
                                                                const struct options *options,

@@ -9,14 +9,17 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/escape.h"
 #include "ctl/command.h"
+
+#define OUTPUT_FORMAT 1 /* members are added, never taken away or given another meaning */
 
 struct json_object *output_key(uint64_t key)
 {
     char text[24];
 
-    snprintf(text, sizeof(text), "%#" PRIx64, key);
-    return json_object_new_string(key ? text : "0x0");
+    snprintf(text, sizeof(text), OUTCOME_KEY, key);
+    return json_object_new_string(text);
 }
 
 void output_add_text(struct json_object *json, const char *name, const char *text)
@@ -53,15 +56,32 @@ static void output_add_answer(struct json_object *json, const struct outcome *ou
 
 static void output_add_head(struct json_object *json, const struct options *options, int status)
 {
+    json_object_object_add(json, "format", json_object_new_int(OUTPUT_FORMAT));
     json_object_object_add(json, "command", json_object_new_string(options->command->name));
     output_add_text(json, "device", options->device);
     json_object_object_add(json, "exit_status", json_object_new_int(status));
 }
 
+/*
+ * JSON is UTF-8 (RFC 8259, 8.1), and names of devices and sockets need not be. A byte that is none
+ * of it can only be within a string, where it becomes \\xNN: a backslash that is escaped.
+ */
 static void output_print_object(struct json_object *json)
 {
-    puts(json_object_to_json_string_ext(json, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
-                                                  JSON_C_TO_STRING_NOSLASHESCAPE));
+    const char *text = json_object_to_json_string_ext(
+        json, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE);
+
+    while (*text) {
+        size_t length = escape_character(text);
+
+        if (length > 0) {
+            fwrite(text, 1, length, stdout);
+            text += length;
+        } else {
+            printf("\\\\x%02x", (unsigned char)*text++);
+        }
+    }
+    putchar('\n');
 }
 
 static void output_print_json(const struct options *options, const struct outcome *outcome,
@@ -86,14 +106,13 @@ static void output_print_json(const struct options *options, const struct outcom
     output_print_object(json);
 }
 
-/* Lines of their own, further in than the one that they belong to. */
-static void output_print_hint(const char *hint)
+void output_print_lines(FILE *file, const char *text)
 {
-    while (*hint) {
-        size_t length = strcspn(hint, "\n");
+    while (*text) {
+        size_t length = strcspn(text, "\n");
 
-        fprintf(stderr, "  %.*s\n", (int)length, hint);
-        hint += length + (hint[length] == '\n');
+        fprintf(file, "  %.*s\n", (int)length, text);
+        text += length + (text[length] == '\n');
     }
 }
 
@@ -109,7 +128,7 @@ static void output_print_notes(const struct options *options, const struct outco
     if (outcome->what[0]) {
         fprintf(stderr, "qemu-pr-ctl: %s%s%s: %s\n", options->device ? options->device : "",
                 options->device ? ": " : "", options->command->name, outcome->what);
-        output_print_hint(outcome->hint);
+        output_print_lines(stderr, outcome->hint);
     }
 }
 

@@ -5,11 +5,15 @@
 
 #include <json.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "ctl/outcome.h"
 
-/* Keys have 64 bits, which JSON's numbers have not: "0x123abc". The caller owns it. */
+/* Keys have 64 bits, which JSON's numbers have not: OUTCOME_KEY. The caller owns it. */
 struct json_object *output_key(uint64_t key);
+
+/* Each line of a text, further in than the one that they belong to. */
+void output_print_lines(FILE *file, const char *text);
 
 /* An optional member: a NULL text leaves it out. */
 void output_add_text(struct json_object *json, const char *name, const char *text);

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -25,7 +26,7 @@ const char *session_socket(const struct session *session)
 
 int session_open_device(struct session *session, const struct options *options)
 {
-    int access = options->command->changes ? O_RDWR : O_RDONLY;
+    int access = options->command->changes && !options->dry_run ? O_RDWR : O_RDONLY;
 
     *session = (struct session){.options = options, .device_fd = -1};
     /* Without O_NONBLOCK a FIFO, a tape or a device that somebody has for himself would wait. */
@@ -49,10 +50,17 @@ int session_connect(struct session *session)
     return r;
 }
 
-void session_close(struct session *session)
+void session_disconnect(struct session *session)
 {
     prhelper_close(session->helper);
     session->helper = NULL;
+}
+
+void session_close(struct session *session)
+{
+    session_disconnect(session);
+    free(session->long_data);
+    session->long_data = NULL;
     if (session->device_fd >= 0)
         close(session->device_fd);
     session->device_fd = -1;
@@ -67,6 +75,47 @@ static bool session_is_attention(const struct command *command, const struct out
     return ret_sense->key == SPC_SENSE_UNIT_ATTENTION && !outcome_is_unknown(outcome, command);
 }
 
+/*
+ * The list goes on behind what there was room for. It may have grown since, so there is more than
+ * one try. Where this fails, what has come already is the answer.
+ */
+static void session_lengthen(struct session *session, const struct command *command,
+                             struct outcome *outcome)
+{
+    size_t size = outcome->result.size, room = sizeof(outcome->result.data);
+    const uint8_t *data = outcome->result.data;
+    struct prhelper_result result;
+    struct prhelper_list list;
+
+    while (prhelper_list_decode(data, size, &list) == 0 && list.needed > room &&
+           room < DIRECT_ROOM_MAX) {
+        size_t more = list.needed < DIRECT_ROOM_MAX ? (size_t)list.needed : DIRECT_ROOM_MAX;
+        uint8_t *longer = calloc(1, more);
+
+        if (!longer ||
+            direct_read(&session->direct, session->device_fd, command->service_action, longer, more,
+                        &result) != 0 ||
+            result.status != PRHELPER_GOOD || result.size < size) {
+            session->direct.problem[0] = '\0';
+            free(longer);
+            return;
+        }
+        free(session->long_data);
+        session->long_data = longer;
+        session->long_size = size = result.size;
+        outcome->is_long = true;
+        data = longer;
+        room = more;
+    }
+}
+
+const uint8_t *session_data(const struct session *session, const struct outcome *outcome,
+                            size_t *ret_size)
+{
+    *ret_size = outcome->is_long ? session->long_size : outcome->result.size;
+    return outcome->is_long ? session->long_data : outcome->result.data;
+}
+
 void session_send(struct session *session, const struct command *command, struct outcome *outcome)
 {
     struct prhelper_sense sense;
@@ -77,7 +126,10 @@ void session_send(struct session *session, const struct command *command, struct
                                    &outcome->result);
         if (outcome->n_attentions == OUTCOME_ATTENTIONS_MAX ||
             !session_is_attention(command, outcome, &sense))
-            return;
+            break;
         outcome->attentions[outcome->n_attentions++] = sense;
     }
+    if (command->lists && session->options->direct &&
+        prhelper_is_good(outcome->r, &outcome->result))
+        session_lengthen(session, command, outcome);
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * A key is stale if its client has vanished and no other client of the nexus has registered since.
- * The status is read once more when the question has been answered: a virtual machine may have come
- * back meanwhile, with the same key.
+ * After a question this is asked once more: a virtual machine may have come back meanwhile, with
+ * the same key.
  */
 #include "ctl/stale.h"
 
@@ -110,18 +110,18 @@ static bool stale_is_stale(const struct session *session, const struct owner *ow
     case STALE_VANISHED:
         return true;
     case STALE_CONNECTED:
-        outcome_fail(outcome, CTL_REFUSED, "key %#" PRIx64 " is in use by %s", key, owner->name);
+        outcome_fail(outcome, CTL_REFUSED, "key " OUTCOME_KEY " is in use by %s", key, owner->name);
         outcome_hint(outcome, "Its client is connected, so the key is not stale.");
         return false;
     case STALE_REPLACED:
-        outcome_fail(outcome, CTL_REFUSED, "key %#" PRIx64 " of %s is no longer registered", key,
+        outcome_fail(outcome, CTL_REFUSED, "key " OUTCOME_KEY " of %s is no longer registered", key,
                      owner->name);
         outcome_hint(outcome, "Another client of this host has registered in its place.");
         return false;
     case STALE_UNKNOWN:
         break;
     }
-    outcome_fail(outcome, CTL_REFUSED, "the helper lists no stale key %#" PRIx64 " here", key);
+    outcome_fail(outcome, CTL_REFUSED, "the helper lists no stale key " OUTCOME_KEY " here", key);
     outcome_hint(outcome, "'qemu-pr-ctl status' shows the keys that came through the helper since "
                           "its start.");
     outcome_add_line(outcome,
@@ -129,40 +129,19 @@ static bool stale_is_stale(const struct session *session, const struct owner *ow
                      "its registration and its reservation: its own writes may fail, and other "
                      "hosts may write.");
     outcome_add_line(outcome, "Only if this host has left the key and nothing here uses it:");
-    outcome_add_command(outcome, session->options, "register --key=%#" PRIx64 " --new-key=0", key);
+    outcome_add_command(outcome, session->options, "register --key=" OUTCOME_KEY " --new-key=0",
+                        key);
     return false;
 }
 
-/* On standard error, since standard output may be somebody's JSON. */
-static bool stale_ask(const struct session *session, const struct owner *owner,
-                      struct outcome *outcome)
-{
-    char answer[16];
-
-    if (!isatty(STDIN_FILENO)) {
-        outcome_fail(outcome, CTL_REFUSED, "not confirmed");
-        outcome_hint(outcome, "There is no terminal to ask the question on: say --yes.");
-        return false;
-    }
-    fprintf(stderr,
-            "Key %#" PRIx64 " on %s was registered by %s, which has gone.\n"
-            "A reservation that it holds is released with it. Remove it? [y/N] ",
-            session->options->key, session->options->device, owner->name);
-    if (fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y'))
-        return true;
-    outcome_fail(outcome, CTL_REFUSED, "not confirmed");
-    outcome_hint(outcome, "Nothing was changed.");
-    return false;
-}
-
-bool stale_confirm(const struct session *session, struct outcome *outcome)
+bool stale_check(struct session *session, struct outcome *outcome)
 {
     struct owner owner;
 
     if (!stale_find_owner(session, outcome, &owner) || !stale_is_stale(session, &owner, outcome))
         return false;
-    if (session->options->yes)
-        return true;
-    return stale_ask(session, &owner, outcome) && stale_find_owner(session, outcome, &owner) &&
-           stale_is_stale(session, &owner, outcome);
+    snprintf(session->note, sizeof(session->note),
+             "Key " OUTCOME_KEY " was registered by %s, which has gone.", session->options->key,
+             owner.name);
+    return true;
 }

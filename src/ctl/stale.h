@@ -14,9 +14,8 @@ struct json_object *stale_next_device(struct json_object *document, int device, 
 
 /*
  * Whether options->key may be removed from the session's device: the helper lists it there as
- * stale, and whoever asks for it has said yes, by --yes or to a question. Otherwise the outcome
- * says why not.
+ * stale; whose it was is in session->note then. Otherwise the outcome says why not.
  */
-bool stale_confirm(const struct session *session, struct outcome *outcome);
+bool stale_check(struct session *session, struct outcome *outcome);
 
 #endif

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What these tests are given: qemu-pr-ctl, and something for it to talk to."""
+import contextlib
 import itertools
 import json
 import os
@@ -12,14 +13,25 @@ import threading
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from simulator.fixture import Simulator
-from support import accounts, loop, mounts, scaled, scsi, standin, sysfs, tap
+from support import accounts, loop, mounts, scaled, scsi, standin, sysfs, tap, terminal
 from support.process import Helper, adopt_orphans, environment
+from support.schema import Schema
 from support.scratch import Scratch
 
 (GOOD, INTERNAL, USAGE, DEVICE, HELPER, UNKNOWN, REFUSED, CONFLICT, CHECK, OTHER, DATA,
  TROUBLE) = range(12)
 
 NOBODY = 65534
+
+
+def hexkey(number: int) -> str:
+    """As it is written wherever one stands."""
+    return f"0x{number:016x}"
+
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+with open(os.path.join(TOP, "docs", "ctl.schema.json"), encoding="utf-8") as schema_file:
+    SCHEMA = Schema(json.load(schema_file))
 
 
 class Result(NamedTuple):
@@ -30,7 +42,13 @@ class Result(NamedTuple):
 
     @property
     def json(self) -> Dict[str, Any]:
-        return json.loads(self.out)
+        """What --json has printed, which is as ctl.schema.json says, or the helper's document."""
+        document = json.loads(self.out)
+        if "program" not in document:
+            faults = SCHEMA.faults(document)
+            if faults:
+                raise AssertionError(f"against docs/ctl.schema.json: {faults}")
+        return document
 
 
 class FakeHelper:
@@ -207,8 +225,8 @@ class Context(tap.Context):
 
     def run(self, *argv: str, env: Optional[Dict[str, str]] = None, user: Optional[int] = None,
             stdin: Optional[str] = None, stdout=subprocess.PIPE, timeout: float = 10,
-            pass_fds: Sequence[int] = ()) -> Result:
-        """Any program, until it ends."""
+            pass_fds: Sequence[int] = (), typed: Optional[str] = None) -> Result:
+        """Any program, until it ends. Its standard input is a terminal if something is typed."""
         if user is not None and os.geteuid() != 0:
             raise tap.Skip("only root can become another user")
 
@@ -217,10 +235,17 @@ class Context(tap.Context):
             os.setgid(user)
             os.setuid(user)
 
-        process = subprocess.Popen(argv, env=environment(env), cwd="/", text=True,
-                                   stdin=subprocess.PIPE, stdout=stdout, stderr=subprocess.PIPE,
-                                   pass_fds=pass_fds,
-                                   preexec_fn=become if user is not None else None)
+        with contextlib.ExitStack() as stack:
+            source = (subprocess.PIPE if typed is None
+                      else stack.enter_context(terminal.typed(typed)))
+            return self._run(argv, stdin, timeout, env=environment(env), stdin_from=source,
+                             stdout=stdout, pass_fds=pass_fds,
+                             preexec_fn=become if user is not None else None)
+
+    def _run(self, argv: Sequence[str], stdin: Optional[str], timeout: float, stdin_from: int,
+             **arguments) -> Result:
+        process = subprocess.Popen(argv, cwd="/", text=True, stdin=stdin_from,
+                                   stderr=subprocess.PIPE, **arguments)
         try:
             out, err = process.communicate(stdin, scaled(timeout))
         except subprocess.TimeoutExpired:

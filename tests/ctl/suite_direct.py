@@ -7,7 +7,7 @@ from support import scsi
 from support.standin import SG_DXFER_FROM_DEV, SG_DXFER_TO_DEV
 from support.tap import cases, test
 
-from ctl.fixture import CHECK, CONFLICT, DATA, GOOD, HELPER, OTHER, REFUSED, UNKNOWN
+from ctl.fixture import CHECK, CONFLICT, DATA, GOOD, HELPER, OTHER, REFUSED, UNKNOWN, hexkey
 
 KEY = 0x1122334455667788
 
@@ -32,7 +32,7 @@ def reading(t):
 @test
 def changing(t):
     t.disk.answer()
-    t.expect(direct(t, "preempt", "-K", "1", "-S", "2", "-T", "5", "--timeout=7"), GOOD, err="")
+    t.expect(direct(t, "preempt", "--yes", "-K", "1", "-S", "2", "-T", "5", "--timeout=7"), GOOD, err="")
     call, = t.lab.disk().calls()
     t.equal((call.cdb.hex(), call.direction, call.transfer_size, call.timeout_ms,
              call.access & os.O_ACCMODE, call.parameters.hex()),
@@ -78,19 +78,19 @@ FAILURES = [
      "CHECK CONDITION: ILLEGAL REQUEST, INVALID FIELD IN CDB (5/24/00)"),
     ("sense, no driver status", {"status": 2, "sense": scsi.sense(5, 0x24, 0)}, CHECK,
      "CHECK CONDITION: ILLEGAL REQUEST, INVALID FIELD IN CDB (5/24/00)"),
-    ("sense with status GOOD", {"driver_status": 8, "sense": scsi.sense(4, 0x44, 0)}, CHECK,
+    ("sense with status GOOD", {"driver_status": 8, "sense": scsi.sense(4, 0x44, 0)}, UNKNOWN,
      "CHECK CONDITION: HARDWARE ERROR, INTERNAL TARGET FAILURE (4/44/00)"),
     *((f"sense, and host {host:x}",
-       {"status": 2, "host_status": host, "sense": scsi.sense(3, 0x11, 0)}, CHECK,
+       {"status": 2, "host_status": host, "sense": scsi.sense(3, 0x11, 0)}, UNKNOWN,
        "CHECK CONDITION: MEDIUM ERROR, UNRECOVERED READ ERROR (3/11/00)")
       for host in (0x10, 0x12, 0x13)),
-    ("no sense", {"status": 2}, CHECK, "CHECK CONDITION: no usable sense data")]
+    ("no sense", {"status": 2}, UNKNOWN, "CHECK CONDITION: no usable sense data")]
 
 
 @cases(*FAILURES)
 def never_good(t, answer, status, words):
     t.disk.answer(**answer)
-    result = t.expect(direct(t, "clear", "-K", "1"), status, "")
+    result = t.expect(direct(t, "clear", "--yes", "-K", "1"), status, "")
     t.equal(result.err.splitlines()[0], f"qemu-pr-ctl: {t.lab.disk().path}: clear: {words}",
             "first line")
     t.equal([call.cdb[0] for call in t.lab.disk().calls()].count(0x5f), 1, "it is sent once")
@@ -104,12 +104,12 @@ def never_good(t, answer, status, words):
 def errno_of_the_ioctl(t, error, status):
     """EAGAIN is asked for again until the time is over, as a helper does."""
     t.disk.answer(error=error)
-    result = t.expect(direct(t, "clear", "-K", "1", "-j", "--timeout=0.2"), status).json
+    result = t.expect(direct(t, "clear", "--yes", "-K", "1", "-j", "--timeout=0.2"), status).json
     t.equal(result["outcome_unknown"], status == UNKNOWN, "outcome_unknown")
     t.check(result.get("hint"), "there is no hint")
 
 
-@cases(("keys", ["keys"], 0x5e), ("clear", ["clear", "-K", "1"], 0x5f))
+@cases(("keys", ["keys"], 0x5e), ("clear", ["clear", "-K", "1", "--yes"], 0x5f))
 def suspended_map(t, argv, opcode):
     """EAGAIN: nothing was carried out, so the same command is sent until it is."""
     t.disk.answer(scsi.read_keys_data(KEY), error=errno.EAGAIN, error_calls=3)
@@ -117,7 +117,7 @@ def suspended_map(t, argv, opcode):
     t.equal([call.cdb[0] for call in t.lab.disk().calls()], [opcode] * 4, "on the device")
 
 
-@cases(("keys", ["keys"], 0x5e, GOOD, 4), ("clear", ["clear", "-K", "1"], 0x5f, UNKNOWN, 1))
+@cases(("keys", ["keys"], 0x5e, GOOD, 4), ("clear", ["clear", "-K", "1", "--yes"], 0x5f, UNKNOWN, 1))
 def interrupted(t, argv, opcode, status, count):
     """EINTR: a command that changes something may have been carried out."""
     t.disk.answer(scsi.read_keys_data(KEY), error=errno.EINTR, error_calls=3)
@@ -130,7 +130,7 @@ def suggestions_stay_direct(t):
     t.disk.answer(status=0x18)
     result = t.expect(direct(t, "register", "-S", "1"), CONFLICT, "")
     t.equal(result.err.splitlines()[-1],
-            f"    qemu-pr-ctl register-ignore --new-key=0x1 --direct {t.lab.disk().path}",
+            f"    qemu-pr-ctl register-ignore --new-key={hexkey(1)} --direct {t.lab.disk().path}",
             "last line")
 
 
@@ -154,7 +154,7 @@ def partition(t):
     """Refused before anything is sent, as by the helper; reading is no harm."""
     path = t.disk.partition()
     t.disk.answer(scsi.read_keys_data(KEY))
-    t.expect(direct(t, "clear", "-K", "1", device=path), REFUSED, "",
+    t.expect(direct(t, "clear", "--yes", "-K", "1", device=path), REFUSED, "",
              f"qemu-pr-ctl: {path}: clear: refused\n"
              "  This is a partition, and a reservation is of the whole disk: name that.\n")
     t.equal(t.lab.disk().calls(), [], "on the device")
@@ -175,7 +175,7 @@ def disk_without_sys(t):
                      env=t.lab.control().environment())
 
     disk.answer(scsi.read_keys_data(KEY))
-    t.expect(run("clear", "-K", "1"), REFUSED, "",
+    t.expect(run("clear", "--yes", "-K", "1"), REFUSED, "",
              f"qemu-pr-ctl: {disk.path}: clear: refused\n"
              "  This is a device of a kind that cannot be told (is /sys mounted?).\n")
     t.equal(t.lab.disk().calls(), [], "on the device")
@@ -186,7 +186,7 @@ def disk_without_sys(t):
 def not_a_scsi_disk_to_change(t):
     """Nobody asks the kernel: other drivers pass commands on to what lies below them."""
     disk = t.no_scsi_disk
-    t.expect(direct(t, "clear", "-K", "1", device=disk.path), REFUSED, "",
+    t.expect(direct(t, "clear", "--yes", "-K", "1", device=disk.path), REFUSED, "",
              f"qemu-pr-ctl: {disk.path}: clear: refused\n"
              "  This is a block device, but no SCSI disk.\n")
     t.equal(disk.calls(), [], "on the device")

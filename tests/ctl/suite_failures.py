@@ -10,7 +10,7 @@ from support.client import check_condition, reply
 from support.tap import Skip, cases, test
 
 from ctl.fixture import (CHECK, CONFLICT, DATA, DEVICE, GOOD, HELPER, NOBODY, OTHER, REFUSED,
-                         UNKNOWN)
+                         UNKNOWN, hexkey)
 
 
 def said(t, result, status, *lines):
@@ -36,7 +36,7 @@ def device_not_writable(t):
         raise Skip("not root, so there is no other user to be")
     lun = t.make_lun()
     os.chmod(lun, 0o644)
-    said(t, t.ctl("clear", *t.host("a"), "-K", "1", lun, user=NOBODY), DEVICE,
+    said(t, t.ctl("clear", "--yes", *t.host("a"), "-K", "1", lun, user=NOBODY), DEVICE,
          f"qemu-pr-ctl: {lun}: clear: cannot open it for reading and writing: Permission denied",
          f"  This user may not open it so: see 'ls -l {lun}'. The helper needs no more rights of "
          "its clients than this one.")
@@ -44,7 +44,7 @@ def device_not_writable(t):
 
 @test
 def directory_as_device(t):
-    result = t.expect(t.ctl("clear", *t.host("a"), "-K", "1", "/tmp"), DEVICE, "")
+    result = t.expect(t.ctl("clear", "--yes", *t.host("a"), "-K", "1", "/tmp"), DEVICE, "")
     t.matches("^  A device is needed, such as /dev/sda.$", result.err, "hint")
 
 
@@ -122,7 +122,7 @@ def without_root(t):
     path = t.lab.simulator().sockets["a"]
     os.chmod(path, 0o777)
     t.expect(t.ctl("register", "-k", path, "-S", "1", lun, user=NOBODY), GOOD,
-             "registered with key 0x1\n", "")
+             f"registered with key {hexkey(1)}\n", "")
     t.expect(t.ctl("reserve", "-k", path, "-K", "1", "-T", "1", lun, user=NOBODY), GOOD)
 
 
@@ -193,7 +193,7 @@ def nonsense_after_reading(t, answer, words):
     t.check("scsi_status" not in result, "there is no answer in it")
 
 
-@cases(("clear", "clear", ["-K", "1"], True), ("keys", "keys", [], False))
+@cases(("clear", "clear", ["-K", "1", "--yes"], True), ("keys", "keys", [], False))
 def device_hangs(t, command, argv, changes):
     lun = t.make_lun()
     t.fault(lun, "hang")
@@ -213,7 +213,7 @@ def statuses(t):
     lun = t.make_lun()
     for status, words in ((0x08, "BUSY"), (0x28, "TASK SET FULL")):
         t.fault(lun, f"status {status:x}")
-        said(t, t.ctl("clear", *t.host("a"), "-K", "1", lun), OTHER,
+        said(t, t.ctl("clear", "--yes", *t.host("a"), "-K", "1", lun), OTHER,
              f"qemu-pr-ctl: {lun}: clear: {words}",
              "  The device or the helper has too much to do; try again.")
     t.fault(lun, "status 40")
@@ -234,19 +234,19 @@ def statuses(t):
       "    qemu-pr-ctl capabilities WAY LUN"]),
     ("resources", "5/55/04", CHECK, "ILLEGAL REQUEST, INSUFFICIENT REGISTRATION RESOURCES",
      ["  The device has no room for one more registration."]),
-    ("aborted", "b/00/06", CHECK, "ABORTED COMMAND, I/O PROCESS TERMINATED",
+    ("aborted", "b/00/06", UNKNOWN, "ABORTED COMMAND, I/O PROCESS TERMINATED",
      ["  The transport or the device gave up or was reset. Whether the command was carried out is "
       "not known. To see:", "    qemu-pr-ctl full-status WAY LUN"]),
-    ("reset", "6/29/00", CHECK, "UNIT ATTENTION, POWER ON, RESET, OR BUS DEVICE RESET OCCURRED",
+    ("reset", "6/29/00", UNKNOWN, "UNIT ATTENTION, POWER ON, RESET, OR BUS DEVICE RESET OCCURRED",
      ["  The transport or the device gave up or was reset. Whether the command was carried out is "
       "not known. To see:", "    qemu-pr-ctl full-status WAY LUN"]),
     ("not ready", "2/04/01", CHECK,
      "NOT READY, LOGICAL UNIT IS IN PROCESS OF BECOMING READY",
      ["  The device is not ready; try again."]),
-    ("hardware", "4/44/00", CHECK, "HARDWARE ERROR, INTERNAL TARGET FAILURE",
+    ("hardware", "4/44/00", UNKNOWN, "HARDWARE ERROR, INTERNAL TARGET FAILURE",
      ["  The transport or the device gave up or was reset. Whether the command was carried out is "
       "not known. To see:", "    qemu-pr-ctl full-status WAY LUN"]),
-    ("communication", "2/08/01", CHECK, "NOT READY, LOGICAL UNIT COMMUNICATION TIME-OUT",
+    ("communication", "2/08/01", UNKNOWN, "NOT READY, LOGICAL UNIT COMMUNICATION TIME-OUT",
      ["  The transport or the device gave up or was reset. Whether the command was carried out is "
       "not known. To see:", "    qemu-pr-ctl full-status WAY LUN"]))
 def sense(t, code, status, words, hint):
@@ -262,14 +262,14 @@ def sense(t, code, status, words, hint):
 def sense_as_json(t):
     lun = t.make_lun()
     t.fault(lun, "sense b/2e/02")
-    result = t.expect(t.ctl("clear", *t.host("a"), "-K", "1", "-j", lun), CHECK)
+    result = t.expect(t.ctl("clear", "--yes", *t.host("a"), "-K", "1", "-j", lun), UNKNOWN)
     t.check(result.err.startswith(f"qemu-pr-ctl: {lun}: clear: CHECK CONDITION"), result.err)
     found = result.json
     way = " ".join(t.host("a"))
     t.check(found.pop("hint").endswith(f"\n  qemu-pr-ctl full-status {way} {lun}"),
             "the hint does not end with a command")
     words = "ABORTED COMMAND, COMMAND TIMEOUT DURING PROCESSING (B/2E/02)"
-    t.equal(found, {"command": "clear", "device": lun, "exit_status": CHECK, "scsi_status": 2,
+    t.equal(found, {"format": 1, "command": "clear", "device": lun, "exit_status": UNKNOWN, "scsi_status": 2,
                     "scsi_status_name": "CHECK CONDITION",
                     "sense": {"key": 11, "asc": 0x2e, "ascq": 2, "text": words},
                     "outcome_unknown": True,
@@ -283,7 +283,7 @@ def outcome_as_json(t, fault, unknown):
     """Of what changes something. Who only reads need not care."""
     lun = t.make_lun()
     t.fault(lun, fault)
-    result = t.ctl("clear", *t.host("a"), "-K", "1", "-j", lun).json
+    result = t.ctl("clear", "--yes", *t.host("a"), "-K", "1", "-j", lun).json
     t.equal(result["outcome_unknown"], unknown, "outcome_unknown")
     t.equal("full-status" in result.get("hint", "") and "not known" in result["hint"], unknown,
             "the hint says so")
@@ -308,7 +308,7 @@ def reset_before_reading(t):
     attention = check_condition(6, 0x29, 0).encode()
     fake = t.fake(attention, reply(payload=scsi.read_keys_data(5)).encode())
     result = t.expect(t.ctl("keys", "-k", fake.path, t.make_lun()), GOOD)
-    t.equal(result.out, "PRgeneration 0x1, 1 registered key:\n  0x5\n", "standard output")
+    t.equal(result.out, f"PRgeneration 0x1, 1 registered key:\n  {hexkey(5)}\n", "standard output")
 
 
 @cases(("no header", b"\0\0\0\1", "cut short"), ("nothing", b"", "cut short"),
@@ -334,8 +334,8 @@ def more_keys_than_fit(t):
     fake = t.fake(reply(payload=data).encode())
     lines = t.expect(t.ctl("keys", "-k", fake.path, t.make_lun()), GOOD, err="").out.splitlines()
     t.equal((lines[0], lines[1], lines[-2:]),
-            ("PRgeneration 0x1, 2000 registered keys:", "  0x1",
-             ["  0x3ff", "  and 977 more, for which there was no room"]), "lines")
+            ("PRgeneration 0x1, 2000 registered keys:", f"  {hexkey(1)}",
+             [f"  {hexkey(0x3ff)}", "  and 977 more, for which there was no room"]), "lines")
     fake = t.fake(reply(payload=data).encode())
     found = t.expect(t.ctl("keys", "-j", "-k", fake.path, t.make_lun()), GOOD).json
     t.equal((len(found["keys"]), found["truncated"]), (1023, True), "JSON")
@@ -362,31 +362,37 @@ class Hosts:
 
 
 @cases(("reserve", "reserve", ["-T", "1"]), ("release", "release", ["-T", "1"]),
-       ("clear", "clear", []), ("preempt", "preempt", ["-S", "2", "-T", "1"]))
+       ("clear", "clear", ["--yes"]), ("preempt", "preempt", ["-S", "2", "-T", "1", "--yes"]))
 def conflict_not_registered(t, command, argv):
     Hosts(t).conflict("a", command, "-K", "abc", *argv, hint=[
-        "  Key 0xabc is not registered. Register first:",
-        "    qemu-pr-ctl register --new-key=0xabc WAY"])
+        f"  Key {hexkey(0xabc)} is not registered. Register first:",
+        f"    qemu-pr-ctl register --new-key={hexkey(0xabc)} WAY"])
 
 
 LOOK = ["  To see who is registered:", "    qemu-pr-ctl full-status WAY"]
+HERE = "  This one loses by it, if it is that of this path:"
 REPLACE = [
     "  Warning: register-ignore replaces whatever key this host has on this path. A running virtual "
     "machine that registered it would lose it: its commands for reservations fail, and other nodes "
     "cannot fence it by the key that they know.", *LOOK,
     "  Only if no virtual machine of this host uses the device:",
-    "    qemu-pr-ctl register-ignore --new-key=0x2 WAY"]
+    f"    qemu-pr-ctl register-ignore --new-key={hexkey(2)} WAY"]
 REMOVE = [
-    "  Warning: register-ignore removes whatever registration this host has on this path. A running "
-    "virtual machine that made it would lose it and its reservation: its own writes may fail, and "
-    "other hosts may write.", *LOOK,
+    "  Warning: a running virtual machine of this host that made the registration would lose it and "
+    "its reservation: its own writes may fail, and other hosts may write.", *LOOK,
     "  Only if no virtual machine of this host uses the device:",
-    "    qemu-pr-ctl register-ignore --new-key=0 WAY"]
+    f"    qemu-pr-ctl register-ignore --new-key={hexkey(0)} WAY"]
 
 
 def holder_a(kind):
-    return (f"  Key 0x1 holds the reservation, {kind}, from "
-            "iscsi:iqn.2026-11.simulator:a,i,0x000000000001.")
+    return (f"  Key {hexkey(1)} holds the reservation, {kind}, from "
+            f"iscsi:iqn.2026-11.simulator:a,i,0x000000000001.")
+
+
+def loser(host, number, what):
+    """One whose registration is listed, and what it loses."""
+    return (f"    key {hexkey(number)}, iscsi:iqn.2026-11.simulator:{host},i,0x000000000001, port 0x1: "
+            f"{what}")
 
 
 @test
@@ -395,11 +401,13 @@ def conflict_registered_already(t):
     hosts.do("a", "register", "-S", "1")
     already = ("  This host is registered on this path already. To change its key, say the present "
                "one with --key.")
-    hosts.conflict("a", "register", "-S", "2", hint=[already, *REPLACE])
-    hosts.conflict("a", "register", "-S", "0", hint=[already, *REMOVE])
+    hosts.conflict("a", "register", "-S", "2", hint=[
+        already, HERE, loser("a", 1, "its key"), *REPLACE])
+    hosts.conflict("a", "register", "-S", "0", "--yes", hint=[
+        already, HERE, loser("a", 1, "its registration"), *REMOVE])
     hosts.do("a", "reserve", "-K", "1", "-T", "3")
     hosts.conflict("a", "register", "-S", "2",
-                   hint=[already, holder_a("exclusive-access"), *REPLACE])
+                   hint=[already, holder_a("exclusive-access"), HERE, loser("a", 1, "its key"), *REPLACE])
 
 
 @test
@@ -407,12 +415,13 @@ def conflict_nobody_has_that_key(t):
     hosts = Hosts(t)
     hosts.conflict("a", "register", "-K", "7", "-S", "2", hint=[
         "  No key is registered. For a first registration leave out --key:",
-        "    qemu-pr-ctl register --new-key=0x2 WAY"])
-    hosts.conflict("a", "register", "-K", "7", "-S", "0", hint=[
+        f"    qemu-pr-ctl register --new-key={hexkey(2)} WAY"])
+    hosts.conflict("a", "register", "-K", "7", "-S", "0", "--yes", hint=[
         "  No key is registered, so there is none to remove."])
     hosts.do("b", "register", "-S", "1")
     hosts.conflict("a", "register", "-K", "7", "-S", "2", hint=[
-        "  Key 0x7 is not registered. For a first registration leave out --key.", *REPLACE])
+        f"  Key {hexkey(7)} is not registered. For a first registration leave out "
+        "--key.", HERE, loser("b", 1, "its key"), *REPLACE])
 
 
 @test
@@ -420,12 +429,12 @@ def conflict_key_of_another_host(t):
     hosts = Hosts(t)
     hosts.do("b", "register", "-S", "7")
     hosts.conflict("a", "register", "-K", "7", "-S", "2", hint=[
-        "  Key 0x7 is not the one under which this host is registered on this path, if it is "
-        "registered at all.", *REPLACE])
+        f"  Key {hexkey(7)} is not the one under which this host is registered on this path, if it is "
+        "registered at all.", HERE, loser("b", 7, "its key"), *REPLACE])
     hosts.conflict("a", "reserve", "-K", "7", "-T", "1", hint=[
-        "  Key 0x7 is registered, but not for this host on this path. To see who has it:",
+        f"  Key {hexkey(7)} is registered, but not for this host on this path. To see who has it:",
         "    qemu-pr-ctl full-status WAY"])
-    hosts.conflict("a", "clear", "-K", "7", hint=[
+    hosts.conflict("a", "clear", "--yes", "-K", "7", hint=[
         "  Is this host registered with that key, and is the reservation its own? To see:",
         "    qemu-pr-ctl full-status WAY"])
 
@@ -436,19 +445,19 @@ def conflict_reserved_by_another_host(t):
     hosts.do("a", "register", "-S", "1")
     hosts.do("a", "reserve", "-K", "1", "-T", "5")
     hosts.conflict("b", "reserve", "-K", "2", "-T", "3", hint=[
-        "  Key 0x2 is not registered.", holder_a("write-exclusive-registrants-only"),
+        f"  Key {hexkey(2)} is not registered.", holder_a("write-exclusive-registrants-only"),
         "  Warning: registered hosts may write. A virtual machine of this host that was fenced could "
         "write again beside the holder.", "  Only if there is none, register first:",
-        "    qemu-pr-ctl register --new-key=0x2 WAY"])
+        f"    qemu-pr-ctl register --new-key={hexkey(2)} WAY"])
     hosts.do("b", "register", "-S", "2")
     hosts.conflict("b", "reserve", "-K", "2", "-T", "3", hint=[
         "  The device is reserved under another key.", holder_a("write-exclusive-registrants-only"),
-        "  Warning: preempt takes registration and reservation away from key 0x1. If its host is "
-        "alive, its writes fail from then on, and what runs on it loses the device. Whether it is "
-        "alive can only be seen there.",
+        "  This one loses by it:", loser("a", 1, "its registration and the reservation"),
+        "  Warning: if what runs there is alive, its writes fail from then on, and it loses the "
+        "device. Whether it is alive can only be seen there.",
         "  To see which host that is:", "    qemu-pr-ctl full-status WAY",
         "  Only if it is down, and stays down:",
-        "    qemu-pr-ctl preempt --key=0x2 --victim-key=0x1 --type=exclusive-access WAY"])
+        f"    qemu-pr-ctl preempt --key={hexkey(2)} --victim-key={hexkey(1)} --type=exclusive-access WAY"])
 
 
 @test
@@ -458,15 +467,16 @@ def conflict_reserved_by_this_host(t):
     hosts.do("a", "reserve", "-K", "1", "-T", "5")
     hosts.conflict("a", "reserve", "-K", "1", "-T", "1", hint=[
         "  There is a reservation already.", holder_a("write-exclusive-registrants-only"),
+        "  This one loses by it:", loser("a", 1, "the reservation"),
         "  Warning: a running virtual machine of this host that made the reservation would lose it: "
         "other hosts may write beside it.", *LOOK,
         "  Only if no virtual machine of this host uses the device:",
-        "    qemu-pr-ctl release --key=0x1 --type=write-exclusive-registrants-only WAY"])
+        f"    qemu-pr-ctl release --key={hexkey(1)} --type=write-exclusive-registrants-only WAY"])
 
 
-ALL_HOLD = ["  All registered hosts hold the reservation, write-exclusive-all-registrants.",
-            "  Warning: released by one host, the reservation ends for all that are registered: hosts "
-            "that it locks out may write beside them."]
+ALL_HOLD = "  All registered hosts hold the reservation, write-exclusive-all-registrants."
+ENDS = ("  Warning: released by one host, the reservation ends for all that are registered: hosts that "
+        "it locks out may write beside them.")
 
 
 @test
@@ -476,17 +486,18 @@ def conflict_reserved_by_all(t):
     hosts.do("a", "reserve", "-K", "1", "-T", "7")
     hosts.do("b", "register", "-S", "2")
     hosts.conflict("b", "reserve", "-K", "2", "-T", "1", hint=[
-        "  There is a reservation already.", *ALL_HOLD, *LOOK,
+        "  There is a reservation already.", ALL_HOLD, "  These lose by it:",
+        loser("a", 1, "the reservation"), loser("b", 2, "the reservation"), ENDS, *LOOK,
         "  Only if no other registered host uses the device:",
-        "    qemu-pr-ctl release --key=0x2 --type=write-exclusive-all-registrants WAY"])
+        f"    qemu-pr-ctl release --key={hexkey(2)} --type=write-exclusive-all-registrants WAY"])
 
 
 @test
 def conflict_no_victim(t):
     hosts = Hosts(t)
     hosts.do("a", "register", "-S", "1")
-    hosts.conflict("a", "preempt", "-K", "1", "-S", "9", "-T", "1", hint=[
-        "  Nobody to preempt: key 0x9 is not registered. To see which are:",
+    hosts.conflict("a", "preempt", "--yes", "-K", "1", "-S", "9", "-T", "1", hint=[
+        f"  There is none to preempt: key {hexkey(9)} is not registered. To see which are:",
         "    qemu-pr-ctl full-status WAY"])
 
 
@@ -501,23 +512,27 @@ def suggested_command_works(t):
         result = t.expect(hosts.do("a", *argv), CONFLICT, "")
         command = result.err.splitlines()[-1].split()
         t.equal(command[:2], ["qemu-pr-ctl", wanted], "suggestion")
-        t.expect(t.ctl(*command[1:]), GOOD)
-    t.matches("^  key    0x1$", hosts.do("a", "reservation").out, "reservation")
+        t.expect(t.ctl(*command[1:], *(["--yes"] if wanted == "preempt" else [])), GOOD)
+    t.matches(f"^  key    {hexkey(1)}$", hosts.do("a", "reservation").out, "reservation")
 
 
-@cases(("5", "5", [holder_a("write-exclusive-registrants-only"),
-                   "  Warning: a running virtual machine of this host that made the reservation "
-                   "would lose it: other hosts may write beside it.",
-                   "  To release it all the same: --type=write-exclusive-registrants-only"]),
-       ("7", "7", [*ALL_HOLD,
-                   "  To release it all the same: --type=write-exclusive-all-registrants"]))
-def wrong_type_to_release(t, kind, hint):
+@cases(("5", "write-exclusive-registrants-only", holder_a("write-exclusive-registrants-only"),
+        ["  Warning: a running virtual machine of this host that made the reservation would lose it: "
+         "other hosts may write beside it."],
+        "  Only if no virtual machine of this host uses the device:"),
+       ("7", "write-exclusive-all-registrants", ALL_HOLD, [ENDS],
+        "  Only if no other registered host uses the device:"))
+def wrong_type_to_release(t, kind, holder, warning, only):
     hosts = Hosts(t)
     hosts.do("a", "register", "-S", "1")
     hosts.do("a", "reserve", "-K", "1", "-T", kind)
+    way = f"{' '.join(t.host('a'))} {hosts.lun}"
     said(t, hosts.do("a", "release", "-K", "1", "-T", "1"), CHECK,
          f"qemu-pr-ctl: {hosts.lun}: release: CHECK CONDITION: ILLEGAL REQUEST, INVALID RELEASE OF "
-         "PERSISTENT RESERVATION (5/26/04)", "  The reservation is of another type.", *hint)
+         "PERSISTENT RESERVATION (5/26/04)", "  The reservation is of another type.", holder,
+         "  This one loses by it:", loser("a", 1, "the reservation"), *warning,
+         "  To see who is registered:", f"    qemu-pr-ctl full-status {way}", only,
+         f"    qemu-pr-ctl release --key={hexkey(1)} --type={kind} {way}")
 
 
 @test
@@ -545,7 +560,7 @@ def lio_has_no_conflict(t):
     nothing = reply(payload=struct.pack(">II", 1, 0)).encode()
     fake = t.fake(check_condition(2, 8, 0).encode(), nothing, nothing)
     lun = t.make_lun()
-    said(t, t.ctl("reserve", "-K", "1", "-T", "1", "-k", fake.path, lun), CHECK,
+    said(t, t.ctl("reserve", "-K", "1", "-T", "1", "-k", fake.path, lun), UNKNOWN,
          f"qemu-pr-ctl: {lun}: reserve: CHECK CONDITION: NOT READY, LOGICAL UNIT COMMUNICATION "
-         "FAILURE (2/08/00)", "  Key 0x1 is not registered. Register first:",
-         f"    qemu-pr-ctl register --new-key=0x1 -k {fake.path} {lun}")
+         "FAILURE (2/08/00)", f"  Key {hexkey(1)} is not registered. Register first:",
+         f"    qemu-pr-ctl register --new-key={hexkey(1)} -k {fake.path} {lun}")

@@ -6,7 +6,7 @@ import os
 from support import scsi
 from support.tap import cases, test
 
-from ctl.fixture import CHECK, CONFLICT, GOOD, NOBODY, OTHER, REFUSED
+from ctl.fixture import CHECK, CONFLICT, GOOD, NOBODY, OTHER, REFUSED, UNKNOWN, hexkey
 
 
 def ctl(t, command, *argv, device=None, **arguments):
@@ -22,7 +22,7 @@ def sent(t):
 @test
 def keys(t):
     t.disk.answer(scsi.read_keys_data(0xabc, 0xdef))
-    t.expect(ctl(t, "keys"), GOOD, "PRgeneration 0x1, 2 registered keys:\n  0xabc\n  0xdef\n", "")
+    t.expect(ctl(t, "keys"), GOOD, f"PRgeneration 0x1, 2 registered keys:\n  {hexkey(0xabc)}\n  {hexkey(0xdef)}\n", "")
     t.equal(sent(t), [("5e000000000000200000", "")], "on the device")
 
 
@@ -46,21 +46,21 @@ def reading_needs_no_right_to_write(t):
 @test
 def unprivileged_user(t):
     t.disk.answer()
-    t.expect(ctl(t, "clear", "-K", "1", user=NOBODY), GOOD, err="")
+    t.expect(ctl(t, "clear", "--yes", "-K", "1", user=NOBODY), GOOD, err="")
     t.equal([call.cdb[:2].hex() for call in t.lab.disk().calls()], ["5f03"], "on the device")
 
 
 @test
 def conflict(t):
     t.disk.answer(status=scsi.RESERVATION_CONFLICT)
-    t.expect(ctl(t, "clear", "-K", "1"), CONFLICT, "")
+    t.expect(ctl(t, "clear", "--yes", "-K", "1"), CONFLICT, "")
     t.equal([call.cdb[:2].hex() for call in t.lab.disk().calls()], ["5f03", "5e00", "5e01"],
             "on the device: the command once, then it is looked at why")
 
 
 @cases(("check condition", {"status": 2, "sense": scsi.sense(5, 0x26, 4)}, CHECK,
         r"INVALID RELEASE OF PERSISTENT RESERVATION \(5/26/04\)"),
-       ("transport", {"host_status": 1}, CHECK,
+       ("transport", {"host_status": 1}, UNKNOWN,
         r"ABORTED COMMAND, LOGICAL UNIT DOES NOT RESPOND TO SELECTION \(B/05/00\)"),
        ("busy", {"status": 8}, OTHER, "BUSY"))
 def refusal_of_the_device(t, answer, status, words):
@@ -73,7 +73,7 @@ def refusal_of_the_device(t, answer, status, words):
 def not_a_scsi_disk(t):
     disk = t.no_scsi_disk
     disk.answer(error=errno.ENOTTY)
-    result = t.expect(ctl(t, "clear", "-K", "1", device=disk.path), REFUSED, "")
+    result = t.expect(ctl(t, "clear", "--yes", "-K", "1", device=disk.path), REFUSED, "")
     t.matches("^  This is a block device, but no SCSI disk.$", result.err, "hint")
 
 
@@ -81,7 +81,7 @@ def not_a_scsi_disk(t):
 def partition(t):
     path = t.disk.partition()
     t.disk.answer(scsi.read_keys_data(1))
-    result = t.expect(ctl(t, "clear", "-K", "1", device=path), REFUSED, "")
+    result = t.expect(ctl(t, "clear", "--yes", "-K", "1", device=path), REFUSED, "")
     t.matches("^  This is a partition, and a reservation is of the whole disk: name that.$",
               result.err, "hint")
     t.equal(sent(t), [], "on the device")

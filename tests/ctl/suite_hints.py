@@ -4,11 +4,12 @@ reservation. It keeps what it has, unless the hint had warned before it named th
 import glob
 import os
 import re
+import shlex
 
 from support import pages
 from support.tap import cases, test
 
-from ctl.fixture import GOOD, USAGE
+from ctl.fixture import GOOD, REFUSED, USAGE, hexkey
 from ctl.status_server import StatusServer, example
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -21,12 +22,12 @@ STATES = ("nothing", "registered", "1", "3", "5", "6", "7", "8")
 DEPTH = 4
 
 COMMANDS = [
-    *(["register", *key, "-S", new] for key in ([], ["-K", A], ["-K", NONE])
-      for new in (NEW, "0")),
+    *(["register", *key, "-S", NEW] for key in ([], ["-K", A], ["-K", NONE])),
+    *(["register", "--yes", *key, "-S", "0"] for key in ([], ["-K", A], ["-K", NONE])),
     *(["reserve", "-K", key, "-T", kind] for key in (A, B, NONE) for kind in ("1", "5", "7")),
-    *(["release", "-K", key, "-T", kind] for key in (A, B, NONE) for kind in ("1", "8")),
-    *(["clear", "-K", key] for key in (A, B, NONE)),
-    *([command, "-K", key, "-S", victim, "-T", "5"] for command in ("preempt", "preempt-abort")
+    *(["release", "--yes", "-K", key, "-T", kind] for key in (A, B, NONE) for kind in ("1", "8")),
+    *(["clear", "--yes", "-K", key] for key in (A, B, NONE)),
+    *([command, "--yes", "-K", key, "-S", victim, "-T", "5"] for command in ("preempt", "preempt-abort")
       for key, victim in ((A, NONE), (B, NONE), (NONE, A), (B, "0"))),
 ]
 
@@ -68,15 +69,11 @@ def loses(before, after):
     return own is not None and (own_now != own or bool(beside_now - beside))
 
 
-def advised(argv, lines):
+def advised(lines):
     """(number of the line, command) of what these lines say to do."""
     for number, line in enumerate(lines):
         if line.startswith("    qemu-pr-ctl "):
-            yield number, line.split()[1:]
-        option = re.search(r": (--type=\S+)$", line)
-        if option and "-T" in argv:
-            at = argv.index("-T")
-            yield number, [*argv[:at], option[1], *argv[at + 2:]]
+            yield number, shlex.split(line)[1:]
 
 
 def check_warned(t, command, said, before):
@@ -85,10 +82,21 @@ def check_warned(t, command, said, before):
     t.check(any(line.startswith("  Warning: ") for line in said), f"no warning: {told}")
     key, holds, kind = before[0]
     # cleanup knows the helper's status only, and is about the key that was said.
-    if holds and command[:3] != ["register", f"--key=0x{A}", "--new-key=0"]:
+    if holds and command[:3] != ["register", f"--key={hexkey(int(A))}", "--new-key=0"]:
         holder = ("All registered hosts hold the reservation" if kind in (7, 8)
                   else f"Key {key} holds the reservation, .*:a,i,0x")
         t.check(any(re.search(holder, line) for line in said), f"no holder: {told}")
+
+
+def check_asked(scene, argv, refusal, before):
+    """Nothing happens without a yes, and --dry-run says what the question says."""
+    t = scene.t
+    t.expect(refusal, REFUSED, "")
+    shown = t.expect(t.ctl(*argv, "--dry-run"), GOOD, err="").out.splitlines()
+    question = refusal.err.splitlines()[1:-1]
+    t.equal(shown[-len(question):], question, f"question, and --dry-run of {' '.join(argv)}")
+    t.matches("not confirmed", t.expect(t.ctl(*argv, typed="n\n"), REFUSED, "").err, "no")
+    t.equal(scene.look(), before, "host a, before it was confirmed")
 
 
 def follow(scene, argv, done, said=None, depth=DEPTH):
@@ -96,6 +104,9 @@ def follow(scene, argv, done, said=None, depth=DEPTH):
     user's own."""
     before = scene.look()
     result = scene.t.ctl(*argv)
+    if said is not None and "say --yes" in result.err:
+        check_asked(scene, argv, result, before)
+        result = scene.t.ctl(*argv, typed="y\n")
     if said is not None:
         done.add(" ".join(argv))
         scene.t.check(result.status != USAGE, f"it cannot be typed: {result.err}")
@@ -103,7 +114,7 @@ def follow(scene, argv, done, said=None, depth=DEPTH):
             check_warned(scene.t, argv, said, before)
     if result.status != GOOD and depth > 0:
         lines = result.err.splitlines()
-        for number, command in advised(argv, lines):
+        for number, command in advised(lines):
             follow(scene, command, done, lines[:number], depth - 1)
 
 
@@ -138,7 +149,7 @@ def every_command_was_carried_out(t):
         with open(path, encoding="utf-8") as file:
             calls = re.findall(r"outcome_add_command\(\s*outcome,[^\",]*,\s*([^;]*);", file.read())
         for call in calls:
-            text = "".join(re.findall(r'"([^"]*)"', call))
+            text = "".join(re.findall(r'"([^"]*)"', call.replace("OUTCOME_KEY", '"VALUE"')))
             formats.add(re.sub(r"%#?s?(?=\s|$)", "VALUE", text))
     wanted = {one for one in formats if one not in ("full-status", "capabilities")}
     t.check(len(wanted) >= 5, f"only {wanted} were found in the source")
@@ -163,7 +174,7 @@ def page_says(scene, host, key, kind):
     for word, instead in (("/dev/DISK", " ".join([*scene.t.host(host), scene.lun])), ("KEY", key),
                           ("TYPE", kind), ("qemu-pr-ctl", scene.t.lab.ctl)):
         text = re.sub(rf"(?<!\w){word}\b", instead, text)
-    return scene.t.run("sh", "-c", text)
+    return scene.t.run("sh", "-c", text, typed=9 * "y\n")
 
 
 @cases("1", "3", "5", "6", "7", "8")
@@ -190,7 +201,7 @@ def page_on_another_host(t, kind):
 def page_where_all_hold_it(t, kind):
     """The key has gone meanwhile: nothing is released for those that are left."""
     scene = Scene(t, kind, True)
-    t.expect(t.ctl("register", "-K", B, "-S", "0", *t.host("b"), scene.lun), GOOD)
+    t.expect(t.ctl("register", "--yes", "-K", B, "-S", "0", *t.host("b"), scene.lun), GOOD)
     before = scene.look()
     result = page_says(scene, "b", NONE, kind)
     t.equal(result.err.count("RESERVATION CONFLICT"), 1, f"conflicts of {result.err}")

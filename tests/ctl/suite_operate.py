@@ -8,7 +8,7 @@ from support import scaled
 from support.process import Helper, environment
 from support.tap import Skip, test
 
-from ctl.fixture import GOOD, REFUSED, TROUBLE
+from ctl.fixture import GOOD, REFUSED, TROUBLE, hexkey
 from ctl.suite_status import parse
 
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -131,7 +131,7 @@ def stale_key_is_removed(t):
     guest.end()
     wait_status(t, helper, "STALE KEY")
     t.lab.control().forget()
-    t.expect(cleanup(t, helper, 0xa1), GOOD, "removed key 0xa1\n", "")
+    t.expect(cleanup(t, helper, 0xa1), GOOD, f"removed key {hexkey(0xa1)}\n", "")
     t.equal([(call.cdb[:2].hex(), call.parameters[:16].hex()) for call in t.lab.disk().calls()],
             [("5f00", "00000000000000a1" + "00" * 8)], "on the device")
-    t.check("0x00000000000000a1" not in status(t, helper).out, "the helper still lists the key")
+    t.check(hexkey(0xa1) not in status(t, helper).out, "the helper still lists the key")

@@ -1,15 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """cleanup --key: keys that vanished clients have left, removed only if they are, and on request."""
 import os
-import pty
-import subprocess
-import threading
 
-from support import scaled, scsi
-from support.process import environment
+from support import scsi
 from support.tap import cases, test
 
-from ctl.fixture import CONFLICT, GOOD, HELPER, REFUSED, Result
+from ctl.fixture import CONFLICT, GOOD, HELPER, REFUSED, hexkey
 from ctl.status_server import StatusServer, example
 
 KEY = 0xc01
@@ -38,19 +34,21 @@ def cleanup(t, server, *options, key=KEY, **arguments):
 
 
 def sent(t):
-    return [(call.cdb.hex(), call.parameters.hex()) for call in t.lab.disk().calls()]
+    """What changes something. Who would lose it is read before a question."""
+    return [(call.cdb.hex(), call.parameters.hex()) for call in t.lab.disk().calls()
+            if call.cdb[0] == scsi.PR_OUT]
 
 
 @test
 def removed_on_request(t):
     t.disk.answer()
-    t.expect(cleanup(t, serve(t, {}), "--yes"), GOOD, "removed key 0xc01\n", "")
+    t.expect(cleanup(t, serve(t, {}), "--yes"), GOOD, f"removed key {hexkey(0xc01)}\n", "")
     t.equal(sent(t), [REMOVED], "on the device")
 
 
-@cases(("in use", {"stale": False, "connected": True}, r"key 0xc01 is in use by node-c \(pid 2900\)"),
-       ("replaced", {"replaced": True}, r"key 0xc01 of node-c \(pid 2900\) is no longer registered"),
-       ("another key", {"key": "0x0000000000000c02"}, "the helper lists no stale key 0xc01 here"))
+@cases(("in use", {"stale": False, "connected": True}, fr"key {hexkey(0xc01)} is in use by node-c \(pid 2900\)"),
+       ("replaced", {"replaced": True}, fr"key {hexkey(0xc01)} of node-c \(pid 2900\) is no longer registered"),
+       ("another key", {"key": hexkey(0xc02)}, f"the helper lists no stale key {hexkey(0xc01)} here"))
 def left_alone(t, change, message):
     t.disk.answer()
     result = t.expect(cleanup(t, serve(t, change), "--yes"), REFUSED, "")
@@ -62,7 +60,7 @@ def left_alone(t, change, message):
 def another_device(t):
     t.disk.answer()
     result = t.expect(cleanup(t, serve(t, {}, device="/dev/null"), "--yes"), REFUSED, "")
-    t.matches("register --key=0xc01 --new-key=0 -k", result.err, "the way for who knows better")
+    t.matches(f"register --key={hexkey(0xc01)} --new-key=0 -k", result.err, "the way for who knows better")
     t.equal(sent(t), [], "on the device")
 
 
@@ -88,8 +86,8 @@ def in_use_by_one_of_two(t):
 def nobody_to_ask(t):
     t.disk.answer()
     result = t.expect(cleanup(t, serve(t, {})), REFUSED, "")
-    t.matches("not confirmed\n  There is no terminal to ask the question on: say --yes", result.err,
-              "message")
+    t.matches(": not confirmed\n", result.err, "message")
+    t.matches("\n  There is no terminal to ask the question on: say --yes.\n", result.err, "what to do")
     t.equal(sent(t), [], "on the device")
 
 
@@ -110,36 +108,20 @@ def somebody_else_has_the_nexus(t):
 
 
 def on_a_terminal(t, server, answer):
-    """Answer the question, when it has been asked."""
-    master, slave = pty.openpty()
-    t.cleanup.callback(os.close, master)
-    process = subprocess.Popen(
-        [t.lab.ctl, "cleanup", "-k", t.lab.helper().socket_path, "-s", server.path,
-         f"--key={KEY:x}", t.lab.disk().path], env=environment(), stdin=slave,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    os.close(slave)
-    timer = threading.Timer(scaled(10), process.kill)
-    timer.start()
-    question = b""
-    while not question.endswith(b"[y/N] "):
-        piece = os.read(process.stderr.fileno(), 4096)
-        t.check(piece, f"no question, only {question!r}")
-        question += piece
-    os.write(master, answer)
-    out, err = process.communicate()
-    timer.cancel()
-    t.matches("0xc01 on .* was registered by node-c", question.decode(), "question")
-    return Result(process.returncode, out.decode(), err.decode())
+    result = cleanup(t, server, typed=answer)
+    t.matches(rf"Key {hexkey(KEY)} was registered by node-c \(pid 2900\), which has gone.*\n(  .*\n)*"
+              r"Send it\? \[y/N\] ", result.err, "question")
+    return result
 
 
 @test
 def question_and_yes(t):
     t.disk.answer()
-    t.expect(on_a_terminal(t, serve(t, {}), b"y\n"), GOOD, "removed key 0xc01\n")
+    t.expect(on_a_terminal(t, serve(t, {}), "y\n"), GOOD, f"removed key {hexkey(0xc01)}\n")
     t.equal(sent(t), [REMOVED], "on the device")
 
 
-@cases(("no", b"n\n"), ("enter", b"\n"), ("end of file", b"\x04"))
+@cases(("no", "n\n"), ("enter", "\n"), ("end of file", "\x04"))
 def question_and_not_yes(t, answer):
     t.disk.answer()
     t.matches("not confirmed", t.expect(on_a_terminal(t, serve(t, {}), answer), REFUSED, "").err,
@@ -151,5 +133,5 @@ def question_and_not_yes(t, answer):
 def came_back_during_the_question(t):
     t.disk.answer()
     server = serve(t, {}, {"stale": False, "connected": True})
-    t.matches("in use", t.expect(on_a_terminal(t, server, b"y\n"), REFUSED, "").err, "message")
+    t.matches("in use", t.expect(on_a_terminal(t, server, "y\n"), REFUSED, "").err, "message")
     t.equal((sent(t), server.readers), ([], 2), "on the device, and readers of the status")

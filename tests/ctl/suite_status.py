@@ -259,8 +259,8 @@ def no_status_socket(t, command):
 @test
 def no_status_socket_json(t):
     result = t.expect(t.ctl("status", "--json", "-s", "/none"), HELPER)
-    t.equal(sorted(result.json), ["command", "error", "exit_status", "hint", "outcome_unknown"],
-            "members")
+    t.equal(sorted(result.json), ["command", "error", "exit_status", "format", "hint",
+                                   "outcome_unknown"], "members")
 
 
 @cases(("nothing", b"", "as many readers"), ("no JSON", b"hello", "not that for clients"),

@@ -5,7 +5,7 @@ import os
 from support.client import reply
 from support.tap import cases, test
 
-from ctl.fixture import CHECK, CONFLICT, GOOD
+from ctl.fixture import CHECK, CONFLICT, GOOD, hexkey
 
 WRITE_EXCLUSIVE_REGISTRANTS = "write-exclusive-registrants-only"
 
@@ -46,15 +46,15 @@ def nothing_there_yet(t):
 def take_over(t):
     """The story of two hosts, one of which dies."""
     hosts = Hosts(t)
-    t.expect(hosts.a("register", "--new-key=1"), GOOD, "registered with key 0x1\n", "")
-    t.expect(hosts.b("register", "--new-key=2"), GOOD, "registered with key 0x2\n", "")
+    t.expect(hosts.a("register", "--new-key=1"), GOOD, f"registered with key {hexkey(1)}\n", "")
+    t.expect(hosts.b("register", "--new-key=2"), GOOD, f"registered with key {hexkey(2)}\n", "")
     t.expect(hosts.a("reserve", "--key=1", "--type=5"), GOOD,
-             f"reserved with key 0x1, {WRITE_EXCLUSIVE_REGISTRANTS}\n", "")
+             f"reserved with key {hexkey(1)}, {WRITE_EXCLUSIVE_REGISTRANTS}\n", "")
     t.expect(hosts.b("reserve", "--key=2", "--type=5"), CONFLICT, "")
-    t.expect(hosts.b("preempt", "--key=2", "--victim-key=1", "--type=1"), GOOD,
-             "preempted: nobody is registered with key 0x1 any more\n", "")
-    t.equal(hosts.reservation(), ("0x2", 1), "reservation")
-    t.equal(hosts.keys(), ["0x2"], "keys")
+    t.expect(hosts.b("preempt", "--yes", "--key=2", "--victim-key=1", "--type=1"), GOOD,
+             f"preempted: nobody is registered with key {hexkey(1)} any more\n", "")
+    t.equal(hosts.reservation(), (hexkey(2), 1), "reservation")
+    t.equal(hosts.keys(), [hexkey(2)], "keys")
 
 
 @test
@@ -64,10 +64,10 @@ def tables(t):
     hosts.b("register", "-S", "123456789abcdef0", "--all-tg-pt")
     hosts.a("reserve", "-K", "abc", "-T", "5")
     t.expect(hosts.b("keys"), GOOD,
-             "PRgeneration 0x2, 2 registered keys:\n  0xabc\n  0x123456789abcdef0\n", "")
+             f"PRgeneration 0x2, 2 registered keys:\n  {hexkey(0xabc)}\n  0x123456789abcdef0\n", "")
     t.expect(hosts.b("reservation"), GOOD,
              "PRgeneration 0x2, reserved:\n"
-             "  key    0xabc\n"
+             f"  key    {hexkey(0xabc)}\n"
              f"  type   {WRITE_EXCLUSIVE_REGISTRANTS} (5)\n", "")
     status = t.expect(hosts.b("full-status"), GOOD, err="").out.splitlines()
     t.equal(status[0], "PRgeneration 0x2, 2 registrations", "first line")
@@ -75,7 +75,7 @@ def tables(t):
     cells = [[line[start:end].strip() for start, end in zip(columns, columns[1:] + [None])]
              for line in status[2:]]
     t.equal([row[:3] for row in cells],
-            [["0xabc", "yes", WRITE_EXCLUSIVE_REGISTRANTS], ["0x123456789abcdef0", "-", "-"]],
+            [[hexkey(0xabc), "yes", WRITE_EXCLUSIVE_REGISTRANTS], ["0x123456789abcdef0", "-", "-"]],
             "rows")
     t.equal(cells[0][3], "0x1", "port")
     t.check(cells[0][4].startswith("iscsi:iqn.2026-11.simulator:a,i,0x"), f"initiator {cells[0]}")
@@ -86,10 +86,10 @@ def json_of_readers(t):
     hosts = Hosts(t)
     hosts.a("register", "-S", "ffffffffffffffff")
     hosts.a("reserve", "-K", "ffffffffffffffff", "-T", "3")
-    common = {"device": hosts.lun, "exit_status": 0, "scsi_status": 0, "scsi_status_name": "GOOD"}
+    common = {"format": 1, "device": hosts.lun, "exit_status": 0, "scsi_status": 0, "scsi_status_name": "GOOD"}
     t.equal(t.expect(hosts.a("keys", "-j"), GOOD, err="").json,
             {"command": "keys", **common, "generation": 1, "keys": ["0xffffffffffffffff"],
-             "truncated": False}, "keys")
+             "total": 1, "truncated": False}, "keys")
     t.equal(t.expect(hosts.a("reservation", "-j"), GOOD, err="").json,
             {"command": "reservation", **common, "generation": 1, "reserved": True,
              "key": "0xffffffffffffffff", "type": 3, "type_name": "exclusive-access", "scope": 0},
@@ -97,7 +97,7 @@ def json_of_readers(t):
     full = t.expect(hosts.a("full-status", "-j"), GOOD, err="").json
     initiator = full["registrations"][0].pop("initiator")
     t.check(initiator.startswith("iscsi:iqn.2026-11.simulator:a,i,0x"), f"initiator {initiator}")
-    t.equal(full, {"command": "full-status", **common, "generation": 1, "truncated": False,
+    t.equal(full, {"command": "full-status", **common, "generation": 1, "total": 1, "truncated": False,
                    "registrations": [{"key": "0xffffffffffffffff", "holder": True, "type": 3,
                                       "type_name": "exclusive-access", "scope": 0,
                                       "all_tg_pt": False, "relative_target_port": 1}]},
@@ -127,11 +127,11 @@ def registration_changed_and_removed(t):
     hosts = Hosts(t)
     t.expect(hosts.a("register", "-S", "1"), GOOD)
     t.expect(hosts.a("register", "-K", "0x1", "-S", "0x2"), GOOD,
-             "registered with key 0x2 in place of 0x1\n")
-    t.equal(hosts.keys(), ["0x2"], "keys")
-    t.expect(hosts.a("register-ignore", "-S", "3"), GOOD, "registered with key 0x3\n")
-    t.equal(hosts.keys(), ["0x3"], "keys")
-    t.expect(hosts.a("register", "-K", "3", "-S", "0"), GOOD, "unregistered\n")
+             f"registered with key {hexkey(2)} in place of {hexkey(1)}\n")
+    t.equal(hosts.keys(), [hexkey(2)], "keys")
+    t.expect(hosts.a("register-ignore", "--yes", "-S", "3"), GOOD, f"registered with key {hexkey(3)}\n")
+    t.equal(hosts.keys(), [hexkey(3)], "keys")
+    t.expect(hosts.a("register", "-K", "3", "-S", "0", "--yes"), GOOD, "unregistered\n")
     t.equal(hosts.keys(), [], "keys")
 
 
@@ -143,9 +143,9 @@ def all_registrants(t):
     t.expect(hosts.a("reserve", "-K", "1", "-T", "write-exclusive-all-registrants"), GOOD)
     t.matches(r"^  key    none: every registered host holds it$", hosts.b("reservation").out,
               "reservation")
-    t.expect(hosts.b("preempt", "-K", "2", "-S", "0", "-T", "7"), GOOD,
+    t.expect(hosts.b("preempt", "--yes", "-K", "2", "-S", "0", "-T", "7"), GOOD,
              "preempted: nobody else is registered any more\n")
-    t.equal(hosts.keys(), ["0x2"], "keys")
+    t.equal(hosts.keys(), [hexkey(2)], "keys")
 
 
 @cases("preempt", "preempt-abort")
@@ -153,9 +153,9 @@ def preempt(t, command):
     hosts = Hosts(t)
     hosts.a("register", "-S", "1")
     hosts.b("register", "-S", "2")
-    t.expect(hosts.b(command, "-K", "2", "--param-sark", "1", "-T", "1"), GOOD, err="")
+    t.expect(hosts.b(command, "-K", "2", "--param-sark", "1", "-T", "1", "--yes"), GOOD, err="")
     # Host a is told by the first command that it sends: a note, and the command goes on.
-    t.expect(hosts.a("keys"), GOOD, "PRgeneration 0x3, 1 registered key:\n  0x2\n",
+    t.expect(hosts.a("keys"), GOOD, f"PRgeneration 0x3, 1 registered key:\n  {hexkey(2)}\n",
              f"qemu-pr-ctl: {hosts.lun}: UNIT ATTENTION, REGISTRATIONS PREEMPTED (6/2A/05): told "
              "once by the device; sent again\n")
     t.expect(hosts.a("keys"), GOOD, err="")
@@ -167,11 +167,11 @@ def attention_before_a_change(t):
     hosts = Hosts(t)
     hosts.a("register", "-S", "1")
     hosts.b("register", "-S", "2")
-    hosts.b("clear", "-K", "2")
+    hosts.b("clear", "--yes", "-K", "2")
     result = t.expect(hosts.a("register", "-S", "5", "--json"), GOOD)
     t.equal([one["text"] for one in result.json["unit_attentions"]],
             ["UNIT ATTENTION, RESERVATIONS PREEMPTED (6/2A/03)"], "unit attentions")
-    t.equal(hosts.keys(), ["0x5"], "keys")
+    t.equal(hosts.keys(), [hexkey(5)], "keys")
 
 
 @test
@@ -181,9 +181,9 @@ def release_and_clear(t):
     hosts.b("register", "-S", "2")
     hosts.a("reserve", "-K", "1", "-T", "1")
     t.expect(hosts.a("release", "-K", "1", "-T", "1"), GOOD,
-             "holds no reservation with key 0x1 (any more)\n")
+             f"holds no reservation with key {hexkey(1)} (any more)\n")
     t.equal(hosts.reservation(), None, "reservation")
-    t.expect(hosts.a("clear", "-K", "1"), GOOD,
+    t.expect(hosts.a("clear", "--yes", "-K", "1"), GOOD,
              "cleared: no reservation and no registration is left\n")
     t.equal(hosts.keys(), [], "keys")
 
@@ -193,14 +193,14 @@ def moved(t):
     hosts = Hosts(t)
     hosts.b("register", "-S", "2")
     other = hosts.b("full-status", "-j").json["registrations"][0]["initiator"]
-    hosts.b("register", "-K", "2", "-S", "0")
+    hosts.b("register", "-K", "2", "-S", "0", "--yes")
     hosts.a("register", "-S", "1")
     hosts.a("reserve", "-K", "1", "-T", "5")
     t.expect(hosts.a("register-move", "-K", "1", "-S", "9", "-X", other, "-Q", "1", "--unreg"),
-             GOOD, "moved the reservation to key 0x9, and unregistered\n")
+             GOOD, f"moved the reservation to key {hexkey(9)}, and unregistered\n")
     t.equal([(one["key"], one["holder"], one["initiator"])
              for one in hosts.b("full-status", "-j").json["registrations"]],
-            [("0x9", True, other)], "registrations")
+            [(hexkey(9), True, other)], "registrations")
 
 
 @cases("iqn", "iscsi:iqn", "file", "standard input")
@@ -209,7 +209,7 @@ def others_registered(t, form):
     hosts = Hosts(t)
     hosts.b("register", "-S", "2")
     other = hosts.b("full-status", "-j").json["registrations"][0]["initiator"]
-    hosts.b("register", "-K", "2", "-S", "0")
+    hosts.b("register", "-K", "2", "-S", "0", "--yes")
     text = f"# who else\n\n   {other[6:]}\t# host b\n"
     path = os.path.join(t.directory(), "ids")
     with open(path, "w", encoding="utf-8") as file:
@@ -219,8 +219,8 @@ def others_registered(t, form):
     t.expect(hosts.a("register", "-S", "7", "-X", argument, stdin=text), GOOD, err="")
     found = [(one["key"], one["initiator"])
              for one in hosts.a("full-status", "-j").json["registrations"]]
-    t.equal([key for key, _ in found], ["0x7", "0x7"], "keys")
-    t.check(("0x7", other) in found, f"host b is not among {found}")
+    t.equal([key for key, _ in found], [hexkey(7)] * 2, "keys")
+    t.check((hexkey(7), other) in found, f"host b is not among {found}")
 
 
 SAS = "06000000" "5000c500a1b2c3d4" + 24 * "0"

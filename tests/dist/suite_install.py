@@ -31,6 +31,7 @@ ALWAYS = """
 WITH_CTL = """
     bin/qemu-pr-ctl
     share/bash-completion/completions/qemu-pr-ctl
+    share/qemu-pr-helper/ctl.schema.json
 """
 WITH_STATIC = """
     LIBDIR/libprhelper.a

@@ -173,8 +173,8 @@ class Context(tap.Context):
                            self.lab.host.path)
         ctl("register-ignore", f"--new-key={KEY:x}")
         self.equal([one.key for one in self.lab.disk.registrations()], [KEY], "keys on the disk")
-        self.matches(f"0x{KEY:x}", ctl("keys"), "keys by the helper")
-        ctl("clear", f"--key={KEY:x}")
+        self.matches(f"0x{KEY:016x}", ctl("keys"), "keys by the helper")
+        ctl("clear", "--yes", f"--key={KEY:x}")
         self.equal(self.lab.disk.registrations(), [], "registrations at the end")
 
 

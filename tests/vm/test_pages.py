@@ -21,7 +21,7 @@ import multipath
 import test_libvirt
 import test_systemd
 from host import WRITE_EXCLUSIVE_REGISTRANTS, Host
-from support import pages, tap
+from support import pages, tap, terminal
 from support.process import Helper, Program, serving
 from support.qmp import Qmp
 from support.tap import limit, test
@@ -110,9 +110,10 @@ class Context(context.Context):
         return "\n".join([*self._said, super().log()])
 
     def shell(self, text: str) -> str:
-        """To its end, without an error; what it printed."""
-        done = subprocess.run(["busybox", "sh", "-ec", text], stdin=subprocess.DEVNULL, text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        """To its end, without an error; what it printed. Whatever is asked is answered with yes."""
+        with terminal.typed(9 * "y\n") as stdin:
+            done = subprocess.run(["busybox", "sh", "-ec", text], stdin=stdin, text=True,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         self._said += [text, done.stdout]
         self.equal(done.returncode, 0, f"exit status of {text!r}")
         return done.stdout

@@ -64,9 +64,9 @@ def nobody_is_registered(t: Context) -> None:
 @test
 def two_hosts(t: Context) -> None:
     t.equal(t.tell(*t.paths, answer="yes\n"), 0, "exit status")
-    t.says("Type yes to do that", "qemu-pr-ctl register", "registered with key 0xa",
-           "registered with key 0xb", "reserved with key 0xa", "RESERVATION CONFLICT",
-           "nobody is registered with key 0xa any more", "key    0xb",
+    t.says("Type yes to do that", "qemu-pr-ctl register", "registered with key 0x000000000000000a",
+           "registered with key 0x000000000000000b", "reserved with key 0x000000000000000a", "RESERVATION CONFLICT",
+           "nobody is registered with key 0x000000000000000a any more", "key    0x000000000000000b",
            "REGISTRATIONS PREEMPTED (6/2A/05)", "RESERVATION CONFLICT",
            "B has taken over", "no registration is left")
     nobody_is_registered(t)
@@ -75,7 +75,7 @@ def two_hosts(t: Context) -> None:
 @test
 def one_host(t: Context) -> None:
     t.equal(t.tell(t.paths[0], answer="yes\n"), 0, "exit status")
-    t.says("registered with key 0xa", "reserved with key 0xa", "One path is one I_T nexus",
+    t.says("registered with key 0x000000000000000a", "reserved with key 0x000000000000000a", "One path is one I_T nexus",
            "no registration is left")
     nobody_is_registered(t)
 
@@ -93,7 +93,7 @@ def somebody_is_registered(t: Context) -> None:
         lab.pr_out(host.fd, scsi.REGISTER_AND_IGNORE, action_key=KEY)
         before = t.disk.generation()
         t.equal(t.tell(t.paths[0], answer="yes\n"), 1, "exit status")
-        t.says("0x77", f"registered with {t.paths[0]} already. Nothing was changed.")
+        t.says("0x0000000000000077", f"registered with {t.paths[0]} already. Nothing was changed.")
         t.equal(t.disk.generation(), before, "PRGENERATION")
         lab.pr_out(host.fd, scsi.CLEAR, key=KEY)
 
