@@ -57,6 +57,15 @@ static inline uint64_t paths_usable(const struct paths *engine)
     return engine->up & ~engine->hung & ~engine->view.twins;
 }
 
+/*
+ * twins.c. The paths that share the registration of `path`, itself too; that those of a set share
+ * one; that they do not; and the numbers as they have to be.
+ */
+uint64_t paths_twins_of(const struct paths_memory *memory, unsigned path);
+void paths_twins_join(struct paths_memory *memory, uint64_t set);
+void paths_twins_part(struct paths_memory *memory, uint64_t set);
+void paths_twins_settle(struct paths_memory *memory);
+
 /* look.c: questions about the view. */
 uint64_t paths_registered(const struct paths *engine);
 uint64_t paths_absent(const struct paths *engine); /* registered, but not usable */

@@ -2,22 +2,23 @@
 /*
  * The journal of a map: struct paths_memory as bytes, all big-endian.
  *
- *   0  "prpaths" and the version, 1
+ *   0  "prpaths" and the version, 2
  *   8  the key
  *  16  the key before it
  *  24  enum paths_aim; flags; number of paths; 0
  *  28  checksum of all the other bytes
- *  32  for each path that is remembered: id (8 bytes), flags
+ *  32  for each path that is remembered: id (8 bytes), flags, and a number that
+ *     paths with one registration have in common, or 0
  *
  * Paths go by id, since their order in the map changes from one start to the next.
  */
 #include <string.h>
 
 #include "base/bytes.h"
-#include "paths/paths.h"
+#include "paths/internal.h"
 
 #define JOURNAL_HEADER_SIZE 32
-#define JOURNAL_PATH_SIZE   9
+#define JOURNAL_PATH_SIZE   10
 #define JOURNAL_COUNT_AT    26
 #define JOURNAL_CHECKSUM_AT 28
 
@@ -27,9 +28,8 @@
 #define JOURNAL_PATH_HAD      0x01
 #define JOURNAL_PATH_FAILED   0x02
 #define JOURNAL_PATH_EXPECTED 0x04
-#define JOURNAL_PATH_TWIN     0x08
 
-static const uint8_t journal_magic[8] = "prpaths\x01";
+static const uint8_t journal_magic[8] = "prpaths\x02";
 
 /* FNV-1a: against a file cut short or of another kind, not against malice. */
 static uint64_t journal_hash_bytes(uint64_t hash, const uint8_t *bytes, size_t size)
@@ -73,13 +73,13 @@ size_t paths_journal_encode(const struct paths_memory *memory, const struct path
     for (unsigned path = 0; path < map->count; path++) {
         uint8_t flags = (memory->had >> path & 1 ? JOURNAL_PATH_HAD : 0) |
                         (memory->failed >> path & 1 ? JOURNAL_PATH_FAILED : 0) |
-                        (memory->expected >> path & 1 ? JOURNAL_PATH_EXPECTED : 0) |
-                        (memory->twins >> path & 1 ? JOURNAL_PATH_TWIN : 0);
+                        (memory->expected >> path & 1 ? JOURNAL_PATH_EXPECTED : 0);
 
-        if (flags == 0)
+        if (flags == 0 && memory->twin[path] == 0)
             continue;
         writer_be64(&writer, map->path[path].id);
         writer_u8(&writer, flags);
+        writer_u8(&writer, memory->twin[path]);
         count++;
     }
     writer_patch(&writer, JOURNAL_COUNT_AT, &count, 1);
@@ -89,7 +89,7 @@ size_t paths_journal_encode(const struct paths_memory *memory, const struct path
 }
 
 static void journal_take_path(struct paths_memory *memory, const struct paths_map *map, uint64_t id,
-                              uint8_t flags)
+                              uint8_t flags, uint8_t twin)
 {
     for (unsigned path = 0; path < map->count; path++) {
         if (map->path[path].id != id)
@@ -100,8 +100,7 @@ static void journal_take_path(struct paths_memory *memory, const struct paths_ma
             memory->failed |= (uint64_t)1 << path;
         if (flags & JOURNAL_PATH_EXPECTED)
             memory->expected |= (uint64_t)1 << path;
-        if (flags & JOURNAL_PATH_TWIN)
-            memory->twins |= (uint64_t)1 << path;
+        memory->twin[path] = twin;
     }
 }
 
@@ -127,9 +126,11 @@ bool paths_journal_decode(const uint8_t *bytes, size_t size, const struct paths_
         return false;
     for (unsigned i = 0; i < count; i++) {
         uint64_t id = reader_be64(&reader);
+        uint8_t path_flags = reader_u8(&reader);
 
-        journal_take_path(&memory, map, id, reader_u8(&reader));
+        journal_take_path(&memory, map, id, path_flags, reader_u8(&reader));
     }
+    paths_twins_settle(&memory); /* some of them may be gone */
     *ret = memory;
     return true;
 }

@@ -121,15 +121,35 @@ bool paths_is_out_of_reach(const struct paths *engine, uint64_t stale)
     return false;
 }
 
-/* Whether a descriptor is of this path, or of one that it is known to share a registration with. */
-static bool look_is_of_path(const struct paths *engine, const struct prin_registrant *registrant,
-                            unsigned path)
+static bool look_is_of_path(const struct prin_registrant *registrant,
+                            const struct paths_nexus *nexus)
 {
-    const struct paths_nexus *nexus = &engine->map->path[path];
-
     return transportid_equal(&registrant->transportid, &nexus->initiator) &&
            (registrant->all_tg_pt || registrant->relative_target_port == nexus->target_port ||
-            registrant->relative_target_port == 0 || paths_has(engine->memory.twins, path));
+            registrant->relative_target_port == 0);
+}
+
+/*
+ * The paths that a descriptor is of, with those that are known to share a registration with them.
+ * If its target port is none of the map's: those of its initiator port that share one.
+ */
+static uint64_t look_match_paths(const struct paths *engine,
+                                 const struct prin_registrant *registrant)
+{
+    uint64_t exact = 0, twins = 0, all = 0;
+
+    for (unsigned path = 0; path < engine->map->count; path++) {
+        const struct paths_nexus *nexus = &engine->map->path[path];
+
+        if (look_is_of_path(registrant, nexus))
+            exact |= paths_bit(path);
+        if (engine->memory.twin[path] != 0 &&
+            transportid_equal(&registrant->transportid, &nexus->initiator))
+            twins |= paths_bit(path);
+    }
+    for (uint64_t left = exact ? exact : twins; left != 0; left &= left - 1)
+        all |= paths_twins_of(&engine->memory, paths_first(left));
+    return all;
 }
 
 /*
@@ -139,13 +159,10 @@ static bool look_is_of_path(const struct paths *engine, const struct prin_regist
 static unsigned look_find_path(struct paths *engine, const struct prin_registrant *registrant,
                                uint64_t *ret_matching)
 {
-    unsigned count = engine->map->count, found = count;
-    uint64_t matching = 0, usable;
+    uint64_t matching = look_match_paths(engine, registrant);
+    uint64_t usable = matching & engine->up & ~engine->hung;
+    unsigned found = engine->map->count;
 
-    for (unsigned path = 0; path < count; path++)
-        if (look_is_of_path(engine, registrant, path))
-            matching |= paths_bit(path);
-    usable = matching & engine->up & ~engine->hung;
     if (matching != 0) {
         found = paths_first(usable ? usable : matching);
         engine->view.twins |= matching & ~paths_bit(found);
@@ -161,7 +178,7 @@ static bool look_give_key(struct paths *engine, uint64_t set, uint64_t key)
         unsigned path = paths_first(set);
 
         if (engine->view.key[path] != 0) {
-            engine->memory.twins &= ~set; /* not any more, then */
+            paths_twins_part(&engine->memory, set); /* not any more, then */
             return false;
         }
         engine->view.key[path] = key;
@@ -213,44 +230,13 @@ static bool look_read_pass(struct paths *engine, bool ours)
     return result == PRIN_END;
 }
 
-/*
- * Paths that are known to share a registration which READ FULL STATUS gives to another initiator
- * port (a target with one for each host): the usable one speaks.
- */
-static void look_settle_twins(struct paths *engine)
-{
-    uint64_t usable = engine->up & ~engine->hung;
-    uint64_t registered = engine->memory.twins & paths_registered(engine);
-
-    if (registered == 0)
-        return;
-    for (unsigned path = 0; path < engine->map->count; path++) {
-        unsigned other = paths_first(registered & usable ? registered & usable : registered);
-
-        if (!paths_has(engine->memory.twins, path) || engine->view.key[path] != 0)
-            continue;
-        engine->view.key[path] = engine->view.key[other];
-        if (!paths_has(usable, path) || paths_has(usable, other)) {
-            engine->view.twins |= paths_bit(path);
-            continue;
-        }
-        engine->view.twins |= paths_bit(other);
-        if (engine->view.holder == (int)other)
-            engine->view.holder = (int8_t)path;
-        registered |= paths_bit(path);
-    }
-}
-
 static bool look_read_view(struct paths *engine)
 {
     memset(&engine->view, 0, sizeof(engine->view));
     engine->view.holder = PATHS_HOLDER_NONE;
     if (engine->length >= PRIN_HEADER_SIZE)
         engine->plain.generation = load_be32(engine->data);
-    if (!engine->data || !look_read_pass(engine, true) || !look_read_pass(engine, false))
-        return false;
-    look_settle_twins(engine);
-    return true;
+    return engine->data && look_read_pass(engine, true) && look_read_pass(engine, false);
 }
 
 /* A path has a key that neither the guest nor we gave it: perhaps it is misread. */
@@ -306,6 +292,9 @@ static bool look_check_keys(struct paths *engine)
 bool paths_look(struct paths *engine)
 {
     RESUME_BEGIN(engine, PATHS_FRAME_ACT);
+    engine->lacked = 0;
+    if (engine->memory.plain && engine->looked)
+        engine->lacked = engine->up & ~engine->hung & ~paths_with(engine, engine->memory.key);
     engine->looked = false;
     engine->tried = 0;
     RESUME_CALL(engine, PATHS_FRAME_ACT, paths_ask(engine));
@@ -328,6 +317,7 @@ bool paths_look(struct paths *engine)
     engine->plain.generation = 0;
     if (engine->memory.plain)
         RESUME_CALL(engine, PATHS_FRAME_ACT, paths_look_plain(engine));
+    engine->lacked = 0;
     RESUME_END(engine, PATHS_FRAME_ACT);
 }
 
@@ -349,7 +339,14 @@ bool paths_learn_twin(struct paths *engine)
     paths_prepare(engine, engine->keep, SPC_PROUT_REGISTER, 0, engine->memory.key,
                   engine->memory.key);
     RESUME_CALL(engine, PATHS_FRAME_ACT, paths_send(engine));
-    if (engine->result == PATHS_RESULT_GOOD)
-        engine->memory.twins |= paths_bit(engine->keep) | look_partners(engine);
+    if (engine->result == PATHS_RESULT_GOOD) {
+        uint64_t partners = look_partners(engine);
+
+        /* If two registrations can be meant, the paths are asked one by one from now on. */
+        if (partners & ~paths_twins_of(&engine->memory, paths_first(partners)))
+            engine->memory.plain = true;
+        else
+            paths_twins_join(&engine->memory, partners | paths_bit(engine->keep));
+    }
     RESUME_END(engine, PATHS_FRAME_ACT);
 }

@@ -126,19 +126,62 @@ static bool look_plain_probe_holder(struct paths *engine)
     RESUME_END(engine, PATHS_FRAME_READ);
 }
 
-/*
- * The number of registrations that these paths account for. One registration, and several paths
- * that have its key: they share it, and will.
+/* The number of registrations that these paths account for, as far as it is known who shares one.
  */
-static unsigned look_plain_attribute_twins(struct paths *engine, uint64_t with, unsigned count)
+static unsigned look_plain_count(const struct paths *engine, uint64_t set)
 {
-    uint64_t twins;
+    unsigned registrations = 0;
 
-    if (count == 1 && (with & (with - 1)) != 0)
-        engine->memory.twins |= with;
-    twins = with & engine->memory.twins;
-    engine->view.twins |= twins & (twins - 1);
-    return (unsigned)__builtin_popcountll(with & ~twins) + (twins != 0);
+    for (uint64_t left = set; left != 0; left &= left - 1)
+        registrations += paths_first(left) ==
+                         paths_first(set & paths_twins_of(&engine->memory, paths_first(left)));
+    return registrations;
+}
+
+/*
+ * Who shares a registration: of several paths that have the key there is one registration; or one
+ * registration has come since the last look, and several paths have it that had not.
+ */
+static void look_plain_learn_twins(struct paths *engine, uint64_t with, unsigned count)
+{
+    uint64_t come = with & engine->lacked;
+
+    if (count == 1)
+        come = with;
+    if (come & (come - 1) && count == look_plain_count(engine, with & ~come) + 1)
+        paths_twins_join(&engine->memory, come);
+}
+
+/* Paths that shared a registration have different ones. */
+static void look_plain_part_twins(struct paths *engine)
+{
+    uint64_t usable = engine->up & ~engine->hung;
+
+    for (uint64_t left = usable; left != 0; left &= left - 1) {
+        uint64_t set = paths_twins_of(&engine->memory, paths_first(left)) & usable;
+
+        if (set & ~paths_with(engine, engine->view.key[paths_first(left)]) &&
+            engine->view.key[paths_first(left)] != 0)
+            paths_twins_part(&engine->memory, paths_twins_of(&engine->memory, paths_first(left)));
+    }
+}
+
+/* Of paths that share a registration only the first usable one is asked to do anything. */
+static void look_plain_choose(struct paths *engine, uint64_t with)
+{
+    for (uint64_t left = with; left != 0; left &= left - 1)
+        if (paths_first(left) !=
+            paths_first(with & paths_twins_of(&engine->memory, paths_first(left))))
+            engine->view.twins |= paths_bit(paths_first(left));
+}
+
+/* The usable registered path that an absent one shares a registration with, as a set. */
+static uint64_t look_plain_known_twin(const struct paths *engine, unsigned path)
+{
+    uint64_t known = paths_twins_of(&engine->memory, path) & engine->up & ~engine->hung &
+                     paths_registered(engine);
+
+    return known & -known;
 }
 
 /* A key that absent paths of ours may have: one that was given to them, as far as is known. */
@@ -159,23 +202,25 @@ static bool look_plain_is_likely(const struct paths *engine, uint64_t key)
 static void look_plain_attribute_rest(struct paths *engine)
 {
     uint64_t usable = engine->up & ~engine->hung;
-    uint64_t known = engine->memory.twins & usable & paths_registered(engine);
 
     for (unsigned path = 0; path < engine->map->count; path++)
         if (!paths_has(usable, path))
             engine->view.key[path] = 0;
+    look_plain_part_twins(engine);
     for (unsigned i = 0; i < engine->plain.keys; i++) {
         uint64_t key = engine->plain.key[i], with = paths_with(engine, key) & usable;
         unsigned count = engine->plain.count[i];
 
-        if (count <= look_plain_attribute_twins(engine, with, count))
+        look_plain_learn_twins(engine, with, count);
+        look_plain_choose(engine, with);
+        if (count <= look_plain_count(engine, with))
             continue;
         engine->view.shared |= with;
         engine->view.command_key_shared |= key == engine->command.key;
         engine->view.sa_key_shared |= key == engine->command.sa_key;
         for (unsigned path = 0; path < engine->map->count && look_plain_is_likely(engine, key);
              path++) {
-            if (paths_has(usable, path) || (known != 0 && paths_has(engine->memory.twins, path)) ||
+            if (paths_has(usable, path) || look_plain_known_twin(engine, path) != 0 ||
                 (engine->view.key[path] != 0 && key != engine->memory.key))
                 continue;
             engine->view.key[path] = key;
@@ -183,9 +228,10 @@ static void look_plain_attribute_rest(struct paths *engine)
             engine->view.assumed |= paths_bit(path);
         }
     }
-    known = engine->memory.twins & usable & paths_registered(engine);
-    for (unsigned path = 0; path < engine->map->count && known != 0; path++) {
-        if (!paths_has(engine->memory.twins & ~usable, path) || engine->view.key[path] != 0)
+    for (unsigned path = 0; path < engine->map->count; path++) {
+        uint64_t known = paths_has(usable, path) ? 0 : look_plain_known_twin(engine, path);
+
+        if (known == 0 || engine->view.key[path] != 0)
             continue;
         engine->view.key[path] = engine->view.key[paths_first(known)];
         engine->view.twins |= paths_bit(path);

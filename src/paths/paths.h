@@ -103,12 +103,15 @@ struct paths_memory {
     uint8_t aim;       /* enum paths_aim */
     bool aptpl;        /* of the last registration: every further REGISTER must say the same */
     bool plain;        /* the target has no READ FULL STATUS, or one that cannot be believed */
-    uint64_t twins; /* paths that share the registration of another one, which READ FULL STATUS does
-                       not say */
+    /*
+     * Paths with the same number here, which is not 0, share one registration, and READ FULL STATUS
+     * does not say so. The number is that of the lowest of them, counted from 1.
+     */
+    uint8_t twin[PATHS_MAX];
 };
 
 /* The journal: struct paths_memory as bytes, with the paths by their ids. */
-#define PATHS_JOURNAL_MAX (32 + PATHS_MAX * 9)
+#define PATHS_JOURNAL_MAX (32 + PATHS_MAX * 10)
 size_t paths_journal_encode(const struct paths_memory *memory, const struct paths_map *map,
                             uint8_t bytes[PATHS_JOURNAL_MAX]);
 /* False, and `ret` untouched, if it is none. Paths that the map does not have are left out. */
@@ -261,6 +264,7 @@ struct paths {
     uint64_t todo;    /* of a loop of the command */
     uint64_t again;   /* of a loop of a procedure */
     uint64_t tried;   /* by which a look was tried */
+    uint64_t lacked;  /* usable paths that had not memory.key at the last look */
     uint64_t old_key; /* key of the stragglers that are taken away */
     uint8_t result;   /* enum paths_result of the last send, tell or drain */
     uint8_t was;      /* result of the last registration, before the look after it */

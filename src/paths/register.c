@@ -55,7 +55,7 @@ static bool register_one(struct paths *engine)
             break;
         if (engine->view.key[engine->keep] == 0)
             RESUME_CALL(engine, PATHS_FRAME_PROCEDURE, paths_learn_twin(engine));
-        if (paths_has(engine->memory.twins, engine->keep))
+        if (engine->memory.twin[engine->keep] != 0)
             break;
     }
     if (!engine->fenced && engine->looked && engine->view.key[engine->keep] == engine->memory.key) {
@@ -80,7 +80,16 @@ static bool register_preempt_before_holder(struct paths *engine)
     if (!engine->looked)
         RESUME_RETURN(engine, PATHS_FRAME_PART);
     engine->fenced = paths_lost_some(engine);
-    if (engine->fenced || engine->view.holder != engine->holder)
+    /* Those that can be used by now change their key first: returned, or in place of a twin. */
+    engine->todo = paths_usable(engine) & ~paths_holding(engine) &
+                   paths_with(engine, engine->view.key[engine->holder]);
+    while (engine->todo != 0 && !engine->fenced && engine->looked) {
+        engine->keep = (uint8_t)paths_first(engine->todo);
+        engine->todo &= engine->todo - 1;
+        RESUME_CALL(engine, PATHS_FRAME_PART, register_one(engine));
+    }
+    engine->todo = 0;
+    if (!engine->looked || engine->fenced || engine->view.holder != engine->holder)
         RESUME_RETURN(engine, PATHS_FRAME_PART);
     engine->old_key = engine->view.key[engine->holder];
     if (engine->old_key == 0 || engine->old_key == engine->memory.key ||

@@ -30,6 +30,16 @@ static uint64_t all_paths(void)
     return ((uint64_t)1 << map.count) - 1;
 }
 
+/* Two sets of paths with one registration each, at most: the number is that of their lowest. */
+static void take_twins(struct paths_memory *memory, uint8_t bits)
+{
+    uint64_t sets[2] = {bits & all_paths(), bits & 0x80 ? ~(uint64_t)bits & all_paths() : 0};
+
+    for (unsigned i = 0; i < 2; i++)
+        for (uint64_t left = sets[i]; (sets[i] & (sets[i] - 1)) != 0 && left != 0; left &= left - 1)
+            memory->twin[__builtin_ctzll(left)] = (uint8_t)(__builtin_ctzll(sets[i]) + 1);
+}
+
 static void take_memory(struct reader *input, struct paths_memory *memory)
 {
     uint8_t bytes[PATHS_JOURNAL_MAX], again[PATHS_JOURNAL_MAX];
@@ -43,7 +53,7 @@ static void take_memory(struct reader *input, struct paths_memory *memory)
     memory->had = reader_u8(input) & all_paths();
     memory->expected = reader_u8(input) & all_paths();
     memory->failed = reader_u8(input) & all_paths();
-    memory->twins = reader_u8(input) & all_paths();
+    take_twins(memory, reader_u8(input));
     memory->plain = reader_u8(input) & 1;
 
     /* What is written is what is read. */
@@ -52,6 +62,7 @@ static void take_memory(struct reader *input, struct paths_memory *memory)
     fuzz_check(paths_journal_decode(bytes, size, &map, &decoded));
     fuzz_check(paths_journal_encode(&decoded, &map, again) == size);
     fuzz_check(memcmp(bytes, again, size) == 0);
+    fuzz_check(memcmp(decoded.twin, memory->twin, sizeof(decoded.twin)) == 0);
     fuzz_check(decoded.had == memory->had && decoded.expected == memory->expected);
     fuzz_check(decoded.key == memory->key && decoded.aim == memory->aim);
     fuzz_check(size == 0 || !paths_journal_decode(bytes, size - 1, &map, &decoded));

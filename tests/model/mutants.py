@@ -28,8 +28,8 @@ MUTANTS: Dict[str, Tuple[str, str, str, str]] = {
         "    engine->todo = paths_usable(engine);"),
     "no-preempt-before-holder": (
         "new new-2", "register.c",
-        "    if (engine->fenced || engine->view.holder != engine->holder)",
-        "    if (engine->fenced || true)"),
+        "    if (!engine->looked || engine->fenced || engine->view.holder != engine->holder)",
+        "    if (true)"),
     "register-and-ignore": (
         "new new-2", "register.c",
         "        paths_prepare(engine, engine->keep, SPC_PROUT_REGISTER, 0, engine->view.key[engine->keep],",
@@ -183,4 +183,13 @@ MUTANTS: Dict[str, Tuple[str, str, str, str]] = {
         "        RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_abandon(engine));",
         "    if (false) {\n"
         "        RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_abandon(engine));"),
+    "one-set-of-twins": (
+        "host-ports-plain", "twins.c",
+        "        if (numbers[other] == numbers[path])", "        if (numbers[other] != 0)"),
+    "twins-learnt-one-by-one": (
+        "host-ports-plain", "look_plain.c",
+        "    uint64_t come = with & engine->lacked;", "    uint64_t come = 0;"),
+    "twin-takes-no-place": (
+        "host-ports-plain", "register.c",
+        "    while (engine->todo != 0 && !engine->fenced && engine->looked) {", "    while (false) {"),
 }

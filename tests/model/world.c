@@ -145,7 +145,7 @@ const char *world_class(const struct world *world, enum fault fault)
     if (fault == FAULT_UNSAFE_FRESH && setting->multipathd != PATHS_MULTIPATHD_NEW)
         return "returned-registered";
     if ((setting->quirks.no_full_status || setting->quirks.swapped_keys) &&
-        setting->quirks.group[1] == 0 && world->memory.twins == 0 && setting->other_key[0] == 1)
+        setting->quirks.group[1] == 0 && world->memory.twin[1] == 0 && setting->other_key[0] == 1)
         return "unseen-twins";
     return "";
 }
@@ -975,7 +975,8 @@ static void root(bool a, bool b, int holder, world_emit *emit, void *context)
         world.memory.had = world.memory.expected = (1u << setting->paths) - 1;
         for (unsigned path = 0; path < setting->paths; path++)
             if (setting->quirks.group[path] != path)
-                world.memory.twins |= 1u << path | 1u << setting->quirks.group[path];
+                world.memory.twin[path] = world.memory.twin[setting->quirks.group[path]] =
+                    (uint8_t)(setting->quirks.group[path] + 1);
         world.memory.plain = setting->quirks.no_full_status || setting->quirks.swapped_keys;
         world.daemon.key = 1;
         world.daemon.set = world.daemon.ever = setting->multipathd != PATHS_MULTIPATHD_NONE;

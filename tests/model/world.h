@@ -10,8 +10,8 @@
 #include "paths/paths.h"
 #include "target.h"
 
-#define WORLD_PATHS  3  /* of host A, at most */
-#define WORLD_OTHERS 3  /* nexuses of other hosts, at most */
+#define WORLD_PATHS  4  /* of host A, at most */
+#define WORLD_OTHERS 2  /* nexuses of other hosts, at most */
 #define IDEALS_MAX   64 /* states that the observer holds possible, at most */
 
 /* What one setting explores. */

@@ -17,7 +17,7 @@ KINDS = ("fc", "iscsi", "same", "none")
 #: one registration for two paths.
 QUIRKS = ("", "no full status", "swapped keys", "shared")
 WORLDS = [(f"{kind}{', ' if quirk else ''}{quirk}", kind, quirk)
-          for kind in KINDS for quirk in QUIRKS if quirk != "shared" or kind == "fc"]
+          for kind in KINDS for quirk in QUIRKS]
 
 
 def world(t: Context, kind: str, quirk: str, count: int = 4, new: bool = False) -> Session:

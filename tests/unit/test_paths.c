@@ -504,7 +504,7 @@ static void test_the_deadline(void **state)
 
 static void test_journal_bytes(void **state)
 {
-    static const uint8_t wanted_head[] = {'p',  'r',  'p',  'a',  't',  'h',  's', 1, 0x11, 0x22,
+    static const uint8_t wanted_head[] = {'p',  'r',  'p',  'a',  't',  'h',  's', 2, 0x11, 0x22,
                                           0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0,   0, 0,    0,
                                           0,    0,    0,    0x99, 1,    1,    2,   0};
     uint8_t bytes[PATHS_JOURNAL_MAX];
@@ -519,14 +519,16 @@ static void test_journal_bytes(void **state)
                                    .expected = 5,
                                    .failed = 4,
                                    .aim = PATHS_AIM_LEVEL,
-                                   .aptpl = true};
+                                   .aptpl = true,
+                                   .twin = {1, 0, 1}};
     size = paths_journal_encode(&memory, &map, bytes);
-    assert_uint_equal(size, 32 + 2 * 9);
+    assert_uint_equal(size, 32 + 2 * 10);
     assert_memory_equal(bytes, wanted_head, sizeof(wanted_head));
     assert_true(load_be64(bytes + 32) == map.path[0].id);
     assert_uint_equal(bytes[40], 0x05);
-    assert_true(load_be64(bytes + 41) == map.path[2].id);
-    assert_uint_equal(bytes[49], 0x06);
+    assert_true(load_be64(bytes + 42) == map.path[2].id);
+    assert_uint_equal(bytes[50], 0x06);
+    assert_uint_equal(bytes[51], 1);
 
     memset(&back, 0, sizeof(back));
     assert_true(paths_journal_decode(bytes, size, &map, &back));
@@ -549,6 +551,7 @@ static void test_journal_bytes(void **state)
     assert_uint_equal(back.failed, 1);
     assert_uint_equal(back.expected, 1);
     assert_uint_equal(back.had, 0);
+    assert_uint_equal(back.twin[0], 0);
 }
 
 static void test_reasons(void **state)
