@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * Paths that share one registration, as on a target that keeps one for each host, or for each host
- * port, though the map has several paths to it. READ FULL STATUS gives such a registration to one of
- * them; that it is the others' too is learnt, and remembered as a number for each set.
+ * port, though the map has several paths to it. READ FULL STATUS gives such a registration to one
+ * of them; that it is the others' too is learnt, and remembered as a number for each set.
  */
 #include <string.h>
 
