@@ -334,7 +334,11 @@ static int keeper_receive(struct keeper *keeper, struct keeper_answer *ret, int 
         *ret_fd = message.fds[0];
     if (n < 0)
         return n == -EAGAIN ? -ETIMEDOUT : (int)n;
-    return n == (ssize_t)sizeof(*ret) ? 0 : -EPIPE;
+    if (n != (ssize_t)sizeof(*ret))
+        return -EPIPE;
+    if (message.fds_lost && ret->result >= 0)
+        ret->result = -EMFILE;
+    return 0;
 }
 
 /* ret_fd: NULL, or where the fd goes that comes with the answer. */

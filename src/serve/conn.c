@@ -238,14 +238,18 @@ static bool conn_wants_peer(const struct conns *conns, const struct request *req
            (conns->peers_wanted && request->opcode != SPC_PERSISTENT_RESERVE_IN);
 }
 
-/* Let the backend know who asks. Apart from conn_execute, since few requests need it. */
-static __attribute__((noinline)) void conn_set_peer(struct visit *visit, struct request *request)
+/*
+ * Let the backend know who asks. Apart from conn_execute, since few requests need it. False: that
+ * cannot be found out now, and the request shall not be executed without.
+ */
+static __attribute__((noinline)) bool conn_set_peer(struct visit *visit, struct request *request)
 {
     struct conn *conn = visit->conn;
     conn_identify(visit);
     request->peer = atomic_load(&conn->peer);
     if (request->peer)
         atomic_fetch_add(&request->peer->requests, 1);
+    return request->peer || request->opcode == SPC_PERSISTENT_RESERVE_IN;
 }
 
 /* May the request be executed? Else it is answered BUSY without a look at it. */
@@ -259,8 +263,9 @@ static bool conn_may_execute(struct visit *visit)
            pool_may_block(visit->conns->pool);
 }
 
-/* Answer BUSY, and say why. */
-static __attribute__((noinline)) void conn_refuse(struct visit *visit, struct reply *reply)
+/* Answer BUSY, and say why. unknown_peer: since it is not known whose request it is. */
+static __attribute__((noinline)) void conn_refuse(struct visit *visit, bool unknown_peer,
+                                                  struct reply *reply)
 {
     const struct conn *conn = visit->conn;
     const char *limit = "max-threads", *why = "all threads are busy";
@@ -272,6 +277,9 @@ static __attribute__((noinline)) void conn_refuse(struct visit *visit, struct re
     } else if (conn->over_budget) {
         limit = "max-buffers";
         why = "its process has no memory left for half-sent requests";
+    } else if (unknown_peer) {
+        limit = "open-files";
+        why = "who it is cannot be found out while file descriptors or memory are short";
     } else if (!visit->paid && !budget_is_exhausted(&visit->conns->budget, BUDGET_THREADS)) {
         why = "its process has as many threads as it may have";
     }
@@ -292,10 +300,10 @@ static enum conn_next conn_execute(struct visit *visit, struct request *request)
     trace_request(conn_number(visit), request->opcode, request->cdb[1] & CDB_SERVICE_ACTION_MASK,
                   request->length);
     if (!conn_may_execute(visit)) {
-        conn_refuse(visit, &reply);
+        conn_refuse(visit, false, &reply);
+    } else if (conn_wants_peer(visit->conns, request) && !conn_set_peer(visit, request)) {
+        conn_refuse(visit, true, &reply);
     } else {
-        if (conn_wants_peer(visit->conns, request))
-            conn_set_peer(visit, request);
         atomic_store_explicit(&conn->state, CONN_EXECUTING, memory_order_relaxed);
         conn->backend->execute(conn->backend->context, request, &reply);
     }

@@ -96,7 +96,14 @@ static int peers_open(const struct peers *peers, pid_t pid, const char *file)
     return fd < 0 ? -errno : fd;
 }
 
-static bool peer_vm_from_arguments(const struct peers *peers, pid_t pid, char *vm, size_t size)
+/* Is this negative errno one that says nothing of the process? */
+static bool peer_is_shortage(int r)
+{
+    return r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -ENOBUFS;
+}
+
+static bool peer_vm_from_arguments(const struct peers *peers, pid_t pid, char *vm, size_t size,
+                                   bool *ret_short)
 {
     struct vm_arguments arguments = {.vm = vm, .size = size};
     CLEANUP_CLOSE int fd = peers_open(peers, pid, "cmdline");
@@ -109,29 +116,34 @@ static bool peer_vm_from_arguments(const struct peers *peers, pid_t pid, char *v
         if (n > 0 && !vm_arguments_feed(&arguments, piece, (size_t)n))
             break;
     }
+    *ret_short = *ret_short || peer_is_shortage(fd < 0 ? fd : (int)n);
     return *vm;
 }
 
-static enum peer_source peer_read_name(const struct peers *peers, pid_t pid, char *vm, size_t size)
+static enum peer_source peer_read_name(const struct peers *peers, pid_t pid, char *vm, size_t size,
+                                       bool *ret_short)
 {
     CLEANUP_CLOSE int fd = peers_open(peers, pid, "cgroup");
     char text[PEER_CGROUP_MAX];
+    ssize_t n = fd < 0 ? fd : fdio_read_text_of(fd, text, sizeof(text));
 
-    if (fd >= 0 && fdio_read_text_of(fd, text, sizeof(text)) > 0 &&
-        vm_name_from_cgroup(text, vm, size))
+    *ret_short = *ret_short || peer_is_shortage((int)n);
+    if (n > 0 && vm_name_from_cgroup(text, vm, size))
         return PEER_CGROUP;
-    return peer_vm_from_arguments(peers, pid, vm, size) ? PEER_ARGUMENT : PEER_UNNAMED;
+    return peer_vm_from_arguments(peers, pid, vm, size, ret_short) ? PEER_ARGUMENT : PEER_UNNAMED;
 }
 
 /* When the process with this pid began: field 22 of its stat, behind a name that may have anything
  * in it (proc(5)). 0: unknown. */
-static uint64_t peer_read_start(const struct peers *peers, pid_t pid)
+static uint64_t peer_read_start(const struct peers *peers, pid_t pid, bool *ret_short)
 {
     CLEANUP_CLOSE int fd = peers_open(peers, pid, "stat");
     char text[PEER_STAT_MAX];
+    ssize_t n = fd < 0 ? fd : fdio_read_text_of(fd, text, sizeof(text));
     const char *rest;
 
-    if (fd < 0 || fdio_read_text_of(fd, text, sizeof(text)) < 0)
+    *ret_short = *ret_short || peer_is_shortage((int)n);
+    if (n < 0)
         return 0;
     rest = strrchr(text, ')');
     for (unsigned field = 2; rest && field < 22; field++)
@@ -139,12 +151,16 @@ static uint64_t peer_read_start(const struct peers *peers, pid_t pid)
     return rest ? strtoull(rest + 1, NULL, 10) : 0;
 }
 
-/* What is known of the process that connected, and of no other that has its pid now. */
-static void peers_read_process(const struct peers *peers, int sock, struct peer *peer, char *vm,
+/*
+ * What is known of the process that connected, and of no other that has its pid now. Returns false
+ * if fds or memory were short, and so something may be missing.
+ */
+static bool peers_read_process(const struct peers *peers, int sock, struct peer *peer, char *vm,
                                size_t size)
 {
     CLEANUP_CLOSE int pidfd = -1;
     socklen_t pidfd_size = sizeof(pidfd);
+    bool is_short = false;
     enum peer_source source;
     struct pollfd still;
     struct stat status;
@@ -153,19 +169,20 @@ static void peers_read_process(const struct peers *peers, int sock, struct peer 
     if (getsockopt(sock, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &pidfd_size) < 0) {
         pidfd = -1;
         if (errno != ENOPROTOOPT)
-            return; /* it is gone */
+            return !peer_is_shortage(-errno); /* it is gone */
     }
     if (peers->pidfs && pidfd >= 0 && fstat(pidfd, &status) == 0)
         peer->process = status.st_ino;
     if (peer->pid <= 0 || (peers->proc < 0 && !peers->open))
-        return;
-    started = peer_read_start(peers, peer->pid);
-    source = peer_read_name(peers, peer->pid, vm, size);
+        return true;
+    started = peer_read_start(peers, peer->pid, &is_short);
+    source = peer_read_name(peers, peer->pid, vm, size, &is_short);
     still = (struct pollfd){.fd = pidfd, .events = POLLIN}; /* readable when it has ended */
     if (pidfd >= 0 && poll(&still, 1, 0) != 0)
-        return;
+        return true;
     peer->started = started;
     peer->source = source;
+    return !is_short;
 }
 
 /* "" if there is none, or one that says nothing. */
@@ -201,7 +218,8 @@ struct peer *peers_identify(struct peers *peers, int sock, uint64_t connection)
     (void)getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &credentials, &size);
     found.pid = credentials.pid;
     peer_read_label(sock, label, sizeof(label));
-    peers_read_process(peers, sock, &found, vm, sizeof(vm));
+    if (!peers_read_process(peers, sock, &found, vm, sizeof(vm)))
+        return NULL;
     if (found.source == PEER_UNNAMED && *label && strcmp(label, "unconfined")) {
         memcpy(vm, label, sizeof(vm));
         found.source = PEER_LABEL;

@@ -82,7 +82,7 @@ void peers_open_by(struct peers *peers, peers_open_fn open, void *context);
 /*
  * Find out who is behind a connected socket. May block: reading the arguments of a process takes
  * the lock of its memory. Returns a reference, the caller's, to be given to peers_disconnect; or
- * NULL (ENOMEM).
+ * NULL, if memory or fds are short now: a process of which only half is known would be another one.
  */
 struct peer *peers_identify(struct peers *peers, int sock, uint64_t connection);
 

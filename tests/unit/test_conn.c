@@ -6,6 +6,7 @@
 #include "cmocka_compat.h"
 
 #include "connections.h"
+#include "serve/peer.h"
 
 static void start(void)
 {
@@ -427,6 +428,41 @@ static void test_no_room_for_the_fd(void **state)
     table_end();
 }
 
+/* Whose request it is cannot be found out: nothing that changes something is executed without. */
+static void test_no_room_for_the_peer(void **state)
+{
+    uint8_t bytes[WIRE_CDB_SIZE + 24] = {0};
+    struct peers peers;
+    unsigned n_fds;
+    int sock;
+
+    (void)state;
+    peers_init(&peers, false);
+    start();
+    conns.peers = &peers;
+    conns.peers_wanted = CONNS_PEERS_OUT;
+    sock = client_open();
+    n_fds = count_fds();
+    client_expect_serving(sock);
+    await(count_fds() == n_fds);
+    make_cdb(bytes, PR_OUT, ACT_GOOD, 24, 0);
+    fd_room_limit(1); /* which the request's takes */
+    assert_int_equal(send_fds(sock, bytes, sizeof(bytes), device, 1), sizeof(bytes));
+    client_expect_reply(sock, SPC_STATUS_BUSY, 0, 0);
+    client_request(sock, PR_IN, ACT_GOOD, 8, 1);
+    client_expect_reply(sock, SPC_STATUS_GOOD, 8, 1);
+    fd_room_restore();
+    assert_uint_equal(backend_seen.executed, 2);
+    assert_int_equal(send_fds(sock, bytes, sizeof(bytes), device, 1), sizeof(bytes));
+    client_expect_reply(sock, SPC_STATUS_GOOD, 0, 0);
+    assert_uint_equal(backend_seen.executed, 3);
+    assert_non_null(peers.first);
+    close(sock);
+    table_end();
+    assert_null(peers.first);
+    peers_deinit(&peers);
+}
+
 /* A client that sends and does not read: replies are kept, and nothing more is read meanwhile. */
 static void test_slow_reader(void **state)
 {
@@ -482,6 +518,7 @@ int main(void)
         table_of_conns_test(test_fds_with_parameters),
         table_of_conns_test(test_passed_fd_is_closed),
         table_of_conns_test(test_no_room_for_the_fd),
+        table_of_conns_test(test_no_room_for_the_peer),
         table_of_conns_test(test_slow_reader),
         table_of_conns_test(test_client_gone),
     };

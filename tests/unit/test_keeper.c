@@ -314,6 +314,10 @@ static void test_open_proc(void **state)
     }
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
         assert_int_equal(keeper_open_proc(&keeper, getpid(), others[i]), -EINVAL);
+    fd_room_limit(0); /* it is open, and there is no room for it here */
+    n = keeper_open_proc(&keeper, getpid(), files[0]);
+    fd_room_restore();
+    assert_int_equal(n, -EMFILE);
     end(&keeper);
     assert_uint_equal(count_fds(), before);
 }

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "passing.h"
 #include "serve/peer.h"
 
 /* Ourselves, by a socket of our own. */
@@ -40,6 +41,40 @@ static void test_identify(void **state)
     assert_false(peers_is_connected(&peers, one));
     assert_null(peers.first);
     peer_unref(one);
+    peers_deinit(&peers);
+    close(pair[0]);
+    close(pair[1]);
+}
+
+/* With a table that has room for some of the fds that it takes: all is known, or nothing is said.
+ */
+static void test_short_of_fds(void **state)
+{
+    struct peer *whole, *found;
+    struct peers peers;
+    unsigned before;
+    int pair[2];
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    peers_init(&peers, true);
+    whole = peers_identify(&peers, pair[0], 7);
+    assert_non_null(whole);
+    before = count_fds();
+    for (unsigned room = 0; room < 4; room++) {
+        fd_room_limit(room);
+        found = peers_identify(&peers, pair[0], 8);
+        fd_room_restore();
+        assert_true(room > 0 || !found);
+        assert_true(room < 3 || found);
+        if (!found)
+            continue;
+        assert_true(peer_is_same(whole, found));
+        assert_int_equal(found->source, whole->source);
+        peers_disconnect(&peers, found);
+    }
+    assert_uint_equal(count_fds(), before);
+    peers_disconnect(&peers, whole);
     peers_deinit(&peers);
     close(pair[0]);
     close(pair[1]);
@@ -92,6 +127,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_identify),
+        cmocka_unit_test(test_short_of_fds),
         cmocka_unit_test(test_late),
         cmocka_unit_test(test_same),
     };
