@@ -111,8 +111,10 @@ bool journal_lock(struct journal *journal, int64_t deadline_ms)
     const struct timespec pause = {.tv_nsec = JOURNAL_LOCK_PAUSE_MS * 1000000L};
 
     while (journal->fd >= 0 && flock(journal->fd, LOCK_EX | LOCK_NB) < 0) {
-        if (errno != EWOULDBLOCK)
-            return true; /* no locks there: nobody else can have one either */
+        /* ENOLCK: no memory for it now. With any other, no locks there: nobody else can have one.
+         */
+        if (errno != EWOULDBLOCK && errno != ENOLCK && errno != EINTR)
+            return true;
         if (clock_now_ms() >= deadline_ms)
             return false;
         nanosleep(&pause, NULL);
