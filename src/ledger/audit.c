@@ -201,13 +201,36 @@ static void audit_log(const struct audit_event *event)
     log_fields(LOG_NOTICE, AUDIT_MESSAGE_ID, "PRHELPER_", line);
 }
 
+/* May others have lost something by it? Not if the device says that it has done nothing. */
+static bool audit_takes(const struct audit_event *event)
+{
+    if (event->reply->status == SPC_STATUS_RESERVATION_CONFLICT ||
+        event->reply->status == SPC_STATUS_BUSY || event->reply->status == SPC_STATUS_TASK_SET_FULL)
+        return false;
+    switch (event->request->cdb[1] & CDB_SERVICE_ACTION_MASK) {
+    case SPC_PROUT_CLEAR:
+    case SPC_PROUT_PREEMPT:
+    case SPC_PROUT_PREEMPT_AND_ABORT:
+        return event->request->opcode == SPC_PERSISTENT_RESERVE_OUT;
+    default:
+        return false;
+    }
+}
+
+/* Whose budget a line is on, so that those which matter less cannot use up those which matter. */
+static enum budget_lines audit_budget(const struct audit_event *event)
+{
+    if (event->refused || event->has_no_effect)
+        return BUDGET_OTHERS;
+    return audit_takes(event) ? BUDGET_TAKINGS : BUDGET_CHANGES;
+}
+
 void audit_write(const struct audit_event *event)
 {
     struct budget_account *account = event->request->account;
-    bool changed = !event->refused && !event->has_no_effect;
     unsigned left_out = 0;
 
-    if (account && !budget_take_line(account, changed ? BUDGET_CHANGES : BUDGET_OTHERS, &left_out))
+    if (account && !budget_take_line(account, audit_budget(event), &left_out))
         return;
     log_left_out_before(LOG_NOTICE, left_out);
     audit_log(event);

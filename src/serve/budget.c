@@ -40,6 +40,7 @@ static const struct {
     unsigned process, all;
 } budget_line_limit[BUDGET_LINES] = {
     [BUDGET_MESSAGES] = {10, 200},
+    [BUDGET_TAKINGS] = {100, 1000},
     [BUDGET_CHANGES] = {100, 1000},
     [BUDGET_OTHERS] = {50, 300},
 };

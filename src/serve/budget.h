@@ -27,7 +27,8 @@ enum budget_kind {
 
 enum budget_lines {
     BUDGET_MESSAGES, /* what went wrong with a client */
-    BUDGET_CHANGES,  /* audit: commands that were executed */
+    BUDGET_TAKINGS,  /* audit: what may have taken a key or a reservation from others */
+    BUDGET_CHANGES,  /* audit: other commands that were executed */
     BUDGET_OTHERS,   /* audit: commands that were refused, or had nothing to do */
     BUDGET_LINES,
 };

@@ -16,6 +16,7 @@ from protocol.machine import REGISTER, Machine
 NO_AUDIT = "the peer has no audit"
 REFUSED = check_condition(5, 0x20, 0)
 GOOD = reply()
+CONFLICT = reply(scsi.RESERVATION_CONFLICT)
 FIELD = re.compile(r' (\w+)=("(?:[^"\\]|\\.)*"|\S+)')
 
 def audited(helper):
@@ -31,7 +32,7 @@ def executed(t):
           scsi.parameters(0x11, 0x22, 1), helper=helper)
     t.disk.answer(status=scsi.RESERVATION_CONFLICT)
     t.ask(scsi.pr_out(24, scsi.PREEMPT, 5), t.own(t.disk.open()),
-          reply(scsi.RESERVATION_CONFLICT), scsi.parameters(0x11, 0x33), helper=helper)
+          CONFLICT, scsi.parameters(0x11, 0x33), helper=helper)
     first, second = audited(helper)
     t.matches(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", first.pop("time"), "time")
     t.check(0 <= float(first.pop("ms")) < 10000, "duration")
@@ -166,6 +167,22 @@ def flood_without_effect(t):
     t.equal([line["action"] for line in lines if line["outcome"] == "executed"],
             ['"REGISTER AND IGNORE EXISTING KEY"', '"PREEMPT"'], "executed")
     t.check(len(lines) <= 102, f"{len(lines)} lines")
+
+
+@cases(("registering", GOOD, REGISTER), ("conflicts", CONFLICT, scsi.pr_out(24, scsi.PREEMPT, 5)))
+@ours(NO_AUDIT)
+def flood_before_a_preemption(t, wanted, cdb):
+    """Of commands that take nothing from others: what does has its line all the same."""
+    helper = t.start()
+    fd = t.own(t.disk.open())
+    t.disk.answer(status=wanted.status)
+    with t.connect(helper) as client:
+        for number in range(150):
+            t.equal(client.command(cdb, fd, scsi.parameters(0, number)), wanted, "answer")
+    t.disk.answer()
+    for action in (scsi.PREEMPT, scsi.CLEAR):
+        t.ask(scsi.pr_out(24, action, 5), fd, GOOD, scsi.parameters(0x11, 0x33), helper=helper)
+    t.equal([line["action"] for line in audited(helper)][100:], ['"PREEMPT"', '"CLEAR"'], "after 100")
 
 
 @test
