@@ -163,6 +163,56 @@ void doctor_paths(struct doctor *doctor, struct finding *finding)
                    doctor->map);
 }
 
+/*
+ * What happens to a command while the map has no path: it waits for one, or fails. A number of
+ * checks is queueing that ends; without no_path_retry the kernel's own feature counts.
+ */
+void doctor_queueing(struct doctor *doctor, struct finding *finding)
+{
+    struct json_object *answer, *map;
+    const char *queueing, *features;
+    char reason[64] = "";
+
+    if (!multipath_is_map(doctor))
+        return;
+    answer = multipath_ask_paths(doctor);
+    map = document_object(answer, "map");
+    queueing = document_text(map, "queueing");
+    features = document_text(map, "features");
+    if (queueing && strcmp(queueing, "on") == 0)
+        snprintf(reason, sizeof(reason), "no_path_retry queue");
+    else if (queueing && strcmp(queueing, "-") == 0 && features &&
+             strstr(features, "queue_if_no_path"))
+        snprintf(reason, sizeof(reason), "features queue_if_no_path");
+    if (!queueing) {
+        finding_unknown(finding, "whether commands wait while the map has no path");
+        finding_remedy(finding, "Root sees it: 'dmsetup table %s' has queue_if_no_path then.",
+                       doctor->map);
+    } else if (reason[0]) {
+        finding_warn(finding, "commands wait without end while the map has no path (%s)", reason);
+        finding_remedy(finding,
+                       "A reservation command hangs then, the guest with it, and its cluster may "
+                       "wait for this node. Without that, a guest gets errors when all paths are "
+                       "gone for a moment. For cluster disks: 'no_path_retry fail', or a number of "
+                       "checks, in /etc/multipath.conf, then 'multipathd reconfigure'.");
+    } else {
+        finding_good(finding, "commands do not wait without end while the map has no path");
+    }
+    json_object_put(answer);
+}
+
+/* What multipath-tools or the administrator know of the device. */
+static bool multipath_is_all_tg_pt(const struct doctor *doctor, const char *configuration)
+{
+    char vendor[16] = "", product[32] = "";
+
+    if (doctor->n_paths > 0) {
+        sysfs_read(vendor, sizeof(vendor), "/sys/block/%s/device/vendor", doctor->paths[0]);
+        sysfs_read(product, sizeof(product), "/sys/block/%s/device/model", doctor->paths[0]);
+    }
+    return multipath_conf_all_tg_pt(configuration, vendor, product);
+}
+
 void doctor_reservation_key(struct doctor *doctor, struct finding *finding)
 {
     char *answer;
@@ -176,6 +226,7 @@ void doctor_reservation_key(struct doctor *doctor, struct finding *finding)
         return;
     }
     doctor->key_source = multipath_conf_key(answer, doctor->block, &doctor->key);
+    doctor->all_tg_pt = multipath_is_all_tg_pt(doctor, answer);
     free(answer);
     switch (doctor->key_source) {
     case KEY_NONE:

@@ -74,6 +74,13 @@ static void registrations_judge_paths(const struct doctor *doctor,
         registrations_ask_path(doctor, found->key, finding);
         return;
     }
+    if (found->by_host && doctor->all_tg_pt) {
+        finding_good(finding,
+                     "%u of %u paths have a registration of their own, and the others share it "
+                     "(all_tg_pt in multipath.conf)",
+                     found->possible, doctor->n_paths);
+        return;
+    }
     if (found->by_host) {
         finding_unknown(finding,
                         "%u of %u paths have a registration of their own, and the device may keep "

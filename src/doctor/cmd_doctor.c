@@ -31,6 +31,7 @@ static const struct check {
     {"map", doctor_map, true},
     {"multipathd", doctor_multipathd, true},
     {"paths", doctor_paths, true},
+    {"queueing", doctor_queueing, true},
     {"reservation_key", doctor_reservation_key, true},
     {"registrations", doctor_registrations, true},
     {"nexus", doctor_nexus, true},

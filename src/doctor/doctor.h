@@ -53,7 +53,8 @@ struct doctor {
     bool multipathd; /* answers, at: */
     enum multipathd_socket multipathd_socket;
     enum key_source key_source;
-    uint64_t key; /* the one that multipathd gives to the map's paths, if it is known; else 0 */
+    bool all_tg_pt; /* multipath.conf says that the device keeps one for all target ports */
+    uint64_t key;   /* the one that multipathd gives to the map's paths, if it is known; else 0 */
 
     bool aptpl; /* registrations persist through a loss of power now */
     struct answer keys, full_status;
@@ -89,7 +90,7 @@ doctor_check doctor_keys, doctor_types, doctor_power_loss;
 doctor_check doctor_answers, doctor_registrations;
 
 /* check_multipath.c */
-doctor_check doctor_map, doctor_multipathd, doctor_paths, doctor_reservation_key;
+doctor_check doctor_map, doctor_multipathd, doctor_paths, doctor_queueing, doctor_reservation_key;
 
 /* check_vms.c: who else uses it */
 doctor_check doctor_nexus, doctor_access;

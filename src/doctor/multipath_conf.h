@@ -3,6 +3,7 @@
 #ifndef DOCTOR_MULTIPATH_CONF_H
 #define DOCTOR_MULTIPATH_CONF_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "multipathd/multipathd.h"
@@ -16,6 +17,12 @@ enum key_source { KEY_UNKNOWN, KEY_NONE, KEY_FILE, KEY_FIXED };
  * KEY_FIXED only.
  */
 enum key_source multipath_conf_key(const char *configuration, const char *block, uint64_t *ret_key);
+
+/*
+ * From the same answer: whether all_tg_pt is set for a disk of this vendor and product. It says
+ * that the device keeps a registration for all target ports.
+ */
+bool multipath_conf_all_tg_pt(const char *configuration, const char *vendor, const char *product);
 
 /* The key that multipathd keeps for the map; untouched if it has none or does not tell. */
 void multipath_conf_ask_key(enum multipathd_socket where, const char *block, uint64_t *ret_key);

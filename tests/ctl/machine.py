@@ -166,6 +166,7 @@ class Machine:
     # -- who answers
 
     def start_multipathd(self, key: str = "file", own: str = "none", prstatus: str = "unset",
+                         queueing: str = "off", features: str = "0", more: str = "",
                          **paths: str) -> None:
         """paths: name and multipathd's view of a path, "active ready"."""
         self.multipathd = Multipathd(self.path("run/multipathd.socket"))
@@ -174,8 +175,10 @@ class Machine:
                           for name, view in paths.items())
         setting = f'\treservation_key "{key}"\n' if key else ""
         self.multipathd.answers.update({
-            "show map dm-7 json": ('{"map": {"path_groups": [{"paths": [%s]}]}}' % found).encode(),
-            "show config local": f"defaults {{\n\tverbosity 2\n{setting}}}\n".encode(),
+            "show map dm-7 json": (
+                '{"map": {"queueing": "%s", "features": "%s", "path_groups": [{"paths": [%s]}]}}' %
+                (queueing, features, found)).encode(),
+            "show config local": f"defaults {{\n\tverbosity 2\n{setting}}}\n{more}".encode(),
             "getprkey": own.encode() + b"\n", "getprstatus": prstatus.encode() + b"\n"})
 
     def keys(self, *keys: int, types: int = ALL_TYPES, aptpl: bool = True, active: bool = False,

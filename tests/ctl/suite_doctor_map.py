@@ -13,11 +13,12 @@ from ctl.machine import (CAPABILITIES, FULL_STATUS, KEYS, MAP, WWID, Machine, Re
                          reservation)
 
 
-def healthy(t):
+def healthy(t, **settings):
     """A map with two paths, and nothing wrong with it."""
     machine = Machine(t)
     machine.make_map_of("sdb", "sdc")
-    machine.start_multipathd(own="0xabc", prstatus="set", sdb="active ready", sdc="active ready")
+    machine.start_multipathd(own="0xabc", prstatus="set", sdb="active ready", sdc="active ready",
+                             **settings)
     machine.registered(fc_path(0xabc, 1), fc_path(0xabc, 2))
     return machine
 
@@ -42,6 +43,8 @@ def all_is_well(t):
     found(t, checks, "map", "good", "the map has 2 paths")
     found(t, checks, "multipathd", "good", "multipathd answers at /run/multipathd.socket")
     found(t, checks, "paths", "good", "all paths are up")
+    found(t, checks, "queueing", "good",
+          "commands do not wait without end while the map has no path")
     found(t, checks, "reservation_key", "good",
           "reservation_key is 'file': guests may choose their keys")
     found(t, checks, "registrations", "good", "2 of 2 paths are registered; prstatus is set")
@@ -161,6 +164,23 @@ def paths_that_are_down(t, kernel, daemon, verdict, text):
     t.matches("cable, the switch or the session", checks["paths"][2], "remedy")
 
 
+@cases(("no_path_retry queue", "on", "1 queue_if_no_path", "no_path_retry queue"),
+       ("features", "-", "2 queue_if_no_path retain_attached_hw_handler",
+        "features queue_if_no_path"),
+       ("a number of checks", "12 chk", "1 queue_if_no_path", None),
+       ("counting down", "40 sec", "1 queue_if_no_path", None),
+       ("nothing is said", "-", "0", None))
+def queueing(t, value, features, reason):
+    checks = healthy(t, queueing=value, features=features).checks()
+    if reason:
+        found(t, checks, "queueing", "warning",
+              f"commands wait without end while the map has no path ({reason})",
+              "gets errors when all paths are gone for a moment.*'no_path_retry fail'")
+    else:
+        found(t, checks, "queueing", "good",
+              "commands do not wait without end while the map has no path")
+
+
 # -- multipathd
 
 
@@ -174,6 +194,8 @@ def no_multipathd(t):
           "systemctl start multipathd")
     t.check("reservation_key" not in checks, "what nobody can tell is left out")
     found(t, checks, "paths", "good", "all paths are up")
+    found(t, checks, "queueing", "unknown", "whether commands wait while the map has no path",
+          f"'dmsetup table {MAP}'")
 
 
 @cases(("not set", "", "failure", "reservation_key is not set in multipath.conf",
@@ -281,6 +303,28 @@ def registrations(t, name):
     told(machine, own, prstatus)
     machine.registered(*registrants)
     found(t, machine.checks(), "registrations", verdict, text, remedy)
+
+
+ALL_TG_PT = {
+    "overrides": ("overrides {\n\tall_tg_pt \"yes\"\n}\n", True),
+    "the device": ("devices {\n\tdevice {\n\t\tvendor \"STORAGE\"\n\t\tproduct \"^L.N$\"\n"
+                   "\t\tall_tg_pt \"yes\"\n\t}\n}\n", True),
+    "another device": ("devices {\n\tdevice {\n\t\tvendor \"STORAGE\"\n\t\tproduct \"VV\"\n"
+                       "\t\tall_tg_pt \"yes\"\n\t}\n}\n", False),
+    "not of the overrides": ("devices {\n\tdevice {\n\t\tvendor \"STORAGE\"\n\t\tall_tg_pt \"yes\"\n"
+                             "\t}\n}\noverrides {\n\tall_tg_pt \"no\"\n}\n", False),
+}
+
+
+@cases(*ALL_TG_PT)
+def all_tg_pt(t, name):
+    """multipath.conf says that a registration is for all target ports."""
+    more, shared = ALL_TG_PT[name]
+    machine = healthy(t, more=more)
+    machine.registered(fc_path(HOST_KEY, 1))
+    verdict, text, _ = machine.checks()["registrations"]
+    t.equal(verdict, "good" if shared else "unknown", "verdict")
+    t.equal("(all_tg_pt in multipath.conf)" in text, shared, f"text: {text}")
 
 
 def sessions(t, isids=()):

@@ -32,7 +32,7 @@ GOOD, CONFLICT, TROUBLE = 0, 7, 11
 NOBODY = pwd.getpwnam("nobody").pw_uid
 #: Checks of a map, in their order.
 OF_MAP = ["helper", "socket", "protocol", "device", "writing", "reservations", "types",
-          "power-loss", "answers", "map", "multipathd", "paths", "reservation_key",
+          "power-loss", "answers", "map", "multipathd", "paths", "queueing", "reservation_key",
           "registrations", "nexus", "error-policy"]
 
 
@@ -405,6 +405,13 @@ def multipathd_down(t: Context) -> None:
 def no_reservation_key(t: Context) -> None:
     t.configure("    reservation_key file\n", "")
     t.finds(t.doctor(NODE), "reservation_key", "failure", "not set", "'reservation_key file'")
+
+
+@test
+@limit(60)
+def map_that_queues(t: Context) -> None:
+    t.configure("no_path_retry fail", "no_path_retry queue")
+    t.finds(t.doctor(NODE), "queueing", "warning", "no_path_retry queue", "'no_path_retry fail'")
 
 
 @test
