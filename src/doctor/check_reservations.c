@@ -35,14 +35,48 @@ static bool reservations_answers_directly(struct doctor *doctor)
     return good;
 }
 
-static bool reservations_is_illegal_request(const struct outcome *outcome)
-{
-    struct prhelper_sense sense;
+/* What an answer that is not GOOD comes from. SPC-4 4.5, SAM-5 5.3.1. */
+static const struct reason {
+    uint8_t status;
+    int key, asc, first, last; /* of the sense, and from and to which qualifier; -1: any */
+    const char *remedy;
+} reasons[] = {
+    {PRHELPER_CHECK_CONDITION, SPC_SENSE_ILLEGAL_REQUEST, 0x25, 0x00, 0x00,
+     "The target does not have this logical unit, or no longer, on the path that was asked. See "
+     "the "
+     "storage's mapping for this host; a device that has gone from there stays here until it is "
+     "removed."},
+    {PRHELPER_CHECK_CONDITION, SPC_SENSE_NOT_READY, 0x04, 0x0a, 0x0c,
+     "The path that was asked is in an ALUA state (transition, standby, unavailable) in which it "
+     "takes no such command. Another path may: give the virtual machine the multipath map."},
+    {PRHELPER_CHECK_CONDITION, SPC_SENSE_ILLEGAL_REQUEST, -1, -1, -1,
+     "The device does not know persistent reservations. Switch them on at the storage, if it can, "
+     "or "
+     "use another disk. A SCSI host adapter of a virtual machine or a RAID controller often has "
+     "none."},
+    {PRHELPER_RESERVATION_CONFLICT, -1, -1, -1, -1,
+     "A host has reserved it by the old RESERVE command of SPC-2, and to the others it answers no "
+     "more than that. Its cluster software or backup has to release it."},
+    {PRHELPER_BUSY, -1, -1, -1, -1,
+     "The device is busy, or the helper has as many commands in flight as it takes: see "
+     "'qemu-pr-ctl "
+     "status'."},
+};
 
-    return outcome->r == 0 && outcome->result.status == PRHELPER_CHECK_CONDITION &&
-           prhelper_sense_decode(outcome->result.sense, sizeof(outcome->result.sense), &sense) ==
-               0 &&
-           sense.key == SPC_SENSE_ILLEGAL_REQUEST;
+static const char *reservations_explain(const struct prhelper_result *result)
+{
+    struct prhelper_sense sense = {.key = 0};
+
+    (void)prhelper_sense_decode(result->sense, sizeof(result->sense), &sense);
+    for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
+        const struct reason *reason = &reasons[i];
+
+        if (reason->status == result->status && (reason->key < 0 || reason->key == sense.key) &&
+            (reason->asc < 0 || (reason->asc == sense.asc && sense.ascq >= reason->first &&
+                                 sense.ascq <= reason->last)))
+            return reason->remedy;
+    }
+    return "The device or the way to it is in trouble: see dmesg and the helper's log.";
 }
 
 void doctor_keys(struct doctor *doctor, struct finding *finding)
@@ -65,17 +99,12 @@ void doctor_keys(struct doctor *doctor, struct finding *finding)
                        "else hangs. A multipath map without paths may wait for one.");
     else if (outcome.r != 0)
         finding_remedy(finding, "The helper's log may say why; it may have ended.");
-    else if (!reservations_is_illegal_request(&outcome))
-        finding_remedy(finding, "The device or the way to it is in trouble: see dmesg and the "
-                                "helper's log.");
-    else if (reservations_answers_directly(doctor))
+    else if (outcome.result.status == PRHELPER_CHECK_CONDITION &&
+             reservations_answers_directly(doctor))
         finding_remedy(finding, "The device answers root, but not the helper: the helper lacks "
                                 "CAP_SYS_RAWIO. Start it as root, or with that capability.");
     else
-        finding_remedy(finding,
-                       "The device does not know persistent reservations. Switch them on at the "
-                       "storage, if it can, or use another disk. A SCSI host adapter of a virtual "
-                       "machine or a RAID controller often has none.");
+        finding_remedy(finding, "%s", reservations_explain(&outcome.result));
 }
 
 void doctor_types(struct doctor *doctor, struct finding *finding)

@@ -206,3 +206,23 @@ class Machine:
                        self.disk.path, env=self.environment)
         return {one["check"]: (one["verdict"], one["text"], one.get("remedy", ""))
                 for one in result.json["checks"]}
+
+
+def healthy(t, **settings):
+    """A map with two paths, and nothing wrong with it."""
+    machine = Machine(t)
+    machine.make_map_of("sdb", "sdc")
+    machine.start_multipathd(own="0xabc", prstatus="set", sdb="active ready", sdc="active ready",
+                             **settings)
+    machine.registered(fc_path(0xabc, 1), fc_path(0xabc, 2))
+    return machine
+
+
+def found(t, checks, name, verdict, text, remedy=""):
+    """A finding: verdict, the exact text, and words of the remedy, or none at all."""
+    t.check(name in checks, f"no finding of {name}: {sorted(checks)}")
+    t.equal(checks[name][:2], (verdict, text), name)
+    if remedy:
+        t.matches(remedy, checks[name][2], f"remedy of {name}")
+    else:
+        t.equal(checks[name][2], "", f"remedy of {name}")
