@@ -13,26 +13,27 @@
 #include "doctor/doctor.h"
 #include "doctor/registrations.h"
 
-#define COMMAND_MAX 256
+/* What the guest, and who uses it, loses meanwhile is said with it. */
+#define REGISTER_AGAIN                                                                             \
+    "let the guest register again: its cluster takes the disk offline and online, and what uses "  \
+    "it "                                                                                          \
+    "there stops meanwhile"
 
 static void registrations_judge_key(const struct doctor *doctor, const struct registrations *found,
                                     struct finding *finding)
 {
-    static const char hint[] = "Paths that come up later get the wrong key, and are locked out. ";
+    static const char hint[] = "Paths that come up later get the wrong key, and are locked out.";
 
     if (found->differ) {
         finding_fail(finding, "key mismatch: the paths are registered with different keys");
-        finding_remedy(finding,
-                       "Let the guest register again: take the disk offline and online in its "
-                       "cluster. What uses it in the guest stops meanwhile, and its cluster may "
-                       "move it to another node.");
+        finding_remedy(finding, "To repair it, " REGISTER_AGAIN ".");
     } else if (doctor->key_source == KEY_FIXED) {
         finding_fail(finding,
                      "key mismatch: multipath.conf has reservation_key %#" PRIx64
                      ", and the map is registered with %#" PRIx64,
                      doctor->key, found->key);
         finding_remedy(finding,
-                       "%sA guest chooses its keys by itself: set 'reservation_key file' in "
+                       "%s A guest chooses its keys by itself: set 'reservation_key file' in "
                        "multipath.conf, then 'multipathd reconfigure'.",
                        hint);
     } else {
@@ -40,13 +41,13 @@ static void registrations_judge_key(const struct doctor *doctor, const struct re
                      "key mismatch: multipathd has key %#" PRIx64
                      ", and the map is registered with %#" PRIx64,
                      doctor->key, found->key);
-        finding_remedy(finding,
-                       "%sLet the guest register again. Or, if %#" PRIx64
-                       " is the key of the guest "
-                       "that runs here now and not of one before it, tell multipathd: 'multipathd "
-                       "setprkey map %s key %#" PRIx64 "'. Warning: if it is not, the paths of the "
-                       "guest that runs here lose access as they come back.",
-                       hint, found->key, doctor->map, found->key);
+        finding_remedy(
+            finding,
+            "%s Either " REGISTER_AGAIN ". Or tell multipathd. Warning: if %#" PRIx64
+            " is not the key of the guest that runs here now, but of one before it, that "
+            "guest loses access by each path that comes back: 'multipathd setprkey map "
+            "%s key %#" PRIx64 "'.",
+            hint, found->key, doctor->map, found->key);
     }
 }
 
@@ -58,7 +59,7 @@ static void registrations_ask_path(const struct doctor *doctor, uint64_t key,
         finding,
         "A path tells by this command, as root, for each; it registers nothing and takes "
         "nothing. GOOD: it is registered with that key. RESERVATION CONFLICT: it is not, "
-        "and is locked out when the map is reserved; let the guest register again. "
+        "and is locked out when the map is reserved; then " REGISTER_AGAIN ". "
         "'qemu-pr-ctl register --direct --key=%#" PRIx64 " --new-key=%#" PRIx64 "%s /dev/%s'",
         key, key, doctor->aptpl ? " --aptpl" : "", doctor->paths[0]);
 }
@@ -92,10 +93,11 @@ static void registrations_judge_paths(const struct doctor *doctor,
     finding_fail(finding, "%s %u of %u paths are registered",
                  found->certain == found->possible ? "only" : "at most", found->possible,
                  doctor->n_paths);
-    finding_remedy(finding,
-                   "A path that is not is locked out when the map is reserved. Let the guest "
-                   "register again; that the path was left out comes from a path that was down, "
-                   "or from a missing reservation_key (see above).");
+    finding_remedy(
+        finding,
+        "A path that is not is locked out when the map is reserved. It was down when the "
+        "guest registered, or reservation_key is missing (see above). To repair it, " REGISTER_AGAIN
+        ".");
 }
 
 /* What multipathd does when a path comes up: register it if prstatus is set. Root may ask. */
@@ -127,8 +129,8 @@ static void registrations_judge_status(const struct doctor *doctor, bool set,
             "multipathd has forgotten its key. If none does: 'qemu-pr-ctl cleanup %s'.",
             doctor->options->device);
     else
-        finding_remedy(finding, "multipathd does not register paths that come up later. Let the "
-                                "guest register again.");
+        finding_remedy(finding, "multipathd does not register paths that come up later. To repair "
+                                "it, " REGISTER_AGAIN ".");
 }
 
 /* Registrations that may be the paths', or may be of sessions that have ended. */

@@ -43,7 +43,7 @@ REGISTRATIONS = {
     "another key than multipathd's": (
         (fc_path(HOST_KEY, 1), fc_path(HOST_KEY, 2)), "0xdef", "set", "failure",
         "key mismatch: multipathd has key 0xdef, and the map is registered with 0xabc",
-        f"multipathd setprkey map {MAP} key 0xabc.*Warning: "),
+        f"Warning: .*multipathd setprkey map {MAP} key 0xabc"),
     "prstatus is unset": (
         (fc_path(HOST_KEY, 1), fc_path(HOST_KEY, 2)), "0xabc", "0", "warning",
         "multipathd's prstatus is unset, but the map is registered", "register again"),
