@@ -183,7 +183,7 @@ void doctor_migration(struct doctor *doctor, struct finding *finding)
         "After a live migration the host that the guest has left is registered still, and the one "
         "where it runs is not. QEMU from 11.0 on takes the reservation along, with a machine type "
         "of 11.0 or newer or with migrate-pr=on at the scsi-block device, the same on both sides "
-        "(libvirt 12: <reservations migration='yes'/>). "
+        "(libvirt from 12.1 on: <reservations migration='yes'/>). "
         "Otherwise shut the guest down instead of migrating it.";
     const struct vm *vm;
     char names[256];

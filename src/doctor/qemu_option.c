@@ -48,6 +48,18 @@ static void option_add_text(struct json_object *option, const char *name, const 
         json_object_object_add(option, name, json_object_new_string(value));
 }
 
+static void option_add_members(struct json_object *option, const char *name,
+                               struct json_object *value, unsigned depth)
+{
+    char below[QEMU_OPTION_NAME_MAX];
+
+    json_object_object_foreach(value, key, member)
+    {
+        snprintf(below, sizeof(below), "%s%s%s", name, name[0] ? "." : "", key);
+        option_add(option, below, member, depth + 1);
+    }
+}
+
 static void option_add(struct json_object *option, const char *name, struct json_object *value,
                        unsigned depth)
 {
@@ -57,11 +69,7 @@ static void option_add(struct json_object *option, const char *name, struct json
         return;
     switch (json_object_get_type(value)) {
     case json_type_object:
-        json_object_object_foreach(value, key, member)
-        {
-            snprintf(below, sizeof(below), "%s%s%s", name, name[0] ? "." : "", key);
-            option_add(option, below, member, depth + 1);
-        }
+        option_add_members(option, name, value, depth);
         break;
     case json_type_array:
         for (size_t i = 0; i < json_object_array_length(value); i++) {

@@ -130,6 +130,17 @@ def seeds() -> Dict[str, List[bytes]]:
                                 defaults % b"file" + own % b"3600b", b"}\n}\n" + own, b"fail\n\n",
                                 struct.pack("<Q", 7) + b"0x5:aptpl\n\0")]
 
+    manager = b"-object\0pr-manager-helper,id=p,path=/s\0"
+    found["qemu_disk"] = [manager + line for line in (
+        b"-blockdev\0driver=host_device,filename=/d,node-name=n,pr-manager=p\0"
+        b"-device\0scsi-block,drive=n,werror=stop\0-M\0pc-q35-9.2\0",
+        b'-blockdev\0{"driver":"raw","node-name":"f","file":"n"}\0'
+        b'-blockdev\0{"filename":"/d","pr-manager":"p","node-name":"n"}\0'
+        b'-device\0{"driver":"scsi-block","drive":"f","migrate-pr":true}\0',
+        b"-drive\0file=/d,if=none,id=n,file.pr-manager=p\0-device\0scsi-block,drive=n\0",
+        b'-drive\0if=virtio,file=json:{"file":{"filename":"/d"},,"a":[1,,null]}\0',
+        b"-blockdev\0node-name=n,file=n\0-device\0x,drive=n\0", b"--hda\0/d\0-global\0a.b=c,,d\0")]
+
     found["json"] = [b"win-node-1\0", b'a"b\\c\x07\x7f\0/', "déjà €\U0001d11e".encode(),
                      b"\xc0\x80\0\xed\xa0\x80\0\xf4\x90\x80\x80", b"\xe2\x82\0\xff", b""]
 
