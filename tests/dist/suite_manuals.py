@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Manual pages: every option of --help is in the page, and the page has no other."""
 import re
+import subprocess
 
+from support import manuals
 from support.tap import cases, test
 
-from dist.fixture import read
+from dist.fixture import TOP, read
+from dist.manual_claims import CLAIMS
 
 #: Names of sg_persist's that qemu-pr-ctl takes as well; --help leaves them to the page.
 SYNONYMS = {"--param-rk", "--param-sark", "--prout-type", "--param-aptpl", "--param-alltgpt"}
@@ -54,6 +57,7 @@ def pages_are_installed(t):
     named = set(re.findall(r"'([a-z-]+\.\d)'", read("man/meson.build")))
     t.equal(sorted(pages ^ (named - {"prhelper.3"})), [], "pages")
 
+
 @test
 def protocol_page_has_the_numbers(t):
     """Sizes, operation codes and features as in wire.h."""
@@ -70,3 +74,47 @@ def protocol_page_has_the_numbers(t):
     t.matches(rf"Lengths are {numbers['DATA_MAX']} at most", page, "DATA_MAX")
     t.matches(rf"^{int(numbers['CLEANUP'], 0):X}h, CLEANUP$", page, "CLEANUP")
     t.matches(rf"^{numbers['FEATURE_CLEANUP']}$\n    CLEANUP", page, "feature")
+
+
+# -- what they claim
+
+
+def written_in(t, reference):
+    """Whether there is such a test: FOLDER/SUITE.NAME."""
+    folder, _, rest = reference.partition("/")
+    suite, _, name = rest.partition(".")
+    for form in ("suite_{}.py", "test_{}.py", "test_{}.c", "{}.py"):
+        path = f"tests/{folder}/{form.format(suite)}"
+        if path in t.lab.tracked("tests/*"):
+            return re.search(rf"^(def|static void) {name}\(", read(path), re.MULTILINE) is not None
+    return False
+
+
+@cases(*CLAIMS)
+def every_claim_is_tried_or_has_a_reason(t, page):
+    """The list has each claim of the page, in its order, and the tests that it names are there."""
+    listed = [begin for begin, _ in CLAIMS[page]]
+    t.equal([one for one in manuals.claims(TOP, page) if one not in listed], [],
+            "claims without an entry in dist/manual_claims.py")
+    t.equal(listed, manuals.claims(TOP, page), "claims, in order")
+    references = [one for _, where in CLAIMS[page] if not where.startswith("- ")
+                  for one in where.split()]
+    t.check(len(references) >= len(listed) // 2, f"only {len(references)} of tests")
+    t.equal(sorted({one for one in references if not written_in(t, one)}), [], "no such test")
+
+
+@test
+def every_page_is_listed(t):
+    pages = {path[len("man/"):-len(".rst")] for path in t.lab.tracked("man/*.rst")}
+    t.equal(set(CLAIMS), pages, "pages")
+
+
+@test
+def prefix_of_errors(t):
+    """Of the helper's: its name, but for what getopt says, which is that of the start."""
+    program = t.lab.program("qemu-pr-helper")
+    for argv, begin in ((["--nonsense"], program), (["extra"], "qemu-pr-helper")):
+        done = subprocess.run([program, *argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, check=False)
+        t.equal(done.returncode, 1, "exit status")
+        t.check(done.stdout.startswith(f"{begin}: "), done.stdout)
