@@ -124,6 +124,9 @@ static void ctl_run(const struct options *options, struct outcome *outcome,
         else if (consent_obtain(&session, outcome, json))
             ctl_send(&session, outcome, json);
     }
+    /* Those too that came in place of what was only read, before the command or because of it. */
+    memcpy(outcome->attentions, session.attentions, sizeof(outcome->attentions));
+    outcome->n_attentions = session.n_attentions;
     session_close(&session);
 }
 

@@ -128,6 +128,8 @@ void session_send(struct session *session, const struct command *command, struct
             !session_is_attention(command, outcome, &sense))
             break;
         outcome->attentions[outcome->n_attentions++] = sense;
+        if (session->n_attentions < OUTCOME_ATTENTIONS_MAX)
+            session->attentions[session->n_attentions++] = sense;
     }
     if (command->lists && session->options->direct &&
         prhelper_is_good(outcome->r, &outcome->result))

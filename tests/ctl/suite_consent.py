@@ -121,6 +121,18 @@ def preempt_of_all(t):
 
 
 @test
+def news_is_not_lost(t):
+    """What the device tells once, it may tell while it is read who would lose what."""
+    scene = Scene(t)
+    t.expect(scene.do("b", "preempt", "--yes", "-K", "2", "-S", "1", "-T", "5"), GOOD)
+    result = t.expect(scene.do("a", "clear", "-K", "1", "-j"), REFUSED)
+    t.equal([one["text"] for one in result.json["unit_attentions"]],
+            ["UNIT ATTENTION, REGISTRATIONS PREEMPTED (6/2A/05)"], "unit attentions")
+    t.matches(r"REGISTRATIONS PREEMPTED \(6/2A/05\): told once by the device; sent again", result.err,
+              "standard error")
+
+
+@test
 def register_ignore_on_a_free_disk(t):
     """Nobody is registered, so there is nothing to ask."""
     lun = t.make_lun()
