@@ -85,6 +85,22 @@ def long_names_may_be_shortened(t):
 
 
 @test
+def options_of_every_command(t):
+    """Who of the commands lacks one of those that all have is said, and nobody else does."""
+    text = t.ctl("--help").out
+    commands = set(re.findall(r"^  ([a-z][a-z-]+)  ", text, re.MULTILINE))
+    without = {letter: {one for one in commands if f"  -{letter}, " not in t.ctl(one, "--help").out}
+               for letter in "kDtjh"}
+    said = " ".join(section("OPTIONS").partition("Every command takes these")[2]
+                    .partition("which have no **-D**:")[0].split()) + " which have no **-D**"
+    found = {letter: set() for letter in "kDtjh"}
+    for names, letter in re.findall(r"((?:\*\*[a-z]+\*\*(?:, | and )?)+)[, ]*which ha(?:ve|s) no "
+                                    r"\*\*-(\w)\*\*", said):
+        found[letter] |= set(re.findall(r"\*\*([a-z]+)\*\*", names))
+    t.equal(found, without, "commands without it")
+
+
+@test
 def keys_are_hexadecimal(t):
     """With or without 0x, which is also so of ports."""
     for text in ("abc", "0xabc", "0x0000000000000ABC", "ABC"):
@@ -136,6 +152,8 @@ def every_exit_status(t):
         TROUBLE: t.ctl("doctor", "-k", "/none").status,
     }
     t.equal(found, {status: status for status in range(12)}, "exit statuses")
+    t.equal(t.ctl("cleanup", "-k", t.fake(greeting=bytes(4)).path, lun).status, HELPER,
+            "exit status of a helper without CLEANUP")
     for open_end in (check_condition(11, 0, 6), check_condition(4, 0x44, 0),
                      check_condition(6, 0x29, 0), reply(0x40)):
         t.equal(of_answer(open_end.encode()), UNKNOWN, f"exit status of {open_end}")

@@ -103,6 +103,72 @@ def every_claim_is_tried_or_has_a_reason(t, page):
     t.equal(sorted({one for one in references if not written_in(t, one)}), [], "no such test")
 
 
+#: What a page says with a number, and where that is in the source: page, words, file, what it is there,
+#: how many of it make one of the page's.
+NUMBERS = (
+    ("qemu-pr-helper.8", r"for taking a reply, from 1 to (\d+)\.", "src/helper/options_table.c",
+     r"OPTIONS_SECONDS_MAX (\d+)", 1),
+    ("qemu-pr-helper.8", r"do not take, from 1 to (\d+)\.", "src/helper/options_table.c",
+     r"OPTIONS_BUFFERS_MAX (\d+)", 1),
+    ("qemu-pr-helper.8", r"one more than clients, at most (\d+)\.", "src/helper/main.c",
+     r"MAIN_THREADS_MAX +(\d+)", 1),
+    ("qemu-pr-helper.8", r"at most (\d+) lines in five seconds", "src/serve/budget.c",
+     r"\[BUDGET_CHANGES\] = \{(\d+), \d+\}", 1),
+    ("qemu-pr-helper.8", r"all together ([\d,]+); for all other", "src/serve/budget.c",
+     r"\[BUDGET_CHANGES\] = \{\d+, (\d+)\}", 1),
+    ("qemu-pr-helper.8", r"for all other commands it is (\d+),", "src/serve/budget.c",
+     r"\[BUDGET_OTHERS\] = \{(\d+), \d+\}", 1),
+    ("qemu-pr-helper.8", r"225 and (\d+), so that none", "src/serve/budget.c",
+     r"\[BUDGET_OTHERS\] = \{\d+, (\d+)\}", 1),
+    ("qemu-pr-helper.8", r"process has (\d+) such lines in five seconds", "src/serve/budget.c",
+     r"\[BUDGET_MESSAGES\] = \{(\d+),", 1),
+    ("qemu-pr-helper.8", r"(Eight) readers are served at a time", "src/serve/status.h",
+     r"STATUS_READERS_MAX (\d+)", 1),
+    ("qemu-pr-helper.8", r"each for at most (five) seconds", "src/serve/status.h",
+     r"STATUS_READER_MS +(\d+)", 1000),
+    ("qemu-pr-helper.8", r"the first ([\d,]+) connections", "src/helper/report.h",
+     r"REPORT_CONNECTIONS_MAX (\d+)", 1),
+    ("qemu-pr-helper.8", r"listed, (\d+) devices", "src/ledger/record.h",
+     r"LEDGER_DEVICES_MAX (\d+)", 1),
+    ("qemu-pr-helper.8", r"and (\d+) keys of each", "src/ledger/record.h",
+     r"LEDGER_KEYS_MAX +(\d+)", 1),
+    ("qemu-pr-helper.8", r"Limits below (\d+) are not shared out", "src/serve/budget.h",
+     r"BUDGET_SHARED_MIN (\d+)", 1),
+    ("qemu-pr-simulator.1", r"Up to (\d+) times", "src/serve/server.h",
+     r"SERVER_ENDPOINTS_MAX (\d+)", 1),
+    ("qemu-pr-ctl.1", r"helper's answer ends at (\d+) bytes", "src/proto/wire.h",
+     r"WIRE_DATA_MAX +(\d+)", 1),
+    ("qemu-pr-ctl.1", r"\*\*--direct\*\* it ends at ([\d,]+)", "src/ctl/direct.h",
+     r"DIRECT_ROOM_MAX +(\d+)", 1),
+    ("qemu-pr-ctl.1", r"or else \*\*format\*\*, which is (\d+)", "src/ctl/output.c",
+     r"OUTPUT_FORMAT (\d+)", 1),
+)
+WORDS = {"Eight": 8, "five": 5}
+
+
+@cases(*((f"{page}: {words}", page, words, file, constant, factor)
+         for page, words, file, constant, factor in NUMBERS))
+def number(t, page, words, file, constant, factor):
+    """As it is in the source."""
+    said = re.search(words, " ".join(read(f"man/{page}.rst").split()))
+    meant = re.search(constant, read(file))
+    t.check(said and meant, f"said: {said}, meant: {meant}")
+    value = WORDS.get(said.group(1)) or int(said.group(1).replace(",", ""))
+    t.equal(value * factor, int(meant.group(1)), words)
+
+
+@cases("io-timeout", "client-timeout", "stop-timeout", "max-buffers", "status-mode", "mpath-timeout",
+       "log", "audit", "sandbox")
+def default(t, option):
+    """Of the helper's options: as --help has it."""
+    shown = " ".join(t.run([t.lab.program("qemu-pr-helper"), "--help"]).split())
+    entry = re.split(rf"^--{option}=", read("man/qemu-pr-helper.8.rst"), flags=re.MULTILINE)[1]
+    help_says = re.search(rf"--{option}=.*?\(default:? ([\w]+)", shown)
+    page_says = re.search(r"Default:? (standard error|[\w]+)", " ".join(entry.split()))
+    t.check(help_says and page_says, f"--help: {help_says}, page: {page_says}")
+    t.equal(page_says.group(1).replace("standard error", "stderr"), help_says.group(1), option)
+
+
 @test
 def every_page_is_listed(t):
     pages = {path[len("man/"):-len(".rst")] for path in t.lab.tracked("man/*.rst")}
