@@ -5,7 +5,8 @@ import os
 import re
 from typing import List
 
-#: What tells them apart. Two that begin alike have to be written apart.
+#: What tells them apart, in letters, of which whole words are taken. Two that begin alike have to be
+#: written apart.
 BEGIN = 56
 
 
@@ -19,5 +20,6 @@ def claims(top: str, page: str) -> List[str]:
         is_heading = len(lines) <= 3 and any(re.fullmatch(r"[=-]{3,}", line) for line in lines)
         if not lines or is_heading or lines[0].startswith((".. ", ":Manual")) or lines == ["::"]:
             continue
-        found.append(" ".join(block.split())[:BEGIN].rstrip())
+        words = " ".join(block.split())
+        found.append(words if len(words) <= BEGIN else words[:BEGIN].rpartition(" ")[0])
     return found
