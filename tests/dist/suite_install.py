@@ -123,7 +123,9 @@ def sample_configuration(t):
     """It changes nothing as it is, and what it names are options that take such a value."""
     lines = read("dist/config/qemu-pr-helper.conf").splitlines()
     t.equal([line for line in lines if line and not line.startswith("#")], [], "lines in force")
-    settings = [line[1:] for line in lines if re.match(r"#[a-z-]+(=\S+)?$", line)]
+    # Not every machine has the group kvm.
+    settings = [re.sub(r"^(\w+-group)=\w+$", rf"\1={os.getegid()}", line[1:]) for line in lines
+                if re.match(r"#[a-z-]+(=\S+)?$", line)]
     t.check(len(settings) >= 8, f"only {len(settings)} settings")
     path = os.path.join(t.lab.make_directory(), "conf")
     with open(path, "w", encoding="utf-8") as file:
