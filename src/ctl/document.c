@@ -13,6 +13,11 @@ const char *document_socket(const struct options *options)
     return options->status_socket ? options->status_socket : BUILD_DEFAULT_STATUS_SOCKET;
 }
 
+const char *document_directory(void)
+{
+    return BUILD_STATUS_DIRECTORY;
+}
+
 static void document_advise(const struct options *options, int r, struct outcome *outcome)
 {
     const char *path = document_socket(options);

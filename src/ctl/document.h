@@ -11,6 +11,9 @@
 /* The status socket that is meant. */
 const char *document_socket(const struct options *options);
 
+/* Where helpers of packages make their status sockets. */
+const char *document_directory(void);
+
 /*
  * Fetch the document from the status socket. True: the caller puts *ret_document. False: the
  * outcome says why, with what to do about it.

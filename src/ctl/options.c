@@ -45,6 +45,7 @@ static const struct option_row {
     {'s', OPTION_STATUS_SOCKET, "status-socket", NULL, "PATH", "the helper's status socket"},
     {'y', OPTION_YES, "yes", NULL, NULL, "do not ask whether to do it"},
     {'N', OPTION_DRY_RUN, "dry-run", NULL, NULL, "send nothing; show what would be sent"},
+    {'a', OPTION_ALL, "all", NULL, NULL, "of all helpers of this node, -s may be a directory"},
     {'w', OPTION_WATCH, "watch", NULL, NULL, "show it again every second"},
     {'D', OPTION_DIRECT, "direct", NULL, NULL, "as root, without a helper"},
     {'t', OPTION_TIMEOUT, "timeout", NULL, "SECONDS", "do not wait longer for an answer"},
@@ -181,6 +182,9 @@ static enum options_verdict options_take(struct options *options, const struct o
         break;
     case 'w':
         options->watch = true;
+        break;
+    case 'a':
+        options->all = true;
         break;
     case 'D':
         options->direct = true;

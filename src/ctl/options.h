@@ -27,6 +27,7 @@
 #define OPTION_YES           0x10000u
 #define OPTION_WATCH         0x8000u
 #define OPTION_DRY_RUN       0x20000u /* of all that change something */
+#define OPTION_ALL           0x40000u
 
 /* Taken by all but a few. */
 #define OPTIONS_COMMON (OPTION_SOCKET | OPTION_TIMEOUT | OPTION_JSON)
@@ -50,6 +51,7 @@ struct options {
     bool direct;
     bool json;
     bool watch;
+    bool all;
     bool yes;
     bool dry_run;
 };

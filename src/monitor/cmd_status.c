@@ -14,6 +14,7 @@
 #include "ctl/command.h"
 #include "ctl/document.h"
 #include "ctl/output.h"
+#include "monitor/all.h"
 #include "monitor/status_tables.h"
 
 #define STATUS_INTERVAL_S 1
@@ -64,7 +65,8 @@ static void status_show_in_place(const char *text)
     fputs(TERMINAL_END_PAGE, stdout);
 }
 
-static char *status_make_text(struct json_object *document)
+/* A document, or all that `look` has seen. */
+static char *status_make_text(struct json_object *document, const struct look *look)
 {
     char *text = NULL;
     size_t size;
@@ -72,7 +74,10 @@ static char *status_make_text(struct json_object *document)
 
     if (!file)
         return NULL;
-    status_print(document, file);
+    if (look)
+        all_print(look, file);
+    else
+        status_print(document, file);
     fclose(file);
     return text;
 }
@@ -87,15 +92,9 @@ static char *status_make_message(const struct outcome *outcome)
                : text;
 }
 
-static int status_show(const struct options *options, struct json_object *document)
+/* A text that is consumed, NULL: there was no memory for it. */
+static int status_show_text(const struct options *options, char *text)
 {
-    char *text;
-
-    if (options->json) {
-        puts(status_json_text(document, options->watch));
-        return output_flush(CTL_GOOD);
-    }
-    text = status_make_text(document);
     if (!text)
         return CTL_INTERNAL;
     if (options->watch && isatty(STDOUT_FILENO))
@@ -103,6 +102,14 @@ static int status_show(const struct options *options, struct json_object *docume
     else
         printf("%s%s", text, options->watch ? "\n" : "");
     free(text);
+    return output_flush(CTL_GOOD);
+}
+
+static int status_show_json(const char *text)
+{
+    if (!text)
+        return CTL_INTERNAL;
+    puts(text);
     return output_flush(CTL_GOOD);
 }
 
@@ -119,27 +126,47 @@ static int status_show_failure(const struct options *options, const struct outco
     return output_flush(CTL_GOOD);
 }
 
+/* Ask once. False: the outcome says why nothing could be shown, else *ret_status is final. */
+static bool status_ask(const struct options *options, struct outcome *outcome, int *ret_status)
+{
+    struct json_object *document;
+    struct look look;
+
+    if (options->all) {
+        char *report = NULL;
+
+        if (all_look(options, outcome, &look) < 0)
+            return false;
+        if (options->json)
+            report = look_report(&look);
+        *ret_status = options->json ? status_show_json(report)
+                                    : status_show_text(options, status_make_text(NULL, &look));
+        free(report);
+        look_deinit(&look);
+        return true;
+    }
+    if (!document_fetch(options, outcome, &document))
+        return false;
+    *ret_status = options->json ? status_show_json(status_json_text(document, options->watch))
+                                : status_show_text(options, status_make_text(document, NULL));
+    json_object_put(document);
+    return true;
+}
+
 static int status_run(const struct options *options)
 {
     static const struct timespec interval = {.tv_sec = STATUS_INTERVAL_S};
-    struct json_object *document = NULL;
     struct outcome outcome = {.result.status = PRHELPER_STATUS_NONE};
-    int status;
+    int status = CTL_GOOD;
 
-    if (!document_fetch(options, &outcome, &document))
-        return output_finish(options, &outcome, options->json ? json_object_new_object() : NULL);
     if (options->watch && !options->json && isatty(STDOUT_FILENO))
         fputs(TERMINAL_HOME TERMINAL_END_PAGE, stdout);
-    status = status_show(options, document);
-    json_object_put(document);
+    if (!status_ask(options, &outcome, &status))
+        return output_finish(options, &outcome, options->json ? json_object_new_object() : NULL);
     while (options->watch && status == CTL_GOOD) {
         nanosleep(&interval, NULL);
-        if (document_fetch(options, &outcome, &document)) {
-            status = status_show(options, document);
-            json_object_put(document);
-        } else {
+        if (!status_ask(options, &outcome, &status))
             status = status_show_failure(options, &outcome);
-        }
     }
     return status;
 }
@@ -148,8 +175,8 @@ const struct command cmd_status = {
     .name = "status",
     .summary = "Show clients, devices, keys and commands in flight of a running helper",
     .about = "The helper has to run with --status-socket. With --json it is the helper's own "
-             "document.",
-    .takes = OPTION_STATUS_SOCKET | OPTION_WATCH,
+             "document;\nwith --all it is that of qemu-pr-exporter.",
+    .takes = OPTION_STATUS_SOCKET | OPTION_WATCH | OPTION_ALL,
     .lacks = OPTION_SOCKET,
     .wants = COMMAND_NO_DEVICE,
     .run = status_run,

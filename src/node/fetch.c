@@ -59,6 +59,18 @@ int fetch_read(int fd, char **text, size_t *size, size_t max)
     }
 }
 
+/* Brackets and commas within texts are counted as well, and are few. */
+static bool fetch_is_bloated(const char *text)
+{
+    size_t n_objects = 0, n_values = 0;
+
+    for (; *text; text++) {
+        n_objects += *text == '{' || *text == '[';
+        n_values += *text == ',';
+    }
+    return n_objects > FETCH_OBJECTS_MAX || n_values > FETCH_VALUES_MAX;
+}
+
 int fetch_parse(const char *text, struct json_object **ret_document)
 {
     struct json_object *document;
@@ -67,6 +79,8 @@ int fetch_parse(const char *text, struct json_object **ret_document)
 
     if (!text || !*text)
         return FETCH_EMPTY;
+    if (fetch_is_bloated(text))
+        return FETCH_BLOATED;
     document = json_tokener_parse(text);
     program = document_text(document, "program");
     if (!program || strcmp(program, "qemu-pr-helper") != 0)

@@ -15,10 +15,15 @@
 #define FETCH_WAIT_MS 10000       /* for people, who have not said how long */
 #define FETCH_MAX     (64u << 20) /* bytes of one document */
 
+/* In memory an object has some 800 bytes, whatever it is in the text, and a value some 50. */
+#define FETCH_OBJECTS_MAX 50000
+#define FETCH_VALUES_MAX  500000
+
 /* What came is no status document that can be read. */
 enum fetch_problem {
     FETCH_EMPTY = 1, /* nothing at all: it has as many readers as it takes */
     FETCH_FOREIGN,   /* something else than a helper's status */
+    FETCH_BLOATED,   /* more objects than any helper has to tell of: they would take much memory */
     FETCH_FORMAT,    /* the status of a helper that is newer than this program */
 };
 

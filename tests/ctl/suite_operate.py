@@ -114,12 +114,13 @@ def metrics(t):
     Guest(t, helper, "alpha", 0xa1)
     text = t.expect(t.ctl("metrics", "-s", helper.status_path), GOOD, err="").out
     found = {}
-    for _, _, samples in parse(t, text, helper.socket_path).values():
+    for _, samples in parse(t, text, helper.status_path).values():
         found.update(samples)
     t.equal(found["clients", ()], 1, "clients")
-    commands = [(dict(labels)["service_action"], dict(labels)["result"], value)
-                for (name, labels), value in found.items() if name == "device_commands_total"]
-    t.equal(commands, [("REGISTER AND IGNORE EXISTING KEY", "GOOD", 1)], "commands")
+    counts = [value for (name, _), value in found.items() if name == "lun_command_seconds_count"]
+    t.equal(counts, [1], "commands")
+    keys = [value for (name, _), value in found.items() if name == "lun_keys"]
+    t.equal(keys, [1], "keys")
 
 
 @test

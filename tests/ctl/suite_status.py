@@ -16,16 +16,16 @@ from support.tap import Skip, cases, limit, test
 from ctl.fixture import DATA, GOOD, HELPER
 from ctl.status_server import StatusServer, example
 
-#: Holds the text on standard input against prometheus_client's parser of OpenMetrics, and prints
+#: Holds the text on standard input against prometheus_client's parser of the classic format, and prints
 #: what it has read.
 PARSE = """
 import json, sys
 try:
-    from prometheus_client.openmetrics.parser import text_string_to_metric_families
+    from prometheus_client.parser import text_string_to_metric_families
 except ImportError as reason:
     sys.exit(f"SKIP {reason}")
 families = list(text_string_to_metric_families(sys.stdin.read()))
-json.dump([[one.name, one.type, one.unit, [[s.name, s.labels, s.value] for s in one.samples]]
+json.dump([[one.name, one.type, [[s.name, s.labels, s.value] for s in one.samples]]
            for one in families], sys.stdout)
 """
 
@@ -284,84 +284,93 @@ def never_ends(t, data):
 
 
 def metrics(t, document):
-    return t.expect(t.ctl("metrics", "-s", serve(t, document).path), GOOD, err="").out
+    server = serve(t, document)
+    return server.path, t.expect(t.ctl("metrics", "-s", server.path), GOOD, err="").out
 
 
-def parse(t, text, socket="/run/qemu-pr-helper.sock"):
-    """By name of the family: (type, unit, {(name of the sample, labels but the socket): value})"""
+def parse(t, text, helper):
+    """By name of the family: (type, {(name of the sample, labels but the helper): value})"""
     result = t.run("/usr/bin/python3", "-c", PARSE, stdin=text)
     if result.err.startswith("SKIP"):
-        raise Skip(f"no parser of OpenMetrics: {result.err.strip()[5:]}")
+        raise Skip(f"no parser of Prometheus's format: {result.err.strip()[5:]}")
     t.expect(result, 0, err="")
     families = {}
-    for name, kind, unit, samples in json.loads(result.out):
+    for name, kind, samples in json.loads(result.out):
         found = {}
         for sample, labels, value in samples:
-            t.equal(labels.pop("socket"), socket, "label socket")
+            t.equal(labels.pop("helper", helper), helper, "label helper")
             found[sample.replace("qemu_pr_helper_", "", 1), tuple(sorted(labels.items()))] = value
         t.equal(len(found), len(samples), f"samples of {name} that differ")
-        families[name.replace("qemu_pr_helper_", "", 1)] = kind, unit, found
+        families[name.replace("qemu_pr_helper_", "", 1)] = kind, found
     return families
 
 
 @test
 def metrics_by_a_real_parser(t):
     document = example()
-    families = parse(t, metrics(t, document))
-    plain = {(name, ()): value for name, value in [
-        ("uptime_seconds", 86412.5), ("clients", 5), ("clients_accepted_total", 1207),
-        ("clients_refused_total", 0), ("requests_total", 98231), ("requests_busy_total", 2),
-        ("threads", 3), ("threads_idle", 1), ("log_lines_left_out_total", 17),
-        ("worker_failed", 0), ("same_nexus_devices", 1), ("same_nexus_alarms_total", 1)]}
+    path, text = metrics(t, document)
     found = {}
-    for _, _, samples in families.values():
+    for _, samples in parse(t, text, path).values():
         found.update(samples)
-    for key, value in plain.items():
-        t.equal(found.get(key), value, f"{key[0]}")
-    t.equal(found["build", (("version", "0.1.0"),)], 1, "build")
-
+    for name, value in [("up", 1), ("clients", 5), ("max_clients", 32618),
+                        ("clients_accepted_total", 1207), ("requests_total", 98231),
+                        ("requests_busy_total", 2), ("threads", 3), ("idle_threads", 1),
+                        ("max_threads", 4096), ("max_buffers_bytes", 16 << 20),
+                        ("log_lines_left_out_total", 17), ("worker_failed", 0), ("hung_commands", 1),
+                        ("worker_queue", 0), ("io_deadline_seconds", 30)]:
+        t.equal(found.get((name, ())), value, name)
+    t.equal(found["build_info", (("socket", document["socket"]), ("version", "0.1.0"))], 1, "build")
+    wwn = {"8:32": "naa.60014051111111111111111111111111",
+           "8:16": "naa.60014052222222222222222222222222",
+           "253:0": "naa.60014053333333333333333333333333"}
     for device in document["devices"]:
-        labels = tuple((name, device[key]) for name, key in
-                       [("device", "device"), ("name", "name"), ("wwn", "wwn")])
-        t.equal(found["device_in_flight", labels], device["in_flight_total"], "in flight")
-        t.equal(found["device_hung", labels], sum(one["hung"] for one in device["in_flight"]), "hung")
-        t.equal(found["device_same_nexus", labels], bool(device["same_nexus"]), "same nexus")
+        labels = (("wwn", wwn[device["device"]]),)
+        counts = {}
         for row in device["commands"]:
-            key = tuple(sorted([*labels, ("command", row["command"]), ("result", row["result"]),
-                                ("service_action", row["service_action"] or "")]))
-            t.equal(found["device_commands_total", key], row["count"], f"commands {key}")
-        for row in device["latency"]:
-            key = tuple(sorted([*labels, ("command", row["command"])]))
-            t.equal(found["device_command_seconds_count", key], row["count"], "count")
-            t.equal(found["device_command_seconds_sum", key], row["sum_us"] / 1e6, "sum")
-            bounds = {dict(labels)["le"]: value for (name, labels), value in found.items()
-                      if name == "device_command_seconds_bucket" and set(key) <= set(labels)}
-            t.equal(bounds.pop("+Inf"), row["count"], "last bucket")
-            t.equal({round(float(bound) * 1e6): value for bound, value in bounds.items()},
-                    {one["le_us"]: one["count"] for one in row["buckets"]}, "buckets")
-    keys = {dict(labels)["state"]: value for (name, labels), value in found.items()
-            if name == "device_keys" and dict(labels)["device"] == "8:16"}
-    t.equal(keys, {"registered": 1, "stale": 0, "replaced": 2}, "keys")
+            counts[row["result"]] = counts.get(row["result"], 0) + row["count"]
+        conflicts = counts.pop("RESERVATION CONFLICT", 0)
+        counts.pop("GOOD", 0)
+        for name, value in [
+                ("command_seconds_count", sum(one["count"] for one in device["latency"])),
+                ("command_seconds_sum", sum(one["sum_us"] for one in device["latency"]) / 1e6),
+                ("command_max_seconds",
+                 max((one["max_us"] for one in device["latency"]), default=0) / 1e6),
+                ("conflicts_total", conflicts), ("failures_total", sum(counts.values())),
+                ("hung_commands", sum(one["hung"] for one in device["in_flight"])),
+                ("oldest_command_seconds",
+                 max((one["age_s"] for one in device["in_flight"]), default=0)),
+                ("same_nexus", bool(device["same_nexus"]))]:
+            t.equal(found[f"lun_{name}", labels], value, f"{device['device']} {name}")
+    t.equal([found["lun_keys", (("wwn", one),)] for one in wwn.values()], [1, 1, 0], "keys")
+    t.equal(found["command_seconds_count", (("command", "in"),)], 10, "count of all devices")
+    t.equal(found["command_seconds_bucket", (("command", "in"), ("le", "0.001024"))], 9, "bucket")
 
 
 @test
 def metrics_for_the_textfile_collector(t):
-    """Its parser knows the older text format: no other types, no time stamps."""
-    lines = metrics(t, example()).splitlines()
-    t.equal(lines[-1], "# EOF", "last line")
-    types = {line.split()[3] for line in lines if line.startswith("# TYPE")}
-    t.equal(types, {"counter", "gauge", "histogram"}, "types")
-    for line in lines:
-        if not line.startswith("#"):
-            t.matches(r'^[a-z_]+\{[a-z_]+="[^{}]*"\} [0-9.e+-]+$', line, "sample")
+    """Its parser knows the older text format: no other types, no time stamps. Two helpers that are
+    set up alike are two."""
+    paths, samples = [], []
+    for _ in range(2):
+        path, text = metrics(t, example())
+        paths.append(path)
+        lines = text.splitlines()
+        types = {line.split()[3] for line in lines if line.startswith("# TYPE")}
+        t.equal(types, {"counter", "gauge", "histogram", "summary"}, "types")
+        for line in lines:
+            if not line.startswith("#"):
+                t.matches(r'^[a-z_]+\{[a-z_]+="[^{}]*"\} [0-9.e+-]+$', line, "sample")
+        samples.append({line.rpartition(" ")[0] for line in lines
+                        if not line.startswith("#") and "helper=" in line})
+    t.check(paths[0] != paths[1] and not samples[0] & samples[1], "no sample is of both helpers")
 
 
 @test
 def metrics_of_hostile_names(t):
     document = example()
     document["devices"][0].update(wwn='"} 7\n\\', name="\x1b[2J")
-    families = parse(t, metrics(t, document))
-    names = {dict(labels)["wwn"] for _, labels in families["device_in_flight"][2]}
+    path, text = metrics(t, document)
+    names = {dict(labels)["wwn"] for _, labels in parse(t, text, path)["lun_hung_commands"][1]}
     t.check(r'"} 7\x0a\x5c' in names, f"{names}")
 
 
@@ -369,4 +378,41 @@ def metrics_of_hostile_names(t):
 def metrics_of_nothing(t):
     document = example()
     document.update(connections=[], devices=[])
-    t.equal(parse(t, metrics(t, document))["device_commands"][2], {}, "samples")
+    path, text = metrics(t, document)
+    t.equal(parse(t, text, path)["lun_hung_commands"][1], {}, "samples")
+
+
+# -- all of them
+
+
+def serve_all(t, **documents):
+    directory = t.directory()
+    for name, document in documents.items():
+        server = StatusServer(os.path.join(directory, f"{name}.sock"), [document])
+        t.cleanup.callback(server.close)
+    return directory
+
+
+@test
+def all_helpers(t):
+    directory = serve_all(t, one=example(), two=example(), liar=b"{")
+    text = t.expect(t.ctl("status", "--all", "-s", directory), GOOD, err="").out
+    has_line(t, text, "one", "answered", "5", "98231", "2", "1", "running", "24 h")
+    has_line(t, text, "liar", "garbage")
+    has_line(t, text, "naa.60014052222222222222222222222222", "sdb", "not known", "2", "0",
+             "node-a, node-b SAME NEXUS")
+    t.matches("HelperUnreadable: the status of helper liar cannot be read: garbage\n    What listens",
+              text, "alarm with what to do")
+    told = json.loads(t.expect(t.ctl("status", "--all", "--json", "-s", directory), GOOD, err="").out)
+    t.equal([(one["helper"], one["state"]) for one in told["helpers"]],
+            [("liar", "garbage"), ("one", "answered"), ("two", "answered")], "helpers")
+    lines = t.expect(t.ctl("metrics", "--all", "-s", directory), GOOD, err="").out.splitlines()
+    t.check('qemu_pr_helper_up{helper="liar"} 0' in lines and
+            'qemu_pr_helper_requests_total{helper="two"} 98231' in lines, "metrics of each")
+    t.equal(len(lines), len(set(lines)), "lines that differ")
+
+
+@test
+def all_helpers_where_there_are_none(t):
+    text = t.expect(t.ctl("status", "--all", "-s", t.directory()), GOOD, err="").out
+    has_line(t, text, "no status socket was found")

@@ -24,6 +24,7 @@ ALWAYS = """
     LIBDIR/pkgconfig/libprhelper.pc
     share/qemu-pr-helper/selinux/qemu_pr_helper.fc
     share/qemu-pr-helper/selinux/qemu_pr_helper.te
+    share/qemu-pr-helper/node-status.schema.json
     share/qemu-pr-helper/status.schema.json
     lib/sysusers.d/qemu-pr-helper.conf
     share/qemu-pr-helper/systemd/no-multipath.conf
