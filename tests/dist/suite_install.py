@@ -56,6 +56,13 @@ WITH_PAGES = """
     share/man/man7/qemu-pr-helper-protocol.7
     share/man/man8/qemu-pr-helper.8
 """
+WITH_EXPORTER = """
+    bin/qemu-pr-exporter
+    lib/systemd/system/qemu-pr-exporter.service
+"""
+WITH_PAGES_AND_EXPORTER = """
+    share/man/man8/qemu-pr-exporter.8
+"""
 WITH_PAGES_AND_CTL = """
     share/man/man1/qemu-pr-ctl.1
 """
@@ -93,6 +100,8 @@ def expected(t):
     text += WITH_STATIC * (build_option(t, "default_library") != "shared")
     text += WITH_PAGES * pages + WITH_PAGES_AND_CTL * (pages and built("qemu-pr-ctl"))
     text += WITH_PAGES_AND_MPATH * (pages and built("qemu-pr-mpath"))
+    text += WITH_EXPORTER * built("qemu-pr-exporter")
+    text += WITH_PAGES_AND_EXPORTER * (pages and built("qemu-pr-exporter"))
     version = re.search(r"^  version: '([0-9.]+)'", read("meson.build"), re.MULTILINE).group(1)
     prefix = build_option(t, "prefix").lstrip("/")
     # os.path.join: what begins with a slash is not below the prefix.

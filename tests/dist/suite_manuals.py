@@ -39,7 +39,7 @@ def helps(t, name):
 
 
 @cases(("qemu-pr-helper", "qemu-pr-helper", 8, 30), ("qemu-pr-ctl", "qemu-pr-ctl", 1, 25),
-       ("qemu-pr-simulator", "qemu-pr-simulator", 1, 8))
+       ("qemu-pr-exporter", "qemu-pr-exporter", 8, 12), ("qemu-pr-simulator", "qemu-pr-simulator", 1, 8))
 def options(t, name, section, least):
     known = set.union(*(help_options(text) for text in helps(t, name)))
     t.check(len(known) >= least, f"only {len(known)} options in --help: {sorted(known)}")

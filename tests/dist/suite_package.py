@@ -10,7 +10,7 @@ from dist.fixture import TOP, read
 from dist.suite_install import expected
 
 PACKAGES = ("golang-prhelper-dev", "libprhelper-dev", "libprhelper0", "python3-prhelper", "qemu-pr-ctl",
-            "qemu-pr-helper", "qemu-pr-simulator")
+            "qemu-pr-exporter", "qemu-pr-helper", "qemu-pr-simulator")
 #: Built once for all tests.
 built = {}
 

@@ -29,7 +29,7 @@ def versions_agree(t):
 
 @test
 def programs_have_that_version(t):
-    for name in ("qemu-pr-helper", "qemu-pr-ctl", "qemu-pr-simulator"):
+    for name in ("qemu-pr-helper", "qemu-pr-ctl", "qemu-pr-exporter", "qemu-pr-simulator"):
         t.matches(rf"^{name} (version )?{re.escape(meson_version())}\b",
                   t.run([t.lab.program(name), "--version"]), "what it says")
 

@@ -39,6 +39,7 @@ WHERE: Dict[Tuple[str, str], str] = {
     ("HACKING.md", "build/tests/unit/test-pool"): CLONE,
     ("HACKING.md", "tests/protocol/run replies"): CLONE,
     ("HACKING.md", "tests/vm/run --only release real_lun"): CLONE,
+    ("HACKING.md", "tests/exporter/run liars"): CLONE,
     ("HACKING.md", "tests/dist/run"): CLONE,
     ("HACKING.md", "tests/dist/run rpm"): "it is the suite dist/rpm",
     ("HACKING.md", "tests/dist/vm"): "it is the suite vm/package",

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "exporter/past.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* 0: there is no such process, or it cannot be seen from here. */
+static uint64_t past_start_of(int64_t pid)
+{
+    char path[48], text[1024];
+    const char *at;
+    uint64_t started = 0;
+    ssize_t n;
+    int fd;
+
+    snprintf(path, sizeof(path), "/proc/%" PRId64 "/stat", pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    n = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    /* The name, field 2, may have any character; field 22 is the 20th after it. */
+    at = strrchr(text, ')');
+    for (unsigned field = 0; at && field < 20; field++)
+        at = strchr(at + 1, ' ');
+    if (at)
+        (void)sscanf(at, " %" SCNu64, &started);
+    return started;
+}
+
+static struct past_helper *past_find(const struct past *past, const char *name)
+{
+    for (unsigned i = 0; i < past->n; i++) {
+        if (strcmp(past->helpers[i].name, name) == 0)
+            return &past->helpers[i];
+    }
+    return NULL;
+}
+
+static void past_remember(struct past_helper *helper, const struct facts *facts)
+{
+    helper->n_clients = helper->n_orphans = 0;
+    for (unsigned i = 0; i < facts->n_clients && helper->n_clients < PAST_CLIENTS_MAX; i++) {
+        struct past_client *client = &helper->clients[helper->n_clients];
+
+        /* Those without a name are tools, which come and go. */
+        if (facts->clients[i].pid == 0 || !*facts->clients[i].vm)
+            continue;
+        client->pid = facts->clients[i].pid;
+        client->started = past_start_of(client->pid);
+        memcpy(client->vm, facts->clients[i].vm, sizeof(client->vm));
+        helper->n_clients += client->started != 0;
+    }
+}
+
+static bool past_is_served(const struct crowd *crowd, int64_t pid)
+{
+    for (unsigned i = 0; i < crowd->n_members; i++) {
+        const struct facts *facts = &crowd->members[i].facts;
+
+        for (unsigned k = 0; crowd->members[i].state == CROWD_ANSWERED && k < facts->n_clients;
+             k++) {
+            if (facts->clients[k].pid == pid)
+                return true;
+        }
+    }
+    return false;
+}
+
+static void past_count_orphans(struct past_helper *helper, const struct crowd *crowd)
+{
+    helper->n_orphans = 0;
+    for (unsigned i = 0; i < helper->n_clients; i++) {
+        const struct past_client *client = &helper->clients[i];
+
+        helper->n_orphans += past_start_of(client->pid) == client->started &&
+                             !past_is_served(crowd, client->pid);
+    }
+}
+
+/* The state of a helper; one that is not in the crowd is gone. */
+static enum crowd_state past_state_of(const struct crowd *crowd, const char *name)
+{
+    for (unsigned i = 0; i < crowd->n_members; i++) {
+        if (strcmp(crowd->members[i].name, name) == 0)
+            return crowd->members[i].state;
+    }
+    return CROWD_GONE;
+}
+
+void past_update(struct past *past, const struct crowd *crowd)
+{
+    for (unsigned i = 0; i < past->n;) {
+        struct past_helper *helper = &past->helpers[i];
+
+        if (past_state_of(crowd, helper->name) == CROWD_GONE) {
+            past_count_orphans(helper, crowd);
+            if (helper->n_orphans == 0) {
+                *helper = past->helpers[--past->n];
+                continue;
+            }
+        } else {
+            helper->n_orphans = 0;
+        }
+        i++;
+    }
+    for (unsigned i = 0; i < crowd->n_members; i++) {
+        const struct crowd_member *member = &crowd->members[i];
+        struct past_helper *helper = past_find(past, member->name);
+
+        if (member->state != CROWD_ANSWERED || (!helper && past->n == CROWD_MAX))
+            continue;
+        if (!helper) {
+            helper = reallocarray(past->helpers, past->n + 1, sizeof(*helper));
+            if (!helper)
+                continue;
+            past->helpers = helper;
+            helper = &past->helpers[past->n++];
+            memcpy(helper->name, member->name, sizeof(helper->name));
+        }
+        past_remember(helper, &member->facts);
+    }
+}
+
+void past_deinit(struct past *past)
+{
+    free(past->helpers);
+    *past = (struct past){0};
+}

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What the exporter may do, what it needs, and that no helper notices it."""
+import os
+import signal
+import threading
+import time
+
+from support import scaled
+from support.client import Connection
+from support.tap import test
+
+from ctl.status_server import example
+
+#: Private memory of an idle exporter (the bound that was set).
+IDLE_KB = 3 << 10
+
+
+def fields(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+
+
+@test
+def no_capability_and_seccomp(t):
+    one = t.exporter(t.directory())
+    one.get("/metrics")
+    status = fields(one.pid)
+    t.equal([status[name] for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")], ["0" * 16] * 4,
+            "capabilities")
+    t.equal((status["Seccomp"], status["NoNewPrivs"], status["Threads"]), ("2", "1", "1"),
+            "seccomp, no_new_privs, threads")
+
+
+@test
+def idle_memory(t):
+    directory = t.directory()
+    for i in range(51):  # as many as the node of a test bed has
+        t.serve(directory, f"vm-{i}", example())
+    one = t.exporter(directory)
+    one.get("/metrics")
+    one.get("/")
+    one.wait_until("what was looked at is given back",
+                   lambda: t.private_kb(one.pid) <= IDLE_KB, timeout=15)
+    print(f"# private memory of an idle exporter, 51 helpers: {t.private_kb(one.pid)} kB")
+
+
+def answers(helper):
+    """How long a helper takes to greet a client."""
+    begun = time.monotonic()
+    with Connection(helper.socket_path):
+        return time.monotonic() - begun
+
+
+@test
+def helpers_do_not_notice(t):
+    """Asked again and again, by one that is stopped amidst, by one that is killed: the helper serves
+    its clients meanwhile."""
+    directory = t.directory()
+    helper = t.helper(directory)
+    one = t.exporter(directory)
+    stop = threading.Event()
+
+    def scrape():
+        while not stop.is_set():
+            one.get("/metrics")
+
+    thread = threading.Thread(target=scrape)
+    thread.start()
+    slowest = max(answers(helper) for _ in range(200))
+    stop.set()
+    thread.join()
+    t.check(slowest < scaled(1), f"a client waited for {slowest:.3f} s")
+    one.signal(signal.SIGSTOP)
+    t.check(answers(helper) < scaled(1), "beside one that is stopped")
+    os.kill(one.pid, signal.SIGKILL)
+    t.check(answers(helper) < scaled(1), "beside one that was killed")
+    t.check(helper.running, "the helper runs")
+
+
+@test
+def readers_cannot_keep_helpers_busy(t):
+    """A hundred pages within a second are one look at the helpers."""
+    directory = t.directory()
+    server = t.serve(directory, "one", example())
+    one = t.exporter(directory)
+    begun = time.monotonic()
+    for _ in range(100):
+        one.get("/")
+    took = time.monotonic() - begun
+    t.check(server.readers <= 2 + took, f"{server.readers} looks within {took:.1f} s")

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What only the node can see, in each of the three forms in which it is told."""
+import os
+import signal
+import subprocess
+import time
+
+from support import scaled
+from support.tap import cases, test
+
+from exporter.fixture import client, device, document, key, sample
+
+WWN = "naa.6001405aaaaaaaaaaaaaaaaaaaaaaaaa"
+
+
+def look(t, *documents):
+    """An exporter over helpers that say these; what it says as JSON and as numbers."""
+    directory = t.directory()
+    for i, one in enumerate(documents):
+        t.serve(directory, f"vm-{i}", one)
+    one = t.exporter(directory)
+    return one, t.status(one), t.metrics(one)
+
+
+def alarms(told):
+    return [(one["alarm"], one["wwn"]) for one in told["alarms"]]
+
+
+def has(*keys, **changes):
+    return document(devices=[device(WWN, keys=list(keys), **changes)])
+
+
+@test
+def two_vms_of_different_helpers_on_one_nexus(t):
+    one, told, found = look(t, has(key("alpha", 1, 10)), has(key("beta", 2, 11)))
+    t.equal(alarms(told), [("SameNexus", WWN)], "alarms")
+    t.matches("^alpha, beta have registered on sdb .*, through different helpers: ",
+              told["alarms"][0]["what"], "words")
+    t.check(told["luns"][0]["between_helpers"], "between helpers")
+    t.equal(found[sample("qemu_pr_helper_lun_same_nexus", wwn=WWN)], 1, "metric")
+    t.matches("alpha, beta have registered", one.get("/").text, "page")
+
+
+@cases(("another nexus", has(key("alpha", 1, 10)), has(key("beta", 2, 11), nexus="4:0:0:0")),
+       ("another LUN", has(key("alpha", 1, 10)),
+        document(devices=[device("naa.6001405b", nexus="3:0:0:1", keys=[key("beta", 2, 11)])])),
+       ("the same process", has(key("alpha", 1, 10)), has(key("alpha", 1, 10))),
+       ("one has gone", has(key("alpha", 1, 10)),
+        has(key("beta", 2, 11, connected=False, stale=True, replaced=True))),
+       ("a pid that is not known", has(key("alpha", 1, 10)), has(key("beta", 2, None))))
+def no_shared_nexus(t, first, second):
+    _, told, found = look(t, first, second)
+    t.check("SameNexus" not in dict(alarms(told)), f"{told['alarms']}")
+    t.equal(found[sample("qemu_pr_helper_lun_same_nexus", wwn=WWN)], 0, "metric")
+
+
+@test
+def a_map_is_one_nexus_with_its_paths(t):
+    on_map = document(devices=[device("mpath-3" + WWN[4:], kind="multipath", map="mpatha", nexus=None,
+                                      device="253:0", keys=[key("beta", 2, 11)])])
+    _, told, _ = look(t, has(key("alpha", 1, 10)), on_map)
+    t.equal(alarms(told), [("SameNexus", WWN)], "alarms")
+
+
+@test
+def key_that_no_live_vm_has(t):
+    gone = key("alpha", 0xabc, 10, connected=False, stale=True)
+    one, told, found = look(t, has(gone))
+    t.equal(alarms(told), [("StaleKey", WWN)], "alarms")
+    t.matches("key 0x0000000000000abc of alpha, which is gone", told["alarms"][0]["what"], "words")
+    t.matches("cleanup --key=0xabc", told["alarms"][0]["remedy"], "what to do")
+    t.equal(found[sample("qemu_pr_helper_lun_stale_keys", wwn=WWN)], 1, "metric")
+    t.matches("client gone", one.get("/").text, "page")
+
+
+@test
+def key_that_a_vm_of_another_helper_has_now(t):
+    """libvirt's way: the machine was started again, with a new helper, and took its key over."""
+    gone = key("alpha", 0xabc, 10, connected=False, stale=True)
+    _, told, found = look(t, has(gone), has(key("alpha", 0xabc, 99)))
+    t.equal(alarms(told), [], "alarms")
+    t.equal(found[sample("qemu_pr_helper_lun_stale_keys", wwn=WWN)], 0, "metric")
+
+
+def paths(second_keys, clients=1, **changes):
+    devices = [device(WWN, device="8:16", name="sdb", nexus="3:0:0:0", keys=[key("alpha", 1, 10)]),
+               device(WWN, device="8:32", name="sdc", nexus="4:0:0:0", keys=second_keys)]
+    devices[1].update(changes)
+    return document(devices=devices, connections=[client("alpha", 10)] * clients)
+
+
+@test
+def registration_missing_on_a_path(t):
+    one, told, found = look(t, paths([]))
+    t.equal(alarms(told), [("PathUnregistered", WWN)], "alarms")
+    t.matches("alpha is registered on sdb .* by some of the disks that it uses, and not by 1 other",
+              told["alarms"][0]["what"], "words")
+    t.equal(found[sample("qemu_pr_helper_lun_paths_unregistered", wwn=WWN)], 1, "metric")
+    t.matches("A registration is missing on a path", one.get("/").text, "page")
+
+
+@cases(("both are registered", paths([key("alpha", 1, 10)])),
+       ("it may be another client's disk", paths([], clients=2)),
+       ("not used", paths([], commands=[])))
+def no_registration_missing(t, one):
+    _, told, found = look(t, one)
+    t.equal(alarms(told), [], "alarms")
+    t.equal(found[sample("qemu_pr_helper_lun_paths_unregistered", wwn=WWN)], 0, "metric")
+
+
+@test
+def reservation(t):
+    """The newest word counts, of whichever helper."""
+    def told(age, **changes):
+        return has(key("alpha", 0xa, 10), reservation={"key": "0x000000000000000a",
+                                                       "type": "write-exclusive", "age_s": age,
+                                                       **changes})
+    one, status, _ = look(t, told(50.0, type=None, key=None), told(5.0))
+    t.equal(status["luns"][0]["reservation"],
+            {"type": "write-exclusive", "key": "0x000000000000000a", "age_s": 5.0}, "reservation")
+    t.matches("Reserved, write-exclusive, held by key <code>0xa</code>", one.get("/").text, "page")
+    t.matches('class="tie holds">holds it', one.get("/").text, "picture")
+
+
+@test
+def reservation_that_is_not_known(t):
+    one, status, _ = look(t, has(key("alpha", 0xa, 10)))
+    t.equal(status["luns"][0]["reservation"], None, "reservation")
+    t.matches("Who holds it is not known", one.get("/").text, "page")
+
+
+@test
+def hostile_names_on_the_page(t):
+    evil = "<script>alert(1)</script>\x1b[2J&\"'"
+    one, told, _ = look(t, has(key(evil, 1, 10, connected=False, stale=True), name=evil),
+                        document(version=evil, socket=evil))
+    text = one.get("/").text
+    t.check("<script" not in text and "\x1b" not in text, "the page has it as text only")
+    t.check("&lt;script&gt;alert(1)&lt;/script&gt;" in text, "and it is there")
+    t.check(r"<script>alert(1)</script>\x1b[2J" in told["luns"][0]["uses"][0]["keys"][0]["vm"], "JSON")
+
+
+@test
+def helper_that_has_gone_while_its_vm_lives(t):
+    machine = subprocess.Popen(["sleep", "600"])
+    try:
+        directory = t.directory()
+        path = os.path.join(directory, "vm.sock")
+        server = t.serve(directory, "vm", document(connections=[client("alpha", machine.pid)]))
+        one = t.exporter(directory)
+        orphans = sample("qemu_pr_helper_orphaned_clients", helper="vm")
+        t.equal(t.metrics(one)[orphans], 0, "while it answers")
+        server.close()
+        one.wait_until("the loss is told", lambda: t.metrics(one).get(orphans) == 1)
+        t.equal(os.path.exists(path), False, "the socket is gone as well")
+
+        t.serve(directory, "vm", document(connections=[client("alpha", machine.pid)]))
+        one.wait_until("the cure is told", lambda: t.metrics(one).get(orphans) == 0)
+    finally:
+        machine.kill()
+        machine.wait()
+
+
+@test
+def helper_that_has_gone_after_its_vm(t):
+    machine = subprocess.Popen(["sleep", "600"])
+    directory = t.directory()
+    server = t.serve(directory, "vm", document(connections=[client("alpha", machine.pid)]))
+    one = t.exporter(directory)
+    t.metrics(one)
+    machine.kill()
+    machine.wait()
+    server.close()
+    one.wait_until("it is forgotten", lambda: not any(
+        name == "qemu_pr_helper_orphaned_clients" for name, _ in t.metrics(one)))
+
+
+@test
+def real_helper(t):
+    directory = t.directory()
+    helper = t.helper(directory)
+    one = t.exporter(directory)
+    found = t.metrics(one)
+    t.equal(found[sample("qemu_pr_helper_up", helper="real")], 1, "up")
+    started = found[sample("qemu_pr_helper_start_time_seconds", helper="real")]
+    t.check(abs(time.time() - started) < scaled(30), f"started at {started}")
+    told = t.status(one)["helpers"][0]
+    t.equal((told["pid"], told["socket"]), (helper.pid, helper.socket_path), "who it is")
+    helper.signal(signal.SIGKILL)
+    helper.wait_exit()
+    one.wait_until("its end is told",
+                   lambda: t.metrics(one).get(sample("qemu_pr_helper_up", helper="real"), 0) == 0)
