@@ -75,6 +75,9 @@ bool fault_parse_line(char *line, const char **ret_path, struct fault *ret_fault
     } else if (n_words == 3 && strcmp(words[1], "sense") == 0 &&
                fault_parse_sense(words[2], &ret_fault->sense)) {
         ret_fault->kind = FAULT_SENSE;
+    } else if (n_words == 3 && strcmp(words[1], "quirk") == 0 &&
+               quirk_parse(words[2], &ret_fault->quirk)) {
+        ret_fault->kind = FAULT_QUIRK;
     } else {
         return false;
     }
@@ -114,7 +117,8 @@ static void faults_read(struct faults *faults)
         struct stat status;
 
         if (!fault_parse_line(line, &path, &fault)) {
-            log_error("%s:%u: want LUN and hang, latency MS, status HEX or sense K/AA/QQ",
+            log_error("%s:%u: want LUN and hang, latency MS, status HEX, sense K/AA/QQ or "
+                      "quirk NAME",
                       faults->path, number);
         } else if (path && stat(path, &status) < 0) {
             log_error("%s:%u: %s: %s", faults->path, number, path, strerror(errno));

@@ -8,6 +8,7 @@
  *   /var/tmp/lun1                   latency 250          in milliseconds; the command is executed
  *   /var/tmp/lun2                   status 28            hexadecimal
  *   /var/tmp/lun3                   sense 4/44/00        hexadecimal
+ *   /var/tmp/lun4                   quirk no-aptpl       simulator/quirk.h
  */
 #ifndef SIMULATOR_FAULT_H
 #define SIMULATOR_FAULT_H
@@ -20,6 +21,7 @@
 #include <time.h>
 
 #include "scsi/spc.h"
+#include "simulator/quirk.h"
 
 #define FAULT_MAX 64
 
@@ -29,6 +31,7 @@ enum fault_kind {
     FAULT_LATENCY,
     FAULT_STATUS,
     FAULT_SENSE,
+    FAULT_QUIRK,
 };
 
 struct fault {
@@ -36,6 +39,7 @@ struct fault {
     unsigned latency_ms;
     uint8_t status;
     struct spc_sense sense;
+    enum quirk quirk;
 };
 
 struct fault_entry {

@@ -92,7 +92,7 @@ static const struct option_row simulator_rows[] = {
     {0, "faults", "FILE",
      "let LUNs hang or fail as this file says; it may change at any\n"
      "time. A line is: LUN hang, LUN latency MS, LUN status HEX,\n"
-     "or LUN sense K/AA/QQ",
+     "LUN sense K/AA/QQ, or LUN quirk NAME",
      .set = option_set_text, FIELD(faults)},
     {'v', "verbose", NULL, "say more; twice: say even more", .set = option_set_count,
      FIELD(verbose)},

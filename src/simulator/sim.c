@@ -29,6 +29,7 @@ struct sim_unit {
     struct sim_unit *next;
     struct store_lun lun;
     pthread_mutex_t lock; /* of everything below */
+    unsigned turn;        /* of a quirk */
     bool unreadable;      /* its saved state is there and cannot be used */
     struct lu lu;
 };
@@ -82,7 +83,8 @@ static struct sim_unit *sim_find_unit(struct sim *sim, const struct store_lun *l
 }
 
 /* Play the LUN's fault, if it has one. True: that was the answer. */
-static bool sim_apply_fault(struct sim *sim, dev_t device, ino_t inode, struct reply *reply)
+static bool sim_apply_fault(struct sim *sim, dev_t device, ino_t inode, struct reply *reply,
+                            enum quirk *ret_quirk)
 {
     struct fault fault = faults_find(&sim->faults, device, inode);
 
@@ -100,6 +102,9 @@ static bool sim_apply_fault(struct sim *sim, dev_t device, ino_t inode, struct r
     case FAULT_SENSE:
         reply_sense(reply, fault.sense);
         return true;
+    case FAULT_QUIRK:
+        *ret_quirk = fault.quirk;
+        return false;
     case FAULT_HANG:
     case FAULT_NONE:
         break;
@@ -111,7 +116,7 @@ static bool sim_apply_fault(struct sim *sim, dev_t device, ino_t inode, struct r
  * Execute and, if it is to outlive us, save: what cannot be saved has not happened. What may not
  * have been saved has, but nobody is told that it did: GOOD would promise that it will survive.
  */
-static void sim_execute_on(struct sim *sim, unsigned nexus, struct sim_unit *unit,
+static void sim_execute_on(struct sim *sim, unsigned nexus, struct sim_unit *unit, enum quirk quirk,
                            const struct request *request, struct reply *reply)
 {
     bool is_in = request->opcode == SPC_PERSISTENT_RESERVE_IN;
@@ -127,9 +132,7 @@ static void sim_execute_on(struct sim *sim, unsigned nexus, struct sim_unit *uni
         }
         memcpy(before, &unit->lu, sizeof(*before));
     }
-    lu_execute(&unit->lu, nexus, request->cdb, is_in ? NULL : request->data,
-               is_in ? 0 : request->length, is_in ? request->data : NULL,
-               is_in ? request->length : 0, &result);
+    quirk_execute(quirk, &unit->turn, &unit->lu, nexus, request, &result);
     if (before && result.changed) {
         r = store_save(sim->state_dir, &unit->lun, &unit->lu);
         if (r < 0) {
@@ -176,6 +179,7 @@ static void sim_execute(void *context, const struct request *request, struct rep
     const struct sim_nexus *nexus = context;
     struct sim *sim = nexus->sim;
     int flags = fcntl(request->fd, F_GETFL);
+    enum quirk quirk = QUIRK_NONE;
     struct sim_unit *unit;
     struct store_lun lun;
 
@@ -194,7 +198,7 @@ static void sim_execute(void *context, const struct request *request, struct rep
     }
     if (sim->latency_ms)
         sim_pause(sim->latency_ms);
-    if (sim_apply_fault(sim, lun.device, lun.inode, reply))
+    if (sim_apply_fault(sim, lun.device, lun.inode, reply, &quirk))
         return;
 
     unit = sim_find_unit(sim, &lun);
@@ -206,7 +210,7 @@ static void sim_execute(void *context, const struct request *request, struct rep
     if (unit->unreadable)
         reply_sense(reply, SPC_INTERNAL_TARGET_FAILURE);
     else
-        sim_execute_on(sim, nexus->index, unit, request, reply);
+        sim_execute_on(sim, nexus->index, unit, quirk, request, reply);
     pthread_mutex_unlock(&unit->lock);
 }
 

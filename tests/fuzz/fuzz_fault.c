@@ -22,6 +22,9 @@ static void write_line(char *line, size_t size, const char *path, const struct f
         length = snprintf(line, size, "%s sense %x/%02X/0x%x", path, fault->sense.key,
                           fault->sense.asc, fault->sense.ascq);
         break;
+    case FAULT_QUIRK:
+        length = snprintf(line, size, "%s quirk %s", path, quirk_name(fault->quirk));
+        break;
     case FAULT_NONE:
         break;
     }
@@ -48,7 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fuzz_check(fault_again.kind == fault.kind && fault_again.latency_ms == fault.latency_ms &&
                    fault_again.status == fault.status && fault_again.sense.key == fault.sense.key &&
                    fault_again.sense.asc == fault.sense.asc &&
-                   fault_again.sense.ascq == fault.sense.ascq);
+                   fault_again.sense.ascq == fault.sense.ascq && fault_again.quirk == fault.quirk);
     }
     free(line);
     return 0;
