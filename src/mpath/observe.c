@@ -171,7 +171,7 @@ static bool observe_aptpl(struct command *command)
     struct prin_capabilities capabilities;
     size_t size;
 
-    if (command->memory.key != 0)
+    if (command->memory.aptpl_known)
         return command->memory.aptpl;
     return steps_read(command, SPC_PRIN_REPORT_CAPABILITIES, &size) &&
            prin_capabilities_decode(command->data, size, &capabilities) == PRIN_OK &&

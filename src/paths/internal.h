@@ -91,7 +91,13 @@ uint64_t paths_holding(const struct paths *engine);
 /* FRAME_ACT. Ask all paths, then look: engine->up, engine->looked, engine->view. */
 bool paths_look(struct paths *engine);
 
-/* FRAME_LOOK. The same by other commands: look_plain.c. */
+/*
+ * FRAME_READ. Unless it is known: whether reservations persist through power loss (APTPL), which
+ * every registration sets for the whole logical unit (SPC-4 5.13.5).
+ */
+bool paths_learn_aptpl(struct paths *engine);
+
+/* FRAME_LOOK. A look by other commands: look_plain.c. */
 bool paths_look_plain(struct paths *engine);
 
 /* FRAME_ACT. Whether `keep` shares a registration that the look gave to another path. */

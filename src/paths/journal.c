@@ -22,8 +22,9 @@
 #define JOURNAL_COUNT_AT    26
 #define JOURNAL_CHECKSUM_AT 28
 
-#define JOURNAL_APTPL 0x01
-#define JOURNAL_PLAIN 0x02
+#define JOURNAL_APTPL       0x01
+#define JOURNAL_PLAIN       0x02
+#define JOURNAL_APTPL_KNOWN 0x04
 
 #define JOURNAL_PATH_HAD      0x01
 #define JOURNAL_PATH_FAILED   0x02
@@ -68,7 +69,8 @@ size_t paths_journal_encode(const struct paths_memory *memory, const struct path
     writer_be64(&writer, memory->key);
     writer_be64(&writer, memory->old_key);
     writer_u8(&writer, memory->aim);
-    writer_u8(&writer, (memory->aptpl ? JOURNAL_APTPL : 0) | (memory->plain ? JOURNAL_PLAIN : 0));
+    writer_u8(&writer, (memory->aptpl ? JOURNAL_APTPL : 0) | (memory->plain ? JOURNAL_PLAIN : 0) |
+                           (memory->aptpl_known ? JOURNAL_APTPL_KNOWN : 0));
     writer_zeros(&writer, JOURNAL_HEADER_SIZE - JOURNAL_COUNT_AT);
     for (unsigned path = 0; path < map->count; path++) {
         uint8_t flags = (memory->had >> path & 1 ? JOURNAL_PATH_HAD : 0) |
@@ -117,6 +119,7 @@ bool paths_journal_decode(const uint8_t *bytes, size_t size, const struct paths_
     flags = reader_u8(&reader);
     count = reader_u8(&reader);
     memory.aptpl = flags & JOURNAL_APTPL;
+    memory.aptpl_known = flags & JOURNAL_APTPL_KNOWN;
     memory.plain = flags & JOURNAL_PLAIN;
     if (reader_u8(&reader) != 0 || !reader_ok(&reader) || size < JOURNAL_HEADER_SIZE ||
         memcmp(magic, journal_magic, sizeof(journal_magic)) != 0 ||

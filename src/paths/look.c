@@ -289,6 +289,26 @@ static bool look_check_keys(struct paths *engine)
     RESUME_END(engine, PATHS_FRAME_PLAIN);
 }
 
+bool paths_learn_aptpl(struct paths *engine)
+{
+    struct prin_capabilities capabilities;
+
+    RESUME_BEGIN(engine, PATHS_FRAME_READ);
+    if (engine->memory.aptpl_known || !paths_usable(engine))
+        RESUME_RETURN(engine, PATHS_FRAME_READ);
+    paths_prepare_read(engine, paths_first(paths_usable(engine)), SPC_PRIN_REPORT_CAPABILITIES);
+    RESUME_CALL(engine, PATHS_FRAME_READ, paths_send(engine));
+    if (engine->result == PATHS_RESULT_GOOD && engine->data &&
+        prin_capabilities_decode(engine->data, engine->length, &capabilities) == PRIN_OK) {
+        engine->memory.aptpl = capabilities.persistent_active;
+        engine->memory.aptpl_known = true;
+    } else if (engine->result == PATHS_RESULT_CHECK) {
+        /* Not served, nor would it be told later. */
+        engine->memory.aptpl_known = true;
+    }
+    RESUME_END(engine, PATHS_FRAME_READ);
+}
+
 bool paths_look(struct paths *engine)
 {
     RESUME_BEGIN(engine, PATHS_FRAME_ACT);
@@ -317,6 +337,8 @@ bool paths_look(struct paths *engine)
     engine->plain.generation = 0;
     if (engine->memory.plain)
         RESUME_CALL(engine, PATHS_FRAME_ACT, paths_look_plain(engine));
+    else if (engine->looked && paths_registered(engine) != 0)
+        RESUME_CALL(engine, PATHS_FRAME_ACT, paths_learn_aptpl(engine));
     engine->lacked = 0;
     RESUME_END(engine, PATHS_FRAME_ACT);
 }

@@ -281,6 +281,8 @@ static bool look_plain_look_once(struct paths *engine)
     RESUME_CALL(engine, PATHS_FRAME_PLAIN, look_plain_read_by_any(engine, SPC_PRIN_READ_KEYS));
     if (engine->result != PATHS_RESULT_GOOD || !look_plain_take_keys(engine))
         RESUME_RETURN(engine, PATHS_FRAME_PLAIN);
+    if (engine->plain.keys > 0)
+        RESUME_CALL(engine, PATHS_FRAME_PLAIN, paths_learn_aptpl(engine));
     engine->plain.todo = paths_usable(engine);
     while (engine->plain.todo != 0 && engine->plain.keys > 0) {
         RESUME_CALL(engine, PATHS_FRAME_PLAIN, look_plain_probe_key(engine));

@@ -102,6 +102,7 @@ struct paths_memory {
     uint64_t failed;   /* paths that were failed on purpose and are to be reinstated */
     uint8_t aim;       /* enum paths_aim */
     bool aptpl;        /* of the last registration: every further REGISTER must say the same */
+    bool aptpl_known;  /* or not yet: then it is what REPORT CAPABILITIES says before it is said */
     bool plain;        /* the target has no READ FULL STATUS, or one that cannot be believed */
     /*
      * Paths with the same number here, which is not 0, share one registration, and READ FULL STATUS

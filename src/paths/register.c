@@ -206,6 +206,7 @@ bool paths_register(struct paths *engine)
     engine->memory.had = paths_surely(engine, paths_with(engine, engine->command.sa_key));
     engine->memory.aim = PATHS_AIM_LEVEL;
     engine->memory.aptpl = engine->command.aptpl;
+    engine->memory.aptpl_known = true;
     RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_write(engine));
     /* First, so that a path that returns gets the new key, not the old one. */
     RESUME_CALL(engine, PATHS_FRAME_COMMAND,

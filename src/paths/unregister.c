@@ -84,6 +84,7 @@ bool paths_unregister(struct paths *engine)
     engine->memory.had = 0;
     engine->memory.expected = 0;
     engine->memory.aptpl = engine->command.aptpl;
+    engine->memory.aptpl_known = true;
     RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_write(engine));
     RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_tell(engine, PATHS_TELL_UNSETPRSTATUS, 0, 0));
     if (engine->result == PATHS_RESULT_LOST) {

@@ -15,9 +15,9 @@ MUTANTS: Dict[str, Tuple[str, str, str, str]] = {
         ""),
     "no-journal": (
         "crash", "register.c",
-        "    engine->memory.aptpl = engine->command.aptpl;\n"
+        "    engine->memory.aptpl_known = true;\n"
         "    RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_write(engine));\n",
-        "    engine->memory.aptpl = engine->command.aptpl;\n"),
+        "    engine->memory.aptpl_known = true;\n"),
     "no-setprkey": (
         "new new-2 returns", "register.c",
         "                paths_tell(engine, PATHS_TELL_SETPRKEY, engine->command.sa_key, 0));",

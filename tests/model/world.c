@@ -972,6 +972,7 @@ static void root(bool a, bool b, int holder, world_emit *emit, void *context)
     }
     if (a) {
         world.memory.key = 1;
+        world.memory.aptpl_known = true;
         world.memory.had = world.memory.expected = (1u << setting->paths) - 1;
         for (unsigned path = 0; path < setting->paths; path++)
             if (setting->quirks.group[path] != path)

@@ -231,6 +231,32 @@ static void test_bytes_of_a_registration(void **state)
     assert_true(lu.aptpl);
 }
 
+/* Nothing is known of APTPL, as after a restart without the journal: it stays as it is. */
+static void test_aptpl_is_not_known(void **state)
+{
+    struct paths_command reg = REGISTER(0, KEY);
+
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) {
+        bool plain = i & 1, aptpl = i & 2;
+
+        start(2);
+        reg.aptpl = aptpl;
+        assert_status(run(reg), SPC_STATUS_GOOD);
+        memory = (struct paths_memory){.plain = plain};
+        assert_status(run(RESERVE(5, KEY)), SPC_STATUS_GOOD);
+        assert_true(lu.aptpl == aptpl);
+        assert_true(memory.aptpl == aptpl && memory.aptpl_known);
+        /* Asked for once. */
+        assert_status(run(RESERVE(5, KEY)), SPC_STATUS_GOOD);
+        assert_true(plain || reads == 1);
+        memory.aim = PATHS_AIM_WITHDRAW;
+        run((struct paths_command){.repair = true});
+        assert_uint_equal(lu.registrations, 0);
+        assert_true(lu.aptpl == aptpl);
+    }
+}
+
 static void test_a_path_that_speaks_for_itself(void **state)
 {
     static const struct {
@@ -506,7 +532,7 @@ static void test_journal_bytes(void **state)
 {
     static const uint8_t wanted_head[] = {'p',  'r',  'p',  'a',  't',  'h',  's', 2, 0x11, 0x22,
                                           0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0,   0, 0,    0,
-                                          0,    0,    0,    0x99, 1,    1,    2,   0};
+                                          0,    0,    0,    0x99, 1,    5,    2,   0};
     uint8_t bytes[PATHS_JOURNAL_MAX];
     struct paths_memory back;
     size_t size;
@@ -520,6 +546,7 @@ static void test_journal_bytes(void **state)
                                    .failed = 4,
                                    .aim = PATHS_AIM_LEVEL,
                                    .aptpl = true,
+                                   .aptpl_known = true,
                                    .twin = {1, 0, 1}};
     size = paths_journal_encode(&memory, &map, bytes);
     assert_uint_equal(size, 32 + 2 * 10);
@@ -574,6 +601,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sizes_of_maps),
         cmocka_unit_test(test_bytes_of_a_registration),
+        cmocka_unit_test(test_aptpl_is_not_known),
         cmocka_unit_test(test_a_path_that_speaks_for_itself),
         cmocka_unit_test(test_what_is_repeated),
         cmocka_unit_test(test_what_the_target_refuses),
