@@ -321,6 +321,20 @@ def another_reservation_key(t: Context, user: str) -> None:
         helper.wait_log(KEY_ADVICE)
 
 
+@cases(("one key", f"{KEY:#x}"), ("file", "file"))
+@limit(60)
+def key_after_clear(t: Context, key: str) -> None:
+    """After CLEAR multipathd has no key for the map, and that is not the configuration's fault."""
+    helper = t.start("nobody")
+    a = t.open(helper)
+    with configured(t, key):
+        for _ in range(2):
+            t.replied(a.tell(scsi.REGISTER, action_key=KEY), GOOD, "registers")
+            t.registered(KEY)
+            t.replied(a.tell(scsi.CLEAR, key=KEY), GOOD, "clears")
+    t.check("no reservation_key" not in helper.log(), "what is told of the configuration")
+
+
 @cases(*((label, action) for label, action in
          [("register", scsi.REGISTER), ("reserve", scsi.RESERVE), ("clear", scsi.CLEAR),
           ("preempt", scsi.PREEMPT), ("preempt and abort", scsi.PREEMPT_AND_ABORT)]))
