@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <glob.h>
 #include <grp.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,6 +21,9 @@
 
 /* Below it libvirt has a directory for each virtual machine that runs. */
 #define HELPER_LIBVIRT "/var/lib/libvirt/qemu"
+
+/* Its configuration: the program that it starts. A bare name is looked for (libvirt 12). */
+#define HELPER_LIBVIRT_CONF "/etc/libvirt/qemu.conf"
 
 /* How /proc/PID/status of a helper begins (proc(5)). */
 #define HELPER_NAME_LINE "Name:\tqemu-pr-helper\n"
@@ -63,6 +67,64 @@ static bool helper_find_of_vm(struct doctor *doctor, bool *ret_is_libvirt)
         globfree(&found);
     }
     return doctor->found_socket[0];
+}
+
+/* The value of the last line "pr_helper = "VALUE"" of libvirt's configuration, which root may read.
+ */
+static bool helper_read_setting(char *text, size_t size)
+{
+    FILE *file = fopen(HELPER_LIBVIRT_CONF, "re");
+    char line[1024], value[PATH_MAX];
+    bool found = false;
+
+    while (file && fgets(line, sizeof(line), file)) {
+        if (sscanf(line, " pr_helper = \"%1000[^\"]\"", value) == 1) {
+            snprintf(text, size, "%s", value);
+            found = true;
+        }
+    }
+    if (file)
+        fclose(file);
+    return found;
+}
+
+/* Whether libvirt finds the program: by its path, or by a bare name where it looks for those. */
+static bool helper_is_program(const char *name)
+{
+    static const char *const directories[] = {"/usr/local/sbin", "/usr/local/bin", "/usr/sbin",
+                                              "/usr/bin",        "/sbin",          "/bin"};
+    char path[PATH_MAX];
+
+    if (strchr(name, '/'))
+        return access(name, X_OK) == 0;
+    for (size_t i = 0; i < sizeof(directories) / sizeof(directories[0]); i++) {
+        snprintf(path, sizeof(path), "%s/%.1000s", directories[i], name);
+        if (access(path, X_OK) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* No virtual machine has a helper now; would libvirt be able to start one? */
+static void helper_judge_libvirt(struct finding *finding)
+{
+    char program[PATH_MAX];
+
+    if (helper_read_setting(program, sizeof(program)) && !helper_is_program(program)) {
+        finding_fail(finding, "libvirt is to start %s, which is no program here", program);
+        finding_remedy(finding,
+                       "A virtual machine with <reservations managed='yes'/> does not start then. "
+                       "Name the helper's path as pr_helper in %s, and restart libvirt's daemon; "
+                       "virtual machines that run go on.",
+                       HELPER_LIBVIRT_CONF);
+        return;
+    }
+    finding_unknown(finding, "there is none at %s, and no virtual machine has one now",
+                    BUILD_DEFAULT_SOCKET);
+    finding_remedy(finding,
+                   "libvirt starts one with each virtual machine that has a disk with "
+                   "<reservations managed='yes'/>: run the doctor while it runs. Another helper's "
+                   "socket is named with -k.");
 }
 
 static void helper_say_connected(struct doctor *doctor, struct finding *finding)
@@ -115,12 +177,7 @@ void doctor_helper(struct doctor *doctor, struct finding *finding)
         else
             helper_say_failed(doctor, r, finding);
     } else if (is_libvirt) {
-        finding_unknown(finding, "there is none at %s, and no virtual machine has one now",
-                        BUILD_DEFAULT_SOCKET);
-        finding_remedy(finding,
-                       "libvirt starts one with each virtual machine that has a disk with "
-                       "<reservations managed='yes'/>: run the doctor while it runs. Another "
-                       "helper's socket is named with -k.");
+        helper_judge_libvirt(finding);
     } else {
         helper_say_failed(doctor, r, finding);
     }
@@ -159,8 +216,10 @@ void doctor_protocol(struct doctor *doctor, struct finding *finding)
         return;
     }
     finding_warn(finding, "the helper does not offer CLEANUP");
-    finding_remedy(finding, "It is an old one, perhaps QEMU's own. What a virtual machine has "
-                            "registered on a multipath map stays in multipathd when it has gone.");
+    finding_remedy(finding,
+                   "It is an old one, perhaps QEMU's own. What a virtual machine has "
+                   "registered on a multipath map stays in multipathd when it has gone. "
+                   "libvirt starts the program that pr_helper in " HELPER_LIBVIRT_CONF " names.");
 }
 
 /* The user of the process that listens on the helper's socket, if it is a helper that we can see.

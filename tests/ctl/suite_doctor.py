@@ -94,6 +94,26 @@ def no_helper_of_libvirt(t):
     t.matches("<reservations managed='yes'/>", remedy, "remedy")
 
 
+@cases(("a path", "/nonexistent/qemu-pr-helper", True), ("a bare name", "no-such-qemu-pr-helper", True),
+       ("a bare name that is found", "sh", False), ("a comment", None, False))
+def program_of_libvirt(t, value, missing):
+    """What pr_helper of qemu.conf names."""
+    conf = os.path.join(t.directory(), "qemu.conf")
+    with open(conf, "w", encoding="ascii") as file:
+        file.write('#pr_helper = "/nonexistent/commented-out"\nuser = "root"\n')
+        if value:
+            file.write(f'pr_helper = "{value}"\n')
+    script = ('mount -t tmpfs none /var/lib && mount -t tmpfs none /etc || exit 99; '
+              'mkdir -p /var/lib/libvirt/qemu /etc/libvirt; cp "$1" /etc/libvirt/; shift; exec "$@"')
+    result = without_helper(t, script, conf, t.lab.ctl, "doctor", "--json")
+    found = result.json["checks"][0]
+    if missing:
+        t.equal((found["verdict"], found["text"]),
+                ("failure", f"libvirt is to start {value}, which is no program here"), "helper")
+    else:
+        t.equal(found["verdict"], "unknown", "verdict")
+
+
 @test
 def helper_of_libvirt(t):
     fake = t.fake()
