@@ -7,7 +7,7 @@ import re
 import shlex
 
 from support import pages
-from support.tap import cases, test
+from support.tap import cases, limit, test
 
 from ctl.fixture import GOOD, REFUSED, USAGE, hexkey
 from ctl.status_server import StatusServer, example
@@ -137,11 +137,13 @@ def walk(t, state):
 
 
 @cases(*STATES)
+@limit(60)
 def carried_out(t, state):
     t.check(walk(t, state), "no hint named a command")
 
 
 @test
+@limit(300)
 def every_command_was_carried_out(t):
     """Those that the source can print, by command and options."""
     formats = set()
