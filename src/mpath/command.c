@@ -230,7 +230,6 @@ static void command_begin(struct command *command, int64_t lock_until_ms)
     struct map *map = command->map;
     int r;
 
-    command->daemon = -1;
     if (!journal_lock(&map->journal, lock_until_ms)) {
         command_busy(command, "another helper is at a command on it");
         return;
@@ -250,7 +249,6 @@ static void command_begin(struct command *command, int64_t lock_until_ms)
             command_run(command);
     }
     journal_unlock(&map->journal);
-    cleanup_close(&command->daemon);
     free(command->seen);
     free(command->data);
 }

@@ -17,6 +17,8 @@
 /* How long the paths that do not answer are waited for once another one has. */
 #define COMMAND_PATIENCE_MS 1000
 
+enum told_key { TOLD_KEY_NOT_ASKED, TOLD_KEY_TAKEN, TOLD_KEY_OTHER };
+
 struct command {
     struct map *map;
     const struct work *work; /* NULL: a repair, for nobody */
@@ -34,7 +36,7 @@ struct command {
     struct spc_sense attention; /* one about reservations, met by a command of our own */
     bool has_sent;              /* something that changes the target */
     uint8_t *data;              /* of the last reading step; owned */
-    int daemon;                 /* a connection to multipathd; -1: none */
+    enum told_key daemon_key;   /* whether multipathd has the key that is aimed at */
     bool is_silent;             /* multipathd is there and did not answer */
     char daemon_text[128];      /* why it could not be asked, for people */
     uint64_t unlearnt;          /* registered, and not yet found at the target */

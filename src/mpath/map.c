@@ -55,6 +55,7 @@ struct map *map_new(struct shared *shared, enum map_side side, const struct map_
     map->side = side;
     map->names = *names;
     map->journal.fd = -1;
+    map->multipathd = -1;
     pthread_mutex_init(&map->lock, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -287,6 +288,8 @@ static void map_main(struct thread *thread)
         ends = ends && (!map->first || map->closes);
     }
     journal_close(&map->journal);
+    cleanup_close(&map->multipathd);
+    map->multipathd = -1;
     map->runs = false;
     map->is_old = true;
     pthread_mutex_unlock(&map->lock);

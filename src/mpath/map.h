@@ -70,6 +70,8 @@ struct map {
 
     /* The map's thread's own. */
     struct journal journal;
+    int multipathd;                /* a connection to it, while the thread runs; -1: none */
+    enum paths_multipathd version; /* of the process at its other end; NONE: not known yet */
     unsigned count;
     struct path *path[PATHS_MAX];
     struct path *left[PATHS_MAX]; /* hang, and are no paths of the map any more */

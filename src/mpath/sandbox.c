@@ -66,7 +66,6 @@ static const char *const sandbox_allowed[] = {
     /* multipathd's socket, the channels, the sockets of replies */
     "connect",                 /* multipathd/multipathd.c: multipathd_connect: connect */
     "setsockopt",              /* multipathd/multipathd.c: multipathd_connect: setsockopt */
-    "getsockopt",              /* mpath/told.c: told_peer: getsockopt */
     "sendto",                  /* mpath/map.c: work_answer: send */
     "send",                    /* mpath/map.c: work_answer: send */
     "recvfrom",                /* multipathd/multipathd.c: multipathd_receive: recv */

@@ -33,23 +33,3 @@ void shared_wait(struct shared *shared)
         pthread_cond_wait(&shared->ended, &shared->lock);
     pthread_mutex_unlock(&shared->lock);
 }
-
-bool shared_get_multipathd(struct shared *shared, pid_t pid, enum paths_multipathd *ret)
-{
-    bool known;
-
-    pthread_mutex_lock(&shared->lock);
-    known = pid != 0 && shared->multipathd == pid;
-    if (known)
-        *ret = shared->version;
-    pthread_mutex_unlock(&shared->lock);
-    return known;
-}
-
-void shared_set_multipathd(struct shared *shared, pid_t pid, enum paths_multipathd version)
-{
-    pthread_mutex_lock(&shared->lock);
-    shared->multipathd = pid;
-    shared->version = version;
-    pthread_mutex_unlock(&shared->lock);
-}

@@ -16,8 +16,6 @@ struct shared {
     pthread_mutex_t lock; /* of what follows; taken last */
     pthread_cond_t ended;
     unsigned running; /* threads of maps */
-    pid_t multipathd; /* the process of which the version is known; 0: none */
-    enum paths_multipathd version;
 };
 
 void shared_init(struct shared *shared);
@@ -26,9 +24,5 @@ void shared_init(struct shared *shared);
 void shared_begin(struct shared *shared);
 void shared_end(struct shared *shared);
 void shared_wait(struct shared *shared);
-
-/* Which version of multipathd a process is. Returns whether that is known. */
-bool shared_get_multipathd(struct shared *shared, pid_t pid, enum paths_multipathd *ret);
-void shared_set_multipathd(struct shared *shared, pid_t pid, enum paths_multipathd version);
 
 #endif

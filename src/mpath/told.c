@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * What multipathd is told of a map, and what it says. One connection for each command, made anew
- * after an exchange that failed. Each exchange has a deadline of its own: a path that hangs can
- * make multipathd deaf to everybody for the better part of a minute.
+ * What multipathd is told of a map, and what it says. The map's thread keeps one connection while
+ * it has something to do, and makes it anew after an exchange that failed. Each exchange has a
+ * deadline of its own: a path that hangs can make multipathd deaf to everybody for the better part
+ * of a minute.
  *
  * The map is named by its kernel name, "dm-3", which multipathd takes as well; a path likewise.
+ *
+ * multipathd registers a path that returns by the key that it has for the map, and from 0.13 on,
+ * when it is told to look after the registrations and does not find that key, it clears a path's
+ * registration. So it is told so only if its key is ours.
  */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -42,55 +46,61 @@ static int told_connect(struct command *command)
                                      used ? ", " : "", name, strerror(-fd));
     }
     command->is_silent = fd == -ETIMEDOUT;
-    command->daemon = fd < 0 ? -1 : fd;
+    command->map->multipathd = fd < 0 ? -1 : fd;
+    command->map->version = PATHS_MULTIPATHD_NONE;
     return fd < 0 ? fd : 0;
+}
+
+static void told_disconnect(struct map *map)
+{
+    cleanup_close(&map->multipathd);
+    map->multipathd = -1;
 }
 
 /* Returns what it says, the caller's, or NULL. */
 static char *told_ask(struct command *command, const char *text, int timeout_ms)
 {
+    struct map *map = command->map;
     char *answer;
-    int r = command->daemon < 0 ? told_connect(command) : 0;
+    int r = map->multipathd < 0 ? told_connect(command) : 0;
 
     if (r < 0)
         return NULL;
-    r = multipathd_exchange(command->daemon, text, timeout_ms, TOLD_ANSWER_MAX, &answer);
+    r = multipathd_exchange(map->multipathd, text, timeout_ms, TOLD_ANSWER_MAX, &answer);
     if (r == 0)
         return answer;
     command->is_silent = r == -ETIMEDOUT;
     snprintf(command->daemon_text, sizeof(command->daemon_text), "did not answer %.40s: %s", text,
              strerror(-r));
-    cleanup_close(&command->daemon);
-    command->daemon = -1;
+    told_disconnect(map);
     return NULL;
 }
 
-/* The process at the other end: another one may be of another version. */
-static pid_t told_peer(const struct command *command)
+/* It is gone when there is no answer and it was not for its silence. */
+static bool told_is_gone(const struct command *command)
 {
-    struct ucred peer;
-    socklen_t size = sizeof(peer);
-
-    return getsockopt(command->daemon, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 ? 0 : peer.pid;
+    return command->map->multipathd < 0 && !command->is_silent;
 }
 
 void told_begin(struct command *command)
 {
-    struct shared *shared = command->map->shared;
+    struct map *map = command->map;
     CLEANUP_FREE char *answer = NULL;
     char text[TOLD_COMMAND_SIZE];
-    pid_t peer;
 
-    if (told_connect(command) < 0) {
+    /* That of the command before this one, if the same process is still there. */
+    if (map->multipathd >= 0 && !multipathd_is_quiet(map->multipathd))
+        told_disconnect(map);
+    if (map->multipathd < 0 && told_connect(command) < 0) {
         /* One that is there but deaf is not none: it will do what it was told before. */
         command->known.multipathd = command->is_silent ? PATHS_MULTIPATHD_OLD
                                                        : PATHS_MULTIPATHD_NONE;
         return;
     }
-    peer = told_peer(command);
-    if (shared_get_multipathd(shared, peer, &command->known.multipathd))
+    command->known.multipathd = map->version;
+    if (map->version != PATHS_MULTIPATHD_NONE)
         return;
-    snprintf(text, sizeof(text), "getprhold map %s", command->map->names.kernel_name);
+    snprintf(text, sizeof(text), "getprhold map %s", map->names.kernel_name);
     answer = told_ask(command, text, TOLD_BARRIER_MS);
     command->known.multipathd = PATHS_MULTIPATHD_OLD;
     if (!answer)
@@ -98,8 +108,7 @@ void told_begin(struct command *command)
     if (strcmp(answer, "set") == 0 || strcmp(answer, "unset") == 0 ||
         strcmp(answer, "unknown") == 0)
         command->known.multipathd = PATHS_MULTIPATHD_NEW;
-    if (peer)
-        shared_set_multipathd(shared, peer, command->known.multipathd);
+    map->version = command->known.multipathd;
 }
 
 /* "ok" is ok; what it says else is a refusal. */
@@ -108,7 +117,7 @@ static enum paths_end told_order(struct command *command, const char *text)
     CLEANUP_FREE char *answer = told_ask(command, text, TOLD_ORDER_MS);
 
     if (!answer)
-        return command->daemon < 0 && !command->is_silent ? PATHS_REFUSED : PATHS_LOST;
+        return told_is_gone(command) ? PATHS_REFUSED : PATHS_LOST;
     return strcmp(answer, "ok") == 0 ? PATHS_DONE : PATHS_REFUSED;
 }
 
@@ -160,11 +169,58 @@ static void told_status(struct command *command, const char *map, struct paths_o
     snprintf(text, sizeof(text), "getprstatus map %s", map);
     answer = told_ask(command, text, TOLD_BARRIER_MS);
     if (!answer)
-        ret->end = command->daemon < 0 && !command->is_silent ? PATHS_REFUSED : PATHS_LOST;
+        ret->end = told_is_gone(command) ? PATHS_REFUSED : PATHS_LOST;
     else if (strcmp(answer, "fail") == 0)
         ret->end = PATHS_REFUSED;
     else
         ret->set = strcmp(answer, "set") == 0 || strcmp(answer, "1") == 0;
+}
+
+/* What it would register a path with: "none", or a number, with ":aptpl" perhaps. NULL: no answer.
+ */
+static char *told_key(struct command *command)
+{
+    char text[TOLD_COMMAND_SIZE];
+
+    snprintf(text, sizeof(text), "getprkey map %s", command->map->names.kernel_name);
+    return told_ask(command, text, TOLD_BARRIER_MS);
+}
+
+static bool told_key_is(const char *answer, uint64_t key)
+{
+    char wanted[24];
+
+    snprintf(wanted, sizeof(wanted), "0x%" PRIx64, key);
+    return strcspn(answer, ":") == strlen(wanted) && strncmp(answer, wanted, strlen(wanted)) == 0;
+}
+
+/* "ok" is said only if the map's key is this one now. */
+static enum paths_end told_set_key(struct command *command, uint64_t key)
+{
+    char text[TOLD_COMMAND_SIZE];
+    enum paths_end end;
+
+    snprintf(text, sizeof(text), "setprkey map %s key %" PRIx64 "%s",
+             command->map->names.kernel_name, key, command->engine.memory.aptpl ? ":aptpl" : "");
+    end = told_order(command, text);
+    command->daemon_key = end == PATHS_DONE      ? TOLD_KEY_TAKEN
+                          : end == PATHS_REFUSED ? TOLD_KEY_OTHER
+                                                 : TOLD_KEY_NOT_ASKED;
+    return end;
+}
+
+/* To look after the registrations: only by the key that they have. */
+static enum paths_end told_set_status(struct command *command, const char *text)
+{
+    if (command->daemon_key == TOLD_KEY_NOT_ASKED) {
+        CLEANUP_FREE char *answer = told_key(command);
+
+        if (!answer)
+            return told_is_gone(command) ? PATHS_REFUSED : PATHS_LOST;
+        command->daemon_key = told_key_is(answer, command->engine.memory.key) ? TOLD_KEY_TAKEN
+                                                                              : TOLD_KEY_OTHER;
+    }
+    return command->daemon_key == TOLD_KEY_TAKEN ? told_order(command, text) : PATHS_REFUSED;
 }
 
 void told_step(struct command *command, const struct paths_step *step, struct paths_outcome *ret)
@@ -177,15 +233,16 @@ void told_step(struct command *command, const struct paths_step *step, struct pa
         told_status(command, map, ret);
         return;
     case PATHS_TELL_SETPRKEY:
-        snprintf(text, sizeof(text), "setprkey map %s key %" PRIx64 "%s", map, step->key,
-                 command->engine.memory.aptpl ? ":aptpl" : "");
-        break;
+        ret->end = told_set_key(command, step->key);
+        return;
     case PATHS_TELL_SETPRSTATUS:
         snprintf(text, sizeof(text), "setprstatus map %s", map);
-        break;
+        ret->end = told_set_status(command, text);
+        return;
     case PATHS_TELL_SETPRSTATUS_LIST:
         told_list(command, step->paths, text, sizeof(text));
-        break;
+        ret->end = told_set_status(command, text);
+        return;
     case PATHS_TELL_UNSETPRSTATUS:
         snprintf(text, sizeof(text), "unsetprstatus map %s", map);
         break;
@@ -211,31 +268,27 @@ void told_forget(struct command *command)
 }
 
 /*
- * The key that multipathd would register a returning path with: "none", or a number, with ":aptpl"
- * perhaps. With `reservation_key file' it is what it was told; with a number in multipath.conf it
- * has to be the client's, which only a site that knows its clients' keys can arrange.
+ * It has another key than the client's, or none, and did not take it. With `reservation_key file'
+ * it has what it was told; with a number in multipath.conf that has to be the client's, which only
+ * a site that knows its clients' keys can arrange.
  */
 static void told_advise(struct command *command, uint64_t key)
 {
-    CLEANUP_FREE char *answer = NULL;
-    char text[TOLD_COMMAND_SIZE], wanted[24];
+    CLEANUP_FREE char *answer = told_key(command);
 
-    snprintf(text, sizeof(text), "getprkey map %s", command->map->names.kernel_name);
-    answer = told_ask(command, text, TOLD_BARRIER_MS);
     if (!answer)
         return;
-    snprintf(wanted, sizeof(wanted), "0x%" PRIx64, key);
     if (strncmp(answer, "0x", 2) != 0)
         command_say(command, "multipath.conf has no reservation_key for this map, without which "
                              "multipathd registers no path that comes up later: put "
                              "`reservation_key file' into its defaults section and run `multipathd "
                              "reconfigure'");
-    else if (strcspn(answer, ":") != strlen(wanted) || strncmp(answer, wanted, strlen(wanted)) != 0)
+    else if (!told_key_is(answer, key))
         command_say(command,
-                    "the client's key is %s, but multipathd has %.24s for this map: if that "
-                    "is the reservation_key of multipath.conf, put `reservation_key file' "
+                    "the client's key is 0x%" PRIx64 ", but multipathd has %.24s for this map: if "
+                    "that is the reservation_key of multipath.conf, put `reservation_key file' "
                     "there, which takes any key, and run `multipathd reconfigure'",
-                    wanted, answer);
+                    key, answer);
 }
 
 void told_end(struct command *command)
@@ -250,7 +303,8 @@ void told_end(struct command *command)
         command->answer.reply.status != SPC_STATUS_GOOD)
         return;
     if (registers && memory->key != 0) {
-        told_advise(command, memory->key);
+        if (command->daemon_key == TOLD_KEY_OTHER)
+            told_advise(command, memory->key);
     } else if (memory->key == 0 && memory->aim == PATHS_AIM_NONE &&
                (registers || command->memory.key != 0)) {
         snprintf(text, sizeof(text), "unsetprkey map %s", command->map->names.kernel_name);

@@ -149,6 +149,13 @@ int multipathd_exchange(int fd, const char *command, int timeout_ms, size_t max,
     return 0;
 }
 
+bool multipathd_is_quiet(int fd)
+{
+    char byte;
+
+    return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
 int multipathd_ask(enum multipathd_socket where, const char *command, char **ret_answer)
 {
     CLEANUP_CLOSE int fd = multipathd_connect(multipathd_names[where], MULTIPATHD_ASK_MS);

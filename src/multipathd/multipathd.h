@@ -8,6 +8,7 @@
 #ifndef MULTIPATHD_MULTIPATHD_H
 #define MULTIPATHD_MULTIPATHD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Where it may listen: newer versions (0.12) at both. */
@@ -30,6 +31,12 @@ int multipathd_connect(const char *name, int timeout_ms);
  * of no more use. multipathd's own refusals are answers.
  */
 int multipathd_exchange(int fd, const char *command, int timeout_ms, size_t max, char **ret_answer);
+
+/*
+ * Whether a connection on which nothing is outstanding can be used again: nothing has come on it,
+ * and not its end.
+ */
+bool multipathd_is_quiet(int fd);
 
 /*
  * Both, for one question at the sockets' usual names, in ten seconds at most. With a NULL command:

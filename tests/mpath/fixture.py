@@ -60,24 +60,44 @@ class Lab(Scratch):
 
 class Multipathd:
     """Remembers key and prstatus of each map, as a version does that is `new` (0.13) or not; or
-    answers what `answers` has for a command: None hangs up, a function is called."""
+    answers what `answers` has for a command: None hangs up, a function is called. Each map's key is
+    `configured`, or what it is told if that is "file"."""
 
     def __init__(self, path: str, new: bool = False):
         self.new = new
+        self.configured = "file"
+        self.connections = 0
         self.asked: List[str] = []
         self.key: Dict[str, str] = {}
         self.set: Dict[str, bool] = {}
         self.answers: Dict[str, object] = {}
+        self._path = path
+        self._open: List[socket.socket] = []
+        self._start()
+
+    def _start(self) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.bind(path)
+        self._socket.bind(self._path)
         self._socket.listen(64)
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
+
+    def restart(self, new: bool) -> None:
+        """As another version. It has what was written down, the keys."""
+        self.close()
+        for connection in self._open:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        os.unlink(self._path)
+        self.new = new
+        self._start()
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 connection, _ = self._socket.accept()
+                self.connections += 1
+                self._open.append(connection)
                 threading.Thread(target=self._serve, args=[connection], daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
@@ -102,11 +122,12 @@ class Multipathd:
         if words[0] == "getprstatus":
             return b"set\n" if self.set.get(name) else b"unset\n"
         if words[0] == "getprkey":
-            return f"{self.key.get(name, 'none')}\n".encode()
+            return f"{self._key(name)}\n".encode()
         if words[0] == "getprhold":
             return b"unset\n" if self.new else b"fail\n"
         if words[0] == "setprkey":
             self.key[name] = f"0x{words[4]}"
+            return b"ok\n" if self._key(name) == f"0x{words[4]}" else b"fail\n"
         elif words[0] == "unsetprkey":
             self.key.pop(name, None)
         elif words[0] in ("setprstatus", "unsetprstatus"):
@@ -114,6 +135,9 @@ class Multipathd:
                 return b"fail\n"
             self.set[name] = words[0] == "setprstatus"
         return b"ok\n"
+
+    def _key(self, name: str) -> str:
+        return self.key.get(name, "none") if self.configured == "file" else self.configured
 
     def close(self) -> None:
         """Nobody can connect any more. May be called again."""

@@ -287,17 +287,37 @@ def unit_attentions(t: Context) -> None:
     t.answered(s.tell(scsi.RESERVE, KEY, kind=KIND), CONFLICT, "")
 
 
-@cases(("none", None, r"multipathd cannot be reached"), ("other", b"0x123\n", "reservation_key file"),
-       ("no line", b"none\n", "reservation_key file"))
-def advice(t: Context, answer, text: str) -> None:
-    """Registered all the same, and the administrator is told what multipathd lacks."""
-    s = t.start()
-    if answer is None:
+@cases(*((f"{name}, {'new' if new else 'old'}", key, text, new) for new in (False, True)
+         for name, key, text in [("no daemon", "", r"multipathd cannot be reached"),
+                                 ("other", "0x123", "reservation_key file"),
+                                 ("no line", "none", "reservation_key file")]))
+def advice(t: Context, key: str, text: str, new: bool) -> None:
+    """Registered all the same, and the administrator is told what multipathd lacks. It is not told to
+    look after registrations that it would not know for its own: from 0.13 on it would clear one."""
+    s = t.start(new=new)
+    if not key:
         s.multipathd.close()
-    else:
-        s.multipathd.answers["getprkey"] = answer
+    s.multipathd.configured = key
     t.answered(s.tell(scsi.REGISTER, 0, KEY), GOOD, text)
     s.registered(KEY)
+    s.good(scsi.RESERVE, KEY, kind=KIND)
+    s.good(scsi.PREEMPT, KEY, KEY, KIND)
+    t.equal([one for one in s.multipathd.asked if one.startswith("setprstatus")], [], "told")
+
+
+@test
+def one_connection(t: Context) -> None:
+    """Is kept from one command to the next, and made anew when multipathd has been restarted."""
+    s = t.start()
+    s.good(scsi.REGISTER, 0, KEY)
+    s.good(scsi.RESERVE, KEY, kind=KIND)
+    t.equal(s.multipathd.connections, 1, "connections")
+    s.multipathd.restart(new=True)
+    s.good(scsi.RELEASE, KEY, kind=KIND)
+    s.good(scsi.REGISTER, KEY, NEW_KEY)
+    t.equal(s.multipathd.connections, 2, "connections")
+    t.check(any("pathlist" in one for one in s.multipathd.asked), "the new version is known")
+    s.told(NEW_KEY)
 
 
 @cases(("hangs up", None), ("too long", b"x" * 5000))

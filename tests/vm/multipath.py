@@ -87,6 +87,11 @@ class Multipath:
         key = f"reservation_key {reservation_key}" if reservation_key else ""
         lab.write("/etc/multipath.conf", CONFIGURATION % (key, self.no_path_retry))
 
+    def reconfigure(self) -> None:
+        """It reads multipath.conf again, and answers: that it does not do meanwhile."""
+        self.ask("reconfigure")
+        lab.wait_for("multipathd after it has read its configuration", self._answers, 30)
+
     def _start(self, name: str, *command: str) -> Program:
         directory = f"/run/{name}-log"
         os.makedirs(directory, exist_ok=True)

@@ -286,10 +286,10 @@ def release_without_multipathd(t: Context) -> None:
 @contextlib.contextmanager
 def configured(t: Context, key: str) -> Iterator[None]:
     """multipath.conf has another reservation_key, and multipathd has read it."""
-    t.cleanup.callback(t.daemons.ask, "reconfigure")
+    t.cleanup.callback(t.daemons.reconfigure)
     t.cleanup.callback(t.daemons.configure, "file")
     t.daemons.configure(key)
-    t.daemons.ask("reconfigure")
+    t.daemons.reconfigure()
     yield
 
 
