@@ -33,8 +33,9 @@ struct command {
     struct worker_reply answer;
 
     uint64_t answered;          /* paths that answered when they were asked last */
+    uint64_t fresh;             /* paths that need not be asked again: see steps_ask() */
     struct spc_sense attention; /* one about reservations, met by a command of our own */
-    bool has_sent;              /* something that changes the target */
+    bool has_disturbed;         /* something that the target tells other nexuses of was sent */
     uint8_t *data;              /* of the last reading step; owned */
     enum told_key daemon_key;   /* whether multipathd has the key that is aimed at */
     bool is_silent;             /* multipathd is there and did not answer */

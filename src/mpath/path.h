@@ -62,6 +62,7 @@ struct path {
     bool has_target_port;
     uint16_t target_port; /* relative target port identifier */
     bool is_away;         /* did not answer when it was asked last */
+    int64_t answered_ms;  /* when it did, or answered anything after that */
     bool is_learnt;       /* nexus.initiator and target_port are what the target has shown */
 };
 

@@ -21,6 +21,7 @@
 #define STEPS_READ_MS        3000  /* for an answer to a command that changes nothing */
 #define STEPS_WRITE_MS       10000 /* to one that does */
 #define STEPS_ABORT_MS       30000 /* to PREEMPT AND ABORT, which may have much to abort */
+#define STEPS_FRESH_MS       200   /* an answer is news for so long */
 #define STEPS_DRAIN_MS       1000
 #define STEPS_DRAIN_PAUSE_MS 2
 
@@ -116,8 +117,10 @@ static uint64_t steps_ask_set(struct command *command, uint64_t set)
 
         if (!(done >> i & 1))
             continue;
-        if (path_answered(path))
+        if (path_answered(path)) {
             answered |= (uint64_t)1 << i;
+            path->answered_ms = clock_now_ms();
+        }
         if (path->job.attention.key != 0)
             command->attention = path->job.attention;
         path_finish(path);
@@ -125,9 +128,30 @@ static uint64_t steps_ask_set(struct command *command, uint64_t set)
     return answered;
 }
 
+/* Those that have answered this command a moment ago. */
+static uint64_t steps_fresh(const struct command *command)
+{
+    int64_t since_ms = clock_now_ms() - STEPS_FRESH_MS;
+    uint64_t set = 0;
+
+    for (unsigned i = 0; i < command->map->count; i++) {
+        if ((command->fresh >> i & 1) && command->map->path[i]->answered_ms >= since_ms)
+            set |= (uint64_t)1 << i;
+    }
+    return set;
+}
+
+/*
+ * Of most commands more than half would be TEST UNIT READY. A path that has answered this command a
+ * moment ago is not asked again, as long as every path that was used has answered: one that has
+ * gone since might as well go the moment after. One that has not answered is asked each time.
+ */
 void steps_ask(struct command *command, const struct paths_step *step, struct paths_outcome *ret)
 {
-    command->answered = steps_ask_set(command, step->paths);
+    uint64_t fresh = steps_fresh(command) & step->paths;
+
+    command->answered = fresh | steps_ask_set(command, step->paths & ~fresh);
+    command->fresh = command->answered;
     ret->answered = command->answered;
     ret->sense = command->attention;
     command->attention = SPC_NO_ADDITIONAL_SENSE;
@@ -135,8 +159,30 @@ void steps_ask(struct command *command, const struct paths_step *step, struct pa
 
 void steps_settle(struct command *command)
 {
-    if (command->has_sent)
+    if (command->has_disturbed)
         (void)steps_ask_set(command, command->answered);
+}
+
+/*
+ * Whether the target tells other registered nexuses of a command by a unit attention
+ * (SPC-4 5.13.11.2.2, 5.13.11.2.4 to 5.13.11.2.7). Of REGISTER it does so if it ends a reservation,
+ * but by then no path of the map is registered any more.
+ */
+static bool steps_disturbs(uint8_t service_action)
+{
+    return service_action == SPC_PROUT_RELEASE || service_action == SPC_PROUT_CLEAR ||
+           service_action == SPC_PROUT_PREEMPT || service_action == SPC_PROUT_PREEMPT_AND_ABORT;
+}
+
+/* What a step by one path says of all: if it had no answer for the logical unit, ask again. */
+static void steps_refresh(struct command *command, unsigned path,
+                          const struct paths_outcome *outcome)
+{
+    if (outcome->end != PATHS_DONE ||
+        (outcome->status == SPC_STATUS_CHECK_CONDITION && sense_is_of_path(outcome->sense)))
+        command->fresh = 0;
+    else
+        command->map->path[path]->answered_ms = clock_now_ms();
 }
 
 /* Whether a host status says that the command was never sent. */
@@ -252,10 +298,13 @@ void steps_send(struct command *command, const struct paths_step *step, struct p
     struct path_job job = {.length = step->parameters_length};
 
     ret->end = PATHS_REFUSED;
-    if (!(map_idle(command->map) >> step->path & 1))
+    if (!(map_idle(command->map) >> step->path & 1)) {
+        command->fresh = 0;
         return;
+    }
     if (step->parameters_length == 0) {
         steps_read_by(command, step->path, step->cdb, false, ret);
+        steps_refresh(command, step->path, ret);
         if (service_action == SPC_PRIN_READ_FULL_STATUS && ret->end == PATHS_DONE &&
             ret->status == SPC_STATUS_GOOD && !observe_look(command, ret->data, ret->length)) {
             /* As a target says that does not serve it. */
@@ -267,9 +316,13 @@ void steps_send(struct command *command, const struct paths_step *step, struct p
     memcpy(job.cdb, step->cdb, CDB_SIZE);
     if (!steps_submit(command, step->path, &job, step->parameters))
         return;
-    command->has_sent = true;
     steps_one(command, step->path, &job,
               service_action == SPC_PROUT_PREEMPT_AND_ABORT ? STEPS_ABORT_MS : STEPS_WRITE_MS, ret);
+    steps_refresh(command, step->path, ret);
+    if (steps_disturbs(service_action) || ret->end != PATHS_DONE) {
+        command->has_disturbed = true;
+        command->fresh = 0;
+    }
     if (steps_registers(step) &&
         (ret->end == PATHS_LOST || (ret->end == PATHS_DONE && ret->status == SPC_STATUS_GOOD)))
         observe_registered(command, step->path);

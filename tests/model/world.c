@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "scsi/sense.h"
 
 const struct setting *setting;
 struct paths_map world_map;
@@ -220,8 +221,8 @@ static void end_command(struct world *world)
 {
     world->memory = world->engine.memory;
     world->journal = world->memory;
-    memset(&world->engine, 0, sizeof(world->engine));
     world->active = world->repairing = false;
+    world->asked = 0;
 }
 
 static void count_row(const struct world *world, const struct paths_reply *reply)
@@ -328,8 +329,27 @@ static enum fault end_with(struct world *world, const struct paths_reply *reply)
     return fault;
 }
 
+/* The worker does not ask a path again that has answered this command: see steps_ask() there. */
+static void note_asked(struct world *world, const struct paths_outcome *outcome)
+{
+    const struct paths_step *step = &world->engine.step;
+    uint8_t action = step->cdb[1] & CDB_SERVICE_ACTION_MASK;
+
+    if (step->kind == PATHS_STEP_ASK)
+        world->asked = (uint8_t)outcome->answered;
+    else if (step->kind == PATHS_STEP_SEND &&
+             (outcome->end != PATHS_DONE ||
+              (outcome->status == SPC_STATUS_CHECK_CONDITION && sense_is_of_path(outcome->sense)) ||
+              (step->parameters_length > 0 &&
+               (action == SPC_PROUT_RELEASE || action == SPC_PROUT_CLEAR ||
+                action == SPC_PROUT_PREEMPT || action == SPC_PROUT_PREEMPT_AND_ABORT))))
+        world->asked = 0;
+}
+
 static void feed(struct world *world, const struct paths_outcome *outcome)
 {
+    if (setting->trusts)
+        note_asked(world, outcome);
     world->engine.map = &world_map;
     paths_feed(&world->engine, outcome);
     world->engine.map = NULL;
@@ -558,7 +578,7 @@ static void expand_engine(const struct world *world, world_emit *emit, void *con
     switch (step->kind) {
     case PATHS_STEP_ASK:
         copy(&next, world);
-        outcome.answered = answering(world);
+        outcome.answered = answering(world) | (world->asked & step->paths);
         say("engine asks all paths: %x answer", (unsigned)outcome.answered);
         feed(&next, &outcome);
         emit_checked(&next, FAULT_NONE, emit, context);
@@ -709,6 +729,7 @@ static uint8_t row_of(const struct world *world)
 static void begin_command(struct world *world, const struct paths_command *command)
 {
     world->active = true;
+    world->asked = 0;
     world->repairing = command->repair;
     world->look_due &= !command->repair;
     paths_begin(&world->engine, &world_map, &world->memory, command);

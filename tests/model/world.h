@@ -31,6 +31,7 @@ struct setting {
     bool deadlines; /* the deadline of the whole command may pass at any step */
     bool refuses;   /* multipathd says "fail" to all that changes something */
     bool silences;  /* multipathd may leave a message without answer, and without effect */
+    bool trusts;    /* a path that has answered the command is not asked again */
     bool irregular; /* starts with a path that is not registered, or has another key */
     struct target_quirks quirks;
     bool noise;     /* BUSY, unit attentions, failed reads, paths that say no for themselves */
@@ -96,6 +97,7 @@ struct world {
     uint8_t path[WORLD_PATHS]; /* enum path_state */
     uint8_t pending;           /* paths by which a command hangs */
     struct prcommand hanging[WORLD_PATHS];
+    uint8_t asked;   /* with setting->trusts: paths that need not be asked again */
     uint8_t failed;  /* paths failed on purpose */
     uint8_t fresh;   /* paths that returned, and no repair has looked since */
     uint8_t excused; /* paths that were irregular at the start */

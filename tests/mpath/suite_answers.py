@@ -320,6 +320,21 @@ def one_connection(t: Context) -> None:
     s.told(NEW_KEY)
 
 
+@test
+def few_commands(t: Context) -> None:
+    """How many commands a map of three paths takes, so that it does not grow unseen."""
+    s = t.start(kind="iscsi")
+    s.good(scsi.REGISTER, 0, KEY)
+    s.good(scsi.REGISTER, KEY, 0)
+    for action, key, new, commands, exchanges in [
+            (scsi.REGISTER, 0, KEY, 12, 6), (scsi.RESERVE, KEY, 0, 5, 1),
+            (scsi.RELEASE, KEY, 0, 10, 1), (scsi.REGISTER, KEY, 0, 10, 4)]:
+        sent, told = s.target.control.logged, len(s.multipathd.asked)
+        s.good(action, key, new, 0 if action == scsi.REGISTER else KIND)
+        t.equal((s.target.control.logged - sent, len(s.multipathd.asked) - told),
+                (commands, exchanges), f"commands, exchanges of service action {action}")
+
+
 @cases(("hangs up", None), ("too long", b"x" * 5000))
 def bad_multipathd(t: Context, answer) -> None:
     """Nothing is registered behind its back."""

@@ -106,7 +106,9 @@ def deadline(t: Context) -> None:
     t.check(2 <= took < 2 + scaled(1), f"took {took:.2f} s")
     for path in range(3):
         s.target.go_on(path)
-    s.good(scsi.REGISTER, 0, KEY)
+    s.worker.wait_until("a path is free again",
+                        lambda: s.tell(scsi.REGISTER_AND_IGNORE, 0, KEY).code == GOOD, 15)
+    s.registered(KEY)
 
 
 @test
