@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/close_range.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -224,13 +225,19 @@ static bool fdio_is_locked_by_us(int fd, struct flock *ret_lock)
            ret_lock->l_pid == getpid();
 }
 
+/* Not every C library has it. */
+static int fdio_close_range(unsigned first, unsigned last, unsigned flags)
+{
+    return (int)syscall(SYS_close_range, first, last, flags);
+}
+
 void fdio_close_strays(int first)
 {
     DIR *directory = opendir("/proc/self/fd");
     const struct dirent *entry;
 
     if (!directory) {
-        syscall(SYS_close_range, first, UINT_MAX, 0);
+        fdio_close_range((unsigned)first, UINT_MAX, 0);
         return;
     }
     while ((entry = readdir(directory))) {
@@ -247,6 +254,21 @@ void fdio_close_strays(int first)
         }
     }
     closedir(directory);
+}
+
+void fdio_part(int keep, int keep_too)
+{
+    const int kept[] = {keep < keep_too ? keep : keep_too, keep < keep_too ? keep_too : keep};
+    unsigned from = STDERR_FILENO + 1;
+
+    for (size_t i = 0; i < 2; i++) {
+        if (kept[i] < (int)from)
+            continue;
+        if (kept[i] > (int)from)
+            fdio_close_range(from, (unsigned)kept[i] - 1, CLOSE_RANGE_UNSHARE);
+        from = (unsigned)kept[i] + 1;
+    }
+    fdio_close_range(from, UINT_MAX, CLOSE_RANGE_UNSHARE);
 }
 
 int fdio_null_standard(void)

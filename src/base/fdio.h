@@ -77,6 +77,13 @@ int fdio_open_standard(void);
  */
 void fdio_close_strays(int first);
 
+/*
+ * Give the calling thread a table of fds of its own, with the standard ones and two of `keep` in it
+ * (-1: none). Whatever the others of its process have open is closed by their end, then, though
+ * this thread may hang in the kernel. Does nothing before Linux 5.9.
+ */
+void fdio_part(int keep, int keep_too);
+
 /* Point the standard fds at /dev/null. 0 or a negative errno. */
 int fdio_null_standard(void);
 

@@ -210,8 +210,8 @@ int map_list_paths(struct map *map)
         struct path *path = map_take(old, n_old, &found[i]);
 
         if (!path)
-            path = path_new(&found[i], map->names.number, map->shared->opener, &map->lock,
-                            &map->news);
+            path = path_new(&found[i], map->names.number, map->shared->opener, map->journal.fd,
+                            &map->lock, &map->news);
         if (path)
             map->path[map->count++] = path;
     }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * A message names a map and a path, and brings a socket for the answer and perhaps the map itself.
- * Each is served by a thread of its own, since open(2) of a path may wait for as long as the driver
- * likes. The number of threads is limited: each is one path of a map that the worker waits for.
+ * A message of one byte brings a map, which has been seen from then on. One that names a map and a
+ * path brings a socket for the answer. Each is served by a thread of its own, since open(2) of a
+ * path may wait for as long as the driver likes. The number of threads is limited: each is one path
+ * of a map that the worker waits for.
  *
  * A map counts as seen by its uuid, since numbers are used again.
  */
@@ -31,6 +32,7 @@
 #define OPENER_MAPS_MAX     1024 /* seen */
 #define OPENER_THREADS_MAX  4096
 #define OPENER_CHANNEL      3
+#define OPENER_SHOW_SIZE    1
 #define OPENER_REQUEST_SIZE (8 + SYSFS_PATH_NAME_SIZE)
 #define OPENER_REPLY_SIZE   4 /* an errno, or 0 and an fd */
 
@@ -144,6 +146,15 @@ static int opener_begin(dev_t map, const char *name, int reply)
     return 0;
 }
 
+static void opener_take_map(int fd)
+{
+    struct sysfs_map map;
+
+    if (sysfs_identify(fd, &map) == 0)
+        opener_see(map.uuid);
+    close(fd);
+}
+
 static void opener_take(const uint8_t *bytes, const struct fdio_message *message)
 {
     dev_t number = makedev(load_be32(bytes), load_be32(bytes + 4));
@@ -153,11 +164,6 @@ static void opener_take(const uint8_t *bytes, const struct fdio_message *message
 
     memcpy(name, bytes + 8, sizeof(name));
     name[sizeof(name) - 1] = '\0';
-    if (message->n_fds == 2) {
-        if (sysfs_identify(message->fds[1], &map) == 0)
-            opener_see(map.uuid);
-        close(message->fds[1]);
-    }
     if (sysfs_identify_number(number, &map) == 0 && opener_has_seen(map.uuid))
         r = opener_begin(number, name, message->fds[0]);
     if (r < 0) {
@@ -189,8 +195,12 @@ __attribute__((noreturn)) static void opener_serve(void)
 
     while ((n = fdio_receive(OPENER_CHANNEL, bytes, sizeof(bytes), 0, &message)) > 0 ||
            n == -EINTR) {
-        if (n == OPENER_REQUEST_SIZE && (message.n_fds == 1 || message.n_fds == 2)) {
+        if (n == OPENER_REQUEST_SIZE && message.n_fds == 1) {
             opener_take(bytes, &message);
+            continue;
+        }
+        if (n == OPENER_SHOW_SIZE && message.n_fds == 1) {
+            opener_take_map(message.fds[0]);
             continue;
         }
         for (unsigned i = 0; i < message.n_fds; i++)
@@ -236,11 +246,18 @@ int opener_start(void)
     return pair[0];
 }
 
-int opener_open(int channel, dev_t map, const char *name, int map_fd)
+void opener_show(int channel, int map_fd)
+{
+    const uint8_t show[OPENER_SHOW_SIZE] = {0};
+
+    (void)!fdio_send_fds(channel, show, sizeof(show), &map_fd, 1);
+}
+
+int opener_open(int channel, dev_t map, const char *name)
 {
     uint8_t request[OPENER_REQUEST_SIZE] = {0}, answer[OPENER_REPLY_SIZE + 1];
     struct fdio_message message;
-    int pair[2], fds[2], r;
+    int pair[2], r;
     ssize_t n;
 
     store_be32(request, major(map));
@@ -248,9 +265,7 @@ int opener_open(int channel, dev_t map, const char *name, int map_fd)
     snprintf((char *)request + 8, SYSFS_PATH_NAME_SIZE, "%s", name);
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return -errno;
-    fds[0] = pair[1];
-    fds[1] = map_fd;
-    r = fdio_send_fds(channel, request, sizeof(request), fds, map_fd < 0 ? 1 : 2);
+    r = fdio_send_fds(channel, request, sizeof(request), &pair[1], 1);
     close(pair[1]);
     if (r < 0) {
         close(pair[0]);

@@ -16,12 +16,15 @@
  */
 int opener_start(void);
 
+/* Show it a map, as a client has passed it, before its paths are to be opened. Any thread. */
+void opener_show(int channel, int map_fd);
+
 /*
- * Have one path opened. map_fd: the map, as a client has passed it; -1: the opener has seen it
- * before. May block for as long as the path's driver does. Any thread. Returns an fd, the caller's,
- * or a negative errno: -ENOENT: no node of that name in /dev, or one of another device; -EPERM: not
- * a path of a map that the opener has seen; of open(2); -EPIPE: the opener has died.
+ * Have one path opened. May block for as long as the path's driver does. Any thread. Returns an fd,
+ * the caller's, or a negative errno: -ENOENT: no node of that name in /dev, or one of another
+ * device; -EPERM: not a path of a map that the opener has been shown; of open(2); -EPIPE: the
+ * opener has died.
  */
-int opener_open(int channel, dev_t map, const char *name, int map_fd);
+int opener_open(int channel, dev_t map, const char *name);
 
 #endif

@@ -2,12 +2,12 @@
 #include "mpath/path.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fdio.h"
 #include "mpath/opener.h"
 #include "scsi/sense.h"
 #include "sg/reply.h"
@@ -49,13 +49,11 @@ static void path_work(struct path *path)
     struct path_job *job = &path->job;
 
     if (path->fd < 0) {
-        int fd = opener_open(path->opener, path->map, path->names.name, path->map_fd);
+        int fd = opener_open(path->opener, path->map, path->names.name);
 
         job->error = fd < 0 ? -fd : 0;
         path->fd = fd < 0 ? -1 : fd;
     }
-    cleanup_close(&path->map_fd);
-    path->map_fd = -1;
     job->opened = path->fd >= 0;
     if (!job->opened)
         return;
@@ -70,6 +68,10 @@ static void path_main(struct thread *thread)
 {
     struct path *path = (struct path *)thread;
 
+    /* What hangs here must not keep open what the rest of a process that was killed had open, such
+     * as the sockets by which the helper waits for its answers. But the map's journal stays locked.
+     */
+    fdio_part(path->opener, path->journal);
     pthread_mutex_lock(path->lock);
     while (!path->quits) {
         if (path->state != PATH_BUSY) {
@@ -86,8 +88,8 @@ static void path_main(struct thread *thread)
     cleanup_close(&path->fd);
 }
 
-struct path *path_new(const struct sysfs_path *names, dev_t map, int opener, pthread_mutex_t *lock,
-                      pthread_cond_t *news)
+struct path *path_new(const struct sysfs_path *names, dev_t map, int opener, int journal,
+                      pthread_mutex_t *lock, pthread_cond_t *news)
 {
     struct path *path = (struct path *)thread_new(sizeof(*path));
 
@@ -96,9 +98,9 @@ struct path *path_new(const struct sysfs_path *names, dev_t map, int opener, pth
     path->names = *names;
     path->map = map;
     path->opener = opener;
+    path->journal = journal;
     path->lock = lock;
     path->news = news;
-    path->map_fd = -1;
     path->fd = -1;
     pthread_cond_init(&path->wake, NULL);
     if (nexus_read(names->number, &path->nexus) < 0 ||
@@ -112,9 +114,10 @@ struct path *path_new(const struct sysfs_path *names, dev_t map, int opener, pth
 
 void path_submit(struct path *path, const struct path_job *job, int map_fd)
 {
+    if (!path->job.opened && map_fd >= 0)
+        opener_show(path->opener, map_fd);
     path->job = *job;
     path->job.attention = SPC_NO_ADDITIONAL_SENSE;
-    path->map_fd = map_fd < 0 ? -1 : fcntl(map_fd, F_DUPFD_CLOEXEC, 0);
     pthread_mutex_lock(path->lock);
     path->state = PATH_BUSY;
     pthread_cond_signal(&path->wake);

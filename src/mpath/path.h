@@ -45,7 +45,7 @@ struct path {
     struct sysfs_path names;
     struct nexus nexus;
     dev_t map;
-    int opener;
+    int opener, journal; /* kept open by the thread; journal: -1: none */
 
     pthread_mutex_t *lock; /* the map's */
     pthread_cond_t *news;  /* the map's: a job is done */
@@ -53,9 +53,8 @@ struct path {
     enum path_state state;
     bool quits;
     struct path_job job;
-    int map_fd; /* for the opener; -1: none */
 
-    int fd; /* of the path, the thread's; -1: not open */
+    int fd; /* of the path, in the thread's own table; -1: not open */
 
     /* What the map's thread has learnt of it. */
     bool is_asked; /* whether it has a relative target port is known */
@@ -67,8 +66,8 @@ struct path {
 };
 
 /* Start one, without opening the path. NULL: no memory, no fd, or no thread. */
-struct path *path_new(const struct sysfs_path *names, dev_t map, int opener, pthread_mutex_t *lock,
-                      pthread_cond_t *news);
+struct path *path_new(const struct sysfs_path *names, dev_t map, int opener, int journal,
+                      pthread_mutex_t *lock, pthread_cond_t *news);
 
 /*
  * Give an idle one something to do; the job's data are the path's from now on. map_fd: the map, as

@@ -56,6 +56,7 @@ static const char *const sandbox_allowed[] = {
     "pwrite64",                /* mpath/journal.c: journal_store: pwrite */
     "flock",                   /* mpath/journal.c: journal_lock: flock */
     "close",                   /* mpath/worker.c: worker_take: close */
+    "close_range",             /* base/fdio.c: fdio_part: fdio_close_range */
     "fstat",                   /* mpath/sysfs.c: sysfs_identify: fstat */
     "fstat64",                 /* mpath/sysfs.c: sysfs_identify: fstat */
     "newfstatat",              /* mpath/sysfs.c: sysfs_list: fstatat */
@@ -87,12 +88,8 @@ static const struct sandbox_rule {
     {"ioctl", SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, SG_IO)},
     /* mpath/sysfs.c: sysfs_identify: fcntl */
     {"fcntl", SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, F_GETFL)},
-    /* mpath/path.c: path_submit: fcntl */
-    {"fcntl", SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, F_DUPFD_CLOEXEC)},
     /* mpath/sysfs.c: sysfs_identify: fcntl */
     {"fcntl64", SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, F_GETFL)},
-    /* mpath/path.c: path_submit: fcntl */
-    {"fcntl64", SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, F_DUPFD_CLOEXEC)},
     /* multipathd/multipathd.c: multipathd_connect: socket */
     {"socket", SCMP_A0(SCMP_CMP_MASKED_EQ, 0xffffffff, AF_UNIX)},
     /* mpath/opener.c: opener_open: socketpair */

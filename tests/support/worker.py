@@ -86,15 +86,18 @@ class Opener:
             raise tap.Skip("another process's fd cannot be had here")
         self._channel = socket.socket(fileno=fd)
 
+    def _send(self, message: bytes, fd: int) -> None:
+        socket.send_fds(self._channel, [message], [fd])
+
     def ask(self, map_rdev: int, name: str, map_fd: int = -1) -> int:
-        """0: it was opened; else a negative errno."""
+        """0: it was opened; else a negative errno. map_fd: the map, which is shown before."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        fds = [theirs.fileno(), *([map_fd] if map_fd >= 0 else [])]
+        if map_fd >= 0:
+            self._send(b"\0", map_fd)
         with ours:
             with theirs:
-                self._channel.sendmsg(
-                    [self.REQUEST.pack(os.major(map_rdev), os.minor(map_rdev), name.encode())],
-                    [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))])
+                self._send(self.REQUEST.pack(os.major(map_rdev), os.minor(map_rdev),
+                                             name.encode()), theirs.fileno())
             ours.settimeout(scaled(5))
             message, opened, _, _ = socket.recv_fds(ours, self.REPLY.size, 1)
         for fd in opened:

@@ -38,9 +38,10 @@ WORKER = "/payload/bin/qemu-pr-mpath"
 class Devices:
     """Made once: the disk, its map, and another host's view of it."""
 
-    def __init__(self, **settings: str):
+    def __init__(self, file: Optional[str] = None, **settings: str):
+        """file: what the disk is made of; memory."""
         self.daemons = multipath.Multipath(**settings)
-        self.disk = lab.Backstore("shared")
+        self.disk = lab.Backstore("shared", file=file)
         self.target = lab.Iscsi(self.disk, PATHS)
         self.other = lab.Loopback(self.disk).initiator
         self.daemons.wait_paths(MAP, PATHS)
@@ -109,8 +110,9 @@ class State(NamedTuple):
 class Lab(Devices):
     """The devices, and a helper of root's and one of nobody's, with the same options."""
 
-    def __init__(self, settings: dict, options: Sequence[str] = (), **configuration: str):
-        super().__init__(**configuration)
+    def __init__(self, settings: dict, options: Sequence[str] = (), file: Optional[str] = None,
+                 **configuration: str):
+        super().__init__(file, **configuration)
         self.options = [f"--mpath-worker={WORKER}", *options]
         self._program = settings["helper"]
         self._started = 0
@@ -143,6 +145,8 @@ class Context(tap.Context):
         self.other = shared.other
         guest.mark_kernel_log(name)
         self.started: List[Helper] = []
+        self.unplugged: List[lab.Initiator] = []
+        self.cleanup.callback(self.plug)
         self.cleanup.callback(self.survived)
         shared.reset()
 
@@ -186,6 +190,17 @@ class Context(tap.Context):
             self.cleanup.callback(path.online)
             path.offline()
         self.daemons.wait_paths(MAP, PATHS - len(paths), len(paths))
+
+    def unplug(self, *paths: lab.Initiator) -> None:
+        """These do not answer any more."""
+        for path in paths:
+            path.unplug()
+            self.unplugged.append(path)
+
+    def plug(self) -> None:
+        """They go on."""
+        while self.unplugged:
+            self.unplugged.pop().plug()
 
     def restore(self, *paths: lab.Initiator) -> None:
         for path in paths:

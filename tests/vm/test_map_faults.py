@@ -206,6 +206,34 @@ def worker_killed_busy(t: Context, user: str) -> None:
     new_worker(t, helper, worker)
 
 
+@test
+@limit(120)
+def worker_killed_while_a_path_hangs(t: Context) -> None:
+    """Its process stays until the kernel lets go of the path; the client's answer does not wait for
+    that. Another helper is not let at the map meanwhile: the command may yet be executed."""
+    helper, other = t.start("nobody"), t.start("nobody", "--mpath-timeout=3")
+    a, b = t.open(helper, timeout=60), t.open(other, timeout=60)
+    register(t, a)
+    t.replied(b.tell(scsi.RESERVE, KIND, NEW_KEY), CONFLICT, "the other helper's worker is there")
+    worker = find_worker(helper)
+    t.unplug(t.target.initiators[0])
+    parameters = scsi.parameters(KEY, NEW_KEY)
+    a.connection.send_request(scsi.pr_out(len(parameters), scsi.REGISTER), [a.fd], parameters)
+    lab.wait_for("the worker at the command", lambda: is_busy(helper))
+    os.kill(worker, signal.SIGKILL)
+    started = time.monotonic()
+    t.replied(a.connection.receive_reply(), NO_COMMUNICATION, "the command under way")
+    taken = time.monotonic() - started
+    t.check(taken < scaled(1), f"after {taken:.2f} s")
+    t.check(os.path.exists(f"/proc/{worker}"), "it hangs")
+    t.replied(a.tell(scsi.RESERVE, KIND, KEY), BUSY, "the next one")
+    t.replied(b.tell(scsi.RESERVE, KIND, KEY), BUSY, "by the other helper")
+    other.wait_log("another helper is at a command on it")
+    t.plug()
+    t.check(procfs.wait_gone(worker, scaled(30)), "it is gone")
+    new_worker(t, helper, worker)
+
+
 @cases(*EACH_USER)
 @limit(60)
 def opener_killed(t: Context, user: str) -> None:

@@ -116,11 +116,13 @@ def load(t: Context, helper: Helper, count: int, seed: int) -> None:
 
 
 def settle(helper: Helper, idle: Dict[str, Use]) -> None:
-    """Until what the clients have left is closed, and the last command is over."""
+    """Until what the clients have left is closed, the last command is over, and the worker has let go
+    of the map's paths, each of which it keeps open by a thread for some seconds."""
     def settled() -> bool:
         now = use(helper)
-        return all(len(now[name].fds) <= len(idle[name].fds)
-                   and now[name].children <= idle[name].children for name in now)
+        return (all(len(now[name].fds) <= len(idle[name].fds)
+                    and now[name].children <= idle[name].children for name in now)
+                and len(procfs.threads(find_worker(helper))) == 1)
     lab.wait_for("fds and processes as they were", settled, 30)
 
 
