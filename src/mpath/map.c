@@ -117,6 +117,13 @@ uint64_t map_idle(struct map *map)
     return set;
 }
 
+uint64_t map_busy(struct map *map)
+{
+    uint64_t all = map->count < 64 ? ((uint64_t)1 << map->count) - 1 : UINT64_MAX;
+
+    return all & ~map_idle(map);
+}
+
 bool map_is_held(struct map *map)
 {
     bool held = false;

@@ -113,6 +113,9 @@ int map_list_paths(struct map *map);
 /* Paths whose thread is free, that is that can be given a job. */
 uint64_t map_idle(struct map *map);
 
+/* And the others, which hang. */
+uint64_t map_busy(struct map *map);
+
 /*
  * Wait until all of a set are done; once one of them has answered, no longer than patience_ms more;
  * and not beyond deadline_ms. Returns those that are done.

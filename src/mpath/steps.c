@@ -365,8 +365,10 @@ bool steps_has_key(struct command *command, unsigned path, uint64_t key, bool ap
     return outcome.end == PATHS_DONE && outcome.status == SPC_STATUS_GOOD;
 }
 
+/* Of all paths but the one that is left to the guest: one that is away may hold writes, too. */
 void steps_drain(struct command *command, const struct paths_step *step, struct paths_outcome *ret)
 {
+    uint64_t left = command->answered & ~step->paths;
     const struct timespec pause = {.tv_nsec = STEPS_DRAIN_PAUSE_MS * 1000000L};
     int64_t limit_ms = steps_limit(command, STEPS_DRAIN_MS);
 
@@ -374,7 +376,7 @@ void steps_drain(struct command *command, const struct paths_step *step, struct 
         bool busy = false;
 
         for (unsigned i = 0; i < command->map->count; i++) {
-            if (step->paths >> i & 1)
+            if (!(left >> i & 1))
                 busy |= sysfs_inflight(command->map->path[i]->names.number) != 0;
         }
         if (!busy)

@@ -26,7 +26,7 @@
 
 #define TOLD_BARRIER_MS   1000 /* fencing must not wait for it any longer */
 #define TOLD_ORDER_MS     3000
-#define TOLD_ANSWER_MAX   4096
+#define TOLD_ANSWER_MAX   (256u << 10) /* its list of all paths; all others are short */
 #define TOLD_COMMAND_SIZE 1024
 
 /* 0 or a negative errno, with the reason in daemon_text. */
@@ -140,6 +140,51 @@ static enum paths_end told_paths(struct command *command, const char *order, uin
     return end;
 }
 
+/* Whether a text has a line like this one, whatever spaces are at its end. */
+static bool told_has_line(const char *text, const char *line)
+{
+    for (; *text; text += strcspn(text, "\n"), text += *text == '\n') {
+        size_t length = strlen(line);
+
+        if (strncmp(text, line, length) == 0 &&
+            strspn(text + length, " ") == strcspn(text + length, "\n"))
+            return true;
+    }
+    return false;
+}
+
+/*
+ * Whether multipathd says of each path of a set that the map does not use it. One that hangs, and
+ * of which the map does not know yet, may have writes of the guest in hand, or be given some.
+ */
+static bool told_are_failed(struct command *command, uint64_t set)
+{
+    CLEANUP_FREE char *answer = NULL;
+
+    if (set == 0)
+        return true;
+    answer = told_ask(command, "show paths raw format \"%d %t\"", TOLD_BARRIER_MS);
+    for (unsigned i = 0; answer && i < command->map->count; i++) {
+        char line[TOLD_COMMAND_SIZE];
+
+        snprintf(line, sizeof(line), "%s failed", command->map->path[i]->names.name);
+        if ((set >> i & 1) && !told_has_line(answer, line))
+            return false;
+    }
+    return answer != NULL;
+}
+
+/*
+ * The map is to be narrowed to one path; all but that one are failed, or so already. One that is
+ * away and says so may stay: the map fails it as soon as it has given it a write.
+ */
+static enum paths_end told_narrow(struct command *command, uint64_t set)
+{
+    if (!told_are_failed(command, map_busy(command->map)))
+        return PATHS_REFUSED;
+    return told_paths(command, "fail", set);
+}
+
 static void told_list(const struct command *command, uint64_t set, char *text, size_t size)
 {
     size_t used = (size_t)snprintf(text, size, "setprstatus map %s",
@@ -247,7 +292,7 @@ void told_step(struct command *command, const struct paths_step *step, struct pa
         snprintf(text, sizeof(text), "unsetprstatus map %s", map);
         break;
     case PATHS_TELL_FAIL:
-        ret->end = told_paths(command, "fail", step->paths);
+        ret->end = told_narrow(command, step->paths);
         return;
     case PATHS_TELL_REINSTATE:
         ret->end = told_paths(command, "reinstate", step->paths);

@@ -33,8 +33,10 @@ def reserved(t: Context, count: int = 4, **more) -> Session:
          for name, action in [("preempt", scsi.PREEMPT), ("reserve", scsi.RESERVE),
                               ("release", scsi.RELEASE)] for hung in (1, 3)))
 def hanging_paths(t: Context, action: int, hung: int) -> None:
-    """They are waited for once, together; and the holding one is among them."""
+    """They are waited for once, together; and the holding one is among them, which the map has failed
+    by then."""
     s = reserved(t)
+    s.multipathd.answers["show"] = "".join(f"{name} failed\n" for name in s.map.names).encode()
     for path in range(hung):
         s.target.hang(path, HANG)
     reply, took = timed(lambda: s.tell(action, KEY, OTHER_KEY if action == scsi.PREEMPT else 0,
@@ -44,6 +46,21 @@ def hanging_paths(t: Context, action: int, hung: int) -> None:
     t.equal(s.held, 0 if action == scsi.RELEASE else KIND, "type")
     _, took = timed(lambda: s.tell(scsi.RESERVE, KEY, kind=KIND))
     t.check(took < scaled(0.8), f"the next one took {took:.2f} s")
+
+
+@cases(("in use", "active", BUSY), ("failed", "failed", GOOD))
+def narrowed_map(t: Context, state: str, wanted: tuple) -> None:
+    """The path that holds the reservation hangs. If the map still uses it, writes of the guest may, too:
+    they would meet what RELEASE needs here, so nothing is sent."""
+    s = reserved(t)
+    s.target.hang(0, HANG)
+    lines = "\n".join(f"{name} {state if number == 0 else 'active'}  "
+                      for number, name in enumerate(s.map.names))
+    s.multipathd.answers["show"] = f"sda failed\n{lines}\n".encode()
+    t.answered(s.tell(scsi.RELEASE, KEY, kind=KIND), wanted,
+               "could not be narrowed" if wanted == BUSY else "")
+    t.equal(s.held, KIND if wanted == BUSY else 0, "type")
+    s.registered(KEY, 4 if wanted == BUSY else 3, OTHER_KEY)
 
 
 @test
@@ -108,7 +125,7 @@ def deadline(t: Context) -> None:
         s.target.go_on(path)
     s.worker.wait_until("a path is free again",
                         lambda: s.tell(scsi.REGISTER_AND_IGNORE, 0, KEY).code == GOOD, 15)
-    s.registered(KEY)
+    s.worker.wait_until("all are registered", lambda: s.keys == [KEY] * 3, 15)
 
 
 @test
