@@ -8,17 +8,19 @@
 
 #include "ctl/outcome.h"
 
-/* The status socket that is meant. */
-const char *document_socket(const struct options *options);
-
-/* Where helpers of packages make their status sockets. */
+/* Where helpers make their status sockets by default. */
 const char *document_directory(void);
 
+/* One socket is named, not that of all helpers or a directory? */
+bool document_is_one(const struct options *options);
+
 /*
- * Fetch the document from the status socket. True: the caller puts *ret_document. False: the
- * outcome says why, with what to do about it.
+ * Fetch the documents of all helpers whose status sockets are in the directory where they are by
+ * default; or, as --status-socket says, in another one, or of one socket. True: the caller puts
+ * *ret_documents, an array of at least one; of those that could not be read standard error has a
+ * line each. False: none could be read, and the outcome says why, with what to do about it.
  */
 bool document_fetch(const struct options *options, struct outcome *outcome,
-                    struct json_object **ret_document);
+                    struct json_object **ret_documents);
 
 #endif

@@ -97,7 +97,7 @@ static void options_show_help(const struct command *command)
         if (row->letter == 'k')
             printf("  %-32s (%s)\n", "", BUILD_DEFAULT_SOCKET);
         if (row->letter == 's')
-            printf("  %-32s (%s)\n", "", BUILD_DEFAULT_STATUS_SOCKET);
+            printf("  %-32s (%s)\n", "", BUILD_STATUS_DIRECTORY);
     }
     if (command->takes & (OPTION_KEY | OPTION_NEW_KEY | OPTION_VICTIM_KEY))
         printf("\nKeys and ports are hexadecimal, with or without 0x.\n");

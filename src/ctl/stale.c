@@ -37,8 +37,23 @@ static bool stale_equals(const char *text, const char *other)
     return text && strcmp(text, other) == 0;
 }
 
-struct json_object *stale_next_device(struct json_object *document, int device, size_t *cursor)
+/* Of all devices of all documents, the one of this index; NULL: there are not so many. */
+static struct json_object *stale_device(struct json_object *documents, size_t index)
 {
+    for (size_t i = 0; i < json_object_array_length(documents); i++) {
+        struct json_object *document = json_object_array_get_idx(documents, i);
+        size_t count = document_count(document, "devices");
+
+        if (index < count)
+            return document_item(document, "devices", index);
+        index -= count;
+    }
+    return NULL;
+}
+
+struct json_object *stale_next_device(struct json_object *documents, int device, size_t *cursor)
+{
+    struct json_object *one;
     char number[32], where[PATH_MAX] = "/";
     struct stat file;
 
@@ -46,8 +61,7 @@ struct json_object *stale_next_device(struct json_object *document, int device, 
         return NULL;
     snprintf(number, sizeof(number), "%u:%u", major(file.st_rdev), minor(file.st_rdev));
     sysfs_scsi_device_of(file.st_mode, file.st_rdev, where, sizeof(where));
-    while (*cursor < document_count(document, "devices")) {
-        struct json_object *one = document_item(document, "devices", (*cursor)++);
+    while ((one = stale_device(documents, (*cursor)++)) != NULL) {
         bool is_generic = stale_equals(document_text(one, "kind"), "generic");
 
         if ((stale_equals(document_text(one, "device"), number) &&
@@ -81,13 +95,13 @@ static void stale_add_owner(struct owner *owner, struct json_object *key)
 static bool stale_find_owner(const struct session *session, struct outcome *outcome,
                              struct owner *owner)
 {
-    struct json_object *document, *device;
+    struct json_object *documents, *device;
     size_t cursor = 0;
 
     *owner = (struct owner){.state = STALE_UNKNOWN};
-    if (!document_fetch(session->options, outcome, &document))
+    if (!document_fetch(session->options, outcome, &documents))
         return false;
-    while ((device = stale_next_device(document, session->device_fd, &cursor)) != NULL) {
+    while ((device = stale_next_device(documents, session->device_fd, &cursor)) != NULL) {
         for (size_t i = 0; i < document_count(device, "keys"); i++) {
             struct json_object *key = document_item(device, "keys", i);
             const char *text = document_text(key, "key");
@@ -97,7 +111,7 @@ static bool stale_find_owner(const struct session *session, struct outcome *outc
                 stale_add_owner(owner, key);
         }
     }
-    json_object_put(document);
+    json_object_put(documents);
     return true;
 }
 

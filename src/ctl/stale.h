@@ -9,8 +9,9 @@
 #include "ctl/outcome.h"
 #include "ctl/session.h"
 
-/* The next device of a status document that is this open file, or one I_T nexus with it; NULL. */
-struct json_object *stale_next_device(struct json_object *document, int device, size_t *cursor);
+/* The next device of these status documents that is this open file, or one I_T nexus with it; NULL.
+ * *cursor is 0 at first. */
+struct json_object *stale_next_device(struct json_object *documents, int device, size_t *cursor);
 
 /*
  * Whether options->key may be removed from the session's device: the helper lists it there as

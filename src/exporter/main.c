@@ -49,8 +49,7 @@ struct exporter {
     struct past past;
 };
 
-static const char *const exporter_default_places[] = {BUILD_STATUS_DIRECTORY,
-                                                      BUILD_DEFAULT_STATUS_SOCKET};
+static const char *const exporter_default_places[] = {BUILD_STATUS_DIRECTORY};
 
 static void exporter_forget(struct exporter *exporter)
 {
@@ -213,7 +212,7 @@ static const struct option_row exporter_rows[] = {
      .initial = EXPORTER_DEFAULT, .set = option_set_text, FIELD(listen)},
     {'s', "status", "PATH",
      "a status socket, or a directory of them; up to 16 times\n"
-     "(default: " BUILD_STATUS_DIRECTORY ",\n" BUILD_DEFAULT_STATUS_SOCKET ")",
+     "(default: " BUILD_STATUS_DIRECTORY ")",
      .set = exporter_add_place},
     {'t', "timeout", "MS", "wait so long for helpers that do not answer", .initial = "2000",
      .set = option_set_number, FIELD(timeout_ms), .min = 1, .max = EXPORTER_WAIT_MS,

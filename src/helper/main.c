@@ -49,14 +49,15 @@ struct helper {
     struct keeper keeper;
     struct mpath mpath;
     struct notify notify;
-    int listener;                 /* until the server has it */
-    int status_listener;          /* until there is a struct status; -1: none */
-    char *status_path;            /* owned */
-    int signal_fd;                /* until the server has it */
-    struct inode_id socket_inode; /* unless it is inherited */
-    struct inode_id status_inode; /* if there is a status_path */
-    unsigned n_fds;               /* the limit on open fds */
-    struct privileges_ids ids;    /* whom we become */
+    int listener;                         /* until the server has it */
+    int status_listener;                  /* until there is a struct status; -1: none */
+    char *status_path;                    /* owned; NULL: there is no status */
+    char status_problem[MAIN_ERROR_SIZE]; /* why; "": nothing went wrong */
+    int signal_fd;                        /* until the server has it */
+    struct inode_id socket_inode;         /* unless it is inherited */
+    struct inode_id status_inode;         /* if there is a status_path */
+    unsigned n_fds;                       /* the limit on open fds */
+    struct privileges_ids ids;            /* whom we become */
     struct route route;
     struct peers peers;
     struct ledger ledger;
@@ -201,25 +202,36 @@ static int helper_open_listener(struct helper *helper)
     return helper->listener < 0 ? helper_fail(error, helper->listener) : 0;
 }
 
-/* The same for the socket that tells the status. */
+/*
+ * The same for the socket that tells the status. Without one the helper serves all the same, since
+ * reservations decide who may write, and says so as soon as there is a log.
+ */
 static int helper_open_status(struct helper *helper)
 {
+    const char *wanted = helper->options.status_path;
     struct listen_options listen_options = {
         .mode = helper->options.status_mode,
         .user = (uid_t)-1,
         .group = helper->options.status_gid,
     };
-    char error[MAIN_ERROR_SIZE];
 
-    if (!helper->options.status_path)
+    if (!wanted)
+        wanted = access(BUILD_STATUS_DIRECTORY, F_OK) == 0 ? BUILD_STATUS_DIRECTORY "/" : "";
+    if (!*wanted)
         return 0;
-    listen_options.path = helper->status_path = process_path(helper->options.status_path);
-    if (!helper->status_path)
-        return helper_fail_to("make the status socket", -ENOMEM);
-    helper->status_listener = listen_open(&listen_options, &helper->status_inode, error,
-                                          sizeof(error));
-    if (helper->status_listener < 0)
-        return helper_fail(error, helper->status_listener);
+    if (wanted[strlen(wanted) - 1] == '/')
+        listen_sweep(wanted);
+    listen_options.path = helper->status_path = process_path(wanted);
+    if (helper->status_path)
+        helper->status_listener = listen_open(&listen_options, &helper->status_inode,
+                                              helper->status_problem,
+                                              sizeof(helper->status_problem));
+    else
+        snprintf(helper->status_problem, sizeof(helper->status_problem), "%s", strerror(ENOMEM));
+    if (helper->status_listener < 0) {
+        free(helper->status_path);
+        helper->status_path = NULL;
+    }
     return 0;
 }
 
@@ -329,6 +341,7 @@ static int helper_prepare_report(struct helper *helper)
     helper->report = (struct report){
         .options = &helper->options,
         .socket_path = helper->inherited ? NULL : helper->options.socket_path,
+        .status_path = helper->status_path,
         .server = &helper->server,
         .ledger = &helper->ledger,
         .mpath = &helper->mpath,
@@ -373,6 +386,8 @@ static void helper_notify_ready(struct helper *helper)
         background_ready(helper->background_fd);
         helper->background_fd = -1;
     }
+    if (helper->status_problem[0])
+        log_error("there is no status, but clients are served: %s", helper->status_problem);
     notify_send(&helper->notify, "READY=1\nSTATUS=Serving 0 clients");
 }
 
@@ -429,7 +444,7 @@ static int (*const stages[])(struct helper *helper) = {
     helper_raise_fd_limit,   /* and with it the number of clients */
     helper_lock_pidfile,     /* -f */
     helper_open_listener,    /* clients can connect from here on */
-    helper_open_status,      /* --status-socket */
+    helper_open_status,      /* for those who look after the helper */
     helper_start_keeper,     /* who cleans up after us, and starts the multipath worker */
     helper_open_log,         /* syslog, service manager */
     helper_prepare_server,   /* epoll, timers, /sys, /proc */

@@ -23,12 +23,13 @@ struct options {
     uid_t socket_uid;
     gid_t socket_gid;
 
-    const char *status_path; /* NULL: no status; %d in it is to be replaced */
+    const char *status_path; /* for process_path; NULL: the default; "": no status */
     mode_t status_mode;
     gid_t status_gid;
 
     unsigned io_timeout_s;
     unsigned mpath_timeout_s;
+    unsigned hung_after_s;
     unsigned client_timeout_s;
     unsigned stop_timeout_s;
     unsigned max_clients; /* 0: as many as there is room for */

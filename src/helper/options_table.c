@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "base/parse.h"
@@ -53,6 +54,16 @@ static int options_set_group(struct option_use *use)
         return 0;
     snprintf(use->error, sizeof(use->error), "invalid group '%s'", use->value);
     return -EINVAL;
+}
+
+static int options_set_status(struct option_use *use)
+{
+    struct options_parser *parser = use->target;
+
+    if (strcmp(use->value, "none") != 0)
+        return option_set_path(use);
+    parser->options.status_path = "";
+    return 0;
 }
 
 static int options_set_trace(struct option_use *use)
@@ -128,14 +139,17 @@ static const struct option_row options_rows[] = {
      .set = option_set_mode, FIELD(socket_mode)},
     {0, "socket-user", "USER", "owner of the socket", .set = option_set_user, FIELD(socket_uid)},
     {0, "socket-group", "GROUP", "group of the socket", .set = option_set_group, FIELD(socket_gid)},
-    {0, "status-socket", "PATH",
-     "tell whoever connects here who holds what, in JSON; %d in the\n"
-     "path is the process id (default: nowhere)",
-     .set = option_set_path, FIELD(status_path)},
-    {0, "status-mode", "OCTAL", "mode of that socket", "600", .set = option_set_mode,
+    {0, "status-socket", "PATH|none",
+     "tell who connects here who holds what, in JSON; %d in the path\n"
+     "is the process id, and a directory (PATH/) gets a name of its\n"
+     "own (default " BUILD_STATUS_DIRECTORY "/, if it exists)",
+     .set = options_set_status, FIELD(status_path)},
+    {0, "status-mode", "OCTAL", "mode of that socket", "660", .set = option_set_mode,
      FIELD(status_mode)},
     {0, "status-group", "GROUP", "group of that socket", .set = option_set_group,
      FIELD(status_gid)},
+    {0, "hung-after", "SECONDS", "when a command that has no answer counts as hung", "60",
+     SECONDS(hung_after_s, 1)},
     {0, "mpath-timeout", "SECONDS", "what a command to all paths of a map is granted", "60",
      SECONDS(mpath_timeout_s, 1)},
     {0, "mpath-worker", "FILE", "the program for those commands", BUILD_MPATH_WORKER,

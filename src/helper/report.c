@@ -172,12 +172,13 @@ void report_write(void *context, struct json *json)
     json_text(json, "time", timestamp_now(time));
     json_seconds(json, "uptime_s", now - report->started_us);
     json_text(json, "socket", report->socket_path);
+    json_text(json, "status_socket", report->status_path);
     report_options(report->options, json);
-    json_seconds(json, "hung_after_s", LEDGER_HUNG_MS * 1000LL);
+    json_seconds(json, "hung_after_s", report->options->hung_after_s * 1000000LL);
     report_sandbox(report, json);
     report_worker(report->mpath, json);
     report_server(report->server, now, json);
     json_integer(json, "log_lines_left_out", log_count_left_out());
-    report_devices(report->ledger, now, json);
+    report_devices(report->ledger, now, report->options->hung_after_s * 1000000LL, json);
     json_close(json, '}');
 }

@@ -25,6 +25,7 @@ enum report_layer { REPORT_OFF, REPORT_ACTIVE, REPORT_UNSUPPORTED };
 struct report {
     const struct options *options;
     const char *socket_path; /* NULL: the service manager's */
+    const char *status_path;
     struct server *server;
     struct ledger *ledger;
     struct mpath *mpath;

@@ -18,7 +18,6 @@
 
 #define LEDGER_DEVICES_MAX 256 /* the one not used for longest makes room */
 #define LEDGER_KEYS_MAX    16  /* of one device */
-#define LEDGER_HUNG_MS     5000
 
 /* Rows of counts: the service actions of both commands, "other" for each, and CLEANUP. */
 #define LEDGER_PRIN_ACTIONS  5

@@ -99,7 +99,8 @@ static void report_latency(const struct ledger_device *device, struct json *json
     json_close(json, ']');
 }
 
-static void report_in_flight(const struct ledger_copy *copy, int64_t now, struct json *json)
+static void report_in_flight(const struct ledger_copy *copy, int64_t now, int64_t hung_us,
+                             struct json *json)
 {
     json_open(json, "in_flight", '[');
     for (unsigned i = 0; i < copy->n_listed; i++) {
@@ -110,7 +111,7 @@ static void report_in_flight(const struct ledger_copy *copy, int64_t now, struct
         json_integer(json, "connection", (int64_t)copy->in_flight[i].connection);
         report_peer(copy->in_flight[i].peer, json);
         json_seconds(json, "age_s", age);
-        json_bool(json, "hung", age >= LEDGER_HUNG_MS * 1000LL);
+        json_bool(json, "hung", age >= hung_us);
         json_close(json, '}');
     }
     json_close(json, ']');
@@ -179,7 +180,8 @@ static void report_same_nexus(const struct ledger_copy *copy, int64_t now, struc
     json_close(json, '}');
 }
 
-static void report_device(const struct ledger_copy *copy, int64_t now, struct json *json)
+static void report_device(const struct ledger_copy *copy, int64_t now, int64_t hung_us,
+                          struct json *json)
 {
     const struct ledger_device *device = &copy->device;
     const struct device_names *names = &device->names;
@@ -194,14 +196,14 @@ static void report_device(const struct ledger_copy *copy, int64_t now, struct js
     json_seconds(json, "idle_s", now - device->used_us);
     report_counts(device, json);
     report_latency(device, json);
-    report_in_flight(copy, now, json);
+    report_in_flight(copy, now, hung_us, json);
     report_error(&device->error, now, json);
     report_keys(copy, now, json);
     report_same_nexus(copy, now, json);
     json_close(json, '}');
 }
 
-void report_devices(struct ledger *ledger, int64_t now, struct json *json)
+void report_devices(struct ledger *ledger, int64_t now, int64_t hung_us, struct json *json)
 {
     unsigned n_shared = 0, n_copies;
     struct ledger_copy *copies;
@@ -209,7 +211,7 @@ void report_devices(struct ledger *ledger, int64_t now, struct json *json)
     n_copies = ledger_copy(ledger, &copies);
     json_open(json, "devices", '[');
     for (unsigned i = 0; i < n_copies; i++) {
-        report_device(&copies[i], now, json);
+        report_device(&copies[i], now, hung_us, json);
         n_shared += copies[i].n_shared > 0;
     }
     json_close(json, ']');

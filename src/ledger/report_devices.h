@@ -8,8 +8,9 @@
 #include "base/json.h"
 #include "ledger/ledger.h"
 
-/* Members for all devices; now_us: the time of the document. */
-void report_devices(struct ledger *ledger, int64_t now_us, struct json *json);
+/* Members for all devices. now_us: the time of the document; hung_us: the age from which on a
+ * command in flight counts as hung. */
+void report_devices(struct ledger *ledger, int64_t now_us, int64_t hung_us, struct json *json);
 
 /* Members for who it is: pid, uid, VM; NULL: unknown. */
 void report_peer(const struct peer *peer, struct json *json);

@@ -11,10 +11,9 @@
 
 int all_look(const struct options *options, struct outcome *outcome, struct look *ret_look)
 {
-    const char *places[] = {options->status_socket ? options->status_socket : document_directory(),
-                            document_socket(options)};
+    const char *place = options->status_socket ? options->status_socket : document_directory();
     int timeout_ms = options->timeout_ms < 0 ? FETCH_WAIT_MS : options->timeout_ms;
-    int r = look_take(places, options->status_socket ? 1 : 2, timeout_ms, ret_look);
+    int r = look_take(&place, 1, timeout_ms, ret_look);
 
     if (r < 0)
         outcome_fail(outcome, CTL_INTERNAL, "cannot look at the helpers: %s", strerror(-r));

@@ -16,14 +16,14 @@
 static int metrics_look_at_one(const struct options *options, struct outcome *outcome,
                                struct look *look)
 {
-    struct json_object *document;
+    struct json_object *documents;
     struct crowd crowd;
     int r;
 
-    if (!document_fetch(options, outcome, &document))
+    if (!document_fetch(options, outcome, &documents))
         return -EIO;
-    r = crowd_of_document(document_socket(options), document, &crowd);
-    json_object_put(document);
+    r = crowd_of_document(options->status_socket, json_object_array_get_idx(documents, 0), &crowd);
+    json_object_put(documents);
     if (r == 0)
         r = look_at_crowd(crowd, look);
     if (r < 0)
@@ -35,8 +35,9 @@ static int metrics_run(const struct options *options)
 {
     struct outcome outcome = {.result.status = PRHELPER_STATUS_NONE};
     struct look look;
-    int r = options->all ? all_look(options, &outcome, &look)
-                         : metrics_look_at_one(options, &outcome, &look);
+    int r = !options->all && document_is_one(options)
+                ? metrics_look_at_one(options, &outcome, &look)
+                : all_look(options, &outcome, &look);
 
     if (r < 0)
         return output_finish(options, &outcome, NULL);
@@ -49,7 +50,7 @@ static int metrics_run(const struct options *options)
 const struct command cmd_metrics = {
     .name = "metrics",
     .summary = "Print the status of running helpers for Prometheus",
-    .about = "The helper has to run with --status-socket.",
+    .about = "Of all helpers of this host that tell their status, unless one is named.",
     .takes = OPTION_STATUS_SOCKET | OPTION_ALL,
     .lacks = OPTION_SOCKET | OPTION_JSON,
     .wants = COMMAND_NO_DEVICE,

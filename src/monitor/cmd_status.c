@@ -65,8 +65,8 @@ static void status_show_in_place(const char *text)
     fputs(TERMINAL_END_PAGE, stdout);
 }
 
-/* A document, or all that `look` has seen. */
-static char *status_make_text(struct json_object *document, const struct look *look)
+/* The documents, or all that `look` has seen. */
+static char *status_make_text(struct json_object *documents, const struct look *look)
 {
     char *text = NULL;
     size_t size;
@@ -76,8 +76,11 @@ static char *status_make_text(struct json_object *document, const struct look *l
         return NULL;
     if (look)
         all_print(look, file);
-    else
-        status_print(document, file);
+    for (size_t i = 0; !look && i < json_object_array_length(documents); i++) {
+        if (i > 0)
+            fprintf(file, "\n");
+        status_print(json_object_array_get_idx(documents, i), file);
+    }
     fclose(file);
     return text;
 }
@@ -129,7 +132,7 @@ static int status_show_failure(const struct options *options, const struct outco
 /* Ask once. False: the outcome says why nothing could be shown, else *ret_status is final. */
 static bool status_ask(const struct options *options, struct outcome *outcome, int *ret_status)
 {
-    struct json_object *document;
+    struct json_object *documents;
     struct look look;
 
     if (options->all) {
@@ -145,11 +148,16 @@ static bool status_ask(const struct options *options, struct outcome *outcome, i
         look_deinit(&look);
         return true;
     }
-    if (!document_fetch(options, outcome, &document))
+    if (!document_fetch(options, outcome, &documents))
         return false;
-    *ret_status = options->json ? status_show_json(status_json_text(document, options->watch))
-                                : status_show_text(options, status_make_text(document, NULL));
-    json_object_put(document);
+    *ret_status = CTL_GOOD;
+    if (!options->json)
+        *ret_status = status_show_text(options, status_make_text(documents, NULL));
+    for (size_t i = 0;
+         options->json && *ret_status == CTL_GOOD && i < json_object_array_length(documents); i++)
+        *ret_status = status_show_json(
+            status_json_text(json_object_array_get_idx(documents, i), options->watch));
+    json_object_put(documents);
     return true;
 }
 
@@ -173,9 +181,10 @@ static int status_run(const struct options *options)
 
 const struct command cmd_status = {
     .name = "status",
-    .summary = "Show clients, devices, keys and commands in flight of a running helper",
-    .about = "The helper has to run with --status-socket. With --json it is the helper's own "
-             "document;\nwith --all it is that of qemu-pr-exporter.",
+    .summary = "Show clients, devices, keys and commands in flight of the helpers that run",
+    .about =
+        "Of each helper of this host that tells its status, one after the other. With --json it "
+        "is the\nhelpers' own documents; with --all, that of qemu-pr-exporter.",
     .takes = OPTION_STATUS_SOCKET | OPTION_WATCH | OPTION_ALL,
     .lacks = OPTION_SOCKET,
     .wants = COMMAND_NO_DEVICE,

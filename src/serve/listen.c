@@ -17,6 +17,7 @@
  */
 #include "serve/listen.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -38,8 +39,9 @@
 #define SO_PASSPIDFD 76
 #endif
 
-#define LISTEN_FDS_START 3 /* sd_listen_fds(3) */
-#define LISTEN_ATTEMPTS  8
+#define LISTEN_FDS_START   3 /* sd_listen_fds(3) */
+#define LISTEN_ATTEMPTS    8
+#define LISTEN_SWEEP_ERROR 256 /* bytes of a line that is not told */
 
 static int listen_fail(int error, char *ret_error, size_t error_size, const char *what,
                        const char *path)
@@ -247,6 +249,26 @@ int listen_open(const struct listen_options *options, struct inode_id *ret_inode
     sock = listen_open_in(options, dir, name, temporary, ret_inode, ret_error, error_size);
     (void)!fchdir(here); /* nothing after this is named by a relative path */
     return sock;
+}
+
+void listen_sweep(const char *directory)
+{
+    CLEANUP_CLOSE int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    DIR *entries = opendir(directory);
+    const struct dirent *entry;
+    char error[LISTEN_SWEEP_ERROR];
+
+    if (entries && here >= 0 && fchdir(dirfd(entries)) == 0) {
+        while ((entry = readdir(entries))) {
+            /* A hidden one is on its way to a name, and nobody listens yet. */
+            if (entry->d_name[0] != '.')
+                (void)listen_clear(dirfd(entries), entry->d_name, entry->d_name, error,
+                                   sizeof(error));
+        }
+        (void)!fchdir(here);
+    }
+    if (entries)
+        closedir(entries);
 }
 
 int listen_inherited(char *ret_error, size_t error_size)

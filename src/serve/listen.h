@@ -33,6 +33,12 @@ int listen_open(const struct listen_options *options, struct inode_id *ret_inode
                 size_t error_size);
 
 /*
+ * Remove the sockets of a directory that nobody listens on any more: those of helpers that were
+ * killed together with their keepers. What cannot be looked at or removed stays.
+ */
+void listen_sweep(const char *directory);
+
+/*
  * How many sockets systemd passes to this very process (sd_listen_fds(3)): 0 if none. Unsets the
  * LISTEN_ variables. Returns a negative errno, with ret_error, for values that make no sense.
  */

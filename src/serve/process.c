@@ -3,10 +3,12 @@
 #include "serve/process.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -51,12 +53,25 @@ unsigned process_client_room(unsigned n_fds)
     return n_fds > PROCESS_FDS_RESERVED + 2 ? (n_fds - PROCESS_FDS_RESERVED) / 2 : 1;
 }
 
+/* A pid alone would not do: each PID namespace has its own, and a directory may be shared. */
+static void process_own_name(char *name, size_t size)
+{
+    uint32_t random = 0;
+
+    (void)!getrandom(&random, sizeof(random), GRND_NONBLOCK);
+    snprintf(name, size, "%d-%08" PRIx32, (int)getpid(), random);
+}
+
 char *process_path(const char *text)
 {
-    char pid[16];
+    char pid[16], name[32] = "";
     size_t length = (size_t)snprintf(pid, sizeof(pid), "%d", (int)getpid());
-    char *path = malloc(strlen(text) * length + 1); /* more than two letters become */
+    /* More than what two letters become. */
+    char *path = malloc(strlen(text) * length + sizeof(name));
     char *to = path;
+
+    if (*text && text[strlen(text) - 1] == '/')
+        process_own_name(name, sizeof(name));
 
     while (path && *text) {
         if (text[0] == '%' && text[1] == 'd') {
@@ -68,6 +83,6 @@ char *process_path(const char *text)
         }
     }
     if (path)
-        *to = '\0';
+        memcpy(to, name, strlen(name) + 1);
     return path;
 }

@@ -28,8 +28,10 @@ int process_raise_fd_limit(void);
 unsigned process_client_room(unsigned n_fds);
 
 /*
- * A path from an option, in which %d stands for our pid; every other text stands for itself. To be
- * asked by the process that stays. Returns a path that the caller frees, or NULL (ENOMEM).
+ * A path from an option, in which %d stands for our pid; every other text stands for itself. To a
+ * directory, which ends in a slash, a name is added that is no other process's, also where several
+ * PID namespaces share it. To be asked by the process that stays. Returns a path that the caller
+ * frees, or NULL (ENOMEM).
  */
 char *process_path(const char *text);
 

@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import select
+import socket
 import subprocess
 import time
 
@@ -157,6 +158,72 @@ def unknown_future(t, command, first):
         result = t.ctl(command, "-s", server.path)
         t.check(result.status in (GOOD, DATA), f"ended with {result.status}: {result.err}")
     t.check(len(everything) > 250, f"{len(everything)} documents")
+
+
+# -- several helpers
+
+
+def several(t):
+    """A directory with two helpers, what a third one has left, and something else."""
+    directory = t.directory()
+    for number, name in enumerate(("a", "b")):
+        document = example()
+        document.update(pid=7000 + number, socket=None, status_socket=f"{directory}/{name}")
+        server = StatusServer(os.path.join(directory, name), [document])
+        t.cleanup.callback(server.close)
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(os.path.join(directory, "dead"))
+    with open(os.path.join(directory, "file"), "w", encoding="ascii"):
+        pass
+    return directory
+
+
+@test
+def all_of_a_directory(t):
+    directory = several(t)
+    text = t.expect(t.ctl("status", "-s", directory), GOOD, err="").out
+    has_line(t, text, "qemu-pr-helper 0.1.0, pid 7000")
+    has_line(t, text, "qemu-pr-helper 0.1.0, pid 7001")
+    out = t.expect(t.ctl("status", "--json", "-s", directory), GOOD, err="").out
+    pids = []
+    while out:
+        document, end = json.JSONDecoder().raw_decode(out)
+        pids.append(document["pid"])
+        out = out[end:].lstrip()
+    t.equal(pids, [7000, 7001], "documents, one after the other")
+
+
+@test
+def metrics_of_a_directory(t):
+    """All samples of a family stand together, and none is there twice."""
+    directory = several(t)
+    out = t.expect(t.ctl("metrics", "-s", directory), GOOD, err="").out
+    t.equal(out.count("# TYPE qemu_pr_helper_clients gauge"), 1, "heads of a family")
+    for name in ("a", "b"):
+        has_line(t, out, f'qemu_pr_helper_clients{{helper="{name}"}}', "5")
+    samples = [line.rpartition(" ")[0] for line in out.splitlines() if not line.startswith("#")]
+    t.equal(len(set(samples)), len(samples), "samples that differ")
+
+
+@test
+def one_of_them_cannot_be_read(t):
+    directory = several(t)
+    server = StatusServer(os.path.join(directory, "c\n"), [b"x"])
+    t.cleanup.callback(server.close)
+    result = t.expect(t.ctl("status", "-s", directory), GOOD)
+    t.equal(result.err, f"qemu-pr-ctl: what {directory}/c\\x0a sends is no status of a helper\n",
+            "standard error")
+    t.equal(result.out.count("qemu-pr-helper 0.1.0"), 2, "others")
+
+
+@test
+def nobody_tells(t):
+    directory = t.directory()
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(os.path.join(directory, "dead"))
+    for command in ("status", "metrics"):
+        result = t.expect(t.ctl(command, "-s", directory), HELPER, "")
+        t.matches(f"no helper that runs tells its status in {directory}", result.err, "message")
 
 
 # -- watching

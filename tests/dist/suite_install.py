@@ -27,6 +27,7 @@ ALWAYS = """
     share/qemu-pr-helper/node-status.schema.json
     share/qemu-pr-helper/status.schema.json
     lib/sysusers.d/qemu-pr-helper.conf
+    lib/tmpfiles.d/qemu-pr-helper.conf
     share/qemu-pr-helper/systemd/no-multipath.conf
 """
 WITH_CTL = """

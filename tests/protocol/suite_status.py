@@ -249,7 +249,8 @@ def connections_by_state(t):
 @ours(NO_STATUS)
 def hung_command(t):
     """With its age, while everybody else goes on."""
-    told = Told(t)
+    told = Told(t, "--hung-after=3")
+    t.equal(told.read()["hung_after_s"], 3, "seconds in the document")
     machine = Machine(t, told.helper, "-name", "stuck")
     t.disk.hold()
     machine.begin(REGISTER, scsi.parameters(0, 1))
@@ -261,7 +262,7 @@ def hung_command(t):
     t.eventually("marked as hung", lambda: told.device()["in_flight"][0]["hung"], timeout=20,
                  helper=told.helper)
     command, = told.device()["in_flight"]
-    t.check(5 <= command["age_s"] < 60, f"age {command['age_s']}")
+    t.check(3 <= command["age_s"] < 60, f"age {command['age_s']}")
     t.disk.release()
     t.equal(machine.end(), scsi.GOOD, "status")
     t.equal(told.device()["in_flight"], [], "in flight afterwards")
@@ -402,7 +403,7 @@ def exclusive_does_nothing(t, options, configuration):
 @ours(NO_STATUS)
 def socket_mode_and_end(t):
     told = Told(t)
-    t.equal(oct(stat.S_IMODE(os.stat(told.path).st_mode)), "0o600", "mode")
+    t.equal(oct(stat.S_IMODE(os.stat(told.path).st_mode)), "0o660", "mode")
     told.helper.signal(signal.SIGKILL)
     told.helper.wait_exit()
     t.soon("removed after SIGKILL", lambda: not os.path.lexists(told.path))
@@ -412,17 +413,76 @@ def socket_mode_and_end(t):
 @ours(NO_STATUS)
 def group_of_the_socket(t):
     t.needs_root()
-    told = Told(t, "--status-group=54321", "--status-mode=0660")
+    told = Told(t, "--status-group=54321", "--status-mode=0640")
     info = os.stat(told.path)
-    t.equal((oct(stat.S_IMODE(info.st_mode)), info.st_gid), ("0o660", 54321), "mode and group")
+    t.equal((oct(stat.S_IMODE(info.st_mode)), info.st_gid), ("0o640", 54321), "mode and group")
 
 
 @test
 @ours(NO_STATUS)
-def socket_that_is_served_already(t):
-    told = Told(t)
-    t.fails(f"--status-socket={told.path}", message="another process is listening")
-    told.read()
+def group_of_the_directory(t):
+    """Who may read it is said once, by the directory, and no helper needs a right to give it away."""
+    t.needs_root()
+    directory = t.directory()
+    os.chown(directory, 0, 54321)
+    os.chmod(directory, 0o3775)
+    t.start(f"--status-socket={directory}/")
+    info = os.stat(os.path.join(directory, sockets_in(directory)[0]))
+    t.equal((oct(stat.S_IMODE(info.st_mode)), info.st_gid), ("0o660", 54321), "mode and group")
+
+
+def sockets_in(directory):
+    return sorted(name for name in os.listdir(directory)
+                  if stat.S_ISSOCK(os.lstat(os.path.join(directory, name)).st_mode))
+
+
+@test
+@ours(NO_STATUS)
+def name_of_its_own(t):
+    """Each helper has one in a shared directory, which those that were killed leave no mark in."""
+    directory = t.directory()
+    for name in ("123-dead", ".pr-helper.77"):
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(os.path.join(directory, name))
+    with open(os.path.join(directory, "file"), "w", encoding="ascii"):
+        pass
+    other = socket.socket(socket.AF_UNIX)
+    t.cleanup.callback(other.close)
+    other.bind(os.path.join(directory, "alive"))
+    other.listen()
+    helpers = [t.start(f"--status-socket={directory}/") for _ in range(3)]
+    names = set(sockets_in(directory)) - {"alive", ".pr-helper.77"}
+    t.equal(sorted(int(name.split("-")[0]) for name in names),
+            sorted(helper.pid for helper in helpers), "pids in the names")
+    t.check(all(len(name.split("-")[1]) == 8 for name in names), f"more than pids in {names}")
+    t.check(os.path.exists(os.path.join(directory, "file")), "a file is left alone")
+    t.check(os.path.lexists(os.path.join(directory, ".pr-helper.77")), "one that is being made, too")
+    for helper in helpers:
+        t.stop(helper)
+    t.equal(sockets_in(directory), [".pr-helper.77", "alive"], "what is left at the end")
+
+
+@cases(("served already", lambda t: Told(t).path, "another process is listening on"),
+       ("no directory", lambda t: t.directory() + "/none/status", "cannot open the socket's directory"),
+       ("no directory for a name", lambda t: t.directory() + "/none/",
+        "cannot open the socket's directory"),
+       ("not a directory", lambda t: "/dev/null/", "cannot open the socket's directory"),
+       ("too long", lambda t: t.directory() + "/x" * 60, "socket path is longer than"))
+@ours(NO_STATUS)
+def status_that_cannot_be_had(t, path, message):
+    """Clients are served all the same: a service manager would start it again without end."""
+    helper = t.start(f"--status-socket={path(t)}")
+    t.works(helper)
+    helper.wait_log(f"there is no status, but clients are served: .*{message}")
+    t.equal(helper.log().count("no status"), 1, "lines about it")
+
+
+@test
+@ours(NO_STATUS)
+def status_that_is_not_wanted(t):
+    helper = t.start("--status-socket=none")
+    t.works(helper)
+    t.check("no status" not in helper.log(), "a line about it")
 
 
 @test

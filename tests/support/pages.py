@@ -63,16 +63,20 @@ WHERE: Dict[Tuple[str, str], str] = {
     ("docs/kubevirt.md", "spec:"): "wants a cluster",
     ("docs/kubevirt.md", "kubectl apply -k dist/kubernetes/base"): "likewise; dist/kubernetes renders it",
     ("docs/kubevirt.md", "kubectl apply -k dist/kubernetes/multipath"): "likewise",
+    ("docs/kubevirt.md", "qemu-pr-ctl status --status-socket="
+                         "/var/run/kubevirt/daemons/pr/status-PID.sock"):
+        "wants a cluster; dist/kubernetes starts a helper with that file",
     ("docs/libvirt.md", 'pr_helper = "/usr/bin/qemu-pr-helper"'): VM,
     ("docs/libvirt.md", "<controller type='scsi' model='virtio-scsi'/>"): VM,
-    ("docs/libvirt.md", "status-socket=/run/qemu-pr-helper-%d.status"): VM,
+    ("docs/libvirt.md", "io-timeout=20"): VM,
+    ("docs/libvirt.md", "qemu-pr-ctl status"): VM,
     ("docs/qemu.md", "qemu-pr-helper -k /run/qemu-pr-helper.sock --socket-group=kvm "
                      "--socket-mode=660 &"): VM,
     ("docs/qemu.md", "mkdir -p /etc/systemd/system/qemu-pr-helper.socket.d"): VM,
     ("docs/qemu.md", "qemu-system-x86_64 ... \\"): VM,
     ("docs/qemu.md", "qemu-pr-ctl full-status -k /run/qemu-pr-helper.sock /dev/sdX"): VM,
     ("docs/qemu.md", "systemctl enable --now qemu-pr-helper@blue.socket"): VM,
-    ("docs/qemu.md", "qemu-pr-ctl status --status-socket=/run/qemu-pr-helper-blue/status"): VM,
+    ("docs/qemu.md", "qemu-pr-ctl status --status-socket=/run/qemu-pr-helper/status/service-blue"): VM,
     ("docs/qemu.md", "mkdir -p /etc/systemd/system/qemu-pr-helper@.service.d"): VM,
     ("docs/qemu.md", "mkdir -p /etc/systemd/system/qemu-pr-helper.service.d"):
         "the virtual machine's kernel runs without AppArmor's tools; dist/policies reads the profile",

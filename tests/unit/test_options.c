@@ -98,7 +98,8 @@ static const char *describe(const struct options *options)
     say(&text, options->audit != (options->level != LOG_LEVEL_QUIET), "audit=%lld", NULL,
         options->audit);
     say(&text, options->status_path, "status=%s", options->status_path, 0);
-    say(&text, options->status_mode != 0600, "status-mode=%llo", NULL, options->status_mode);
+    say(&text, options->hung_after_s != 60, "hung=%lld", NULL, options->hung_after_s);
+    say(&text, options->status_mode != 0660, "status-mode=%llo", NULL, options->status_mode);
     say(&text, options->status_gid != (gid_t)-1, "status-gid=%lld", NULL, options->status_gid);
     say(&text, options->uid != (uid_t)-1, "uid=%lld", NULL, options->uid);
     say(&text, options->gid != (gid_t)-1, "gid=%lld", NULL, options->gid);
@@ -212,7 +213,10 @@ static void test_command_lines(void **state)
         {"-q --audit=on", "level=0 audit=1"}, /* asked for, or -q would switch it off as well */
         {"--audit=on -q", "level=0 audit=1"},
         {"--status-socket=/run/%d", "status=/run/%d"},
-        {"--status-mode=0660 --status-group=root", "status-mode=660 status-gid=0"},
+        {"--status-socket=none", "status="},
+        {"--status-mode=0600 --status-group=root", "status-mode=600 status-gid=0"},
+        {"--hung-after=1", "hung=1"},
+        {"--hung-after=86400", "hung=86400"},
         {"--sandbox=off", "no-sandbox"},
         {"--sandbox=off --sandbox=on", ""},
         {"-vdk/a", "socket=/a pidfile=" BUILD_DEFAULT_PIDFILE " daemon level=2 syslog"},
@@ -274,6 +278,7 @@ static void test_rejected(void **state)
         {"--log=file", PRH "--log=file: not stderr or syslog\n"},
         {"--audit=yes", PRH "--audit=yes: not off or on\n"},
         {"--exclusive=yes", PRH "option '--exclusive' doesn't allow an argument\n" TRY},
+        {"--hung-after=0", PRH "--hung-after=0: not a number of seconds from 1 to 86400\n"},
         {"--status-socket=run", PRH "--status-socket=run: not an absolute path\n"},
         {"--status-mode=rw", PRH "--status-mode=rw: not an octal mode from 0 to 777\n"},
         {"--status-group=nosuch", PRH "--status-group=nosuch: not a group\n"},

@@ -58,6 +58,8 @@ JOINED = container.CLONE_NEWPID | container.CLONE_NEWNS | container.CLONE_NEWCGR
 #: By `systemd-analyze security`, in tenths; 0 is best, 100 worst.
 EXPOSURES = [("as shipped", [], 22), ("without multipath", [NO_MULTIPATH], 12)]
 KEY = 0xA1A2A3A4A5A6A7A8
+#: Where every helper of a host tells its status.
+STATUS = "/run/qemu-pr-helper/status"
 #: Any group but root's that there is.
 QEMU_GROUP = "users"
 EPERM, EROFS, EAFNOSUPPORT = 1, 30, 97
@@ -70,6 +72,18 @@ def install(helper: str) -> None:
     shutil.copy(helper, PROGRAM)
     os.makedirs(os.path.dirname(WORKER), exist_ok=True)
     shutil.copy("/payload/bin/qemu-pr-mpath", WORKER)
+    make_status_directory()
+
+
+def make_status_directory() -> None:
+    """What sysusers.d and tmpfiles.d say; test_package has the files themselves."""
+    with open("/etc/group", "a+", encoding="utf-8") as file:
+        file.seek(0)
+        if not re.search(f"^{accounts.USER}:", file.read(), re.MULTILINE):
+            file.write(f"{accounts.USER}:x:{accounts.NUMBER}:\n")
+    os.makedirs(STATUS, exist_ok=True)
+    os.chown(STATUS, 0, grp.getgrnam(accounts.USER).gr_gid)
+    os.chmod(STATUS, 0o3775)
 
 
 class Manager:
@@ -337,9 +351,9 @@ def drop_in(t: Context, unit: str, text: str) -> None:
     lab.write(f"{directory}/{unit}.conf", text)
 
 
-def status(directory: str) -> dict:
+def status(name: str = "service") -> dict:
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(f"/run/{directory}/status")
+        connection.connect(f"{STATUS}/{name}")
         with connection.makefile(encoding="utf-8") as file:
             return json.load(file)
 
@@ -367,15 +381,15 @@ def instances(t: Context) -> None:
     connections = {name: t.connect(path) for name, path in sockets.items()}
     for name, connection in connections.items():
         t.register(connection)
-        t.equal(len(status(f"qemu-pr-helper-{name}")["connections"]), 1, f"clients of {name}")
-    modes = [oct(os.stat(f"/run/qemu-pr-helper-{name}/status").st_mode & 0o777) for name in sockets]
-    t.equal(modes, ["0o640", "0o600"], "mode of the status sockets, by options of one instance")
+        t.equal(len(status(f"service-{name}")["connections"]), 1, f"clients of {name}")
+    modes = [oct(os.stat(f"{STATUS}/service-{name}").st_mode & 0o777) for name in sockets]
+    t.equal(modes, ["0o640", "0o660"], "mode of the status sockets, by options of one instance")
 
     t.manager.control("stop", "qemu-pr-helper@north.socket", "qemu-pr-helper@north.service")
     t.equal(connections["north"].receive_rest(), b"", "what comes from the one that was stopped")
-    t.equal(os.listdir("/run/qemu-pr-helper-north"), [], "what it has left behind")
+    t.equal([one for one in os.listdir(STATUS) if "north" in one], [], "what it has left behind")
     t.register(connections["south"])
-    t.equal(len(status("qemu-pr-helper-south")["connections"]), 1, "clients of the other one")
+    t.equal(len(status("service-south")["connections"]), 1, "clients of the other one")
     t.equal(t.manager.show("NRestarts", "ActiveState", unit="qemu-pr-helper@south.service"),
             {"NRestarts": "0", "ActiveState": "active"}, "the other one's service")
 
@@ -403,7 +417,7 @@ def process(t: Context, drop_ins: List[str], uid: int) -> None:
             t.check(thread.uids[0] != 0 and len(set(thread.uids)) == 1, f"uids {thread.uids}")
         else:
             t.equal(thread.uids, [uid] * 4, "uids")
-    t.equal(len(status("qemu-pr-helper")["connections"]), 1, "clients by the status")
+    t.equal(len(status()["connections"]), 1, "clients by the status")
     private = os.readlink(f"/proc/{pid}/ns/net") != os.readlink("/proc/self/ns/net")
     t.equal(private, bool(drop_ins), "whether the network is private")
 
@@ -416,7 +430,20 @@ def configuration_of_libvirt(t: Context, drop_ins: List[str]) -> None:
     t.cleanup.callback(os.unlink, "/etc/qemu-pr-helper.conf")
     t.manager.configure(drop_ins)
     t.register(t.connect())
-    t.equal(len(status("qemu-pr-helper")["connections"]), 1, "clients by the status")
+    t.equal(len(status()["connections"]), 1, "clients by the status")
+
+
+@cases(("as shipped", []), ("without multipath", [NO_MULTIPATH]))
+@limit(60)
+@ours("the units are ours")
+def no_status_directory(t: Context, drop_ins: List[str]) -> None:
+    """It serves without a status: nothing starts it again and again."""
+    os.rename(STATUS, STATUS + ".away")
+    t.cleanup.callback(os.rename, STATUS + ".away", STATUS)
+    t.manager.configure(drop_ins)
+    t.register(t.connect())
+    t.equal(t.manager.show("NRestarts", "ActiveState"), {"NRestarts": "0", "ActiveState": "active"},
+            "the service")
 
 
 def probe(t: Context, drop_ins: List[str]) -> Dict[str, object]:
