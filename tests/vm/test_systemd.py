@@ -77,10 +77,12 @@ def install(helper: str) -> None:
 
 def make_status_directory() -> None:
     """What sysusers.d and tmpfiles.d say; test_package has the files themselves."""
-    with open("/etc/group", "a+", encoding="utf-8") as file:
-        file.seek(0)
-        if not re.search(f"^{accounts.USER}:", file.read(), re.MULTILINE):
-            file.write(f"{accounts.USER}:x:{accounts.NUMBER}:\n")
+    for path, line in (("/etc/passwd", accounts.LINE),
+                       ("/etc/group", f"{accounts.USER}:x:{accounts.NUMBER}:\n")):
+        with open(path, "a+", encoding="utf-8") as file:
+            file.seek(0)
+            if not re.search(f"^{accounts.USER}:", file.read(), re.MULTILINE):
+                file.write(line)
     os.makedirs(STATUS, exist_ok=True)
     os.chown(STATUS, 0, grp.getgrnam(accounts.USER).gr_gid)
     os.chmod(STATUS, 0o3775)
@@ -400,7 +402,7 @@ def instances(t: Context) -> None:
 # -- what it may do
 
 
-@cases(("as shipped", [], accounts.own().uid), ("without multipath", [NO_MULTIPATH], None))
+@cases(("as shipped", [], accounts.NUMBER), ("without multipath", [NO_MULTIPATH], None))
 @ours("it keeps more privileges")
 def process(t: Context, drop_ins: List[str], uid: int) -> None:
     """The helper itself gives up all but one capability under either unit, and works."""
