@@ -170,7 +170,7 @@ class Bench:
 
     def steps(self, commands: Commands) -> Dict[str, List[Figures]]:
         """Of one client, the servers being what stands between floor and helper."""
-        some = steps(self._build, commands["helper"][0])
+        some = steps(self._build, commands["helper"])
         results: Dict[str, List[Figures]] = {name: [{} for _ in range(LATENCY_SLICES)]
                                              for name in some}
         with self._all_running(some, self._plain, self._cpu) as servers:

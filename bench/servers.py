@@ -12,19 +12,21 @@ from typing import Dict, Iterator, List, Optional, Tuple
 START_SECONDS = 60.0  # under valgrind a start takes seconds
 
 
-def commands(build: str, helper: str, peer: str) -> Dict[str, List[str]]:
-    """Name and command line, to which "-k SOCKET" is added. The helper comes first."""
+def commands(build: str, helper: str, peer: str, status: str) -> Dict[str, List[str]]:
+    """Name and command line, to which "-k SOCKET" is added. The helper comes first: as packages
+    install it, so with a status socket, in that directory; and as nobody has configured it."""
     floor = os.path.join(build, "bench", "bench-floor")
-    return {"helper": [helper], "peer": [peer], "floor": [floor], "ideal": [floor, "--ioctl"]}
+    ours = [helper, "--config=/dev/null", f"--status-socket={status}/"]
+    return {"helper": ours, "peer": [peer], "floor": [floor], "ideal": [floor, "--ioctl"]}
 
 
-def steps(build: str, helper: str) -> Dict[str, List[str]]:
+def steps(build: str, helper: List[str]) -> Dict[str, List[str]]:
     """What stands between the floor and the helper, one thing after the other."""
     floor = os.path.join(build, "bench", "bench-floor")
-    return {"helper": [helper], "floor": [floor], "+ioctl": [floor, "--ioctl"],
+    return {"helper": helper, "floor": [floor], "+ioctl": [floor, "--ioctl"],
             "+fstat": [floor, "--ioctl", "--fstat"],
             "+filter": [floor, "--ioctl", "--fstat", "--filter"],
-            "unconfined": [helper, "--sandbox=off"]}
+            "unconfined": helper + ["--sandbox=off"]}
 
 
 class Server:

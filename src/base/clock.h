@@ -21,7 +21,7 @@ static inline int64_t clock_now_us(void)
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+    return (int64_t)now.tv_sec * 1000000 + (int64_t)((uint32_t)now.tv_nsec / 1000);
 }
 
 /* To some 4 ms, and cheaper: for deadlines of seconds. */

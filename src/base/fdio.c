@@ -43,7 +43,7 @@ ssize_t fdio_receive(int sock, void *bytes, size_t size, int flags, struct fdio_
     ret->fds_lost = false;
 
     do
-        n = recvmsg(sock, &message, flags | MSG_CMSG_CLOEXEC);
+        n = FDIO_RECVMSG(sock, &message, flags | MSG_CMSG_CLOEXEC);
     while (n < 0 && errno == EINTR);
     if (n < 0)
         return -errno;
@@ -51,6 +51,11 @@ ssize_t fdio_receive(int sock, void *bytes, size_t size, int flags, struct fdio_
     for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c)) {
         if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
             continue;
+        if (c->cmsg_len == CMSG_LEN(sizeof(int)) && ret->n_fds == 0) { /* the usual */
+            memcpy(ret->fds, CMSG_DATA(c), sizeof(int));
+            ret->n_fds = 1;
+            continue;
+        }
         size_t n_fds = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
         if (n_fds > FDIO_MESSAGE_FDS_MAX - ret->n_fds)
             n_fds = FDIO_MESSAGE_FDS_MAX - ret->n_fds; /* cannot be: the buffer has no more room */

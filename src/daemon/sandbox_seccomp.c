@@ -59,7 +59,7 @@ static const char *const sandbox_allowed[] = {
     "timerfd_settime64",       /* serve/conns.c: conns_set_tick: timerfd_settime */
     "clock_gettime",           /* base/clock.h: clock_now_ms: clock_gettime */
     "clock_gettime64",         /* base/clock.h: clock_now_ms: clock_gettime */
-    "recvmsg",                 /* base/fdio.c: fdio_receive: recvmsg */
+    "recvmsg",                 /* base/fdio.c: fdio_receive_plain: recvmsg */
     "sendmsg",                 /* base/fdio.c: fdio_send_fds: sendmsg */
     "recvfrom",                /* helper/backend_mpath.c: mpath_receive: recv */
     "recv",                    /* helper/backend_mpath.c: mpath_receive: recv */

@@ -90,10 +90,11 @@ static void report_connection(const struct conns_look *look, int64_t now, struct
     json_open(json, NULL, '{');
     json_integer(json, "connection", (int64_t)look->number);
     json_text(json, "state", states[look->state]);
-    json_seconds(json, "age_s", peer ? now - peer->since_ms * 1000 : 0);
-    report_peer(peer, json);
-    if (peer && peer->gid != (gid_t)-1)
-        json_integer(json, "gid", peer->gid);
+    /* The coarse clock may be some milliseconds behind the other one. */
+    json_seconds(json, "age_s", now > look->since_ms * 1000 ? now - look->since_ms * 1000 : 0);
+    report_who(look->pid, look->uid, peer ? peer->vm : NULL, json);
+    if (look->gid != (gid_t)-1)
+        json_integer(json, "gid", look->gid);
     else
         json_null(json, "gid");
     json_text(json, "label", peer ? peer->label : NULL);

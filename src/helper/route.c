@@ -137,8 +137,10 @@ static bool route_asks_capabilities(const struct request *request)
  * a command that only reads, the worker tries the others. And a map can do less than its target;
  * what is perhaps a map is not told to do more.
  */
-static void route_issue(const struct route *route, const struct request *request,
-                        enum device_kind kind, dev_t number, struct reply *reply)
+__attribute__((always_inline)) static inline void route_issue(const struct route *route,
+                                                              const struct request *request,
+                                                              enum device_kind kind, dev_t number,
+                                                              struct reply *reply)
 {
     bool done = sg_execute(request, number, route->io_timeout_ms, reply);
     int r;
@@ -209,19 +211,23 @@ void route_execute(void *context, const struct request *request, struct reply *r
 {
     struct route *route = context;
     struct route_target target;
-    bool recorded;
+    int64_t started_us = 0;
 
     route_examine(route, request, &target);
     trace_route(request->connection, target.number, device_kind_word[target.kind],
                 route_verdict_word[target.verdict]);
-    recorded = request->opcode == SPC_PERSISTENT_RESERVE_IN ? route->records_reads
-                                                            : route->ledger != NULL;
-    if (!recorded && target.verdict == POLICY_ISSUE) /* the way of nearly all: a short one */
+    if (request->opcode == SPC_PERSISTENT_RESERVE_IN && target.verdict == POLICY_ISSUE) {
+        /* The way of nearly all: a short one. What is issued has a kind that the ledger takes. */
+        if (route->records_reads)
+            started_us = ledger_begin_read(route->ledger, request, target.known, target.number);
         route_issue(route, request, target.kind, target.number, reply);
-    else if (recorded)
+        if (route->records_reads)
+            ledger_end_read(route->ledger, request, target.known, target.number, started_us, reply);
+    } else if (request->opcode != SPC_PERSISTENT_RESERVE_IN && route->ledger) {
         route_execute_recorded(route, request, &target, reply);
-    else
+    } else {
         route_carry_out(route, request, &target, reply);
+    }
 }
 
 void route_forget(void *context, int connection)

@@ -240,12 +240,10 @@ void audit_write_unfinished(struct ledger *ledger)
 {
     int64_t now = clock_now_us();
 
-    pthread_mutex_lock(&ledger->lock);
+    lock_take(&ledger->lock);
     for (const struct ledger_device *device = ledger->first; device; device = device->next) {
         for (const struct ledger_command *command = device->first; command;
              command = command->next) {
-            if (command->request->opcode == SPC_PERSISTENT_RESERVE_IN)
-                continue;
             audit_log(&(struct audit_event){
                 .request = command->request,
                 .kind = device->kind,
@@ -255,5 +253,5 @@ void audit_write_unfinished(struct ledger *ledger)
             });
         }
     }
-    pthread_mutex_unlock(&ledger->lock);
+    lock_release(&ledger->lock);
 }

@@ -34,21 +34,72 @@ static void ledger_copy_device(struct ledger *ledger, const struct ledger_device
     }
 }
 
+/* One more that is in flight, behind those that are older. */
+static void ledger_copy_read(struct ledger_copy *copy, struct peer *peer, uint8_t action,
+                             int64_t started_us)
+{
+    unsigned at = copy->n_listed;
+
+    copy->device.n_in_flight++;
+    if (started_us > copy->device.used_us)
+        copy->device.used_us = started_us;
+    while (at > 0 && copy->in_flight[at - 1].started_us > started_us)
+        at--;
+    if (at == LEDGER_IN_FLIGHT_MAX)
+        return;
+    if (copy->n_listed == LEDGER_IN_FLIGHT_MAX) {
+        copy->n_listed--;
+        if (copy->in_flight[copy->n_listed].peer)
+            peer_unref(copy->in_flight[copy->n_listed].peer);
+    }
+    memmove(&copy->in_flight[at + 1], &copy->in_flight[at],
+            (copy->n_listed - at) * sizeof(copy->in_flight[0]));
+    copy->n_listed++;
+    copy->in_flight[at].opcode = SPC_PERSISTENT_RESERVE_IN;
+    copy->in_flight[at].action = action;
+    copy->in_flight[at].connection = peer->connection;
+    copy->in_flight[at].peer = peer_ref(peer);
+    copy->in_flight[at].started_us = started_us;
+}
+
+/* What clients read is told by their own entries. */
+static void ledger_copy_reads(struct ledger *ledger, struct ledger_copy *copies, unsigned n_copies)
+{
+    pthread_mutex_lock(&ledger->peers->lock);
+    for (struct peer *peer = ledger->peers->first; peer; peer = peer->next) {
+        int64_t since = atomic_load_explicit(&peer->busy_since_us, memory_order_acquire);
+        uint16_t what = atomic_load_explicit(&peer->busy_with, memory_order_relaxed);
+        dev_t number = atomic_load_explicit(&peer->busy_device, memory_order_relaxed);
+
+        if (!since || !(what & LEDGER_READS))
+            continue;
+        for (unsigned i = 0; i < n_copies; i++) {
+            const struct ledger_device *device = &copies[i].device;
+
+            if (device->number == number &&
+                (device->kind == DEVICE_SG) == ((what & LEDGER_READS_SG) != 0))
+                ledger_copy_read(&copies[i], peer, what & CDB_SERVICE_ACTION_MASK, since);
+        }
+    }
+    pthread_mutex_unlock(&ledger->peers->lock);
+}
+
 unsigned ledger_copy(struct ledger *ledger, struct ledger_copy **ret_copies)
 {
     unsigned n = 0, room;
 
-    pthread_mutex_lock(&ledger->lock);
+    lock_take(&ledger->lock);
     room = ledger->n_devices;
-    pthread_mutex_unlock(&ledger->lock);
+    lock_release(&ledger->lock);
     *ret_copies = room ? calloc(room, sizeof(**ret_copies)) : NULL;
     if (!*ret_copies)
         return 0;
-    pthread_mutex_lock(&ledger->lock);
+    lock_take(&ledger->lock);
     for (const struct ledger_device *device = ledger->first; device && n < room;
          device = device->next)
         ledger_copy_device(ledger, device, &(*ret_copies)[n++]);
-    pthread_mutex_unlock(&ledger->lock);
+    ledger_copy_reads(ledger, *ret_copies, n);
+    lock_release(&ledger->lock);
     return n;
 }
 

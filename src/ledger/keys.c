@@ -35,29 +35,30 @@ static bool ledger_is_same_nexus(const struct ledger_device *a, const struct led
     return (ledger_is_map(a) || ledger_is_map(b)) && wwn_is_same(a->names.wwn, b->names.wwn);
 }
 
-static void ledger_key_remove(struct ledger_device *device, unsigned i)
+static void ledger_key_remove(struct ledger *ledger, struct ledger_device *device, unsigned i)
 {
     peer_unref(device->keys[i].peer);
+    ledger->n_keys--;
     device->n_keys--;
     memmove(&device->keys[i], &device->keys[i + 1], (device->n_keys - i) * sizeof(device->keys[0]));
 }
 
-void ledger_keys_clear(struct ledger_device *device)
+void ledger_keys_clear(struct ledger *ledger, struct ledger_device *device)
 {
     while (device->n_keys)
-        ledger_key_remove(device, device->n_keys - 1);
+        ledger_key_remove(ledger, device, device->n_keys - 1);
     device->n_keys_left_out = 0;
 }
 
 /* Which entries of a device shall go? */
 typedef bool ledger_key_choice(const struct ledger_key *key, const void *context);
 
-static void ledger_keys_remove_if(struct ledger_device *device, ledger_key_choice *choice,
-                                  const void *context)
+static void ledger_keys_remove_if(struct ledger *ledger, struct ledger_device *device,
+                                  ledger_key_choice *choice, const void *context)
 {
     for (unsigned i = device->n_keys; i-- > 0;) {
         if (choice(&device->keys[i], context))
-            ledger_key_remove(device, i);
+            ledger_key_remove(ledger, device, i);
     }
 }
 
@@ -162,7 +163,7 @@ static bool ledger_keys_make_room(struct ledger *ledger, struct ledger_device *d
 {
     for (unsigned i = 0; device->n_keys == LEDGER_KEYS_MAX && i < device->n_keys; i++) {
         if (device->keys[i].replaced && !peers_is_connected(ledger->peers, device->keys[i].peer)) {
-            ledger_key_remove(device, i);
+            ledger_key_remove(ledger, device, i);
             device->n_keys_left_out++;
         }
     }
@@ -195,12 +196,14 @@ static void ledger_key_add(struct ledger *ledger, struct ledger_device *device, 
             if (!ledger_key_is_taken_over(ledger, &one->keys[i], peer))
                 continue;
             is_known = is_known || peer_is_same(one->keys[i].peer, peer);
-            ledger_key_remove(one, i);
+            ledger_key_remove(ledger, one, i);
         }
     }
-    if (ledger_keys_make_room(ledger, device))
+    if (ledger_keys_make_room(ledger, device)) {
         device->keys[device->n_keys++] = (struct ledger_key){
             .key = key, .peer = peer_ref(peer), .since_us = now_us};
+        ledger->n_keys++;
+    }
 
     /* Who registers once more brings no news. */
     for (struct ledger_device *one = ledger->first; one && !is_known; one = one->next) {
@@ -231,7 +234,7 @@ static void ledger_keys_remove(struct ledger *ledger, const struct ledger_device
                                                   (reach == LEDGER_UNIT || !same_nexus);
 
         if (wanted)
-            ledger_keys_remove_if(one, choice, context);
+            ledger_keys_remove_if(ledger, one, choice, context);
     }
 }
 

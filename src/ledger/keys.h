@@ -10,7 +10,8 @@ struct ledger_alarm {
     struct peer *with; /* the other process, a reference; NULL: there is none */
 };
 
-/* A command has been answered GOOD: what does that mean for the keys? */
+/* A command has been answered GOOD: what does that mean for the keys? ret_alarm: NULL for commands
+ * that only read. */
 void ledger_keys_update(struct ledger *ledger, const struct ledger_command *command,
                         const struct reply *reply, int64_t now_us, struct ledger_alarm *ret_alarm);
 
@@ -25,6 +26,6 @@ bool ledger_keys_any_connected(struct ledger *ledger, const struct ledger_device
 unsigned ledger_keys_shared(struct ledger *ledger, const struct ledger_device *device,
                             struct peer *ret_peers[LEDGER_KEYS_MAX], int64_t *ret_since_us);
 
-void ledger_keys_clear(struct ledger_device *device);
+void ledger_keys_clear(struct ledger *ledger, struct ledger_device *device);
 
 #endif

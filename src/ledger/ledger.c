@@ -30,7 +30,6 @@ void ledger_init(struct ledger *ledger, const struct device_sources *sources, st
                  bool reads)
 {
     memset(ledger, 0, sizeof(*ledger));
-    pthread_mutex_init(&ledger->lock, NULL);
     ledger->sources = sources;
     ledger->peers = peers;
     ledger->reads = reads;
@@ -63,7 +62,7 @@ static void ledger_free_device(struct ledger *ledger, struct ledger_device *devi
 {
     ledger_unlink(ledger, device);
     ledger_forget_error(device);
-    ledger_keys_clear(device);
+    ledger_keys_clear(ledger, device);
     free(device);
 }
 
@@ -71,7 +70,6 @@ void ledger_deinit(struct ledger *ledger)
 {
     while (ledger->first)
         ledger_free_device(ledger, ledger->first);
-    pthread_mutex_destroy(&ledger->lock);
 }
 
 static struct ledger_device *ledger_find(struct ledger *ledger, enum device_kind kind, dev_t number)
@@ -130,9 +128,9 @@ static struct ledger_device *ledger_get(struct ledger *ledger, enum device_kind 
     if (!device || may_be_another) {
         uint64_t serial = 0;
 
-        pthread_mutex_unlock(&ledger->lock);
+        lock_release(&ledger->lock);
         (void)device_serial(ledger->sources, kind, number, &serial);
-        pthread_mutex_lock(&ledger->lock);
+        lock_take(&ledger->lock);
         device = ledger_find(ledger, kind, number);
         if (device && ledger_is_outdated(device, serial)) {
             ledger_free_device(ledger, device);
@@ -140,9 +138,9 @@ static struct ledger_device *ledger_get(struct ledger *ledger, enum device_kind 
         }
     }
     if (!device || device->names.cut_short) {
-        pthread_mutex_unlock(&ledger->lock);
+        lock_release(&ledger->lock);
         device_describe(ledger->sources, kind, number, &names);
-        pthread_mutex_lock(&ledger->lock);
+        lock_take(&ledger->lock);
         device = ledger_find(ledger, kind, number);
         if (device && device->names.cut_short && !names.cut_short)
             device->names = names;
@@ -166,37 +164,40 @@ static struct ledger_device *ledger_get(struct ledger *ledger, enum device_kind 
     return device;
 }
 
+static void ledger_clear_busy(const struct request *request)
+{
+    if (request->peer)
+        atomic_store_explicit(&request->peer->busy_since_us, 0, memory_order_relaxed);
+}
+
 void ledger_begin(struct ledger *ledger, struct ledger_command *command,
                   const struct request *request, enum device_kind kind, dev_t number)
 {
-    bool changes = request->opcode != SPC_PERSISTENT_RESERVE_IN;
     struct ledger_device *device;
 
     *command = (struct ledger_command){.request = request, .started_us = clock_now_us()};
     if (kind == DEVICE_OTHER)
         return; /* clients can pass as many of these as they like */
-    pthread_mutex_lock(&ledger->lock);
-    device = ledger_get(ledger, kind, number, changes);
+    lock_take(&ledger->lock);
+    device = ledger_get(ledger, kind, number, true);
     if (device) {
         device->used_us = command->started_us;
         command->device = device;
-        if (request->peer) {
-            atomic_store(&request->peer->busy_device, number);
-            atomic_store(&request->peer->busy_since_us, command->started_us);
-        }
+        ledger_set_busy(request, number, 0, command->started_us);
         command->previous = device->last;
         *(device->last ? &device->last->next : &device->first) = command;
         device->last = command;
         device->n_in_flight++;
     }
-    pthread_mutex_unlock(&ledger->lock);
+    lock_release(&ledger->lock);
 }
 
-static void ledger_note_error(struct ledger_device *device, const struct ledger_command *command,
-                              const struct reply *reply, enum ledger_result result, int64_t now)
+/* Seldom, and so apart from its callers. */
+__attribute__((noinline)) static void ledger_note_error(struct ledger_device *device,
+                                                        const struct request *request,
+                                                        const struct reply *reply,
+                                                        enum ledger_result result, int64_t now)
 {
-    const struct request *request = command->request;
-
     ledger_forget_error(device);
     device->error = (struct ledger_error){
         .at_us = now,
@@ -256,28 +257,77 @@ void ledger_end(struct ledger *ledger, struct ledger_command *command, const str
 
     if (!device)
         return;
-    pthread_mutex_lock(&ledger->lock);
+    lock_take(&ledger->lock);
     *(command->previous ? &command->previous->next : &device->first) = command->next;
     *(command->next ? &command->next->previous : &device->last) = command->previous;
     device->n_in_flight--;
-    if (request->peer)
-        atomic_store(&request->peer->busy_since_us, 0);
+    ledger_clear_busy(request);
     device->counts[ledger_row_of(request->opcode, request->cdb[1] & CDB_SERVICE_ACTION_MASK)]
                   [result]++;
     if (ledger_was_sent(command, refused))
         latency_add(&device->latency[ledger_kind_of(request->opcode)],
                     (uint64_t)(now - command->started_us));
     if (result != LEDGER_GOOD && result != LEDGER_RESERVATION_CONFLICT)
-        ledger_note_error(device, command, reply, result, now);
+        ledger_note_error(device, request, reply, result, now);
     if (result == LEDGER_GOOD)
         ledger_keys_update(ledger, command, reply, now, &alarm);
     number = device->number;
-    pthread_mutex_unlock(&ledger->lock);
+    lock_release(&ledger->lock);
 
     if (alarm.with) {
         ledger_tell_alarm(alarm.with, request->peer, number);
         peer_unref(alarm.with);
     }
+}
+
+__attribute__((noinline)) void ledger_meet(struct ledger *ledger, enum device_kind kind,
+                                           dev_t number, int64_t now_us)
+{
+    struct ledger_device *device;
+
+    lock_take(&ledger->lock);
+    device = ledger_get(ledger, kind, number, false);
+    if (device)
+        device->used_us = now_us;
+    lock_release(&ledger->lock);
+}
+
+/* What a list that a client has read says of keys. */
+__attribute__((noinline)) static void
+ledger_note_list(struct ledger *ledger, struct ledger_device *device, const struct request *request,
+                 const struct reply *reply, int64_t started_us, int64_t now)
+{
+    const struct ledger_command command = {
+        .request = request, .device = device, .started_us = started_us};
+
+    ledger_keys_update(ledger, &command, reply, now, NULL);
+}
+
+void ledger_end_read(struct ledger *ledger, const struct request *request, enum device_kind kind,
+                     dev_t number, int64_t started_us, const struct reply *reply)
+{
+    unsigned action = request->cdb[1] & CDB_SERVICE_ACTION_MASK;
+    struct ledger_device *device;
+    enum ledger_result result;
+    int64_t now = clock_now_us();
+
+    ledger_clear_busy(request);
+    lock_take(&ledger->lock);
+    device = ledger->first;
+    if (!device || device->number != number || (device->kind == DEVICE_SG) != (kind == DEVICE_SG))
+        device = ledger_get(ledger, kind, number, false);
+    if (device) {
+        device->used_us = started_us;
+        result = reply->status == SPC_STATUS_GOOD ? LEDGER_GOOD
+                                                  : ledger_result_of(reply->status, false);
+        device->counts[action < LEDGER_PRIN_ACTIONS ? action : LEDGER_PRIN_ACTIONS - 1][result]++;
+        latency_add(&device->latency[LEDGER_PRIN], (uint64_t)(now - started_us));
+        if (result != LEDGER_GOOD && result != LEDGER_RESERVATION_CONFLICT)
+            ledger_note_error(device, request, reply, result, now);
+        else if (result == LEDGER_GOOD && ledger->n_keys)
+            ledger_note_list(ledger, device, request, reply, started_us, now);
+    }
+    lock_release(&ledger->lock);
 }
 
 enum ledger_kind ledger_kind_of(uint8_t opcode)

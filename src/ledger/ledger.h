@@ -9,19 +9,61 @@
 #ifndef LEDGER_LEDGER_H
 #define LEDGER_LEDGER_H
 
+#include "base/clock.h"
 #include "ledger/record.h"
+#include "scsi/cdb.h"
 
 void ledger_init(struct ledger *ledger, const struct device_sources *sources, struct peers *peers,
                  bool reads);
 void ledger_deinit(struct ledger *ledger);
 
-/* A request on a device of this kind begins. Followed by ledger_end. May block, in sysfs. */
+/* A request that may change something begins, on a device of this kind. Followed by ledger_end. May
+ * block, in sysfs. */
 void ledger_begin(struct ledger *ledger, struct ledger_command *command,
                   const struct request *request, enum device_kind kind, dev_t number);
 
 /* It has its answer; refused: by the helper itself. Logs the alarm. */
 void ledger_end(struct ledger *ledger, struct ledger_command *command, const struct reply *reply,
                 bool refused);
+
+/* A client's first command for a device: it has a record from now on, also while this one hangs. */
+void ledger_meet(struct ledger *ledger, enum device_kind kind, dev_t number, int64_t now_us);
+
+/* Let the client's entry say what it waits for. */
+static inline void ledger_set_busy(const struct request *request, dev_t number, uint16_t what,
+                                   int64_t started_us)
+{
+    struct peer *peer = request->peer;
+
+    if (!peer)
+        return;
+    atomic_store_explicit(&peer->busy_device, number, memory_order_relaxed);
+    atomic_store_explicit(&peer->busy_with, what, memory_order_relaxed);
+    atomic_store_explicit(&peer->busy_since_us, started_us, memory_order_release);
+}
+
+/*
+ * The same of PERSISTENT RESERVE IN, which is what helpers do most: nothing is held while the
+ * command is in flight, but the client's own entry, struct peer, tells of it. Not for DEVICE_OTHER.
+ * Returns when it began (base/clock.h, us), for ledger_end_read.
+ */
+static inline int64_t ledger_begin_read(struct ledger *ledger, const struct request *request,
+                                        enum device_kind kind, dev_t number)
+{
+    const unsigned device = LEDGER_READS | (kind == DEVICE_SG ? LEDGER_READS_SG : 0);
+    const struct peer *peer = request->peer;
+    int64_t now = clock_now_us();
+
+    if (!peer || atomic_load_explicit(&peer->busy_device, memory_order_relaxed) != number ||
+        (atomic_load_explicit(&peer->busy_with, memory_order_relaxed) & ~0xffu) != device)
+        ledger_meet(ledger, kind, number, now);
+    ledger_set_busy(request, number,
+                    (uint16_t)(device | (request->cdb[1] & CDB_SERVICE_ACTION_MASK)), now);
+    return now;
+}
+
+void ledger_end_read(struct ledger *ledger, const struct request *request, enum device_kind kind,
+                     dev_t number, int64_t started_us, const struct reply *reply);
 
 #define LEDGER_IN_FLIGHT_MAX 32 /* that a copy lists */
 

@@ -6,11 +6,11 @@
 #ifndef LEDGER_RECORD_H
 #define LEDGER_RECORD_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/lock.h"
 #include "ledger/latency.h"
 #include "proto/request.h"
 #include "serve/peer.h"
@@ -18,6 +18,11 @@
 
 #define LEDGER_DEVICES_MAX 256 /* the one not used for longest makes room */
 #define LEDGER_KEYS_MAX    16  /* of one device */
+
+/* In peer->busy_with, beside the service action: it is a PERSISTENT RESERVE IN; of a SCSI generic
+ * device, which may have the number of a block device. */
+#define LEDGER_READS    0x100u
+#define LEDGER_READS_SG 0x200u
 
 /* Rows of counts: the service actions of both commands, "other" for each, and CLEANUP. */
 #define LEDGER_PRIN_ACTIONS  5
@@ -52,7 +57,7 @@ struct ledger_error {
     struct peer *peer; /* a reference, or NULL */
 };
 
-/* One request that is being executed, in the hands of its thread. */
+/* One request that may change something and is being executed, in the hands of its thread. */
 struct ledger_command {
     const struct request *request;
     struct ledger_device *device; /* NULL: there is no record of it */
@@ -83,9 +88,10 @@ struct ledger {
     struct peers *peers;                  /* borrowed */
     bool reads;                           /* PERSISTENT RESERVE IN is of interest, too */
 
-    pthread_mutex_t lock; /* of everything below */
+    struct lock lock; /* of everything below */
     struct ledger_device *first, *last;
     unsigned n_devices;
+    unsigned n_keys; /* of all devices */
     unsigned n_forgotten;
     unsigned n_alarms;
 };

@@ -12,17 +12,22 @@ static const uint32_t report_bounds_us[] = {
     1u << 16, 1u << 18, 1u << 20, 1u << 22, 1u << 24, 1u << 26,
 };
 
-void report_peer(const struct peer *peer, struct json *json)
+void report_who(pid_t pid, uid_t uid, const char *vm, struct json *json)
 {
-    if (peer && peer->pid > 0)
-        json_integer(json, "pid", peer->pid);
+    if (pid > 0)
+        json_integer(json, "pid", pid);
     else
         json_null(json, "pid");
-    if (peer && peer->uid != (uid_t)-1)
-        json_integer(json, "uid", peer->uid);
+    if (uid != (uid_t)-1)
+        json_integer(json, "uid", uid);
     else
         json_null(json, "uid");
-    json_text(json, "vm", peer ? peer->vm : NULL);
+    json_text(json, "vm", vm);
+}
+
+static void report_peer(const struct peer *peer, struct json *json)
+{
+    report_who(peer ? peer->pid : 0, peer ? peer->uid : (uid_t)-1, peer ? peer->vm : NULL, json);
 }
 
 const char *report_source(const struct peer *peer)
@@ -217,12 +222,12 @@ void report_devices(struct ledger *ledger, int64_t now, int64_t hung_us, struct 
     json_close(json, ']');
     ledger_free_copies(copies, n_copies);
 
-    pthread_mutex_lock(&ledger->lock);
+    lock_take(&ledger->lock);
     json_integer(json, "devices_forgotten", ledger->n_forgotten);
     json_open(json, "same_nexus", '{');
     json_text(json, "scope", "helper");
     json_integer(json, "devices", n_shared);
     json_integer(json, "alarms", ledger->n_alarms);
     json_close(json, '}');
-    pthread_mutex_unlock(&ledger->lock);
+    lock_release(&ledger->lock);
 }

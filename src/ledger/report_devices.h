@@ -12,8 +12,8 @@
  * command in flight counts as hung. */
 void report_devices(struct ledger *ledger, int64_t now_us, int64_t hung_us, struct json *json);
 
-/* Members for who it is: pid, uid, VM; NULL: unknown. */
-void report_peer(const struct peer *peer, struct json *json);
+/* Members for who it is; 0, (uid_t)-1 and NULL: unknown. */
+void report_who(pid_t pid, uid_t uid, const char *vm, struct json *json);
 
 /* Where the VM's name comes from, in one word; NULL: nowhere. */
 const char *report_source(const struct peer *peer);

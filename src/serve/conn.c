@@ -143,13 +143,13 @@ static enum conn_next conn_receive(struct visit *visit, uint8_t *bytes, int flag
     return conn->done == conn->size ? CONN_GO_ON : CONN_WAIT_READABLE;
 }
 
-/* Once, and only by a thread that may block. */
-static void conn_identify(struct visit *visit)
+/* Once, only by a thread that may block, and apart from what nearly all requests go through. */
+static __attribute__((noinline)) struct peer *conn_identify(struct visit *visit)
 {
-    struct conn *conn = visit->conn;
-    if (!atomic_load_explicit(&conn->peer, memory_order_relaxed))
-        atomic_store(&conn->peer,
-                     peers_identify(visit->conns->peers, visit->sock, conn_number(visit)));
+    struct peer *peer = peers_identify(visit->conns->peers, visit->sock, conn_number(visit));
+
+    atomic_store(&visit->conn->peer, peer);
+    return peer;
 }
 
 static enum conn_next conn_handshake(struct visit *visit)
@@ -168,7 +168,7 @@ static enum conn_next conn_handshake(struct visit *visit)
     conn_await_request(conn);
     if (atomic_load(&visit->conns->stopping))
         shutdown(visit->sock, SHUT_RD);
-    if (visit->conns->peers_wanted == CONNS_PEERS_ALL && pool_may_block(visit->conns->pool))
+    if (visit->conns->peers_wanted == CONNS_PEERS_HANDSHAKE && pool_may_block(visit->conns->pool))
         conn_identify(visit);
     return CONN_GO_ON;
 }
@@ -198,7 +198,7 @@ static enum conn_next conn_reply(struct visit *visit, const struct request *requ
     ssize_t n;
 
     do
-        n = send(visit->sock, &visit->scratch, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+        n = FDIO_SEND(visit->sock, &visit->scratch, size, MSG_DONTWAIT | MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
     if (n < 0 && errno != EAGAIN)
         return CONN_CLOSE;
@@ -234,22 +234,26 @@ static enum conn_next conn_send_rest(struct visit *visit)
 
 static bool conn_wants_peer(const struct conns *conns, const struct request *request)
 {
-    return conns->peers_wanted == CONNS_PEERS_ALL ||
+    return conns->peers_wanted >= CONNS_PEERS_COMMAND ||
            (conns->peers_wanted && request->opcode != SPC_PERSISTENT_RESERVE_IN);
 }
 
 /*
- * Let the backend know who asks. Apart from conn_execute, since few requests need it. False: that
- * cannot be found out now, and the request shall not be executed without.
+ * Let the backend know who asks. False: that cannot be found out now, and the request shall not be
+ * executed without.
  */
-static __attribute__((noinline)) bool conn_set_peer(struct visit *visit, struct request *request)
+static inline bool conn_set_peer(struct visit *visit, struct request *request)
 {
-    struct conn *conn = visit->conn;
-    conn_identify(visit);
-    request->peer = atomic_load(&conn->peer);
-    if (request->peer)
-        atomic_fetch_add(&request->peer->requests, 1);
-    return request->peer || request->opcode == SPC_PERSISTENT_RESERVE_IN;
+    struct peer *peer = atomic_load_explicit(&visit->conn->peer, memory_order_relaxed);
+
+    if (!peer)
+        peer = conn_identify(visit);
+    request->peer = peer;
+    if (peer) /* nobody else counts */
+        atomic_store_explicit(&peer->requests,
+                              atomic_load_explicit(&peer->requests, memory_order_relaxed) + 1,
+                              memory_order_relaxed);
+    return peer || request->opcode == SPC_PERSISTENT_RESERVE_IN;
 }
 
 /* May the request be executed? Else it is answered BUSY without a look at it. */

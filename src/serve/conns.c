@@ -75,7 +75,9 @@ int conns_init(struct conns *conns, struct pool *pool, unsigned n_slots, int64_t
 void conns_set_peers(struct conns *conns, struct peers *peers)
 {
     conns->peers = peers;
-    conns->peers_wanted = peers->early ? CONNS_PEERS_ALL : CONNS_PEERS_OUT;
+    conns->peers_wanted = peers->early ? CONNS_PEERS_HANDSHAKE
+                          : peers->all ? CONNS_PEERS_COMMAND
+                                       : CONNS_PEERS_OUT;
 }
 
 void conns_deinit(struct conns *conns)
@@ -327,6 +329,7 @@ int conns_open(struct conns *conns, int sock, const struct backend *backend)
     side = &conns->sides[sock];
     side->is_counted = false;
     side->number = ++conns->n_numbers;
+    side->since_ms = clock_coarse_ms();
     side->account = conns_open_account(conns, sock);
     if (!side->account) {
         if (!conns_close_empty(sock))
@@ -396,7 +399,9 @@ void conns_gone(struct conns *conns)
 
 bool conns_look(struct conns *conns, unsigned sock, struct conns_look *ret)
 {
+    struct ucred credentials = {.pid = 0, .uid = (uid_t)-1, .gid = (gid_t)-1};
     struct conn *conn = &conns->slots[sock];
+    socklen_t size = sizeof(credentials);
     struct peer *peer;
     bool open;
 
@@ -404,7 +409,13 @@ bool conns_look(struct conns *conns, unsigned sock, struct conns_look *ret)
     open = atomic_load(&conn->open) && atomic_load(&conn->state) != CONN_REFUSED;
     peer = open ? atomic_load(&conn->peer) : NULL;
     ret->peer = peer ? peer_ref(peer) : NULL;
+    if (open) /* so the number is still that of the socket */
+        (void)getsockopt((int)sock, SOL_SOCKET, SO_PEERCRED, &credentials, &size);
+    ret->pid = credentials.pid;
+    ret->uid = credentials.uid;
+    ret->gid = credentials.gid;
     ret->number = conns->sides[sock].number;
+    ret->since_ms = conns->sides[sock].since_ms;
     switch ((enum conn_state)atomic_load(&conn->state)) {
     case CONN_REFUSED:
     case CONN_HANDSHAKE:

@@ -22,7 +22,12 @@
 struct conns {
     struct pool *pool;
     struct peers *peers; /* borrowed; NULL for CONNS_PEERS_NONE */
-    enum { CONNS_PEERS_NONE, CONNS_PEERS_OUT, CONNS_PEERS_ALL } peers_wanted;
+    enum conns_peers {   /* when they are identified */
+                       CONNS_PEERS_NONE,
+                       CONNS_PEERS_OUT,     /* before a command that changes something */
+                       CONNS_PEERS_COMMAND, /* before any command */
+                       CONNS_PEERS_HANDSHAKE,
+    } peers_wanted;
     int64_t client_timeout_ms;
     struct conn *slots;      /* mapped; untouched slots cost nothing */
     struct conn_side *sides; /* mapped behind them */
@@ -54,8 +59,8 @@ int conns_init(struct conns *conns, struct pool *pool, unsigned n_slots, int64_t
                const struct budget_limits *limits);
 
 /*
- * Before connections are opened: find out who clients are (peers is borrowed), each of them at once
- * or before its first command that changes something, as peers->early says.
+ * Before connections are opened: find out who clients are (peers is borrowed), each of them when
+ * peers->early and peers->all say.
  */
 void conns_set_peers(struct conns *conns, struct peers *peers);
 
@@ -81,7 +86,11 @@ enum conns_state { /* of a connection, to look at from outside */
 struct conns_look {
     enum conns_state state;
     uint64_t number;
+    int64_t since_ms;  /* when it was opened (base/clock.h) */
     struct peer *peer; /* a reference, or NULL if it has not been identified */
+    pid_t pid;         /* as of the peer; what the socket says where there is none */
+    uid_t uid;
+    gid_t gid;
 };
 
 /*

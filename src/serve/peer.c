@@ -27,7 +27,6 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/fdio.h"
 #include "serve/tracepoints.h"
 
@@ -49,7 +48,7 @@ const char *const peer_source_word[] = {
     [PEER_LABEL] = "label",
 };
 
-void peers_init(struct peers *peers, bool early)
+void peers_init(struct peers *peers, bool all)
 {
     int pair[2], pidfd;
     socklen_t size = sizeof(pidfd);
@@ -58,7 +57,7 @@ void peers_init(struct peers *peers, bool early)
     memset(peers, 0, sizeof(*peers));
     pthread_mutex_init(&peers->lock, NULL);
     peers->proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    peers->early = early;
+    peers->all = all;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
         return;
     if (getsockopt(pair[0], SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) == 0) {
@@ -239,7 +238,6 @@ struct peer *peers_identify(struct peers *peers, int sock, uint64_t connection)
     peer->process = found.process;
     peer->started = found.started;
     peer->source = found.source;
-    peer->since_ms = clock_now_ms();
     if (n_vm)
         peer->vm = memcpy(peer->text, vm, n_vm);
     if (n_label)

@@ -43,11 +43,11 @@ struct peer {
     enum peer_source source;
     const char *vm;                /* NULL: unknown */
     const char *label;             /* of the security module, or NULL */
-    int64_t since_ms;              /* when it was identified (base/clock.h) */
-    atomic_uint requests;          /* executed since */
+    atomic_uint requests;          /* executed: its connection's owner alone counts */
     _Atomic int64_t busy_since_us; /* a command is with the device; 0: none is */
-    _Atomic dev_t busy_device;
-    struct peer *next, *previous; /* under the lock of struct peers, while connected */
+    _Atomic dev_t busy_device;     /* of that one, or of the last one */
+    _Atomic uint16_t busy_with;    /* which command: the backend's to say */
+    struct peer *next, *previous;  /* under the lock of struct peers, while connected */
     char text[];
 };
 
@@ -62,6 +62,7 @@ struct peers {
     pthread_mutex_t lock;
     struct peer *first;
     int proc;           /* directory fd of /proc, or -1 */
+    bool all;           /* before their first command, whatever it is */
     bool early;         /* at the handshake, not only when there is a need to know */
     bool pidfs;         /* pidfds have inodes of their own */
     peers_open_fn open; /* NULL: by proc */
@@ -69,11 +70,12 @@ struct peers {
 };
 
 /*
- * early: every connection shall be identified. Elsewhere it waits for the first command that
- * matters, where the kernel lets us make sure that the pid is still that of the process which
- * connected (SO_PEERPIDFD, Linux 6.5): many connections never send one, and need no memory then.
+ * all: a connection shall be identified before its first command, else before the first one that
+ * changes something. Many never send one, and need no memory then. Where the kernel does not let us
+ * make sure that the pid is still that of the process which connected (SO_PEERPIDFD, Linux 6.5), it
+ * is done at the handshake.
  */
-void peers_init(struct peers *peers, bool early);
+void peers_init(struct peers *peers, bool all);
 void peers_deinit(struct peers *peers);
 
 /* Have files of processes opened by somebody else, since we may not or shall not. */

@@ -401,7 +401,7 @@ void pool_close(struct pool *pool, int fd)
     bool relieve = false;
 
     if (pool_may_block(pool)) {
-        close(fd);
+        FDIO_CLOSE(fd);
         return;
     }
     pthread_mutex_lock(&pool->lock);

@@ -45,6 +45,7 @@ _Static_assert(sizeof(struct conn) <= 64, "a connection fits a cache line");
 /* What is needed less often, in a table of its own. */
 struct conn_side {
     uint64_t number;                /* of the connection: the first is 1, and none comes again */
+    int64_t since_ms;               /* when it was opened (base/clock.h) */
     struct budget_account *account; /* of the client's process, a reference */
     int next_waiting;               /* turn.c */
     bool is_counted;                /* against BUDGET_CONNECTIONS */

@@ -63,7 +63,6 @@ int sg_issue(const struct request *request, unsigned timeout_ms, struct sg_resul
     int error;
 
     memcpy(cdb, request->cdb, sizeof(cdb));
-    memset(ret->sense, 0, sizeof(ret->sense));
     if (request->length > 0) {
         io.dxfer_direction = trial.is_out ? SG_DXFER_TO_DEV : SG_DXFER_FROM_DEV;
         io.dxfer_len = request->length;
@@ -76,7 +75,9 @@ int sg_issue(const struct request *request, unsigned timeout_ms, struct sg_resul
     ret->status = io.status;
     ret->host_status = io.host_status;
     ret->driver_status = io.driver_status;
-    ret->sense_size = io.sb_len_wr;
+    ret->sense_size = io.sb_len_wr < sizeof(ret->sense) ? io.sb_len_wr : sizeof(ret->sense);
+    if (ret->sense_size > 0)
+        memset(ret->sense + ret->sense_size, 0, sizeof(ret->sense) - ret->sense_size);
     ret->residual = io.resid;
     return -error;
 }

@@ -45,7 +45,7 @@ struct sg_result {
     uint16_t driver_status; /* enum sg_driver_status in its low half */
     uint8_t sense_size;     /* bytes of sense written */
     int32_t residual;       /* allocation length less bytes transferred, if the driver is right */
-    uint8_t sense[SENSE_SIZE]; /* zeroed behind sense_size */
+    uint8_t sense[SENSE_SIZE]; /* if there is any: zeroed behind sense_size */
 };
 
 /* Sense data: 70h to 73h and the vendor's 7Fh; a device that sends zeros sends no sense. */

@@ -235,7 +235,7 @@ def connections_by_state(t):
     t.eventually("each in its state", lambda: states() ==
                  ["executing", "handshake", "idle", "receiving"], helper=told.helper)
     for one in told.read()["connections"]:
-        t.equal(one["pid"], None if one["state"] == "handshake" else os.getpid(), "pid")
+        t.equal((one["pid"], one["uid"]), (os.getpid(), os.getuid()), "pid and user")
         t.equal((one["device"] is not None, one["busy_s"] is not None),
                 (one["state"] == "executing",) * 2, "device and time")
     t.disk.release()

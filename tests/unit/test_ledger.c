@@ -97,6 +97,9 @@ struct deed {
     struct request request;
     struct reply reply;
     struct ledger_command command;
+    enum device_kind kind;
+    dev_t number;
+    int64_t started_us; /* of a reading */
 };
 
 static void begin(struct deed *deed, struct peer *peer, dev_t number)
@@ -108,7 +111,12 @@ static void begin(struct deed *deed, struct peer *peer, dev_t number)
     deed->request.data = deed->data;
     deed->request.peer = peer;
     reply_status(&deed->reply, SPC_STATUS_GOOD, 0);
-    ledger_begin(&ledger, &deed->command, &deed->request, is_sg ? DEVICE_SG : DEVICE_BLOCK, number);
+    deed->kind = is_sg ? DEVICE_SG : DEVICE_BLOCK;
+    deed->number = number;
+    if (deed->cdb[0] == SPC_PERSISTENT_RESERVE_IN)
+        deed->started_us = ledger_begin_read(&ledger, &deed->request, deed->kind, number);
+    else
+        ledger_begin(&ledger, &deed->command, &deed->request, deed->kind, number);
 }
 
 static void do_out(struct peer *peer, dev_t number, uint8_t action, uint64_t key, uint64_t sa_key)
@@ -141,7 +149,8 @@ static void end_reading(struct deed *deed, uint64_t key)
     if (key)
         prin_key_add(&writer, key);
     deed->reply.size = (uint32_t)prin_list_end(&writer);
-    ledger_end(&ledger, &deed->command, &deed->reply, false);
+    ledger_end_read(&ledger, &deed->request, deed->kind, deed->number, deed->started_us,
+                    &deed->reply);
 }
 
 #define SDB  makedev(8, 16)

@@ -18,7 +18,7 @@ static void test_identify(void **state)
     (void)state;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
     peers_init(&peers, true);
-    assert_true(peers.early);
+    assert_true(peers.all);
     one = peers_identify(&peers, pair[0], 7);
     two = peers_identify(&peers, pair[1], 8);
     assert_non_null(one);
