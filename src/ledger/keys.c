@@ -4,6 +4,11 @@
  * entry for each client of a device: a client that registers again has its entry changed. What
  * others do to the keys (another host that preempts one) is seen when somebody reads the list of
  * keys through this helper: an entry from before the reading whose key is not in it has gone.
+ *
+ * Of a client that has vanished nothing more comes: its key may still be registered, or a live
+ * migration may have taken its machine elsewhere and the key with it. READ FULL STATUS tells, if
+ * what sysfs says of our initiator port is in it: on a nexus of this host the key is left behind,
+ * on others only it is not ours to speak of. Until somebody reads it, the entry is not verified.
  */
 #include "ledger/keys.h"
 
@@ -99,6 +104,73 @@ static bool ledger_key_is_missing(const struct ledger_key *key, const void *cont
             return false;
     }
     return true;
+}
+
+/* What is left is in the list. */
+static void ledger_keys_confirm(struct ledger *ledger, const struct ledger_device *device,
+                                int64_t started_us)
+{
+    for (struct ledger_device *one = ledger->first; one; one = one->next) {
+        if (!ledger_is_same_unit(one, device))
+            continue;
+        for (unsigned i = 0; i < one->n_keys; i++) {
+            if (one->keys[i].since_us < started_us)
+                one->keys[i].doubtful = false;
+        }
+    }
+}
+
+/* Where READ FULL STATUS has a key. */
+enum ledger_place {
+    LEDGER_NOWHERE, /* or the list is none */
+    LEDGER_SOMEWHERE,
+    LEDGER_HERE, /* on a nexus of this host */
+};
+
+static enum ledger_place ledger_key_place(const struct prin_list *whole, uint64_t key,
+                                          const struct transportid *initiator)
+{
+    enum ledger_place place = LEDGER_NOWHERE;
+    struct prin_registrant registrant;
+    struct prin_list list = *whole;
+    enum prin_result result;
+
+    while ((result = prin_registrant_next(&list, &registrant)) == PRIN_OK) {
+        if (registrant.key != key)
+            continue;
+        if (initiator->size && transportid_covers(initiator, &registrant.transportid))
+            place = LEDGER_HERE;
+        else if (place == LEDGER_NOWHERE)
+            place = LEDGER_SOMEWHERE;
+    }
+    return result == PRIN_END ? place : LEDGER_NOWHERE;
+}
+
+/*
+ * Of each vanished client of the unit: has it left its key behind? That the key is nowhere is for
+ * READ KEYS to say: some arrays give keys in another byte order here.
+ */
+static void ledger_keys_look(struct ledger *ledger, const struct ledger_device *device,
+                             const struct prin_list *list, int64_t started_us)
+{
+    for (struct ledger_device *one = ledger->first; one; one = one->next) {
+        if (!ledger_is_same_unit(one, device))
+            continue;
+        for (unsigned i = one->n_keys; i-- > 0;) {
+            struct ledger_key *key = &one->keys[i];
+            enum ledger_place place;
+
+            key->seen = false;
+            if (key->replaced || key->since_us >= started_us ||
+                peers_is_connected(ledger->peers, key->peer))
+                continue;
+            place = ledger_key_place(list, key->key, &one->initiator);
+            if (place == LEDGER_HERE)
+                key->seen = true;
+            else if (place == LEDGER_SOMEWHERE && one->initiator.size)
+                ledger_key_remove(ledger, one, i);
+        }
+    }
 }
 
 bool ledger_keys_any_connected(struct ledger *ledger, const struct ledger_device *device)
@@ -238,6 +310,24 @@ static void ledger_keys_remove(struct ledger *ledger, const struct ledger_device
     }
 }
 
+/*
+ * A nexus has preempted its own key. Without being the holder it has removed its own registration,
+ * too (SPC-4 5.13.11.2.5); the holder keeps its own (5.13.11.2.4.3). Which it was the next list of
+ * keys shows.
+ */
+static void ledger_keys_doubt(struct ledger *ledger, const struct ledger_device *device,
+                              uint64_t key)
+{
+    for (struct ledger_device *one = ledger->first; one; one = one->next) {
+        if (!ledger_is_same_nexus(one, device))
+            continue;
+        for (unsigned i = 0; i < one->n_keys; i++) {
+            if (!one->keys[i].replaced && one->keys[i].key == key)
+                one->keys[i].doubtful = true;
+        }
+    }
+}
+
 static void ledger_keys_update_out(struct ledger *ledger, const struct ledger_command *command,
                                    int64_t now_us, struct ledger_alarm *ret_alarm)
 {
@@ -267,6 +357,7 @@ static void ledger_keys_update_out(struct ledger *ledger, const struct ledger_co
     case SPC_PROUT_PREEMPT:
     case SPC_PROUT_PREEMPT_AND_ABORT:
         ledger_keys_remove(ledger, device, LEDGER_OTHER_NEXUSES, ledger_key_is_equal, &list.sa_key);
+        ledger_keys_doubt(ledger, device, list.sa_key);
         break;
     default:
         break;
@@ -279,17 +370,24 @@ void ledger_keys_update(struct ledger *ledger, const struct ledger_command *comm
     const struct request *request = command->request;
     struct ledger_reading reading = {.peers = ledger->peers, .started_us = command->started_us};
     struct prin_list list;
+    unsigned action;
 
     switch (request->opcode) {
     case SPC_PERSISTENT_RESERVE_OUT:
         ledger_keys_update_out(ledger, command, now_us, ret_alarm);
         break;
     case SPC_PERSISTENT_RESERVE_IN:
-        if ((request->cdb[1] & CDB_SERVICE_ACTION_MASK) != SPC_PRIN_READ_KEYS ||
+        action = request->cdb[1] & CDB_SERVICE_ACTION_MASK;
+        if ((action != SPC_PRIN_READ_KEYS && action != SPC_PRIN_READ_FULL_STATUS) ||
             prin_list_decode(request->data, reply->size, &list) != PRIN_OK || list.cut)
             break;
+        if (action == SPC_PRIN_READ_FULL_STATUS) {
+            ledger_keys_look(ledger, command->device, &list, command->started_us);
+            break;
+        }
         reading.list = &list;
         ledger_keys_remove(ledger, command->device, LEDGER_UNIT, ledger_key_is_missing, &reading);
+        ledger_keys_confirm(ledger, command->device, command->started_us);
         break;
     case WIRE_CLEANUP:
         if (command->device->kind == DEVICE_DM_MULTIPATH)

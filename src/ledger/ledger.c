@@ -25,6 +25,7 @@
 #include "ledger/keys.h"
 #include "proto/wire.h"
 #include "scsi/cdb.h"
+#include "sg/initiator.h"
 
 void ledger_init(struct ledger *ledger, const struct device_sources *sources, struct peers *peers,
                  bool reads)
@@ -123,6 +124,7 @@ static struct ledger_device *ledger_get(struct ledger *ledger, enum device_kind 
                                         bool may_be_another)
 {
     struct ledger_device *device = ledger_find(ledger, kind, number);
+    struct transportid initiator;
     struct device_names names;
 
     if (!device || may_be_another) {
@@ -140,10 +142,13 @@ static struct ledger_device *ledger_get(struct ledger *ledger, enum device_kind 
     if (!device || device->names.cut_short) {
         lock_release(&ledger->lock);
         device_describe(ledger->sources, kind, number, &names);
+        initiator_of(ledger->sources, kind, number, &initiator);
         lock_take(&ledger->lock);
         device = ledger_find(ledger, kind, number);
-        if (device && device->names.cut_short && !names.cut_short)
+        if (device && device->names.cut_short && !names.cut_short) {
             device->names = names;
+            device->initiator = initiator;
+        }
     }
     if (!device) {
         if (!ledger_make_room(ledger))
@@ -154,6 +159,7 @@ static struct ledger_device *ledger_get(struct ledger *ledger, enum device_kind 
         device->number = number;
         device->kind = kind;
         device->names = names;
+        device->initiator = initiator;
         ledger_link_first(ledger, device);
     } else if (device != ledger->first) {
         ledger_unlink(ledger, device);

@@ -13,6 +13,7 @@
 #include "base/lock.h"
 #include "ledger/latency.h"
 #include "proto/request.h"
+#include "scsi/transportid.h"
 #include "serve/peer.h"
 #include "sg/device.h"
 
@@ -46,6 +47,8 @@ struct ledger_key {
     struct peer *peer; /* a reference */
     int64_t since_us;
     bool replaced; /* somebody else has registered by the same nexus since */
+    bool doubtful; /* a command since may have removed it, and no list has been read after that */
+    bool seen; /* READ FULL STATUS has it on a nexus of this host, and its client had vanished */
 };
 
 struct ledger_error {
@@ -69,7 +72,8 @@ struct ledger_device {
     struct ledger_device *next, *previous; /* the one used last comes first */
     dev_t number;
     enum device_kind kind;
-    struct device_names names; /* constant while a command is in flight */
+    struct device_names names;    /* constant while a command is in flight */
+    struct transportid initiator; /* ours; size 0: unknown */
     int64_t used_us;
     uint32_t counts[LEDGER_ACTIONS][LEDGER_RESULTS];
     struct latency latency[3];           /* by enum ledger_kind */

@@ -162,6 +162,7 @@ static void report_keys(const struct ledger_copy *copy, int64_t now, struct json
         json_bool(json, "connected", copy->connected[i]);
         json_bool(json, "stale", !copy->connected[i]);
         json_bool(json, "replaced", key->replaced);
+        json_bool(json, "verified", !key->doubtful && (copy->connected[i] || key->seen));
         report_peer(key->peer, json);
         json_seconds(json, "age_s", now - key->since_us);
         json_close(json, '}');

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * What needs attention, a line each: LUNs shared by one nexus, commands that hang, keys whose owner
- * has gone.
+ * What needs attention, a line each: LUNs shared by one nexus, commands that hang, keys that
+ * virtual machines have left behind. A key that only may be left is none of them: live migration
+ * leaves that behind, and so does an administrator who registers a key.
  */
 #include <string.h>
 
@@ -82,7 +83,7 @@ static unsigned alarms_print_device(struct json_object *document, struct json_ob
     for (size_t i = 0; i < document_count(device, "keys"); i++) {
         struct json_object *key = document_item(device, "keys", i);
 
-        if (!document_flag(key, "stale") || document_flag(key, "replaced"))
+        if (strcmp(words_key_state(key), "stale") != 0)
             continue;
         escape_text(vm, sizeof(vm), words_vm(key));
         escape_text(raw, sizeof(raw), words_text(key, "key", "?"));

@@ -160,11 +160,14 @@ static void tables_print_devices(struct json_object *document, FILE *file)
     table_deinit(&table);
 }
 
-static const char *tables_key_state(struct json_object *key)
+static void tables_set_key_state(struct table *table, size_t column, struct json_object *device,
+                                 struct json_object *key)
 {
-    if (document_flag(key, "replaced"))
-        return document_flag(key, "stale") ? "replaced, client gone" : "replaced";
-    return document_flag(key, "stale") ? "STALE: client gone" : "registered";
+    const char *state = words_key_state(key);
+
+    table_set(table, column, "%s%s%s", strcmp(state, "stale") == 0 ? "STALE" : state,
+              document_flag(key, "stale") ? ", client gone" : "",
+              document_object(device, "same_nexus") ? ", SAME NEXUS" : "");
 }
 
 static void tables_print_keys(struct json_object *document, FILE *file)
@@ -187,8 +190,7 @@ static void tables_print_keys(struct json_object *document, FILE *file)
             table_set(&table, 2, "%s", words_vm(key));
             tables_set_number(&table, 3, key, "pid");
             table_set(&table, 4, "%s", words_age(document_seconds(key, "age_s"), text));
-            table_set(&table, 5, "%s%s", tables_key_state(key),
-                      document_object(device, "same_nexus") ? ", SAME NEXUS" : "");
+            tables_set_key_state(&table, 5, device, key);
         }
     }
     if (table_count(&table) > 0)

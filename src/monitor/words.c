@@ -49,3 +49,14 @@ void words_device(struct json_object *device, char *text, size_t size)
 
     snprintf(text, size, "%s%s%s", words_text(device, "device", "?"), *name ? " " : "", name);
 }
+
+const char *words_key_state(struct json_object *key)
+{
+    if (document_flag(key, "replaced"))
+        return "replaced";
+    if (!document_flag(key, "verified"))
+        return "unverified";
+    if (!document_flag(key, "stale"))
+        return "registered";
+    return document_text(key, "vm") ? "stale" : "left";
+}

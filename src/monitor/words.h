@@ -20,6 +20,13 @@ const char *words_text(struct json_object *object, const char *name, const char 
 /* A client by name; an unknown one is called that. */
 const char *words_vm(struct json_object *object);
 
+/*
+ * What there is to say of a key, in one word: registered; unverified: it may be gone; left: its
+ * client has gone, and was no virtual machine, so nobody may miss it; stale: a virtual machine that
+ * has gone has left it, and the device has it on a nexus of this host; replaced.
+ */
+const char *words_key_state(struct json_object *key);
+
 /* "8:16 sdb", with the map's name for a map. */
 void words_device(struct json_object *device, char *text, size_t size);
 

@@ -130,7 +130,7 @@ def stale_key_is_removed(t):
     guest = Guest(t, helper, "alpha", 0xa1)
     t.matches("in use by alpha", t.expect(cleanup(t, helper, 0xa1), REFUSED, "").err, "message")
     guest.end()
-    wait_status(t, helper, "STALE KEY")
+    wait_status(t, helper, "unverified, client gone")
     t.lab.control().forget()
     t.expect(cleanup(t, helper, 0xa1), GOOD, f"removed key {hexkey(0xa1)}\n", "")
     t.equal([(call.cdb[:2].hex(), call.parameters[:16].hex()) for call in t.lab.disk().calls()],

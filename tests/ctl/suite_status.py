@@ -89,10 +89,19 @@ def hung_command(t):
 def stale_key(t):
     document = example()
     t.check("STALE" not in status(t, document), "a key that was replaced is not stale")
-    document["devices"][0]["keys"][0].update(stale=True, connected=False)
+    key = document["devices"][0]["keys"][0]
+    key.update(stale=True, connected=False, verified=False)
+    text = status(t, document)
+    t.check("STALE" not in text, "what the device has not said is no alarm")
+    has_line(t, text, "0x00000000deadbeef", 'build "7"', "4100", "10 min", "unverified, client gone")
+    key.update(vm=None, verified=True)
+    text = status(t, document)
+    t.check("STALE" not in text, "a key that no machine has left is no alarm")
+    has_line(t, text, "0x00000000deadbeef", "unknown", "4100", "10 min", "left, client gone")
+    key.update(vm='build "7"')
     text = status(t, document)
     has_line(t, text, 'STALE KEY   8:32 sdc: 0x00000000deadbeef of build "7", which is gone')
-    has_line(t, text, "0x00000000deadbeef", 'build "7"', "4100", "10 min", "STALE: client gone")
+    has_line(t, text, "0x00000000deadbeef", 'build "7"', "4100", "10 min", "STALE, client gone")
 
 
 @test

@@ -282,8 +282,8 @@ def keys_and_who_registered_them(t):
     told = Told(t)
     machine = Machine(t, told.helper, "-name", "node-a")
     t.equal(machine.register(0xA1), scsi.GOOD, "status")
-    t.equal(told.keys("vm", "pid", "uid", "connected", "stale", "replaced"),
-            [(0xA1, "node-a", machine.pid, os.getuid(), True, False, False)], "keys")
+    t.equal(told.keys("vm", "pid", "uid", "connected", "stale", "replaced", "verified"),
+            [(0xA1, "node-a", machine.pid, os.getuid(), True, False, False, True)], "keys")
     t.equal(machine.register(0xA2), scsi.GOOD, "status")
     t.equal(told.keys(), [(0xA2,)], "keys after a new one")
     t.disk.answer(status=scsi.RESERVATION_CONFLICT)
@@ -302,8 +302,8 @@ def stale_key(t):
     machine = Machine(t, told.helper, "-name", "node-a")
     machine.register(0xA1)
     machine.close()
-    t.eventually("stale", lambda: told.keys("connected", "stale") == [(0xA1, False, True)],
-                 helper=told.helper)
+    t.eventually("stale", lambda: told.keys("connected", "stale", "verified") ==
+                 [(0xA1, False, True, False)], helper=told.helper)
     calls = len(t.disk.calls())
     again = Machine(t, told.helper, "-name", "node-a")
     t.equal(told.keys("connected", "stale"), [(0xA1, False, True)], "its last process is gone")

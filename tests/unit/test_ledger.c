@@ -38,10 +38,28 @@ static void make_disk(const char *number, const char *wwid, const char *nexus)
 
     snprintf(path, sizeof(path), "devices/%s/wwid", nexus);
     scratch_write(path, wwid);
-    snprintf(path, sizeof(path), "block/%s/size", number);
+    snprintf(path, sizeof(path), "dev/block/%s/size", number);
     scratch_write(path, "1");
-    snprintf(path, sizeof(path), "block/%s/device", number);
-    snprintf(target, sizeof(target), "../../devices/%s", nexus);
+    snprintf(path, sizeof(path), "dev/block/%s/device", number);
+    snprintf(target, sizeof(target), "../../../devices/%s", nexus);
+    assert_int_equal(symlink(target, scratch_path(path)), 0);
+}
+
+/* One whose place in the tree tells the port by which the host reaches it. */
+static void make_disk_of_port(const char *number, const char *wwid, const char *nexus,
+                              const char *port)
+{
+    char path[128], target[64];
+
+    snprintf(path, sizeof(path), "devices/%s/wwid", nexus);
+    scratch_write(path, wwid);
+    snprintf(path, sizeof(path), "devices/%s/disk/size", port);
+    scratch_write(path, "1");
+    snprintf(path, sizeof(path), "devices/%s/disk/device", port);
+    snprintf(target, sizeof(target), "../../%s", nexus);
+    assert_int_equal(symlink(target, scratch_path(path)), 0);
+    snprintf(path, sizeof(path), "dev/block/%s", number);
+    snprintf(target, sizeof(target), "../../devices/%s/disk", port);
     assert_int_equal(symlink(target, scratch_path(path)), 0);
 }
 
@@ -66,10 +84,14 @@ static int set_up(void **state)
     make_disk("8:32", "naa.1", "4:0:0:1"); /* by another port */
     make_disk("8:48", "naa.2", "3:0:0:2");
     make_disk("7:0", "naa.3", "no-scsi");
-    scratch_write("char/21:1/size", "1");
-    if (symlink("../../devices/3:0:0:1", scratch_path("char/21:1/device")) < 0)
+    make_disk_of_port("8:64", "naa.4", "7:0:0:1", "host7/session3");
+    make_disk_of_port("8:80", "naa.5", "8:0:0:1", "host8/rport-8:0-0");
+    scratch_write("class/iscsi_session/session3/initiatorname", "iqn.2026-01.example:this");
+    scratch_write("class/fc_host/host8/port_name", "0x2100000000000001");
+    scratch_write("dev/char/21:1/size", "1");
+    if (symlink("../../../devices/3:0:0:1", scratch_path("dev/char/21:1/device")) < 0)
         return -1;
-    sources.sys_dev_block = open(scratch_path("block"), O_PATH | O_DIRECTORY | O_CLOEXEC);
+    sources.sys_dev_block = open(scratch_path("dev/block"), O_PATH | O_DIRECTORY | O_CLOEXEC);
     peers_init(&peers, true);
     ledger_init(&ledger, &sources, &peers, true);
     vm_a = make_peer("a");
@@ -162,7 +184,8 @@ static void end_reading(struct deed *deed, uint64_t key)
 /* "8:16 a:1 b:2* | 8:32 ..." in the order of their numbers; a star: replaced; a bang: alarm. */
 static void expect(const char *wanted)
 {
-    const dev_t numbers[] = {LOOP, SDB, SDC, SDD, SG1, makedev(253, 0)};
+    const dev_t numbers[] = {LOOP,           SDB,           SDC, SDD, SG1, makedev(253, 0),
+                             makedev(8, 64), makedev(8, 80)};
     struct ledger_copy *copies;
     unsigned n = ledger_copy(&ledger, &copies);
     char found[256] = "";
@@ -216,8 +239,8 @@ static void test_names(void **state)
     device_describe(&sources, DEVICE_BLOCK, LOOP, &names);
     assert_string_equal(names.nexus, "");
     assert_string_equal(names.wwn, "naa.3");
-    scratch_write("block/253:0/dm/uuid", "mpath-36001\n");
-    scratch_write("block/253:0/dm/name", "mpatha\n");
+    scratch_write("dev/block/253:0/dm/uuid", "mpath-36001\n");
+    scratch_write("dev/block/253:0/dm/name", "mpatha\n");
     device_describe(&sources, DEVICE_DM_MULTIPATH, makedev(253, 0), &names);
     assert_string_equal(names.wwn, "mpath-36001");
     assert_string_equal(names.map, "mpatha");
@@ -393,8 +416,8 @@ static void test_map_and_its_paths(void **state)
     const dev_t map = makedev(253, 0);
 
     (void)state;
-    scratch_write("block/253:0/dm/uuid", "mpath-31\n");
-    scratch_write("block/253:0/dm/name", "mpatha\n");
+    scratch_write("dev/block/253:0/dm/uuid", "mpath-31\n");
+    scratch_write("dev/block/253:0/dm/name", "mpatha\n");
     do_register(vm_a, map, 0xa1);
     do_register(vm_b, SDD, 0xb1); /* another unit's */
     assert_int_equal(alarms(), 0);
@@ -430,8 +453,8 @@ static void test_serial_that_cannot_be_read(void **state)
     char there[PATH_MAX], away[PATH_MAX];
 
     (void)state;
-    snprintf(there, sizeof(there), "%s", scratch_path("block/8:16"));
-    snprintf(away, sizeof(away), "%s", scratch_path("block/away"));
+    snprintf(there, sizeof(there), "%s", scratch_path("dev/block/8:16"));
+    snprintf(away, sizeof(away), "%s", scratch_path("dev/block/away"));
     do_register(vm_a, SDB, 0xa1);
     assert_int_equal(rename(there, away), 0);
     do_out(vm_a, SDB, SPC_PROUT_RESERVE, 0xa1, 0);
@@ -465,7 +488,7 @@ static void test_number_that_is_reused(void **state)
 {
     (void)state;
     do_register(vm_a, SDB, 0xa1);
-    assert_int_equal(rename(scratch_path("block/8:16"), scratch_path("block/old")), 0);
+    assert_int_equal(rename(scratch_path("dev/block/8:16"), scratch_path("dev/block/old")), 0);
     make_disk("8:16", "naa.9", "9:0:0:1");
     do_register(vm_b, SDB, 0xb1);
     expect("8:16 b:b1");
@@ -500,6 +523,106 @@ static void test_bounds(void **state)
 
 #define ledger_test(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
+/* What somebody reads as READ FULL STATUS: one key, by the initiator port of this name. */
+static void read_full_status(dev_t number, uint64_t key, const char *port, size_t size)
+{
+    struct prin_registrant registrant = {.key = key, .relative_target_port = 1};
+    struct deed deed = {0};
+    struct writer writer;
+
+    assert_true(transportid_parse(port, &registrant.transportid));
+    cdb_encode_prin(deed.cdb, SPC_PRIN_READ_FULL_STATUS, (uint16_t)size);
+    deed.request.length = (uint32_t)size;
+    begin(&deed, unknown, number);
+    writer = prin_list_begin(deed.data, size, 1);
+    prin_registrant_add(&writer, &registrant);
+    deed.reply.size = (uint32_t)prin_list_end(&writer);
+    ledger_end_read(&ledger, &deed.request, deed.kind, number, deed.started_us, &deed.reply);
+}
+
+/* Of the first key of the device that was used last. */
+static bool first_is(bool (*what)(const struct ledger_key *key))
+{
+    return ledger.first->n_keys > 0 && what(&ledger.first->keys[0]);
+}
+
+static bool seen(const struct ledger_key *key)
+{
+    return key->seen;
+}
+
+static bool doubtful(const struct ledger_key *key)
+{
+    return key->doubtful;
+}
+
+/* A vanished client's key is left behind if the device has it on a nexus of this host. */
+static void test_left_behind(void **state)
+{
+    const struct {
+        dev_t number;
+        const char *ours, *other, *entry;
+    } rows[] = {
+        {makedev(8, 64), "iscsi:iqn.2026-01.example:this,i,0x00023d000001",
+         "iscsi:iqn.2026-01.example:that,i,0x00023d000001", "8:64 a:a1"},
+        {makedev(8, 80), "fc:2100000000000001", "fc:2100000000000002", "8:80 a:a1"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        do_register(vm_a, rows[i].number, 0xa1);
+        read_full_status(rows[i].number, 0xa1, rows[i].ours, 512);
+        assert_false(first_is(seen)); /* its client is there */
+        read_full_status(rows[i].number, 0xa1, rows[i].other, 512);
+        expect(rows[i].entry); /* what a client says of itself is better */
+        peers_disconnect(&peers, vm_a);
+        assert_false(first_is(seen));
+        read_full_status(rows[i].number, 0xa1, rows[i].ours, 16);
+        assert_false(first_is(seen)); /* the list was cut */
+        read_full_status(rows[i].number, 0xa1ull << 56, rows[i].ours, 512);
+        expect(rows[i].entry); /* an array that swaps bytes there */
+        assert_false(first_is(seen));
+        read_full_status(rows[i].number, 0xa1, rows[i].ours, 512);
+        assert_true(first_is(seen));
+        read_full_status(rows[i].number, 0xa1, rows[i].other, 512);
+        expect(""); /* a live migration has taken machine and key there */
+        vm_a = make_peer("a");
+    }
+}
+
+/* By whom the host reaches a device is not always known. */
+static void test_left_behind_unknown(void **state)
+{
+    (void)state;
+    do_register(vm_a, SDB, 0xa1);
+    peers_disconnect(&peers, vm_a);
+    read_full_status(SDB, 0xa1, "fc:2100000000000001", 512);
+    expect("8:16 a:a1");
+    assert_false(first_is(seen));
+    vm_a = make_peer("a");
+}
+
+/* A nexus that preempts its own key keeps its registration as the holder only: READ KEYS tells. */
+static void test_own_preempt(void **state)
+{
+    struct deed reading = {0};
+
+    (void)state;
+    do_register(vm_a, SDB, 0xa1);
+    do_out(vm_a, SDB, SPC_PROUT_PREEMPT, 0xa1, 0xa1);
+    assert_true(first_is(doubtful));
+    begin_reading(&reading, SDB);
+    end_reading(&reading, 0xa1);
+    expect("8:16 a:a1");
+    assert_false(first_is(doubtful));
+    do_out(vm_a, SDB, SPC_PROUT_PREEMPT_AND_ABORT, 0xa1, 0xa1);
+    assert_true(first_is(doubtful));
+    memset(&reading, 0, sizeof(reading));
+    begin_reading(&reading, SDB);
+    end_reading(&reading, 0xb1);
+    expect("");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -519,6 +642,9 @@ int main(void)
         ledger_test(test_names_that_cannot_be_read),
         ledger_test(test_number_that_is_reused),
         ledger_test(test_bounds),
+        ledger_test(test_left_behind),
+        ledger_test(test_left_behind_unknown),
+        ledger_test(test_own_preempt),
     };
 
     return cmocka_run_group_tests_name("ledger", tests, NULL, NULL);
