@@ -67,7 +67,7 @@ def device(wwn: str = "naa.6001405aaaaaaaaaaaaaaaaaaaaaaaaa", **changes: Any) ->
 
 def key(vm: Optional[str], number: int, pid: Optional[int], **changes: Any) -> Any:
     one = {"key": f"0x{number:016x}", "connection": 1, "connected": True, "stale": False,
-           "replaced": False, "pid": pid, "uid": 107, "vm": vm, "age_s": 10.0}
+           "replaced": False, "verified": True, "pid": pid, "uid": 107, "vm": vm, "age_s": 10.0}
     one.update(changes)
     return one
 

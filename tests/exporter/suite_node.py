@@ -67,6 +67,8 @@ def key_that_no_live_vm_has(t):
     gone = key("alpha", 0xabc, 10, connected=False, stale=True)
     one, told, found = look(t, has(gone))
     t.equal(alarms(told), [("StaleKey", WWN)], "alarms")
+    _, unverified, _ = look(t, has(dict(gone, verified=False)))
+    t.equal(alarms(unverified), [], "alarms about what the device has not said")
     t.matches("key 0x0000000000000abc of alpha, which is gone", told["alarms"][0]["what"], "words")
     t.matches("cleanup --key=0xabc", told["alarms"][0]["remedy"], "what to do")
     t.equal(found[sample("qemu_pr_helper_lun_stale_keys", wwn=WWN)], 1, "metric")
