@@ -125,10 +125,13 @@ static enum mpath_state mpath_receive_hello(struct mpath *mpath, int channel)
         n = recv(channel, bytes, sizeof(bytes), 0);
     while (n < 0 && errno == EINTR);
     if (n <= 0 || !worker_decode_hello(bytes, (size_t)n, &hello)) {
-        log_error("the multipath worker %s at its start",
-                  n == 0  ? "ended"
-                  : n < 0 ? "said nothing"
-                          : "is of another version than the helper");
+        const char *problem = n == 0 ? "the multipath worker ended at its start"
+                              : n < 0
+                                  ? "the multipath worker said nothing at its start"
+                                  : "the multipath worker is of another version than the helper";
+
+        log_error("%s", problem);
+        mpath_set_facts(mpath, MPATH_STOPPED, 0, problem); /* to be tried again */
         return MPATH_LATER;
     }
     if (!hello.ready)

@@ -343,15 +343,21 @@ static void test_unready(void **state)
 static void test_bad_start(void **state)
 {
     static const enum deed deeds[] = {SAY_NOTHING_AND_END, SAY_NONSENSE};
+    static const char *const problems[] = {
+        "the multipath worker ended at its start",
+        "the multipath worker is of another version than the helper",
+    };
 
     (void)state;
     for (size_t i = 0; i < 2; i++) {
         keeper.at_start = deeds[i];
         assert_status(ANSWER, SPC_STATUS_BUSY);
+        assert_facts(MPATH_STOPPED, problems[i]);
         now_ms += 60000;
     }
     keeper.at_start = SAY_READY;
     assert_status(ANSWER, SPC_STATUS_RESERVATION_CONFLICT);
+    assert_facts(MPATH_RUNNING, "");
 }
 
 static void test_keeper_fails(void **state)
