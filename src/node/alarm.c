@@ -157,7 +157,7 @@ static void alarm_find_helper(const struct crowd_member *member, struct alarm_li
         snprintf(alarm->what, sizeof(alarm->what), "the status of helper %s cannot be read: %s",
                  member->name, crowd_state_word(member->state));
         snprintf(alarm->remedy, sizeof(alarm->remedy), "%s", crowd_state_advice(member->state));
-    } else if (strcmp(member->facts.worker, "failed") == 0 || *member->facts.worker_error) {
+    } else if (member->facts.worker_failed) {
         alarm = alarm_add(list, ALARM_WORKER_FAILED, member->name, NULL);
         if (!alarm)
             return;

@@ -102,7 +102,7 @@ static void expose_answers(FILE *file, enum expose_format format, const struct c
 
 static double expose_worker_failed(const struct facts *facts)
 {
-    return strcmp(facts->worker, "failed") == 0 || *facts->worker_error;
+    return facts->worker_failed;
 }
 
 static double expose_worker_queue(const struct facts *facts)

@@ -305,6 +305,19 @@ static double facts_started(struct json_object *document)
            facts_number(document, "uptime_s");
 }
 
+/* Where it is unavailable, as without multipath, that matters only when a map is used all the same.
+ */
+static bool facts_worker_failed(const struct facts *facts)
+{
+    if (strcmp(facts->worker, "unavailable") != 0)
+        return strcmp(facts->worker, "failed") == 0 || *facts->worker_error;
+    for (unsigned i = 0; i < facts->n_devices; i++) {
+        if (facts->devices[i].is_map)
+            return true;
+    }
+    return false;
+}
+
 static int facts_fill(struct json_object *document, struct facts *facts)
 {
     struct json_object *worker = document_object(document, "worker");
@@ -335,6 +348,7 @@ static int facts_fill(struct json_object *document, struct facts *facts)
         if (facts_read_device(document_item(document, "devices", i), facts) < 0)
             return -ENOMEM;
     }
+    facts->worker_failed = facts_worker_failed(facts);
     facts_read_clients(document, facts);
     for (unsigned i = 0; i < FACTS_COMMANDS; i++)
         facts_straighten(&facts->times[i]);

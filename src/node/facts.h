@@ -98,6 +98,7 @@ struct facts {
     int64_t pid;
     char version[32], socket[108];
     char worker[16], worker_error[160];
+    bool worker_failed;  /* it was wanted, and cannot be started or has failed */
     double worker_queue; /* commands for multipath maps that have no answer yet */
     double n_hung;
     double started_s; /* of the clock of the day, to some milliseconds; 0: unknown */

@@ -52,6 +52,11 @@ class StatusServer:
             else:
                 reader.close()
 
+    def say(self, document: Union[bytes, Any]) -> None:
+        """This, from now on."""
+        text = document if isinstance(document, bytes) else json.dumps(document).encode()
+        self._documents = [text]
+
     def close(self) -> None:
         try:
             self._listener.shutdown(socket.SHUT_RDWR)

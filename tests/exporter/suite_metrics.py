@@ -98,9 +98,12 @@ def few_series_for_each_lun(t):
 
 
 @cases(("failed", {"state": "failed"}, 1), ("an error", {"last_error": "No such file"}, 1),
-       ("stopped", {"state": "stopped"}, 0))
-def worker(t, change, wanted):
-    one = document()
+       ("stopped", {"state": "stopped"}, 0),
+       ("not wanted", {"state": "unavailable", "last_error": "No such file"}, 0),
+       ("wanted by a map", {"state": "unavailable", "last_error": "No such file"}, 1,
+        [device(kind="multipath", map="mpatha")]))
+def worker(t, change, wanted, devices=()):
+    one = document(devices=list(devices))
     one["worker"].update(change)
     directory = t.directory()
     t.serve(directory, "one", one)
