@@ -60,6 +60,19 @@ WITH_PAGES = """
 WITH_EXPORTER = """
     bin/qemu-pr-exporter
     lib/systemd/system/qemu-pr-exporter.service
+    share/qemu-pr-helper/monitoring/dashboard.json
+    share/qemu-pr-helper/monitoring/rules.yaml
+    share/qemu-pr-helper/monitoring/rules-test.yaml
+    share/qemu-pr-helper/monitoring/runbooks/QemuPrBusy.md
+    share/qemu-pr-helper/monitoring/runbooks/QemuPrDataMissing.md
+    share/qemu-pr-helper/monitoring/runbooks/QemuPrHelperGone.md
+    share/qemu-pr-helper/monitoring/runbooks/QemuPrHelperUnreadable.md
+    share/qemu-pr-helper/monitoring/runbooks/QemuPrHungCommand.md
+    share/qemu-pr-helper/monitoring/runbooks/QemuPrLunWithoutAnswers.md
+    share/qemu-pr-helper/monitoring/runbooks/QemuPrPathUnregistered.md
+    share/qemu-pr-helper/monitoring/runbooks/QemuPrSameNexus.md
+    share/qemu-pr-helper/monitoring/runbooks/QemuPrStaleKey.md
+    share/qemu-pr-helper/monitoring/runbooks/QemuPrWorkerFailed.md
 """
 WITH_PAGES_AND_EXPORTER = """
     share/man/man8/qemu-pr-exporter.8

@@ -93,6 +93,19 @@ def renders(t, name):
 
 
 @test
+def renders_with_the_exporter(t):
+    """By kubectl: what the base has, and an exporter in the pod, PodMonitor and PrometheusRule."""
+    output = t.run([t.tool("kubectl", "kubernetes-client"), "kustomize",
+                    os.path.join(TOP, "dist/kubernetes/monitoring")])
+    found = {one["kind"]: one for one in documents(output, "monitoring")}
+    t.equal(sorted(found), ["DaemonSet", "Namespace", "PodMonitor", "PrometheusRule"], "kinds")
+    containers = {one["name"]: one for one in pod(found["DaemonSet"])["containers"]}
+    t.equal(sorted(containers), ["qemu-pr-exporter", "qemu-pr-helper"], "containers")
+    t.equal({one["metadata"]["namespace"] for kind, one in found.items() if kind != "Namespace"},
+            {"qemu-pr-helper"}, "namespaces")
+
+
+@test
 def least_privilege(t):
     context = container(load(DAEMONSET))["securityContext"]
     t.equal(context, {"privileged": False, "allowPrivilegeEscalation": False,

@@ -9,13 +9,13 @@ import os
 import re
 from typing import Dict, Iterator, List, NamedTuple, Tuple
 
-PAGES = ("README.md", "HACKING.md", "docs/kubevirt.md", "docs/libvirt.md", "docs/migration.md",
-         "docs/multipath.md",
+PAGES = ("README.md", "HACKING.md", "docs/fleets.md", "docs/kubevirt.md", "docs/libvirt.md", "docs/migration.md",
+         "docs/monitoring.md", "docs/multipath.md",
          "docs/qemu.md", "docs/support.md", "docs/troubleshooting.md")
-#: tests/vm/test_pages.py; suite_pages.py of tests/dist, in a clone.
-VM, CLONE = "vm", "clone"
+#: tests/vm/test_pages.py; suite_pages.py of tests/dist, in a clone; suite_docs.py of tests/exporter.
+VM, CLONE, EXPORTER = "vm", "clone", "exporter"
 
-#: By page and first line. What is neither of the two is the reason why it is not tried.
+#: By page and first line. What is none of these is the reason why it is not tried.
 WHERE: Dict[Tuple[str, str], str] = {
     ("README.md", "make run"): CLONE,
     ("README.md", "make check"): "it is what runs this",
@@ -66,6 +66,18 @@ WHERE: Dict[Tuple[str, str], str] = {
     ("docs/kubevirt.md", "qemu-pr-ctl status --status-socket="
                          "/var/run/kubevirt/daemons/pr/status-PID.sock"):
         "wants a cluster; dist/kubernetes starts a helper with that file",
+    ("docs/kubevirt.md", "kubectl apply -k dist/kubernetes/monitoring"): "likewise",
+    ("docs/monitoring.md", "mkdir -p /tmp/pr-demo/status"): EXPORTER,
+    ("docs/monitoring.md", "qemu-pr-exporter --status=/tmp/pr-demo/status &"): EXPORTER,
+    ("docs/monitoring.md", "curl -s --retry 5 --retry-connrefused http://127.0.0.1:9979/metrics | "
+                           "grep '^qemu_pr_helper_up'"): EXPORTER,
+    ("docs/monitoring.md", "cat >/tmp/pr-demo/prometheus.yml <<END"): EXPORTER,
+    ("docs/monitoring.md", "kill -STOP $(cat /tmp/pr-demo/beta.pid)"): EXPORTER,
+    ("docs/monitoring.md", "until promtool query instant http://127.0.0.1:9090 "
+                           "'ALERTS{alertname=\"QemuPrHelperUnreadable\"}' |"): EXPORTER,
+    ("docs/monitoring.md", "cat /usr/share/qemu-pr-helper/monitoring/runbooks/"
+                           "QemuPrHelperUnreadable.md"): EXPORTER,
+    ("docs/monitoring.md", "kill $(cat /tmp/pr-demo/*.pid)"): EXPORTER,
     ("docs/libvirt.md", 'pr_helper = "/usr/bin/qemu-pr-helper"'): VM,
     ("docs/libvirt.md", "<controller type='scsi' model='virtio-scsi'/>"): VM,
     ("docs/libvirt.md", "io-timeout=20"): VM,

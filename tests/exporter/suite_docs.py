@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""docs/monitoring.md, as it is typed; with ports, directory and installed files of the test's own."""
+import os
+import shlex
+import signal
+
+from support import pages
+from support.process import Program
+from support.tap import limit, test
+
+from exporter.fixture import TOP, free_port
+
+PAGE = "docs/monitoring.md"
+
+
+def substitute(t, text, words):
+    for old, new in words.items():
+        text = text.replace(old, new)
+    return text
+
+
+@test
+@limit(120)
+def from_nothing_to_the_first_alert(t):
+    for name in ("prometheus", "promtool", "curl"):
+        t.tool(name)
+    directory = os.path.join(t.directory(), "demo")
+    words = {"/tmp/pr-demo": directory, "127.0.0.1:9979": f"127.0.0.1:{free_port()}",
+             "127.0.0.1:9090": f"127.0.0.1:{free_port()}",
+             "/usr/share/qemu-pr-helper/monitoring": os.path.join(TOP, "dist", "monitoring")}
+    # Its default is the port that the page names; here it has to be told.
+    words["qemu-pr-exporter --status"] = f"qemu-pr-exporter --listen={words['127.0.0.1:9979']} --status"
+    blocks = [one for one in pages.items(TOP, PAGE) if pages.WHERE[one.key] == pages.EXPORTER]
+    t.check(len(blocks) >= 8, f"only {len(blocks)} blocks")
+    text = "\n".join(f"echo block {i}\n" + substitute(t, one.text, words)
+                     for i, one in enumerate(blocks))
+    shell = Program(["bash", "-c", f"set -eu\ncd {shlex.quote(t.directory())}\n{text}\necho done"],
+                    t.directory(), env={"PATH": f"{t.lab.build}:{os.environ['PATH']}"})
+    t.programs.append(shell)
+    t.cleanup.callback(end_group, shell)
+    try:
+        shell.wait_exit(60)
+    finally:
+        print("\n".join(f"# {line}" for line in shell.output().splitlines()
+                        if line.startswith("block")))
+    said = shell.output()
+    t.matches(r"^done$", said, f"the end: {shell.log()}")
+    for name in ("alpha", "beta"):
+        t.matches(rf'^qemu_pr_helper_up\{{helper="{name}"\}} 1$', said, f"{name} at first")
+        t.matches(rf"^{name} +answered", said, f"{name} by status --all")
+    t.matches(r'ALERTS\{alertname="QemuPrHelperUnreadable", alertstate="pending", helper="beta"', said,
+              "the first alert")
+    t.matches("^# QemuPrHelperUnreadable$", said, "its runbook")
+    t.check(not os.path.exists(directory), "what was made is removed")
+
+
+def end_group(shell):
+    """It and whatever it has started and not ended."""
+    try:
+        os.killpg(shell.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    shell.process.wait()
