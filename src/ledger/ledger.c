@@ -23,6 +23,7 @@
 #include "base/log.h"
 #include "base/quote.h"
 #include "ledger/keys.h"
+#include "ledger/reservation.h"
 #include "proto/wire.h"
 #include "scsi/cdb.h"
 #include "sg/initiator.h"
@@ -275,8 +276,12 @@ void ledger_end(struct ledger *ledger, struct ledger_command *command, const str
                     (uint64_t)(now - command->started_us));
     if (result != LEDGER_GOOD && result != LEDGER_RESERVATION_CONFLICT)
         ledger_note_error(device, request, reply, result, now);
-    if (result == LEDGER_GOOD)
+    if (result == LEDGER_GOOD) {
         ledger_keys_update(ledger, command, reply, now, &alarm);
+        ledger_reservation_update(&device->reservation, request, reply, now);
+    } else if (result == LEDGER_CHECK_CONDITION || result == LEDGER_OTHER) {
+        ledger_reservation_doubt(&device->reservation, request);
+    }
     number = device->number;
     lock_release(&ledger->lock);
 
@@ -309,6 +314,15 @@ ledger_note_list(struct ledger *ledger, struct ledger_device *device, const stru
     ledger_keys_update(ledger, &command, reply, now, NULL);
 }
 
+/* Not if a command has changed it since this one began: which of them was first is not known. */
+__attribute__((noinline)) static void
+ledger_note_reservation(struct ledger_device *device, const struct request *request,
+                        const struct reply *reply, int64_t started_us, int64_t now)
+{
+    if (device->reservation.at_us <= started_us)
+        ledger_reservation_update(&device->reservation, request, reply, now);
+}
+
 void ledger_end_read(struct ledger *ledger, const struct request *request, enum device_kind kind,
                      dev_t number, int64_t started_us, const struct reply *reply)
 {
@@ -330,6 +344,8 @@ void ledger_end_read(struct ledger *ledger, const struct request *request, enum 
         latency_add(&device->latency[LEDGER_PRIN], (uint64_t)(now - started_us));
         if (result != LEDGER_GOOD && result != LEDGER_RESERVATION_CONFLICT)
             ledger_note_error(device, request, reply, result, now);
+        else if (result == LEDGER_GOOD && action == SPC_PRIN_READ_RESERVATION)
+            ledger_note_reservation(device, request, reply, started_us, now);
         else if (result == LEDGER_GOOD && ledger->n_keys)
             ledger_note_list(ledger, device, request, reply, started_us, now);
     }

@@ -60,6 +60,14 @@ struct ledger_error {
     struct peer *peer; /* a reference, or NULL */
 };
 
+/* What is known of a reservation, see ledger/reservation.h. */
+struct ledger_reservation {
+    int64_t at_us; /* 0: nothing is known */
+    bool held;
+    uint8_t type; /* if held */
+    uint64_t key; /* the holder's; 0: there is none, or all registrants hold it */
+};
+
 /* One request that may change something and is being executed, in the hands of its thread. */
 struct ledger_command {
     const struct request *request;
@@ -80,6 +88,7 @@ struct ledger_device {
     struct ledger_command *first, *last; /* in flight, the oldest first */
     unsigned n_in_flight;
     struct ledger_error error;
+    struct ledger_reservation reservation;
     struct ledger_key keys[LEDGER_KEYS_MAX]; /* the oldest first */
     unsigned n_keys, n_keys_left_out;
     int64_t alarm_since_us; /* 0: it has not brought any about */

@@ -171,6 +171,28 @@ static void report_keys(const struct ledger_copy *copy, int64_t now, struct json
     json_integer(json, "keys_left_out", device->n_keys_left_out);
 }
 
+static void report_reservation(const struct ledger_reservation *reservation, int64_t now,
+                               struct json *json)
+{
+    if (!reservation->at_us) {
+        json_null(json, "reservation");
+        return;
+    }
+    json_open(json, "reservation", '{');
+    if (reservation->held)
+        json_text(json, "type",
+                  spc_type_is_valid(reservation->type) ? spc_type_name(reservation->type)
+                                                       : "of an unknown type");
+    else
+        json_null(json, "type");
+    if (reservation->key)
+        json_format(json, "key", "0x%016llx", (unsigned long long)reservation->key);
+    else
+        json_null(json, "key");
+    json_seconds(json, "age_s", now - reservation->at_us);
+    json_close(json, '}');
+}
+
 static void report_same_nexus(const struct ledger_copy *copy, int64_t now, struct json *json)
 {
     if (!copy->n_shared) {
@@ -204,6 +226,7 @@ static void report_device(const struct ledger_copy *copy, int64_t now, int64_t h
     report_latency(device, json);
     report_in_flight(copy, now, hung_us, json);
     report_error(&device->error, now, json);
+    report_reservation(&device->reservation, now, json);
     report_keys(copy, now, json);
     report_same_nexus(copy, now, json);
     json_close(json, '}');

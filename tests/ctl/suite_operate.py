@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """status, metrics and cleanup with the real helper, and clients that look like virtual machines."""
+import json
 import os
 import subprocess
 import sys
@@ -121,6 +122,18 @@ def metrics(t):
     t.equal(counts, [1], "commands")
     keys = [value for (name, _), value in found.items() if name == "lun_keys"]
     t.equal(keys, [1], "keys")
+
+
+@test
+def reservation_is_told(t):
+    needs_status_socket(t)
+    helper = start(t)
+    Guest(t, helper, "alpha", 0xa1)
+    t.expect(t.ctl("reserve", "-k", helper.socket_path, "--key=a1", "--type=write-exclusive",
+                   t.lab.disk().path), GOOD)
+    told = json.loads(status(t, helper, "--json").out)["devices"][0]["reservation"]
+    t.check(told.pop("age_s") < scaled(20), "its age")
+    t.equal(told, {"type": "write-exclusive", "key": "0x00000000000000a1"}, "reservation")
 
 
 @test

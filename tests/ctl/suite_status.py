@@ -474,7 +474,7 @@ def all_helpers(t):
     text = t.expect(t.ctl("status", "--all", "-s", directory), GOOD, err="").out
     has_line(t, text, "one", "answered", "5", "98231", "2", "1", "running", "24 h")
     has_line(t, text, "liar", "garbage")
-    has_line(t, text, "naa.60014052222222222222222222222222", "sdb", "not known", "2", "0",
+    has_line(t, text, "naa.60014052222222222222222222222222", "sdb", "not reserved", "2", "0",
              "node-a, node-b SAME NEXUS")
     t.matches("HelperUnreadable: the status of helper liar cannot be read: garbage\n    What listens",
               text, "alarm with what to do")

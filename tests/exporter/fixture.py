@@ -60,7 +60,8 @@ def document(**changes: Any) -> Any:
 
 def device(wwn: str = "naa.6001405aaaaaaaaaaaaaaaaaaaaaaaaa", **changes: Any) -> Any:
     one = copy.deepcopy(example()["devices"][1])
-    one.update(wwn=wwn, device="8:16", name="sdb", nexus="3:0:0:0", keys=[], same_nexus=None)
+    one.update(wwn=wwn, device="8:16", name="sdb", nexus="3:0:0:0", keys=[], same_nexus=None,
+               reservation=None)
     one.update(changes)
     return one
 
