@@ -73,5 +73,6 @@ extern const struct command cmd_cleanup;
 extern const struct command cmd_doctor;
 extern const struct command cmd_status;
 extern const struct command cmd_metrics;
+extern const struct command cmd_validate;
 
 #endif

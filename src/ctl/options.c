@@ -47,6 +47,12 @@ static const struct option_row {
     {'N', OPTION_DRY_RUN, "dry-run", NULL, NULL, "send nothing; show what would be sent"},
     {'a', OPTION_ALL, "all", NULL, NULL, "of all helpers of this node, -s may be a directory"},
     {'w', OPTION_WATCH, "watch", NULL, NULL, "show it again every second"},
+    {'f', OPTION_PURPOSE, "for", NULL, "SOFTWARE", "windows, pacemaker ... all; list names them"},
+    {'2', OPTION_SECOND, "second", NULL, "DEVICE|SOCKET",
+     "another I_T nexus to it: a device or a helper's socket"},
+    {'p', OPTION_PROFILES, "profiles", NULL, "DIRECTORY", "where the software's profiles are"},
+    {'r', OPTION_REPORT, "report", NULL, "FILE", "write all to FILE, and as JSON to FILE.json"},
+    {'F', OPTION_FORCE, "force", NULL, NULL, "whatever is on the device or registered with it"},
     {'D', OPTION_DIRECT, "direct", NULL, NULL, "as root, without a helper"},
     {'t', OPTION_TIMEOUT, "timeout", NULL, "SECONDS", "do not wait longer for an answer"},
     {'j', OPTION_JSON, "json", NULL, NULL, "for programs: one JSON object on standard output"},
@@ -185,6 +191,21 @@ static enum options_verdict options_take(struct options *options, const struct o
         break;
     case 'a':
         options->all = true;
+        break;
+    case 'f':
+        options->purpose = value;
+        break;
+    case '2':
+        options->second = value;
+        break;
+    case 'p':
+        options->profiles = value;
+        break;
+    case 'r':
+        options->report = value;
+        break;
+    case 'F':
+        options->force = true;
         break;
     case 'D':
         options->direct = true;

@@ -28,6 +28,11 @@
 #define OPTION_WATCH         0x8000u
 #define OPTION_DRY_RUN       0x20000u /* of all that change something */
 #define OPTION_ALL           0x40000u
+#define OPTION_PURPOSE       0x100000u
+#define OPTION_SECOND        0x200000u
+#define OPTION_PROFILES      0x400000u
+#define OPTION_FORCE         0x800000u
+#define OPTION_REPORT        0x1000000u
 
 /* Taken by all but a few. */
 #define OPTIONS_COMMON (OPTION_SOCKET | OPTION_TIMEOUT | OPTION_JSON)
@@ -54,6 +59,11 @@ struct options {
     bool all;
     bool yes;
     bool dry_run;
+    const char *purpose;  /* --for */
+    const char *second;   /* of validate; NULL: one I_T nexus only */
+    const char *profiles; /* a directory; NULL: the default */
+    const char *report;   /* a file; NULL: none */
+    bool force;
 };
 
 enum options_verdict {

@@ -16,9 +16,9 @@ TROUBLESHOOTING = os.path.join(TOP, "docs", "troubleshooting.md")
 
 COMMANDS = ("keys", "reservation", "capabilities", "full-status", "register", "register-ignore",
             "register-move", "reserve", "release", "clear", "preempt", "preempt-abort",
-            "replace-lost", "cleanup", "doctor", "status", "metrics")
+            "replace-lost", "cleanup", "validate", "doctor", "status", "metrics")
 #: What stands behind the options, if not DEVICE.
-OPERANDS = {"doctor": " [DEVICE]", "status": "", "metrics": ""}
+OPERANDS = {"doctor": " [DEVICE]", "validate": " [DEVICE]", "status": "", "metrics": ""}
 
 #: What each needs to make sense.
 NEEDS = {
@@ -29,6 +29,7 @@ NEEDS = {
     "preempt": ["--key=1", "--victim-key=2", "--type=1"],
     "preempt-abort": ["--key=1", "--victim-key=2", "--type=1"],
     "replace-lost": ["--new-key=1", "--type=1"],
+    "validate": ["--for=all"],
 }
 
 

@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * validate: will this cluster software work on this storage? Profiles are data, below
+ * BUILD_VALIDATE_DIR; what runs them is here. All that is found goes into one object, by which
+ * terminal, report and JSON are written.
+ */
+#include <errno.h>
+#include <json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <time.h>
+
+#include "base/escape.h"
+#include "build.h"
+#include "ctl/command.h"
+#include "ctl/options.h"
+#include "ctl/output.h"
+#include "ctl/sysfs.h"
+#include "node/document.h"
+#include "validate/profile.h"
+#include "validate/quirks.h"
+#include "validate/report.h"
+#include "validate/run.h"
+#include "validate/safety.h"
+
+#define VALIDATE_REPORT_FORMAT 1
+
+/* What a run needs of the disk of its own host. */
+struct validate {
+    const struct options *options;
+    struct outcome outcome;
+    struct run run;
+    struct json_object *quirks;
+    struct json_object *profiles; /* array: those that were asked for, checked */
+    struct json_object *report;
+};
+
+static const char *validate_directory(const struct options *options)
+{
+    return options->profiles ? options->profiles : BUILD_VALIDATE_DIR;
+}
+
+static bool validate_add_profile(struct validate *validate, const char *name)
+{
+    char error[1024];
+    struct json_object *profile = profile_load(validate_directory(validate->options), name, error,
+                                               sizeof(error));
+
+    if (profile) {
+        json_object_array_add(validate->profiles, profile);
+        return true;
+    }
+    outcome_fail(&validate->outcome, CTL_USAGE, "--for=%s: %s", validate->options->purpose, error);
+    outcome_hint(&validate->outcome,
+                 "'qemu-pr-ctl validate --for=list' names those that there are.");
+    return false;
+}
+
+/* --for: a name, a path, several with commas between them, or "all". */
+static bool validate_load(struct validate *validate)
+{
+    const char *directory = validate_directory(validate->options);
+    char error[1024], *names, *rest, *name;
+    struct json_object *all;
+    bool ok = true;
+
+    validate->profiles = json_object_new_array();
+    validate->quirks = quirks_load(directory, error, sizeof(error));
+    if (!validate->quirks) {
+        outcome_fail(&validate->outcome, CTL_INTERNAL, "%s", error);
+        return false;
+    }
+    if (strcmp(validate->options->purpose, "all") != 0) {
+        names = rest = strdup(validate->options->purpose);
+        while (ok && (name = strsep(&rest, ",")))
+            ok = validate_add_profile(validate, name);
+        free(names);
+        return ok && names;
+    }
+    all = profile_names(directory, error, sizeof(error));
+    if (!all) {
+        outcome_fail(&validate->outcome, CTL_INTERNAL, "%s", error);
+        return false;
+    }
+    for (size_t i = 0; ok && i < json_object_array_length(all); i++)
+        ok = validate_add_profile(validate,
+                                  json_object_get_string(json_object_array_get_idx(all, i)));
+    json_object_put(all);
+    return ok;
+}
+
+/* --for=list */
+static int validate_list(const struct options *options)
+{
+    char error[1024];
+    struct json_object *names = profile_names(validate_directory(options), error, sizeof(error));
+
+    if (!names) {
+        fprintf(stderr, "qemu-pr-ctl: validate: %s\n", error);
+        return CTL_INTERNAL;
+    }
+    for (size_t i = 0; i < json_object_array_length(names); i++) {
+        const char *name = json_object_get_string(json_object_array_get_idx(names, i));
+        struct json_object *profile = profile_load(validate_directory(options), name, error,
+                                                   sizeof(error));
+
+        printf("%-14s %s\n", name, profile ? document_text(profile, "title") : error);
+        json_object_put(profile);
+    }
+    json_object_put(names);
+    return output_flush(CTL_GOOD);
+}
+
+/* --second: a socket is another helper's, anything else the same unit by another device. */
+static bool validate_open(struct validate *validate)
+{
+    const struct options *options = validate->options;
+    const char *device = options->device, *socket = options->socket;
+    char error[1024];
+    struct stat file;
+    int r = nexus_open(&validate->run.nexus[0], "A", options, device, socket, error, sizeof(error));
+
+    validate->run.n_nexuses = 1;
+    if (r == 0 && options->second) {
+        if (stat(options->second, &file) == 0 && S_ISSOCK(file.st_mode))
+            socket = options->second;
+        else
+            device = options->second;
+        r = nexus_open(&validate->run.nexus[1], "B", options, device, socket, error, sizeof(error));
+        validate->run.n_nexuses = 2;
+    }
+    if (r == 0)
+        return true;
+    outcome_fail(&validate->outcome, (enum exit_status)r, "%s", error);
+    outcome_hint(&validate->outcome, "Nothing was changed.");
+    return false;
+}
+
+static void validate_add_device(struct json_object *report, const struct nexus *nexus)
+{
+    char raw[128], text[512];
+
+    output_add_text(report, "unit", nexus->identity);
+    if (sysfs_read(raw, sizeof(raw), "/sys/block/%s/device/vendor", nexus->device)) {
+        escape_text(text, sizeof(text), raw);
+        output_add_text(report, "vendor", text);
+    }
+    if (sysfs_read(raw, sizeof(raw), "/sys/block/%s/device/model", nexus->device)) {
+        escape_text(text, sizeof(text), raw);
+        output_add_text(report, "model", text);
+    }
+}
+
+static struct json_object *validate_begin_report(const struct validate *validate)
+{
+    struct json_object *report = json_object_new_object();
+    const struct options *options = validate->options;
+    char text[512], escaped[1024];
+    time_t now = time(NULL);
+    struct utsname name;
+    struct tm utc;
+
+    json_object_object_add(report, "format", json_object_new_int(VALIDATE_REPORT_FORMAT));
+    output_add_text(report, "version", "qemu-pr-ctl " BUILD_VERSION);
+    snprintf(text, sizeof(text), "libprhelper %s", prhelper_version());
+    output_add_text(report, "library", text);
+    if (uname(&name) == 0) {
+        snprintf(text, sizeof(text), "%s %s %s", name.sysname, name.release, name.machine);
+        output_add_text(report, "kernel", text);
+    }
+    if (gmtime_r(&now, &utc) && strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc) > 0)
+        output_add_text(report, "date", text);
+    snprintf(text, sizeof(text), "%s%s", options->direct ? "SG_IO" : "the helper at ",
+             options->direct ? "" : session_socket(&validate->run.nexus[0].session));
+    escape_text(escaped, sizeof(escaped), text);
+    output_add_text(report, "way", escaped);
+    if (options->second) {
+        escape_text(escaped, sizeof(escaped), options->second);
+        output_add_text(report, "second", escaped);
+    }
+    validate_add_device(report, &validate->run.nexus[0]);
+    return report;
+}
+
+static enum run_verdict validate_profiles(struct validate *validate)
+{
+    struct json_object *records = json_object_new_array();
+    enum run_verdict worst = RUN_PASS, verdict;
+
+    for (size_t i = 0; i < json_object_array_length(validate->profiles); i++) {
+        struct json_object *record;
+
+        verdict = run_profile(&validate->run, json_object_array_get_idx(validate->profiles, i),
+                              &record);
+        worst = verdict > worst ? verdict : worst;
+        json_object_array_add(records, record);
+        if (!validate->options->json)
+            report_profile(stdout, record, false);
+        fflush(stdout);
+    }
+    json_object_object_add(validate->report, "profiles", records);
+    return worst;
+}
+
+/* The last word on the logical unit itself: is it as it was? */
+static void validate_tidy(struct validate *validate)
+{
+    struct outcome *outcome = &validate->outcome;
+    struct options options = *validate->options;
+
+    if (validate->run.first || run_tidy(&validate->run))
+        return;
+    output_add_text(validate->report, "left", validate->run.left);
+    outcome_fail(outcome, CTL_UNKNOWN, "it could not be tidied up: %s", validate->run.left);
+    outcome_hint(outcome, "Registrations with keys that begin with 0x7072766c are of this program. "
+                          "When the device answers again:");
+    options.device = validate->options->device;
+    outcome_add_command(outcome, &options, "keys");
+    outcome_add_line(outcome, "Warning: this removes the registrations of all hosts:");
+    outcome_add_command(outcome, &options, "register-ignore --new-key=99");
+    outcome_add_command(outcome, &options, "clear --key=99");
+}
+
+static void validate_work(struct validate *validate)
+{
+    struct outcome *outcome = &validate->outcome;
+    enum run_verdict verdict;
+    int r;
+
+    validate->run.quirks = validate->quirks;
+    if (!validate_open(validate) || !safety_confirm(&validate->run, validate->options, outcome))
+        return;
+    run_catch_signals();
+    run_begin(&validate->run);
+    validate->report = validate_begin_report(validate);
+    verdict = validate_profiles(validate);
+    validate_tidy(validate);
+    output_add_text(validate->report, "verdict", run_verdict_word[verdict]);
+    if (outcome->exit_status == CTL_GOOD)
+        outcome->exit_status = verdict == RUN_FAIL      ? CTL_TROUBLE
+                               : verdict == RUN_UNKNOWN ? CTL_UNKNOWN
+                                                        : CTL_GOOD;
+    if (run_is_interrupted() && !outcome->what[0]) {
+        outcome_fail(outcome, CTL_UNKNOWN, "interrupted");
+        outcome_hint(outcome, "No registration and no reservation is left.");
+    }
+    if (!validate->options->json)
+        report_verdicts(stdout, validate->report);
+    r = validate->options->report ? report_save(validate->options->report, validate->report) : 0;
+    if (r < 0)
+        outcome_fail(outcome, CTL_INTERNAL, "%s: %s", validate->options->report, strerror(-r));
+}
+
+static int validate_run(const struct options *options)
+{
+    struct validate validate = {.options = options};
+    int status;
+
+    if (strcmp(options->purpose, "list") == 0)
+        return validate_list(options);
+    if (!options->device) {
+        fprintf(stderr, "qemu-pr-ctl: validate: which device?\n"
+                        "Try 'qemu-pr-ctl validate --help'.\n");
+        return CTL_USAGE;
+    }
+    validate.outcome.exit_status = CTL_GOOD;
+    validate.outcome.r = PRHELPER_DEAD; /* no one answer is its own */
+    for (unsigned i = 0; i < 2; i++)
+        validate.run.nexus[i] = (struct nexus){.session.device_fd = -1, .data_fd = -1};
+    if (validate_load(&validate))
+        validate_work(&validate);
+    for (unsigned i = 0; i < 2; i++)
+        nexus_close(&validate.run.nexus[i]);
+    json_object_put(validate.run.first);
+    json_object_put(validate.profiles);
+    json_object_put(validate.quirks);
+    if (options->json && !validate.report)
+        validate.report = json_object_new_object();
+    if (!options->json) {
+        json_object_put(validate.report);
+        validate.report = NULL;
+    }
+    status = output_finish(options, &validate.outcome, validate.report);
+    return status;
+}
+
+const struct command cmd_validate = {
+    .name = "validate",
+    .summary = "Find out whether a cluster will work on a disk, before it is built",
+    .about = "Does on the device what the named software's own validation and operation do, and\n"
+             "says which step fails, if one does. Makes and removes reservations, and writes a\n"
+             "block of data back as it was read: the device must not be in use.",
+    .takes = OPTION_PURPOSE | OPTION_SECOND | OPTION_PROFILES | OPTION_FORCE | OPTION_REPORT |
+             OPTION_YES | OPTION_DIRECT,
+    .needs = OPTION_PURPOSE,
+    .changes = true,
+    .wants = COMMAND_DEVICE_OPTIONAL,
+    .run = validate_run,
+};

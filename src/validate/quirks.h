@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * What an answer that was not due means: rules in a JSON file, the first that fits counts. So an
+ * array's habit has the same name in whichever profile it shows.
+ */
+#ifndef VALIDATE_QUIRKS_H
+#define VALIDATE_QUIRKS_H
+
+#include <json.h>
+#include <stddef.h>
+
+/* The file is quirks.json below `directory`. NULL, with the reason in `error`; the caller puts it.
+ */
+struct json_object *quirks_load(const char *directory, char *error, size_t size);
+
+/* The quirk that a step shows by what came of it, an object of `quirks`, or NULL. */
+struct json_object *quirks_find(struct json_object *quirks, struct json_object *step,
+                                const char *got);
+
+#endif

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * A sequence that has failed is not gone on with: what follows builds on what did not happen. What
+ * it leaves is removed by nexus A, which may always register and CLEAR; where a device does not
+ * obey that either, each nexus unregisters itself.
+ */
+#include "validate/run.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ctl/output.h"
+#include "node/document.h"
+#include "validate/profile.h"
+#include "validate/step.h"
+
+#define RUN_TIDY_KEY 0x7072766c7469e400u /* "prvl", and not one that is drawn, which are odd */
+
+const char *const run_verdict_word[] = {
+    [RUN_PASS] = "pass",
+    [RUN_PARTLY] = "partly",
+    [RUN_UNKNOWN] = "unknown",
+    [RUN_FAIL] = "fail",
+};
+
+static volatile sig_atomic_t run_signal;
+
+static void run_on_signal(int number)
+{
+    run_signal = number;
+}
+
+void run_catch_signals(void)
+{
+    const struct sigaction action = {.sa_handler = run_on_signal,
+                                     .sa_flags = (int)SA_RESETHAND | SA_RESTART};
+
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+}
+
+bool run_is_interrupted(void)
+{
+    return run_signal != 0;
+}
+
+static bool run_send(struct nexus *nexus, enum nexus_action action, uint64_t key, uint64_t other,
+                     struct nexus_answer *answer)
+{
+    const struct nexus_call call = {.action = action, .key = key, .other = other};
+
+    nexus_send(nexus, &call, answer);
+    return strcmp(answer->got, "good") == 0;
+}
+
+/* 1: it is; 0: it is not; -1: that could not be found out, and why stands in run->left. */
+static int run_is_empty(struct run *run)
+{
+    struct prhelper_reservation reservation;
+    struct nexus_answer answer;
+    struct prhelper_list list;
+
+    if (!run_send(&run->nexus[0], NEXUS_READ_KEYS, 0, 0, &answer) ||
+        prhelper_list_decode(answer.result.data, answer.result.size, &list) != 0) {
+        snprintf(run->left, sizeof(run->left), "READ KEYS: %s", answer.got);
+        return -1;
+    }
+    if (list.needed > 8) {
+        snprintf(run->left, sizeof(run->left), "%u registrations are left",
+                 (unsigned)(list.needed - 8) / 8);
+        return 0;
+    }
+    if (!run_send(&run->nexus[0], NEXUS_READ_RESERVATION, 0, 0, &answer) ||
+        prhelper_reservation_decode(answer.result.data, answer.result.size, &reservation) != 0) {
+        snprintf(run->left, sizeof(run->left), "READ RESERVATION: %s", answer.got);
+        return -1;
+    }
+    snprintf(run->left, sizeof(run->left), "%s", reservation.held ? "a reservation is left" : "");
+    return !reservation.held;
+}
+
+bool run_tidy(struct run *run)
+{
+    struct nexus *nexus = run->nexus;
+    struct nexus_answer answer;
+    int empty = run_is_empty(run);
+
+    if (empty < 0)
+        return false;
+    if (!empty) {
+        run_send(&nexus[0], NEXUS_REGISTER_IGNORE, 0, RUN_TIDY_KEY, &answer);
+        run_send(&nexus[0], NEXUS_CLEAR, RUN_TIDY_KEY, 0, &answer);
+        empty = run_is_empty(run);
+    }
+    for (unsigned i = 0; i < run->n_nexuses && empty == 0; i++) {
+        run_send(&nexus[i], NEXUS_REGISTER_IGNORE, 0, 0, &answer);
+        empty = run_is_empty(run);
+    }
+    /* Nexus B may have news of all that, which are not to come in the middle of something else. */
+    for (unsigned i = 1; i < run->n_nexuses; i++)
+        run_send(&nexus[i], NEXUS_READ_KEYS, 0, 0, &answer);
+    return empty == 1;
+}
+
+static struct step_context run_context(struct run *run, int64_t beat_ms)
+{
+    return (struct step_context){
+        .nexus = run->nexus,
+        .n_nexuses = run->n_nexuses,
+        .keys = &run->keys,
+        .quirks = run->quirks,
+        .beat_ms = beat_ms,
+    };
+}
+
+void run_begin(struct run *run)
+{
+    struct step_context context = run_context(run, 0);
+    struct json_object *step = json_object_new_object(), *record;
+
+    output_add_text(step, "id", "0");
+    output_add_text(step, "nexus", "A");
+    output_add_text(step, "do", "keys");
+    output_add_text(step, "why", "all of them read the keys");
+    if (step_run(&context, step, &record) == STEP_PASS)
+        json_object_put(record);
+    else
+        run->first = record;
+    json_object_put(step);
+}
+
+static enum step_verdict run_steps(struct run *run, struct json_object *sequence, int64_t beat_ms,
+                                   struct json_object *records, int *untried)
+{
+    struct step_context context = run_context(run, beat_ms);
+    enum step_verdict worst = STEP_PASS, verdict;
+
+    for (size_t i = 0; i < document_count(sequence, "steps"); i++) {
+        struct json_object *step = document_item(sequence, "steps", i), *record;
+
+        if (run_is_interrupted())
+            return STEP_UNKNOWN;
+        verdict = step_run(&context, step, &record);
+        json_object_array_add(records, record);
+        worst = verdict > worst ? verdict : worst;
+        *untried += verdict == STEP_SKIPPED;
+        if (verdict >= STEP_UNKNOWN && !document_flag(step, "go_on"))
+            break;
+    }
+    return worst;
+}
+
+static enum step_verdict run_sequence(struct run *run, struct json_object *sequence,
+                                      int64_t beat_ms, struct json_object *records, int *untried)
+{
+    struct json_object *record = json_object_new_object(), *steps = json_object_new_array();
+    enum step_verdict verdict = STEP_SKIPPED;
+
+    output_add_text(record, "name", document_text(sequence, "name"));
+    output_add_text(record, "title", document_text(sequence, "title"));
+    if (run->first) {
+        verdict = strcmp(document_text(run->first, "verdict"), "fail") == 0 ? STEP_FAIL
+                                                                            : STEP_UNKNOWN;
+        json_object_array_add(steps, json_object_get(run->first));
+    } else if (run->stopped || run_is_interrupted()) {
+        verdict = STEP_UNKNOWN;
+        output_add_text(record, "why", "the run had ended before");
+    } else if (document_number(sequence, "nexuses") > run->n_nexuses) {
+        output_add_text(record, "why", "it needs a second I_T nexus: --second");
+    } else if (!run_tidy(run)) {
+        run->stopped = true;
+        verdict = STEP_UNKNOWN;
+        output_add_text(record, "why", run->left);
+    } else {
+        verdict = run_steps(run, sequence, beat_ms, steps, untried);
+        if (verdict == STEP_SKIPPED) /* single steps of it, which say so */
+            verdict = STEP_PASS;
+        if (document_flag(sequence, "report") && verdict == STEP_FAIL)
+            verdict = STEP_NOTE;
+        run->stopped = !run_tidy(run) || run_is_interrupted();
+    }
+    output_add_text(record, "verdict", step_verdict_word[verdict]);
+    json_object_object_add(record, "steps", steps);
+    json_object_array_add(records, record);
+    return verdict;
+}
+
+enum run_verdict run_profile(struct run *run, struct json_object *profile,
+                             struct json_object **ret_record)
+{
+    static const char *const copied[] = {"name", "title", "note"};
+    struct json_object *record = json_object_new_object(), *records = json_object_new_array();
+    enum run_verdict verdict = RUN_PASS;
+    int untried = 0;
+
+    for (size_t i = 0; i < sizeof(copied) / sizeof(copied[0]); i++)
+        output_add_text(record, copied[i], document_text(profile, copied[i]));
+    if (document_object(profile, "sources"))
+        json_object_object_add(record, "sources",
+                               json_object_get(document_object(profile, "sources")));
+    profile_keys(profile, &run->keys);
+    /* Where there are no reservations, what uses none is well off. */
+    if (run->first && document_flag(profile, "unreserved"))
+        profile = NULL;
+    for (size_t i = 0; i < document_count(profile, "sequences"); i++) {
+        enum step_verdict one = run_sequence(run, document_item(profile, "sequences", i),
+                                             document_number(profile, "beat_ms"), records,
+                                             &untried);
+        enum run_verdict means = one == STEP_FAIL      ? RUN_FAIL
+                                 : one == STEP_UNKNOWN ? RUN_UNKNOWN
+                                 : one == STEP_SKIPPED ? RUN_PARTLY
+                                                       : RUN_PASS;
+
+        verdict = means > verdict ? means : verdict;
+    }
+    output_add_text(record, "verdict", run_verdict_word[verdict]);
+    json_object_object_add(record, "untried", json_object_new_int(untried));
+    json_object_object_add(record, "sequences", records);
+    *ret_record = record;
+    return verdict;
+}

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * What came of a step is said in a word or two (`got`), which is compared with what was expected,
+ * and by which a quirk is known. Reading is judged by what it shows: of a command that changes
+ * something GOOD alone proves nothing, since arrays have said it and done nothing.
+ */
+#include "validate/step.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ctl/output.h"
+#include "node/document.h"
+#include "validate/judge.h"
+#include "validate/profile.h"
+#include "validate/quirks.h"
+
+#define STEP_SENT_MAX 256
+#define STEP_DATA_MAX 512 /* bytes of an answer that are kept */
+
+const char *const step_verdict_word[] = {
+    [STEP_PASS] = "pass",       [STEP_NOTE] = "note", [STEP_SKIPPED] = "skipped",
+    [STEP_UNKNOWN] = "unknown", [STEP_FAIL] = "fail",
+};
+
+static struct nexus *step_nexus(struct step_context *context, struct json_object *step)
+{
+    const char *name = document_text(step, "nexus");
+
+    return &context->nexus[context->n_nexuses > 1 && name && name[0] == 'B'];
+}
+
+/* What is sent, in the words of SPC-4. */
+static void step_describe(const struct profile_verb *verb, const struct nexus_call *call,
+                          char *text, size_t size)
+{
+    static const char *const names[] = {
+        [NEXUS_REGISTER] = "REGISTER",
+        [NEXUS_REGISTER_IGNORE] = "REGISTER AND IGNORE EXISTING KEY",
+        [NEXUS_RESERVE] = "RESERVE",
+        [NEXUS_RELEASE] = "RELEASE",
+        [NEXUS_CLEAR] = "CLEAR",
+        [NEXUS_PREEMPT] = "PREEMPT",
+        [NEXUS_PREEMPT_ABORT] = "PREEMPT AND ABORT",
+        [NEXUS_READ_KEYS] = "READ KEYS",
+        [NEXUS_READ_RESERVATION] = "READ RESERVATION",
+        [NEXUS_REPORT_CAPABILITIES] = "REPORT CAPABILITIES",
+        [NEXUS_READ_FULL_STATUS] = "READ FULL STATUS",
+    };
+    int n = snprintf(text, size, "%s", names[call->action]);
+
+    if (verb->action != PROFILE_COMMAND)
+        return;
+    if (verb->takes & PROFILE_TAKES_KEY)
+        n += snprintf(text + n, size - (size_t)n, ", key %#" PRIx64, call->key);
+    if (verb->takes & (PROFILE_TAKES_NEW | PROFILE_TAKES_VICTIM))
+        n += snprintf(text + n, size - (size_t)n, ", %s key %#" PRIx64,
+                      verb->takes & PROFILE_TAKES_NEW ? "new" : "victim's", call->other);
+    if (verb->takes & PROFILE_TAKES_TYPE)
+        n += snprintf(text + n, size - (size_t)n, ", type %u", call->type);
+    if (call->flags & PRHELPER_APTPL)
+        snprintf(text + n, size - (size_t)n, ", APTPL");
+}
+
+static void step_add_data(struct json_object *record, const struct nexus_answer *answer)
+{
+    char text[2 * STEP_DATA_MAX + 1] = "";
+
+    if (answer->r != 0 || answer->result.size > PRHELPER_DATA_MAX)
+        return;
+    for (uint32_t i = 0; i < answer->result.size && i < STEP_DATA_MAX; i++)
+        snprintf(text + 2 * i, 3, "%02x", answer->result.data[i]);
+    output_add_text(record, "data", text);
+}
+
+/* The answer itself, whatever it is worth. */
+static void step_add_answer(struct json_object *record, const struct nexus_answer *answer)
+{
+    char text[PRHELPER_TEXT_MAX];
+
+    if (answer->result.status != PRHELPER_STATUS_NONE || answer->r != 0) {
+        prhelper_describe(text, sizeof(text), answer->r, &answer->result);
+        output_add_text(record, "answer", text);
+    }
+    if (answer->n_attentions > 0) {
+        prhelper_sense_describe(text, sizeof(text), &answer->attention);
+        json_object_object_add(record, "attentions",
+                               json_object_new_int((int)answer->n_attentions));
+        output_add_text(record, "attention", text);
+    }
+    step_add_data(record, answer);
+}
+
+static void step_command(struct step_context *context, const struct profile_verb *verb,
+                         struct json_object *step, struct json_object *record,
+                         struct nexus_answer *answer)
+{
+    struct nexus_call call = profile_call(verb, step, context->keys);
+    char sent[STEP_SENT_MAX];
+
+    step_describe(verb, &call, sent, sizeof(sent));
+    output_add_text(record, "sent", sent);
+    nexus_send(step_nexus(context, step), &call, answer);
+    step_add_answer(record, answer);
+}
+
+/* Two commands at once, of which one is to be carried out and the other to be refused. */
+static void step_race(struct step_context *context, struct json_object *step,
+                      struct json_object *record, struct nexus_answer *answer)
+{
+    struct nexus *nexus[2];
+    struct nexus_call call[2];
+    struct nexus_answer answers[2];
+    char sent[2 * STEP_SENT_MAX + 8], one[2][STEP_SENT_MAX], got[2 * NEXUS_GOT_MAX + 8];
+    unsigned good = 0, refused = 0;
+
+    for (unsigned i = 0; i < 2; i++) {
+        struct json_object *part = document_item(step, "steps", i);
+        const struct profile_verb *verb = profile_find_verb(document_text(part, "do"));
+
+        nexus[i] = step_nexus(context, part);
+        call[i] = profile_call(verb, part, context->keys);
+        step_describe(verb, &call[i], one[i], sizeof(one[i]));
+    }
+    snprintf(sent, sizeof(sent), "%s: %s; %s: %s", nexus[0]->name, one[0], nexus[1]->name, one[1]);
+    output_add_text(record, "sent", sent);
+    nexus_send_both(nexus, call, answers);
+    for (unsigned i = 0; i < 2; i++) {
+        good += strcmp(answers[i].got, "good") == 0;
+        refused += strcmp(answers[i].got, "conflict") == 0 ||
+                   strncmp(answers[i].got, "sense ", 6) == 0;
+    }
+    *answer = answers[answers[1].us > answers[0].us];
+    snprintf(got, sizeof(got), "%s: %s; %s: %s", nexus[0]->name, answers[0].got, nexus[1]->name,
+             answers[1].got);
+    output_add_text(record, "answer", got);
+    if (answers[0].r == 0 && answers[1].r == 0)
+        snprintf(answer->got, NEXUS_GOT_MAX, "%s",
+                 good == 1 && refused == 1 ? "one"
+                 : good == 2               ? "both"
+                                           : "neither");
+}
+
+static void step_act(struct step_context *context, const struct profile_verb *verb,
+                     struct json_object *step, struct json_object *record,
+                     struct nexus_answer *answer)
+{
+    switch (verb->action) {
+    case PROFILE_READ:
+    case PROFILE_WRITE:
+        output_add_text(record, "sent", verb->action == PROFILE_WRITE ? "a write" : "a read");
+        nexus_transfer(step_nexus(context, step), verb->action == PROFILE_WRITE, answer);
+        return;
+    case PROFILE_DESIGNATOR:
+        output_add_text(record, "sent", "(page 83h, as the kernel has read it)");
+        judge_designator(step_nexus(context, step), answer);
+        return;
+    case PROFILE_RACE:
+        step_race(context, step, record, answer);
+        return;
+    default:
+        step_command(context, verb, step, record, answer);
+        if (strcmp(answer->got, "good") == 0)
+            judge_answer(verb->action, step, context->keys, answer);
+        return;
+    }
+}
+
+static enum step_verdict step_judge(const struct profile_verb *verb, struct json_object *step,
+                                    const struct step_context *context,
+                                    const struct nexus_answer *answer)
+{
+    const char *expect = document_text(step, "expect");
+    const char *wanted = expect ? expect : verb->action == PROFILE_RACE ? "one" : "good";
+    enum step_verdict bad = document_flag(step, "report") ? STEP_NOTE : STEP_FAIL;
+
+    if (strcmp(answer->got, "skipped") == 0)
+        return STEP_SKIPPED;
+    if (strncmp(answer->got, "no answer", 9) == 0 || strcmp(answer->got, "status 08") == 0 ||
+        strcmp(answer->got, "status 28") == 0)
+        return STEP_UNKNOWN;
+    if (context->beat_ms > 0 && answer->us > context->beat_ms * 1000)
+        return bad;
+    if (strcmp(wanted, "any") == 0 || strcmp(answer->got, wanted) == 0)
+        return STEP_PASS;
+    /* Without a registration, LIO and SPDK say it by sense data: unusual, and of no harm. */
+    if (strcmp(wanted, "refused") == 0 &&
+        (strcmp(answer->got, "conflict") == 0 || strncmp(answer->got, "sense ", 6) == 0))
+        return STEP_PASS;
+    return bad;
+}
+
+static void step_add_quirk(struct step_context *context, struct json_object *step,
+                           struct json_object *record, const char *got)
+{
+    struct json_object *quirk = quirks_find(context->quirks, step, got);
+
+    output_add_text(record, "quirk", document_text(quirk, "name"));
+    output_add_text(record, "means", document_text(quirk, "means"));
+    output_add_text(record, "concerns", document_text(quirk, "concerns"));
+    if (document_object(quirk, "known"))
+        json_object_object_add(record, "known", json_object_get(document_object(quirk, "known")));
+}
+
+enum step_verdict step_run(struct step_context *context, struct json_object *step,
+                           struct json_object **ret_record)
+{
+    static const char *const copied[] = {"id", "nexus", "why", "source", "evidence"};
+    const struct profile_verb *verb = profile_find_verb(document_text(step, "do"));
+    struct json_object *record = json_object_new_object();
+    const char *expect = document_text(step, "expect");
+    struct nexus_answer answer = {.r = 0};
+    enum step_verdict verdict;
+    bool slow;
+
+    answer.result.status = PRHELPER_STATUS_NONE;
+    for (size_t i = 0; i < sizeof(copied) / sizeof(copied[0]); i++)
+        output_add_text(record, copied[i], document_text(step, copied[i]));
+    step_act(context, verb, step, record, &answer);
+    verdict = step_judge(verb, step, context, &answer);
+    slow = context->beat_ms > 0 && answer.us > context->beat_ms * 1000;
+
+    judge_expected(verb->action, step, record, expect);
+    output_add_text(record, "got", slow ? "slow" : answer.got);
+    output_add_text(record, "verdict", step_verdict_word[verdict]);
+    json_object_object_add(record, "ms", json_object_new_double((double)answer.us / 1000));
+    if (verdict == STEP_NOTE || verdict == STEP_FAIL || verdict == STEP_UNKNOWN)
+        step_add_quirk(context, step, record, slow ? "slow" : answer.got);
+    *ret_record = record;
+    return verdict;
+}

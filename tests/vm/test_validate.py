@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""qemu-pr-ctl validate on real LUNs, and held against judges that are not this project's: the real
+fence_scsi, on the same good and odd targets.
+
+Odd targets are the simulator's: fence_scsi's commands are led there by a preloaded library
+(tests/preload). A scripted Windows client (test_windows_cluster.py) is asked about the same ones.
+"""
+import contextlib
+import json
+import os
+import re
+import shutil
+import subprocess
+from typing import Callable, Dict, Iterator, List, Optional
+
+import container
+import context
+import lab
+import multipath
+import test_windows_cluster as windows
+from support.process import Helper, Program, serving
+from support.tap import cases, limit, test
+
+PACKAGES = ["fence", "multipath"]
+
+CTL = "/payload/bin/qemu-pr-ctl"
+SIMULATOR = "/payload/bin/qemu-pr-simulator"
+PRELOAD = "/payload/bin/libprsocket.so"
+PROFILES = "/payload/validate"
+#: fence_scsi keeps its node's key below /var/run, which is /run: each node has one of its own.
+PLACE, STORE = "/var/tmp/judges", "/var/run"
+GOOD, REFUSED, TROUBLE = 0, 6, 11
+KEY_A, KEY_B = "70720001", "70720002"
+
+
+class Lab:
+    def __init__(self, settings: dict):
+        self.settings = settings
+        self.store = lab.Backstore("plain")
+        self.initiators = lab.Iscsi(self.store, 2).initiators
+        os.makedirs(f"{PLACE}/helper")
+        os.makedirs(STORE, exist_ok=True)
+        for node in range(2):
+            os.mkdir(f"{PLACE}/node{node}")
+        self.helper = Helper(settings["helper"], f"{PLACE}/helper").wait_ready()
+        self.simulators = 0
+
+    def close(self) -> None:
+        self.helper.close()
+
+
+class Odd(windows.Simulated):
+    """The simulator with a quirk: a disk for fence_scsi, for the scripted client and for validate."""
+
+    def __init__(self, number: int, quirk: str):
+        super().__init__()
+        self.quirk, self.place = quirk, f"{PLACE}/odd{number}"
+        self.lun = f"{self.place}/lun"
+        os.makedirs(f"{self.place}/state")
+
+    def start(self, t: "Context") -> None:
+        with open(self.lun, "wb"):
+            pass
+        with open(f"{self.place}/faults", "w", encoding="utf-8") as file:
+            file.write(f"{self.lun} {self.quirk}\n" if self.quirk else "")
+        self.restart(t)
+
+    def socket(self, node: int) -> str:
+        return f"{self.place}/node{node}"
+
+    def restart(self, t: "Context") -> None:
+        nexuses = [word for node in range(windows.NODES)
+                   for word in ("--nexus", f"node{node}={self.socket(node)}")]
+        program = t.watched("simulator", Program(
+            [SIMULATOR, *nexuses, f"--state={self.place}/state", f"--faults={self.place}/faults"],
+            self.place))
+        for node in range(windows.NODES):
+            program.wait_until("serving", lambda node=node: serving(self.socket(node)))
+
+    def node(self, _t: "Context", number: int) -> windows.Node:
+        return windows.Node(number, self.socket(number), self.lun)
+
+
+class Context(windows.Context):
+    def __init__(self, shared: Lab, name: str):
+        super().__init__({}, name, False)
+        self.lab = shared
+        self.said: List[str] = []
+        lab.reset(shared.initiators)
+
+    def log(self) -> str:
+        return "\n".join([*self.said[-80:], super().log()])
+
+    def run(self, *command: str, **arguments) -> subprocess.CompletedProcess:
+        result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT, text=True, check=False, **arguments)
+        self.said.append(f"{' '.join(command)}: {result.returncode}")
+        self.said += [f"    {line}" for line in result.stdout.splitlines()[-context.LOG_LINES:]]
+        return result
+
+    def validate(self, device: str, *options: str, software: str = "all",
+                 status: int = GOOD) -> Dict[str, str]:
+        """Verdicts by profile."""
+        report = f"{PLACE}/report"
+        result = self.run(CTL, "validate", "--profiles", PROFILES, f"--for={software}", "--yes",
+                          "--report", report, *options, device)
+        if result.returncode != status:
+            self.said += re.findall(r"^    FAIL  [^\n]*\n(?: {8}[^\n]*\n){1,3}", result.stdout, re.MULTILINE)
+        self.equal(result.returncode, status, "exit status of validate")
+        with open(f"{report}.json", encoding="utf-8") as file:
+            whole = json.load(file)
+        return {one["name"]: one["verdict"] for one in whole["profiles"]}
+
+    def fence(self, node: int, action: str, key: str, device: str, socket: str,
+              lun: Optional[str] = None) -> int:
+        """fence_scsi on node 0 or 1; 0: it did it, or the other one is on."""
+        environment = dict(os.environ, LD_PRELOAD=PRELOAD, PR_SOCKET=socket,
+                           **({"PR_LUN": lun} if lun else {}))
+        return self.run("fence_scsi", "-o", action, "-k", key, "-d", device, "-v", env=environment,
+                        preexec_fn=container.enter(container.CLONE_NEWNS, lambda: container.mount(
+                            f"{PLACE}/node{node}", STORE, flags=container.MS_BIND))).returncode
+
+    def by_fence_scsi(self, devices: List[str], sockets: List[str], lun: Optional[str] = None) -> bool:
+        """Whether a cluster of two nodes works by its word: both come, one is restarted, one fences
+        the other."""
+        for node in range(2):
+            for file in os.listdir(f"{PLACE}/node{node}"):
+                os.unlink(f"{PLACE}/node{node}/{file}")
+
+        def ok(node: int, action: str, key: str) -> bool:
+            return self.fence(node, action, key, devices[node], sockets[node], lun) == 0
+        return (ok(0, "on", KEY_A) and ok(1, "on", KEY_B) and ok(0, "status", KEY_A) and
+                ok(0, "on", KEY_A) and ok(1, "status", KEY_B) and ok(0, "status", KEY_A) and
+                ok(1, "off", KEY_A) and ok(1, "status", KEY_B) and not ok(1, "status", KEY_A))
+
+    def renew(self, storage: Odd) -> None:
+        """A new simulator with a new unit."""
+        for program in self.programs.values():
+            program.stop()
+        self.programs.clear()
+        os.unlink(storage.lun)
+        shutil.rmtree(f"{storage.place}/state")
+        os.mkdir(f"{storage.place}/state")
+        storage.start(self)
+
+
+@contextlib.contextmanager
+def open_lab(settings: dict) -> Iterator[Callable[[object], Context]]:
+    lab.write("/proc/sys/kernel/printk", 1)  # LIO says something about every conflict
+    shared = Lab(settings)
+    try:
+        yield lambda one: Context(shared, one.full_name)
+    finally:
+        shared.close()
+
+
+PROFILE_NAMES = sorted(name[:-5] for name in os.listdir(PROFILES) if name != "quirks.json") \
+    if os.path.isdir(PROFILES) else []
+ALL_PASS = {name: "pass" for name in PROFILE_NAMES}
+
+
+@test
+@limit(60)
+def lio(t: Context) -> None:
+    """A disk by two I_T nexuses; data is stopped as it should be, since nothing is left out."""
+    a, b = (one.path for one in t.lab.initiators)
+    t.equal(t.validate(a, "-k", t.lab.helper.socket_path, "--second", b), ALL_PASS, "through the helper")
+    t.equal(t.validate(a, "--direct", "--second", b), ALL_PASS, "without it")
+    with open(f"{PLACE}/report.json", encoding="utf-8") as file:
+        whole = json.load(file)
+    t.equal({one["name"]: one["untried"] for one in whole["profiles"]},
+            {name: 0 for name in PROFILE_NAMES}, "steps that were not tried")
+    t.matches(r"^naa\.6001405", whole["unit"], "the unit's name")
+    t.equal(t.lab.store.registrations(), [], "registrations at the end")
+    t.equal(t.lab.store.reservation()[0], None, "holder at the end")
+
+
+@test
+@limit(60)
+def data_is_kept(t: Context) -> None:
+    """The block that is written is what it was."""
+    a = t.lab.initiators[0]
+    with open(a.path, "r+b", buffering=0) as disk:
+        pattern = os.urandom(1 << 20)
+        for part in range(4):
+            os.pwrite(disk.fileno(), pattern, part << 20)
+        os.fsync(disk.fileno())
+    try:
+        t.validate(a.path, "-k", t.lab.helper.socket_path, "--second", t.lab.initiators[1].path, "--force")
+        with open(a.path, "rb", buffering=0) as disk:
+            os.posix_fadvise(disk.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            t.check(all(os.pread(disk.fileno(), 1 << 20, part << 20) == pattern for part in range(4)),
+                    "the data is another")
+    finally:
+        with open(a.path, "r+b", buffering=0) as disk:
+            os.pwrite(disk.fileno(), bytes(4 << 20), 0)
+
+
+@test
+@limit(60)
+def switched_off(t: Context) -> None:
+    """LIO's attribute for it: neither will have it."""
+    switch = f"{t.lab.store.path}/attrib/emulate_pr"
+    if not os.path.exists(switch):
+        t.skip("this kernel's LIO cannot switch reservations off")
+    a, b = (one.path for one in t.lab.initiators)
+    lab.write(switch, 0)
+    try:
+        verdicts = t.validate(a, "-k", t.lab.helper.socket_path, "--second", b, status=TROUBLE)
+        judge = t.by_fence_scsi([a, b], 2 * [t.lab.helper.socket_path])
+    finally:
+        lab.write(switch, 1)
+    t.equal(verdicts, {name: "pass" if name == "none" else "fail" for name in PROFILE_NAMES}, "verdicts")
+    t.equal(judge, False, "whether fence_scsi works")
+
+
+@test
+@limit(120)
+def judge_on_lio(t: Context) -> None:
+    """fence_scsi works where validate says that it will."""
+    a, b = (one.path for one in t.lab.initiators)
+    t.equal(t.by_fence_scsi([a, b], 2 * [t.lab.helper.socket_path]), True, "whether fence_scsi works")
+
+
+#: What the simulator does. Judges and validate differ in none of it.
+ODD = ["", "quirk one-registration", "quirk no-full-status", "quirk no-aptpl",
+       "quirk no-preempt-abort", "quirk no-type-5", "quirk preempt-does-nothing",
+       "quirk reserve-does-nothing", "quirk stale-preempt-good", "quirk two-holders",
+       "quirk sense-for-conflict", "quirk new-key-releases", "quirk self-preempt-removes",
+       "quirk keys-swapped", "quirk attentions", "quirk sense-for-strangers",
+       "quirk keys-reversed", "quirk keys-twice", "quirk generation-jumps"]
+
+
+def odd(t: Context, what: str) -> Odd:
+    t.lab.simulators += 1
+    storage = Odd(t.lab.simulators, what)
+    t.storages["odd"] = storage
+    storage.start(t)
+    return storage
+
+
+def agree(t: Context, judge: bool, verdict: str) -> None:
+    t.equal(verdict == "pass", judge, f"agreement: the judge says {judge}, validate says {verdict}")
+
+
+@cases(*((one or "by the book", one) for one in ODD))
+@limit(180)
+def judged_by_fence_scsi(t: Context, what: str) -> None:
+    """Its word on the simulator's disk, and the profile of its name."""
+    storage = odd(t, what)
+    a = t.lab.initiators[0].path
+    judge = t.by_fence_scsi([a, a], [storage.socket(0), storage.socket(1)], storage.lun)
+    t.renew(storage)
+    verdict = verdict_of(t, storage, "pacemaker")
+    agree(t, judge, verdict)
+
+
+@cases(*((one or "by the book", one) for one in ODD))
+@limit(180)
+def judged_by_windows_client(t: Context, what: str) -> None:
+    """Both readings of its arbitration: the owner defends, and the owner is silent."""
+    storage = odd(t, what)
+    judge = True
+    for script in (windows.defended, windows.taken_over):
+        try:
+            script(t, "odd")
+        except (AssertionError, OSError):
+            judge = False
+        t._close()
+        t.renew(storage)
+    verdict = verdict_of(t, storage, "windows")
+    agree(t, judge, verdict)
+
+
+def verdict_of(t: Context, storage: Odd, software: str) -> str:
+    result = t.run(CTL, "validate", "--profiles", PROFILES, f"--for={software}", "--yes", "--json", "-k",
+                   storage.socket(0), "--second", storage.socket(1), storage.lun)
+    text = result.stdout[result.stdout.index("{"):result.stdout.rindex("}") + 1]
+    return json.loads(text)["profiles"][0]["verdict"]
+
+
+@test
+@limit(180)
+def multipath_map(t: Context) -> None:
+    """A map of two paths is one nexus; a third session, which is no path of it, is another host. A
+    path of the map is refused."""
+    daemons = multipath.Multipath()
+    store = lab.Backstore("mapped", 16)
+    sessions = lab.Iscsi(store, 3, network=2).initiators
+    device = os.path.basename(sessions[0].path)
+
+    def find() -> Optional[str]:
+        return next((name for name in os.listdir("/dev/mapper")
+                     if device in [path.device for path in daemons.paths(name)]), None)
+    map_of = str(lab.wait_for("a map", find, 60))
+    daemons.wait_paths(map_of, 3)
+    other = sessions[2]
+    daemons.ask(f"del path {os.path.basename(other.path)}")
+    daemons.wait_paths(map_of, 2)
+    try:
+        node = f"/dev/mapper/{map_of}"
+        t.equal(t.validate(node, "-k", t.lab.helper.socket_path, "--second", other.path), ALL_PASS,
+                "verdicts")
+        t.equal(store.registrations(), [], "registrations at the end")
+        refused = t.run(CTL, "validate", "--profiles", PROFILES, "--for=all", "--yes", "-k",
+                        t.lab.helper.socket_path, sessions[0].path)
+        t.equal(refused.returncode, REFUSED, "exit status for a path of a map")
+        t.matches("in use on this host", refused.stdout, "message for a path of a map")
+    finally:
+        daemons.close()
