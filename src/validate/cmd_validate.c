@@ -25,6 +25,7 @@
 #include "validate/report.h"
 #include "validate/run.h"
 #include "validate/safety.h"
+#include "validate/step.h"
 
 #define VALIDATE_REPORT_FORMAT 1
 
@@ -254,6 +255,35 @@ static void validate_work(struct validate *validate)
         outcome_fail(outcome, CTL_INTERNAL, "%s: %s", validate->options->report, strerror(-r));
 }
 
+/* --dry-run: what would be sent. The keys that are drawn would be others. */
+static void validate_show(struct validate *validate)
+{
+    for (size_t i = 0; i < json_object_array_length(validate->profiles); i++) {
+        struct json_object *profile = json_object_array_get_idx(validate->profiles, i);
+
+        printf("%s: %s\n", document_text(profile, "name"), document_text(profile, "title"));
+        profile_keys(profile, &validate->run.keys);
+        for (size_t j = 0; j < document_count(profile, "sequences"); j++) {
+            struct json_object *sequence = document_item(profile, "sequences", j);
+
+            printf("  %s\n", document_text(sequence, "name"));
+            for (size_t k = 0; k < document_count(sequence, "steps"); k++)
+                step_print(stdout, document_item(sequence, "steps", k), &validate->run.keys);
+        }
+    }
+}
+
+static void validate_dry_run(struct validate *validate)
+{
+    if (!validate->options->json) {
+        validate_show(validate);
+        return;
+    }
+    validate->report = json_object_new_object();
+    json_object_object_add(validate->report, "dry_run", json_object_new_boolean(true));
+    json_object_object_add(validate->report, "profiles", json_object_get(validate->profiles));
+}
+
 static int validate_run(const struct options *options)
 {
     struct validate validate = {.options = options};
@@ -270,8 +300,12 @@ static int validate_run(const struct options *options)
     validate.outcome.r = PRHELPER_DEAD; /* no one answer is its own */
     for (unsigned i = 0; i < 2; i++)
         validate.run.nexus[i] = (struct nexus){.session.device_fd = -1, .data_fd = -1};
-    if (validate_load(&validate))
-        validate_work(&validate);
+    if (validate_load(&validate)) {
+        if (options->dry_run)
+            validate_dry_run(&validate);
+        else
+            validate_work(&validate);
+    }
     for (unsigned i = 0; i < 2; i++)
         nexus_close(&validate.run.nexus[i]);
     json_object_put(validate.run.first);

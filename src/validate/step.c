@@ -63,6 +63,26 @@ static void step_describe(const struct profile_verb *verb, const struct nexus_ca
         snprintf(text + n, size - (size_t)n, ", APTPL");
 }
 
+void step_print(FILE *file, struct json_object *step, struct keys *keys)
+{
+    const struct profile_verb *verb = profile_find_verb(document_text(step, "do"));
+    const char *nexus = document_text(step, "nexus");
+    struct nexus_call call = profile_call(verb, step, keys);
+    char text[STEP_SENT_MAX];
+
+    if (verb->action == PROFILE_RACE) {
+        for (size_t i = 0; i < document_count(step, "steps"); i++)
+            step_print(file, document_item(step, "steps", i), keys);
+        return;
+    }
+    if (verb->action == PROFILE_READ || verb->action == PROFILE_WRITE ||
+        verb->action == PROFILE_DESIGNATOR)
+        snprintf(text, sizeof(text), "(%s)", verb->name);
+    else
+        step_describe(verb, &call, text, sizeof(text));
+    fprintf(file, "    %s: %s\n", nexus ? nexus : "A", text);
+}
+
 static void step_add_data(struct json_object *record, const struct nexus_answer *answer)
 {
     char text[2 * STEP_DATA_MAX + 1] = "";

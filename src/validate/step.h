@@ -4,6 +4,7 @@
 #define VALIDATE_STEP_H
 
 #include <json.h>
+#include <stdio.h>
 
 #include "validate/keys.h"
 #include "validate/nexus.h"
@@ -26,6 +27,9 @@ struct step_context {
     struct json_object *quirks;
     int64_t beat_ms; /* an answer must not take longer; 0: no matter */
 };
+
+/* What it would send, in words: "A: PREEMPT, key 0x...", on a line of its own. */
+void step_print(FILE *file, struct json_object *step, struct keys *keys);
 
 /*
  * Carry it out. *ret_record is an object with all that is known of it, the caller's. Never more

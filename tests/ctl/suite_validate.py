@@ -182,7 +182,7 @@ def registered_is_refused(t):
     t.expect(t.ctl("register", "-S", "abc", *t.host("b"), lun), GOOD)
     result = t.expect(validate(t, lun, "--yes"), REFUSED, "")
     t.matches("1 registrations are there\n.*\n +0xabc\n.*--force", result.err, "message")
-    t.equal(t.ctl("keys", "--json", *t.host("b"), lun).json["keys"], ["0xabc"], "keys")
+    t.equal(t.ctl("keys", "--json", *t.host("b"), lun).json["keys"], ["0x0000000000000abc"], "keys")
     t.expect(validate(t, lun, "--yes", "--force", software="none"), GOOD)
     untouched(t, lun)
 
@@ -284,6 +284,16 @@ def report(t):
 
 
 @test
+def dry_run(t):
+    """What would be sent, and nothing is."""
+    lun = t.make_lun()
+    text = t.expect(validate(t, lun, "--dry-run", software="pacemaker"), GOOD, err="").out
+    t.matches("^    B: PREEMPT AND ABORT, key 0x70720002, victim's key 0x70720001, type 5$", text, "text")
+    t.expect(validate(t, lun, "--dry-run", "--json"), GOOD, err="")
+    t.equal(t.ctl("keys", "--json", *t.host("b"), lun).json["generation"], 0, "PRgeneration")
+
+
+@test
 def names(t):
     text = t.expect(t.ctl("validate", "--profiles", PROFILES, "--for=list"), GOOD, err="").out
     t.equal([line.split()[0] for line in text.splitlines()], NAMES, "names")
@@ -313,9 +323,9 @@ def step(**members):
 
 
 @cases(("format", {"format": 2}, "format is not 1"),
-       ("member", {"titel": "x"}, "unknown member 'titel'"),
+       ("member", {"heading": "x"}, "unknown member 'heading'"),
        ("no verb", {"sequences": step(do="sing")}, "'do' is nothing that there is"),
-       ("misspelt", {"sequences": step(do="keys", hsa=["k"])}, "unknown member 'hsa'"),
+       ("misspelt", {"sequences": step(do="keys", having=["k"])}, "unknown member 'having'"),
        ("no key", {"sequences": step(do="clear")}, "it wants a 'key'"),
        ("no new key", {"sequences": step(do="register", expect="good")}, "it wants a 'new' key"),
        ("expectation", {"sequences": step(do="clear", key="k", expect="fine")}, "'expect' is nothing"),

@@ -34,6 +34,16 @@ WITH_CTL = """
     bin/qemu-pr-ctl
     share/bash-completion/completions/qemu-pr-ctl
     share/qemu-pr-helper/ctl.schema.json
+    share/qemu-pr-helper/validate/lvm.json
+    share/qemu-pr-helper/validate/none.json
+    share/qemu-pr-helper/validate/ocf-sg-persist.json
+    share/qemu-pr-helper/validate/opensvc.json
+    share/qemu-pr-helper/validate/pacemaker.json
+    share/qemu-pr-helper/validate/pnfs.json
+    share/qemu-pr-helper/validate/quirks.json
+    share/qemu-pr-helper/validate/storage.json
+    share/qemu-pr-helper/validate/veritas.json
+    share/qemu-pr-helper/validate/windows.json
 """
 WITH_STATIC = """
     LIBDIR/libprhelper.a

@@ -9,9 +9,9 @@ import os
 import re
 from typing import Dict, Iterator, List, NamedTuple, Tuple
 
-PAGES = ("README.md", "HACKING.md", "docs/fleets.md", "docs/kubevirt.md", "docs/libvirt.md", "docs/migration.md",
-         "docs/monitoring.md", "docs/multipath.md",
-         "docs/qemu.md", "docs/support.md", "docs/troubleshooting.md")
+PAGES = ("README.md", "HACKING.md", "docs/fleets.md", "docs/kubevirt.md", "docs/libvirt.md",
+         "docs/migration.md", "docs/monitoring.md", "docs/multipath.md", "docs/qemu.md", "docs/support.md",
+         "docs/troubleshooting.md", "docs/validate.md")
 #: tests/vm/test_pages.py; suite_pages.py of tests/dist, in a clone; suite_docs.py of tests/exporter.
 VM, CLONE, EXPORTER = "vm", "clone", "exporter"
 
@@ -100,6 +100,11 @@ WHERE: Dict[Tuple[str, str], str] = {
     ("docs/troubleshooting.md", "-device scsi-block,drive=disk0,werror=report,rerror=report"): VM,
     ("docs/troubleshooting.md", "qemu-pr-ctl register --new-key=99 /dev/DISK &&"): VM,
     ("docs/troubleshooting.md", "defaults {"): VM,
+    ("docs/validate.md", "qemu-pr-ctl validate --for=all --second /dev/OTHER /dev/DISK"): VM,
+    ("docs/validate.md", "qemu-pr-ctl validate --for=windows,pacemaker /dev/mapper/MAP"): VM,
+    ("docs/validate.md", "qemu-pr-ctl validate --for=all --report /tmp/storage-report /dev/DISK"): VM,
+    ("docs/validate.md", "qemu-pr-ctl validate --for=all --direct /dev/DISK"): VM,
+    ("docs/validate.md", "{"): VM,
 }
 
 
