@@ -13,8 +13,13 @@ struct options;
 struct outcome;
 struct session;
 
-/* Whether there is a DEVICE on its command line. */
-enum command_device { COMMAND_DEVICE, COMMAND_DEVICE_OPTIONAL, COMMAND_NO_DEVICE };
+/* Whether there is a DEVICE on its command line, and whom to do something to before it. */
+enum command_device {
+    COMMAND_DEVICE,
+    COMMAND_DEVICE_OPTIONAL,
+    COMMAND_NO_DEVICE,
+    COMMAND_OPERAND_DEVICE,
+};
 
 struct command {
     const char *name;
@@ -70,6 +75,7 @@ extern const struct command cmd_preempt;
 extern const struct command cmd_preempt_abort;
 extern const struct command cmd_replace_lost;
 extern const struct command cmd_cleanup;
+extern const struct command cmd_fence;
 extern const struct command cmd_doctor;
 extern const struct command cmd_status;
 extern const struct command cmd_metrics;

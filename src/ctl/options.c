@@ -85,7 +85,8 @@ static void options_show_help(const struct command *command)
 {
     static const char *const device[] = {[COMMAND_DEVICE] = " DEVICE",
                                          [COMMAND_DEVICE_OPTIONAL] = " [DEVICE]",
-                                         [COMMAND_NO_DEVICE] = ""};
+                                         [COMMAND_NO_DEVICE] = "",
+                                         [COMMAND_OPERAND_DEVICE] = " KEY|HOST DEVICE"};
 
     printf("Usage: qemu-pr-ctl %s [OPTION]...%s\n%s.\n", command->name, device[command->wants],
            command->summary);
@@ -237,7 +238,10 @@ static enum options_verdict options_check_needs(const struct options *options)
     }
     if (options->direct && options->socket)
         return options_fail(command, "--socket and --direct exclude each other", "");
-    if (!options->device && command->wants == COMMAND_DEVICE)
+    if (!options->operand && command->wants == COMMAND_OPERAND_DEVICE)
+        return options_fail(command, "which host, on which device?", "");
+    if (!options->device &&
+        (command->wants == COMMAND_DEVICE || command->wants == COMMAND_OPERAND_DEVICE))
         return options_fail(command, "which device?", "");
     if (options->device && command->wants == COMMAND_NO_DEVICE)
         return options_fail(command, "it takes no device: ", options->device);
@@ -284,6 +288,8 @@ enum options_verdict options_parse(struct options *options, const struct command
         verdict = options_take(options, row, optarg);
     }
     argv[0] = argv_0;
+    if (verdict == OPTIONS_RUN && command->wants == COMMAND_OPERAND_DEVICE && optind < argc)
+        options->operand = argv[optind++];
     if (verdict == OPTIONS_RUN && argc - optind > 1)
         verdict = options_fail(command, "more than one device: ", argv[optind + 1]);
     if (verdict == OPTIONS_RUN) {

@@ -41,6 +41,7 @@ struct command;
 
 struct options {
     const struct command *command;
+    const char *operand;       /* KEY|HOST of fence */
     const char *device;        /* NULL if there was none */
     const char *socket;        /* NULL: the default */
     const char *status_socket; /* the same */

@@ -16,9 +16,9 @@ TROUBLESHOOTING = os.path.join(TOP, "docs", "troubleshooting.md")
 
 COMMANDS = ("keys", "reservation", "capabilities", "full-status", "register", "register-ignore",
             "register-move", "reserve", "release", "clear", "preempt", "preempt-abort",
-            "replace-lost", "cleanup", "validate", "doctor", "status", "metrics")
+            "replace-lost", "cleanup", "fence", "validate", "doctor", "status", "metrics")
 #: What stands behind the options, if not DEVICE.
-OPERANDS = {"doctor": " [DEVICE]", "validate": " [DEVICE]", "status": "", "metrics": ""}
+OPERANDS = {"doctor": " [DEVICE]", "validate": " [DEVICE]", "fence": " KEY|HOST DEVICE", "status": "", "metrics": ""}
 
 #: What each needs to make sense.
 NEEDS = {
@@ -92,7 +92,14 @@ def missing_option(t, command, option):
 def missing_device(t, command):
     if command not in OPERANDS:
         wrong(t, f"{command}: which device?", command, *NEEDS.get(command, []))
-    wrong(t, f"{command}: more than one device: b", command, *NEEDS.get(command, []), "a", "b")
+    whom = ["whom"] if command == "fence" else []
+    wrong(t, f"{command}: more than one device: b", command, *NEEDS.get(command, []), *whom, "a", "b")
+
+
+@test
+def missing_host(t):
+    wrong(t, "fence: which host, on which device?", "fence")
+    wrong(t, "fence: which device?", "fence", "b")
 
 
 @cases("status", "metrics")

@@ -38,7 +38,7 @@ QUIRKS = [
     ("quirk two-holders", "second-reservation", "windows"),
     ("quirk sense-for-conflict", "sense-for-conflict", "windows"),
     ("quirk new-key-releases", "reservation-lost-by-new-key", "windows"),
-    ("quirk self-preempt-removes", "self-preempt-hurts", "pacemaker"),
+    ("quirk self-preempt-removes", "self-preempt-hurts", ""),
     ("quirk keys-swapped", "keys-swapped",
      "lvm ocf-sg-persist opensvc pacemaker pnfs veritas windows"),
     ("quirk attentions", "attentions-without-end",
