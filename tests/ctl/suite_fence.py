@@ -127,8 +127,8 @@ def registered_already(t):
 def unconfirmed(t):
     lun = held_by_b(t)
     result = t.expect(t.ctl("fence", *t.host("a"), "b", lun, stdin=""), REFUSED)
-    t.matches("not confirmed\n.*loses by it:\n.*its registration and the reservation", result.err,
-              "message")
+    t.matches("not confirmed\n.*\n.*loses by it:\n.*its registration and the reservation",
+              result.err, "message")
     t.equal(keys(t, lun), [hexkey(B)], "keys")
 
 

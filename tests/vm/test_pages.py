@@ -32,6 +32,7 @@ MEMORY = 1024
 TOP = "/payload/pages"
 SOCKET = "/run/qemu-pr-helper.sock"
 CONFIG = "/etc/qemu-pr-helper.conf"
+PROFILES = "/usr/share/qemu-pr-helper/validate"
 DROP_INS = "/usr/share/qemu-pr-helper/systemd"
 #: udev's package makes it, with another number perhaps.
 GROUP = "kvm"
@@ -72,7 +73,10 @@ class Lab:
     def __init__(self, settings: dict):
         for name in ("qemu-pr-ctl", "qemu-pr-helper"):
             shutil.copy(f"/payload/bin/{name}", "/usr/bin")
+        os.makedirs("/usr/libexec", exist_ok=True)
+        shutil.copy("/payload/bin/qemu-pr-mpath", "/usr/libexec")
         os.makedirs(DROP_INS)
+        shutil.copytree("/payload/validate", PROFILES)
         shutil.copy("/payload/bin/no-multipath.conf", DROP_INS)
         if not os.path.exists("/var/run"):
             os.symlink("/run", "/var/run")
@@ -290,6 +294,29 @@ def after_a_crash(t: Context) -> None:
 
 
 @test
+@limit(300)
+def before_a_cluster(t: Context) -> None:
+    """A disk of two paths to be tried: all passes; the report; without the helper; one's own profile."""
+    t.helper()
+    a, b = (os.path.basename(one.path) for one in lab.Iscsi(lab.Backstore("tried"), 2).initiators)
+    page = "docs/validate.md"
+    text = put_in(typed(page, "qemu-pr-ctl validate --for=all --second"), DISK=a, OTHER=b)
+    t.matches("^windows +will pass$", t.shell(text), "what it prints, of two paths")
+    text = put_in(typed(page, "qemu-pr-ctl validate --for=all --report"), DISK=a)
+    t.matches("^windows +will pass as far as one I_T nexus can tell", t.shell(text), "of one path")
+    with open("/tmp/storage-report", encoding="utf-8") as file:
+        t.matches(r"^unit +naa\.6001405", file.read(), "the report")
+    t.check(os.path.exists("/tmp/storage-report.json"), "no report for programs")
+    text = put_in(typed(page, "qemu-pr-ctl validate --for=all --direct"), DISK=a)
+    t.matches("^pacemaker +will pass as far", t.shell(text), "without the helper")
+    with open(f"{PROFILES}/mine.json", "w", encoding="utf-8") as file:
+        file.write(typed(page, "{"))
+    text = f"qemu-pr-ctl validate --for=mine --second /dev/{b} /dev/{a}"
+    t.matches("^mine +will pass$", t.shell(text), "one's own profile")
+    os.unlink(f"{PROFILES}/mine.json")
+
+
+@test
 @limit(180)
 def doctor(t: Context) -> None:
     """Of a disk, and of a map for which multipath.conf has what the page says it needs."""
@@ -307,6 +334,8 @@ def doctor(t: Context) -> None:
     printed = t.shell(put_in(text, DISK=t.name, MAP=MAP)
                       .replace("/path/of/the/helpers/socket", SOCKET))
     t.matches("reservation_key", printed, "what it says of the map")
+    text = put_in(typed("docs/validate.md", "qemu-pr-ctl validate --for=windows,pacemaker"), MAP=MAP)
+    t.matches("^pacemaker +will pass as far as one I_T nexus", t.shell(text), "whether a cluster works")
 
 
 @test

@@ -25,6 +25,7 @@ PACKAGES = ["fence", "multipath"]
 
 CTL = "/payload/bin/qemu-pr-ctl"
 SIMULATOR = "/payload/bin/qemu-pr-simulator"
+WORKER = "/payload/bin/qemu-pr-mpath"
 PRELOAD = "/payload/bin/libprsocket.so"
 PROFILES = "/payload/validate"
 #: fence_scsi keeps its node's key below /var/run, which is /run: each node has one of its own.
@@ -42,7 +43,8 @@ class Lab:
         os.makedirs(STORE, exist_ok=True)
         for node in range(2):
             os.mkdir(f"{PLACE}/node{node}")
-        self.helper = Helper(settings["helper"], f"{PLACE}/helper").wait_ready()
+        self.helper = Helper(settings["helper"], f"{PLACE}/helper",
+                             [f"--mpath-worker={WORKER}"]).wait_ready()
         self.simulators = 0
 
     def close(self) -> None:
