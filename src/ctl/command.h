@@ -79,6 +79,7 @@ extern const struct command cmd_fence;
 extern const struct command cmd_doctor;
 extern const struct command cmd_status;
 extern const struct command cmd_metrics;
+extern const struct command cmd_list;
 extern const struct command cmd_validate;
 
 #endif

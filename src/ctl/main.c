@@ -23,7 +23,7 @@ static const struct command *const commands[] = {
     &cmd_register,     &cmd_register_ignore, &cmd_register_move, &cmd_reserve,
     &cmd_release,      &cmd_clear,           &cmd_preempt,       &cmd_preempt_abort,
     &cmd_replace_lost, &cmd_cleanup,         &cmd_fence,         &cmd_validate,
-    &cmd_doctor,       &cmd_status,          &cmd_metrics,
+    &cmd_doctor,       &cmd_status,          &cmd_metrics,       &cmd_list,
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

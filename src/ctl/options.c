@@ -45,7 +45,7 @@ static const struct option_row {
     {'s', OPTION_STATUS_SOCKET, "status-socket", NULL, "PATH", "the helper's status socket"},
     {'y', OPTION_YES, "yes", NULL, NULL, "do not ask whether to do it"},
     {'N', OPTION_DRY_RUN, "dry-run", NULL, NULL, "send nothing; show what would be sent"},
-    {'a', OPTION_ALL, "all", NULL, NULL, "of all helpers of this node, -s may be a directory"},
+    {'a', OPTION_ALL, "all", NULL, NULL, "all helpers, -s may be a directory; or all devices"},
     {'w', OPTION_WATCH, "watch", NULL, NULL, "show it again every second"},
     {'f', OPTION_PURPOSE, "for", NULL, "SOFTWARE", "windows, pacemaker ... all; list names them"},
     {'2', OPTION_SECOND, "second", NULL, "DEVICE|SOCKET",

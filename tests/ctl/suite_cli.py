@@ -16,9 +16,10 @@ TROUBLESHOOTING = os.path.join(TOP, "docs", "troubleshooting.md")
 
 COMMANDS = ("keys", "reservation", "capabilities", "full-status", "register", "register-ignore",
             "register-move", "reserve", "release", "clear", "preempt", "preempt-abort",
-            "replace-lost", "cleanup", "fence", "validate", "doctor", "status", "metrics")
+            "replace-lost", "cleanup", "fence", "validate", "doctor", "status", "metrics", "list")
 #: What stands behind the options, if not DEVICE.
-OPERANDS = {"doctor": " [DEVICE]", "validate": " [DEVICE]", "fence": " KEY|HOST DEVICE", "status": "", "metrics": ""}
+OPERANDS = {"doctor": " [DEVICE]", "validate": " [DEVICE]", "fence": " KEY|HOST DEVICE",
+            "status": "", "metrics": "", "list": ""}
 
 #: What each needs to make sense.
 NEEDS = {
@@ -102,7 +103,7 @@ def missing_host(t):
     wrong(t, "fence: which device?", "fence", "b")
 
 
-@cases("status", "metrics")
+@cases("status", "metrics", "list")
 def device_too_many(t, command):
     wrong(t, f"{command}: it takes no device: /dev/null", command, "/dev/null")
 

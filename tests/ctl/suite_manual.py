@@ -166,6 +166,7 @@ def members_are_those_of_the_schema(t):
     """JSON: each that the page names, and no other."""
     names = set(re.findall(r"\*\*([a-z_]+)\*\*", section("JSON"))) - {
         "keys", "reservation", "capabilities", "doctor", "status", "register", "cleanup",
+        "validate", "fence", "list",
         "good", "unknown", "warning", "failure"} | {"keys", "warning"}
 
     def properties(schema):

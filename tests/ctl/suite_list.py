@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""list on hosts that are made up: a /sys and a /dev of the test's own, whose disks are units of the
+simulator, and status sockets that say what a test tells them."""
+import os
+import subprocess
+import time
+
+from simulator.fixture import Simulator
+from support import scaled
+from support.sysfs import write
+from support.tap import Skip, cases, limit, test
+
+from ctl.fixture import GOOD, hexkey
+from ctl.status_server import StatusServer, example
+
+UNIT = "naa.60014051111111111111111111111111"  # of the status document's first device
+A, B = "iqn.2026-11.simulator:a", "iqn.2026-11.simulator:b"
+#: What is promised, however many devices there are and whatever hangs.
+PROMISED = 5.0
+
+
+class Machine:
+    """Its /sys/block, its /dev, a directory of status sockets."""
+
+    def __init__(self, t):
+        if os.geteuid() != 0 or subprocess.run(["unshare", "-m", "true"], check=False,
+                                               stderr=subprocess.DEVNULL).returncode != 0:
+            raise Skip("no namespaces to be had: no root, or a container")
+        self.t, self.directory = t, t.directory()
+        for name in ("sys/block", "dev", "status"):
+            os.makedirs(self.path(name))
+        self.options = ["-k", t.lab.simulator().sockets["a"]]
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    def _node(self, name):
+        """Its node is a unit of the simulator."""
+        path = self.path(f"dev/{name}")
+        with open(path, "wb"):
+            pass
+        return path
+
+    def disk(self, name, unit="", kind="0", holder=""):
+        block = self.path(f"sys/block/{name}")
+        write(f"{block}/dev", "8:0\n")
+        write(f"{block}/device/scsi_level", "7\n")
+        write(f"{block}/device/type", f"{kind}\n")
+        if unit:
+            write(f"{block}/device/wwid", f"{unit}\n")
+        if holder:
+            os.makedirs(f"{block}/holders/{holder}")
+        return self._node(name)
+
+    def map(self, number, name, unit, *paths, uuid="mpath-36001405"):
+        block = self.path(f"sys/block/dm-{number}")
+        write(f"{block}/dev", f"253:{number}\n")
+        write(f"{block}/dm/uuid", f"{uuid}{number:024d}\n")
+        write(f"{block}/dm/name", f"{name}\n")
+        for path in paths:
+            self.disk(path, unit, holder=f"dm-{number}")
+            os.makedirs(f"{block}/slaves/{path}")
+        return self._node(f"dm-{number}")
+
+    def status(self, name, document, hang=False):
+        server = StatusServer(self.path(f"status/{name}.sock"), [document], hang)
+        self.t.cleanup.callback(server.close)
+
+    def list(self, *argv, timeout=30):
+        script = ('mount --bind "$0/sys" /sys && mount --rbind "$0/dev" /dev || exit 99; exec "$@"')
+        return self.t.run("unshare", "-m", "--propagation", "private", "/bin/sh", "-c", script,
+                          self.directory, self.t.lab.ctl, "list", *self.options, "-s",
+                          self.path("status"), *argv, timeout=timeout)
+
+    def units(self, *argv):
+        result = self.t.expect(self.list("--json", *argv), GOOD, err="")
+        return {one["name"]: one for one in result.json["units"]}
+
+
+def reserve(t, path, kind="5"):
+    """Host a is registered, host b holds the reservation."""
+    for host, key in (("a", "a1"), ("b", "b1")):
+        t.expect(t.ctl("register", f"--new-key={key}", *t.host(host), path), GOOD)
+    t.expect(t.ctl("reserve", "--key=b1", f"--type={kind}", *t.host("b"), path), GOOD)
+
+
+@test
+def one_line_each(t):
+    machine = Machine(t)
+    reserve(t, machine.disk("sda", UNIT))
+    machine.disk("sdb", "naa.5")
+    reserve(t, machine.map(0, "mpatha", "naa.6", "sdc", "sdd"), "7")
+    machine.disk("sde", kind="5")  # a CD
+    machine.map(1, "vg-lv", "", uuid="LVM-")
+    units = machine.units()
+    t.equal(sorted(units), ["mpatha", "sda"], "units with reservations")
+    one = units["sda"]
+    t.equal((one["state"], one["registrations"], one["reserved"], one["key"], one["type"], one["holder"],
+             one["unit"], one["map"]),
+            ("answered", 2, True, hexkey(0xb1), 5, B, UNIT, False), "sda")
+    t.equal(one["hosts"], [{"initiator": A, "registrations": 1}, {"initiator": B, "registrations": 1}],
+            "hosts of sda")
+    t.equal((units["mpatha"]["unit"], units["mpatha"]["key"], units["mpatha"]["map"]),
+            ("naa.6", hexkey(0), True), "the map")
+    t.equal(sorted(machine.units("--all")), ["mpatha", "sda", "sdb"], "all")
+    text = t.expect(machine.list(), GOOD, err="").out
+    t.matches(rf"^{UNIT}  sda     {hexkey(0xb1)} {B}  write-exclusive-registrants-only  2: {A}, {B}  -    -$", text,
+              "line of sda")
+    t.matches("^naa.6 +mpatha  all registrants ", text, "line of the map")
+
+
+@test
+def machines_and_alarms(t):
+    """Of all helpers of the node, by the unit's name; one that hangs and one that lies are passed."""
+    machine = Machine(t)
+    reserve(t, machine.disk("sda", UNIT))
+    machine.status("one", example())
+    machine.status("mute", b"", hang=True)
+    machine.status("liar", b"[1, 2")
+    one = machine.units()["sda"]
+    t.equal(one["vms"], 'build "7"', "virtual machines")
+    t.check("HungCommand" in one["alarms"], f"alarms: {one['alarms']}")
+    t.matches('build "7"  .*HungCommand', machine.list().out, "line")
+
+
+@test
+def nothing(t):
+    machine = Machine(t)
+    t.expect(machine.list(), GOOD, "this host has no SCSI disk and no multipath map\n", "")
+    machine.disk("sda", UNIT)
+    t.matches("^no reservations are used", t.expect(machine.list(), GOOD, err="").out, "text")
+
+
+@test
+def no_helper(t):
+    """Each line says what is wrong."""
+    machine = Machine(t)
+    machine.disk("sda", UNIT)
+    machine.options = ["-k", "/none"]
+    one = machine.units("--all")["sda"]
+    t.equal((one["state"], one["problem"]), ("failed", "No such file or directory"), "sda")
+
+
+@test
+def has_no_reservations(t):
+    machine = Machine(t)
+    t.fault(machine.disk("sda", UNIT), "sense 5/20/00")
+    t.equal(machine.units("--all")["sda"]["state"], "none", "state")
+
+
+@test
+def text_of_others(t):
+    """What a unit or a map is called cannot do anything to a terminal."""
+    machine = Machine(t)
+    reserve(t, machine.map(0, "map\x1b[2J", "t10.\x1b[31m", "sdb"))
+    text = t.expect(machine.list(), GOOD, err="").out
+    t.check("\x1b" not in text, text)
+    t.matches(r"^t10\.\\x1b\[31m +map\\x1b\[2J ", text, "line")
+
+
+@cases(("some", 60), ("all", 500))
+@limit(90)
+def five_hundred_maps(t, hanging):
+    """Within 5 s; each that answers is told of, and the rest is named."""
+    machine, directory = Machine(t), t.directory()
+    faults = os.path.join(directory, "faults")
+    options = ["--device-latency=60000"] if hanging == 500 else ["--faults", faults]
+    simulator = Simulator(t.lab.simulator_binary, directory, ("a", "b"), options).wait_ready()
+    t.cleanup.callback(simulator.close)
+    paths = [machine.map(number, f"mpath{number}", f"naa.{number}", f"sd{number}")
+             for number in range(500)]
+    registered = paths[99::100] if hanging < 500 else []
+    for path in registered:
+        t.expect(t.ctl("register", "--new-key=1", "-k", simulator.sockets["b"], path), GOOD)
+    with open(faults, "w", encoding="utf-8") as file:
+        file.writelines(f"{path} hang\n" for path in paths[:hanging])
+    machine.options = ["-k", simulator.sockets["a"]]
+    began = time.monotonic()
+    units = machine.units("--all")
+    took = time.monotonic() - began
+    os.unlink(faults)
+    print(f"# {hanging} of 500 hang: {took:.1f} s")
+    t.equal(len(units), 500, "units")
+    t.equal(sum(one["state"] == "silent" for one in units.values()), hanging,
+            "units that do not answer")
+    t.equal(sum(one.get("registrations", 0) for one in units.values()), len(registered),
+            "registrations")
+    t.check(took < scaled(PROMISED), f"{took:.1f} s")
+
+
+@test
+@limit(60)
+def killed_child_is_gone(t):
+    """The process that asks ends with the program."""
+    machine = Machine(t)
+    t.fault(machine.disk("sda", UNIT), "hang")
+    t.equal(machine.units()["sda"]["state"], "silent", "state")
+    deadline = time.monotonic() + scaled(10)
+    while any(t.lab.ctl in command for command in commands()):
+        t.check(time.monotonic() < deadline, "there is one still")
+
+
+def commands():
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                yield file.read().split(b"\0")[0].decode(errors="replace")
+        except OSError:
+            pass
