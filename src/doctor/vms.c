@@ -20,6 +20,7 @@
 #include "base/cleanup.h"
 #include "base/fdio.h"
 #include "ctl/sysfs.h"
+#include "doctor/lun.h"
 #include "doctor/qemu_disk.h"
 #include "vm/name.h"
 
@@ -31,16 +32,10 @@
 /* Bit of the capability in the masks of /proc/PID/status (capabilities(7)). */
 #define VMS_CAP_SYS_RAWIO 17
 
-struct target {
-    mode_t mode;
-    dev_t number;
-    char where[PATH_MAX]; /* in the tree of devices; "" if it is no SCSI device */
-};
-
 /* A process that is looked for the disk. */
 struct process {
     const char *pid;
-    const struct target *target;
+    const struct lun *target;
 };
 
 /* The NUL-separated arguments of a process. Returns how many bytes they are, or a negative errno.
@@ -73,17 +68,14 @@ static bool vms_is_gone(int r)
     return r == -ENOENT || r == -ESRCH;
 }
 
-static bool vms_is_target(const struct target *target, const struct stat *file)
+static bool vms_is_target(const struct lun *target, const struct stat *file)
 {
-    char where[PATH_MAX];
+    struct lun lun;
 
     if (!S_ISBLK(file->st_mode) && !S_ISCHR(file->st_mode))
         return false;
-    if ((file->st_mode & S_IFMT) == (target->mode & S_IFMT) && file->st_rdev == target->number)
-        return true;
-    return target->where[0] &&
-           sysfs_scsi_device_of(file->st_mode, file->st_rdev, where, sizeof(where)) &&
-           strcmp(where, target->where) == 0;
+    lun_find(file->st_mode, file->st_rdev, &lun);
+    return lun_is_shared(target, &lun);
 }
 
 /* What the kernel knows of a file, without asking who serves it. 0 or a negative errno. */
@@ -125,7 +117,7 @@ static bool vms_is_writable(const char *pid, const char *fd)
 }
 
 /* Whether a process has the target open. 0 or 1, or a negative errno. */
-static int vms_find_open(const char *pid, const struct target *target, struct vm *vm)
+static int vms_find_open(const char *pid, const struct lun *target, struct vm *vm)
 {
     char path[96];
     struct dirent *entry;
@@ -173,8 +165,7 @@ static void vms_read_status(struct vm *vm)
     vm->rawio = capabilities >> VMS_CAP_SYS_RAWIO & 1;
 }
 
-static void vms_examine(const char *pid, const struct target *target, char *command,
-                        struct vms *vms)
+static void vms_examine(const char *pid, const struct lun *target, char *command, struct vms *vms)
 {
     struct process process = {.pid = pid, .target = target};
     struct vm vm = {.pid = (pid_t)strtol(pid, NULL, 10)};
@@ -220,16 +211,13 @@ void vms_find(const struct stat *device, struct vms *vms)
 {
     char *command = malloc(VMS_COMMAND_MAX);
     DIR *directory = opendir("/proc");
-    struct target target = {.mode = 0};
+    struct lun target;
     struct dirent *entry;
 
     memset(vms, 0, sizeof(*vms));
     vms->seen = command && directory ? vms_see() : VMS_SOME;
-    if (device) {
-        target.mode = device->st_mode;
-        target.number = device->st_rdev;
-        sysfs_scsi_device_of(target.mode, target.number, target.where, sizeof(target.where));
-    }
+    if (device)
+        lun_find(device->st_mode, device->st_rdev, &target);
     while (command && directory && (entry = readdir(directory)) != NULL) {
         if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
             vms_examine(entry->d_name, device ? &target : NULL, command, vms);

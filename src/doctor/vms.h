@@ -36,9 +36,9 @@ struct vms {
 };
 
 /*
- * Find those that have this device open: the same node, or another one of the same I_T nexus; none
- * if it is NULL. In any case `helper`, of one with the device if there is one. Whose files may not
- * be seen, as for who is not root, is not in the list.
+ * Find those that have this device open: the same node, or one that has an I_T nexus in common
+ * with it, as a map and its path; none if it is NULL. In any case `helper`, of one with the device
+ * if there is one. Whose files may not be seen, as for who is not root, is not in the list.
  */
 void vms_find(const struct stat *device, struct vms *vms);
 

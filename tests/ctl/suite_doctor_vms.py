@@ -5,9 +5,11 @@ import os
 import subprocess
 
 from support import procfs, scsi
+from support.sysfs import number
 from support.tap import Skip, cases, test
 
 from ctl.fixture import NOBODY
+from ctl.machine import healthy
 from ctl.suite_doctor import through_helper, without_helper
 
 QEMU = "/usr/bin/qemu-system-x86_64"
@@ -15,9 +17,9 @@ QEMU = "/usr/bin/qemu-system-x86_64"
 CONTAINER = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
 
 
-def start(t, *arguments, program=QEMU, flags=os.O_RDWR, user=None):
+def start(t, *arguments, program=QEMU, flags=os.O_RDWR, user=None, disk=None):
     """A process of that command line which has the disk open."""
-    fd = t.disk.open(flags)
+    fd = (disk or t.disk).open(flags)
     # A shell that waits; the arguments after its script are nothing to it.
     process = subprocess.Popen([program, "-c", "read -r line", *arguments], executable="/bin/sh",
                                stdin=subprocess.PIPE, pass_fds=(fd,), user=user)
@@ -151,6 +153,19 @@ def hidden_processes(t):
         raise Skip(f"no proc file system can be mounted: {result.err}")
     t.equal(doctor_of(result)["nexus"][:2],
             ("unknown", "only root can see whether virtual machines share it"), "nexus")
+
+
+@test
+def map_and_its_path(t):
+    """One machine has a multipath map, and another one a path of it: on that path they are one."""
+    machine = healthy(t)
+    other = t.lab.disk(scsi_disk=False)
+    os.symlink("../../block/sdb", machine.path(f"sys/dev/block/{number(other.rdev)}"))
+    pids = [start(t, "-name", "node-a"), start(t, "-name", "node-b", disk=other)]
+    verdict, text, _ = machine.checks()["nexus"]
+    t.equal(verdict, "failure", f"verdict: {text}")
+    for name, pid in zip(("node-a", "node-b"), pids):
+        t.check(f"{name} (pid {pid})" in text, f"{name} is not in {text!r}")
 
 
 # -- how the guest has it
