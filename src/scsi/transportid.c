@@ -23,9 +23,11 @@
 
 /* Where the name lies. */
 #define FC_NAME_AT      8
+#define FC_NAME_SIZE    8
 #define SRP_NAME_AT     8
 #define SRP_NAME_SIZE   16
 #define SAS_NAME_AT     4
+#define SAS_NAME_SIZE   8
 #define ISCSI_LENGTH_AT 2
 #define ISCSI_NAME_AT   4
 
@@ -35,35 +37,60 @@
 #define ISID_SEPARATOR  ",i,0x"
 #define ISID_DIGITS_MAX 12
 
-static struct transportid transportid_fixed_size(enum transportid_kind kind, uint8_t byte0)
+/*
+ * One that is as long as they all are, with this name in it. In place: a temporary one for each
+ * protocol was more of the stack than the library promises its callers to need.
+ */
+static void transportid_fill(enum transportid_kind kind, uint8_t byte0, size_t name_at,
+                             const uint8_t *name, size_t name_size, struct transportid *ret)
 {
-    struct transportid id = {.kind = kind, .size = TRANSPORTID_SIZE};
+    memset(ret, 0, sizeof(*ret));
+    ret->kind = kind;
+    ret->size = TRANSPORTID_SIZE;
+    ret->bytes[0] = byte0;
+    memcpy(ret->bytes + name_at, name, name_size);
+}
 
-    id.bytes[0] = byte0;
-    return id;
+static void transportid_fill_fc(const uint8_t *name, struct transportid *ret)
+{
+    transportid_fill(TRANSPORTID_FC, BYTE0_FC, FC_NAME_AT, name, FC_NAME_SIZE, ret);
+}
+
+static void transportid_fill_sas(const uint8_t *name, struct transportid *ret)
+{
+    transportid_fill(TRANSPORTID_SAS, BYTE0_SAS, SAS_NAME_AT, name, SAS_NAME_SIZE, ret);
+}
+
+static void transportid_fill_srp(const uint8_t *name, struct transportid *ret)
+{
+    transportid_fill(TRANSPORTID_SRP, BYTE0_SRP, SRP_NAME_AT, name, SRP_NAME_SIZE, ret);
 }
 
 struct transportid transportid_fc(uint64_t port_name)
 {
-    struct transportid id = transportid_fixed_size(TRANSPORTID_FC, BYTE0_FC);
+    uint8_t name[FC_NAME_SIZE];
+    struct transportid id;
 
-    store_be64(id.bytes + FC_NAME_AT, port_name);
+    store_be64(name, port_name);
+    transportid_fill_fc(name, &id);
     return id;
 }
 
 struct transportid transportid_sas(uint64_t address)
 {
-    struct transportid id = transportid_fixed_size(TRANSPORTID_SAS, BYTE0_SAS);
+    uint8_t name[SAS_NAME_SIZE];
+    struct transportid id;
 
-    store_be64(id.bytes + SAS_NAME_AT, address);
+    store_be64(name, address);
+    transportid_fill_sas(name, &id);
     return id;
 }
 
 struct transportid transportid_srp(const uint8_t identifier[16])
 {
-    struct transportid id = transportid_fixed_size(TRANSPORTID_SRP, BYTE0_SRP);
+    struct transportid id;
 
-    memcpy(id.bytes + SRP_NAME_AT, identifier, SRP_NAME_SIZE);
+    transportid_fill_srp(identifier, &id);
     return id;
 }
 
@@ -135,12 +162,8 @@ static enum transportid_result transportid_read_iscsi(uint8_t byte0, struct read
     return transportid_iscsi(text, ret) ? TRANSPORTID_OK : TRANSPORTID_MALFORMED;
 }
 
-/*
- * One that is as long as they all are. Not inlined, for the temporary ones are not to lie on the
- * stack below transportid_iscsi(): the library promises its callers to need little of it.
- */
-__attribute__((noinline)) static enum transportid_result
-transportid_read_fixed(uint8_t byte0, struct reader *reader, struct transportid *ret)
+static enum transportid_result transportid_read_fixed(uint8_t byte0, struct reader *reader,
+                                                      struct transportid *ret)
 {
     const uint8_t *rest = reader_take(reader, TRANSPORTID_SIZE - 1);
 
@@ -149,17 +172,16 @@ transportid_read_fixed(uint8_t byte0, struct reader *reader, struct transportid 
 
     switch (byte0) {
     case BYTE0_FC:
-        *ret = transportid_fc(load_be64(rest + FC_NAME_AT - 1));
+        transportid_fill_fc(rest + FC_NAME_AT - 1, ret);
         break;
     case BYTE0_SAS:
-        *ret = transportid_sas(load_be64(rest + SAS_NAME_AT - 1));
+        transportid_fill_sas(rest + SAS_NAME_AT - 1, ret);
         break;
     case BYTE0_SRP:
-        *ret = transportid_srp(rest + SRP_NAME_AT - 1);
+        transportid_fill_srp(rest + SRP_NAME_AT - 1, ret);
         break;
     default:
-        *ret = (struct transportid){.kind = TRANSPORTID_RAW, .size = TRANSPORTID_SIZE};
-        memcpy(ret->bytes, rest - 1, TRANSPORTID_SIZE);
+        transportid_fill(TRANSPORTID_RAW, byte0, 0, rest - 1, TRANSPORTID_SIZE, ret);
         break;
     }
     return TRANSPORTID_OK;
@@ -334,21 +356,21 @@ bool transportid_parse(const char *text, struct transportid *ret)
     size_t count;
 
     if (transportid_strip(text, "fc:", &rest)) {
-        if (!transportid_parse_hex(rest, bytes, 8, NULL))
+        if (!transportid_parse_hex(rest, bytes, FC_NAME_SIZE, NULL))
             return false;
-        *ret = transportid_fc(load_be64(bytes));
+        transportid_fill_fc(bytes, ret);
         return true;
     }
     if (transportid_strip(text, "sas:", &rest)) {
-        if (!transportid_parse_hex(rest, bytes, 8, NULL))
+        if (!transportid_parse_hex(rest, bytes, SAS_NAME_SIZE, NULL))
             return false;
-        *ret = transportid_sas(load_be64(bytes));
+        transportid_fill_sas(bytes, ret);
         return true;
     }
     if (transportid_strip(text, "srp:", &rest)) {
         if (!transportid_parse_hex(rest, bytes, SRP_NAME_SIZE, NULL))
             return false;
-        *ret = transportid_srp(bytes);
+        transportid_fill_srp(bytes, ret);
         return true;
     }
     if (transportid_strip(text, "raw:", &rest))
