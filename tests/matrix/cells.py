@@ -43,7 +43,7 @@ class Cell(NamedTuple):
     packages: Tuple[str, ...] = TOOLS
     kind: str = ""                     # of the root
     versions: str = ""                 # a command that prints what the cell is about
-    clone: bool = False                # /src is a fresh clone, and there is one in root's home
+    home: bool = False                 # there is a clone in root's home, too
     keep: bool = False                 # objects from before
 
 
@@ -144,7 +144,8 @@ kill $helper && wait $helper
 def cross(arch: str, triplet: str) -> str:
     """With the release's own compiler and libraries for that architecture."""
     return (f"dpkg --add-architecture {arch}\n" + INSTALL.format(
-        f"gcc-{triplet} libseccomp-dev:{arch} libjson-c-dev:{arch} libcmocka-dev:{arch}") + f"""
+        f"gcc-{triplet} pkgconf:{arch} libseccomp-dev:{arch} libjson-c-dev:{arch} "
+        f"libcmocka-dev:{arch}") + f"""
 meson env2mfile --cross --debarch={arch} -o /build/cross.ini
 """ + compiled("--cross-file /build/cross.ini"))
 
@@ -158,9 +159,9 @@ def cells() -> List[Cell]:
             Cell("distribution's own helper", release, compiled(targets="qemu-pr-helper "
                  "tests/standin/libsgio.so") + tested(("protocol/peer",)), 900, keep=True,
                  versions="dpkg-query -W -f '${Version}' qemu-system-common"),
-            Cell("newcomer as root", release, NEWCOMER, 3600, BARE, "bare", clone=True),
-            Cell("newcomer as a user", release, USER, 1200, BARE, "bare", clone=True),
-            Cell("packages, lintian, life", release, PACKAGE + LIFE, 1800, BARE, "bare", clone=True,
+            Cell("newcomer as root", release, NEWCOMER, 3600, BARE, "bare", home=True),
+            Cell("newcomer as a user", release, USER, 1200, BARE, "bare", home=True),
+            Cell("packages, lintian, life", release, PACKAGE + LIFE, 1800, BARE, "bare", home=True,
                  versions="dpkg-query -W -f '${Package} ${Version} ' debhelper lintian"),
         ]
     newest = "sid"

@@ -13,7 +13,7 @@ def row(release: str, name: str, result: Dict[str, object]) -> str:
         outcome = str(result["output"])
     outcome = outcome.replace("|", "/")
     return (f"| {release} | {name} | {outcome} | {result['versions']} | "
-            f"{result['date']}, {result['commit']} |")
+            f"{result['date']} |")
 
 
 def table(all_cells: List, key: Callable, names: Dict[str, str],
