@@ -64,22 +64,27 @@ make check ARGS='{" ".join(CHROOT_SUITES)}' >/build/tests.log 2>&1 ||
     {{ grep -E '^FAIL|rror' /build/tests.log; tail -n 1 /build/tests.log; exit 1; }}
 tail -n 1 /build/tests.log
 """
-#: An ordinary user without rights is told what to type; root types it, and then it works.
-USER = """
+#: An ordinary user without rights is told by each what to type; root types it, and then it works.
+USER = f"""
 useradd -m somebody
-as_user() {
+as_user() {{
     setpriv --reuid=somebody --regid=somebody --init-groups --inh-caps=-all \\
         env HOME=/home/somebody bash -euc "cd /home/somebody; $1"
-}
+}}
+try() {{
+    ! as_user "make -C qemu-pr-helper $2" >/build/$1-first.log 2>&1
+    typed=$(sed -n 's/^  sudo //p' /build/$1-first.log)
+    [ -n "$typed" ] || {{ tail -n 20 /build/$1-first.log; exit 1; }}
+    $typed -y >/build/apt.log 2>&1 || {{ tail -n 20 /build/apt.log; exit 1; }}
+    as_user "make -C qemu-pr-helper $2" >/build/$1.log 2>&1 ||
+        {{ grep -E '^FAIL|rror' /build/$1.log; tail -n 20 /build/$1.log; exit 1; }}
+}}
 as_user 'git config --global safe.directory "*"; git clone --quiet /src qemu-pr-helper'
-! as_user 'make -C qemu-pr-helper run ARGS=--once' >/build/first.log 2>&1
-typed=$(sed -n 's/^  sudo //p' /build/first.log)
-[ -n "$typed" ] || { tail -n 20 /build/first.log; exit 1; }
 apt-get -qq update
-$typed -y >/build/apt.log 2>&1 || { tail -n 20 /build/apt.log; exit 1; }
-as_user 'make -C qemu-pr-helper run ARGS=--once' >/build/run.log 2>&1 ||
-    { tail -n 20 /build/run.log; exit 1; }
+try run 'run ARGS=--once'
 grep -q 'B has taken over' /build/run.log
+try check "check ARGS='{" ".join(CHROOT_SUITES)}'"
+tail -n 1 /build/check.log
 """
 
 PACKAGE = """
@@ -106,6 +111,15 @@ qemu-pr-helper --help | grep -q status-socket
 apt-get -qq purge -y qemu-pr-helper >>/build/apt.log 2>&1
 [ "$(sha256sum </usr/bin/qemu-pr-helper)" = "$theirs" ]
 [ ! -e /usr/bin/qemu-pr-helper.qemu ]
+"""
+#: The packages' own tests, in debian/tests: each of them has to run.
+AUTOPKGTEST = """
+apt-get -qq install -y --no-install-recommends autopkgtest >>/build/apt.log 2>&1
+rm -rf /build/autopkgtest
+autopkgtest --output-dir=/build/autopkgtest --no-built-binaries $(ls /build/*.deb | grep -v dbgsym) \\
+    /build/package -- null >/build/autopkgtest.log 2>&1 ||
+    { cat /build/autopkgtest/summary; tail -n 40 /build/autopkgtest.log; exit 1; }
+cat /build/autopkgtest/summary
 """
 
 #: musl has no libseccomp in Debian: it is built, from Debian's source.
@@ -161,8 +175,8 @@ def cells() -> List[Cell]:
                  versions="dpkg-query -W -f '${Version}' qemu-system-common"),
             Cell("newcomer as root", release, NEWCOMER, 3600, BARE, "bare", home=True),
             Cell("newcomer as a user", release, USER, 1200, BARE, "bare", home=True),
-            Cell("packages, lintian, life", release, PACKAGE + LIFE, 1800, BARE, "bare", home=True,
-                 versions="dpkg-query -W -f '${Package} ${Version} ' debhelper lintian"),
+            Cell("packages, lintian, life", release, PACKAGE + LIFE + AUTOPKGTEST, 2400, BARE, "bare",
+                 home=True, versions="dpkg-query -W -f '${Package} ${Version} ' debhelper lintian"),
         ]
     newest = "sid"
     all_of_them += [

@@ -98,6 +98,7 @@ class Root:
             shutil.rmtree(partial, ignore_errors=True)
             command = ["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory",
                        *(f"--aptopt={option}" for option in APT_OPTIONS),
+                       "--dpkgopt=force-unsafe-io",  # what breaks off is made again
                        f"--include={','.join(self._packages)}", self.release, partial, mirror]
             try:
                 done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
