@@ -38,7 +38,7 @@
      PATHS_MAX * (JOURNAL_PORT_SIZE + TRANSPORTID_SIZE_MAX))
 #define JOURNAL_LOCK_PAUSE_MS 10
 
-static const uint8_t journal_magic[8] = "prmap\0\0\1";
+static const uint8_t journal_magic[8] = {'p', 'r', 'm', 'a', 'p', 0, 0, 1};
 
 /* FNV-1a: against a file cut short or of another kind, not against malice. */
 static uint32_t journal_checksum(const uint8_t *bytes, size_t size)

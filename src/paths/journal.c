@@ -30,7 +30,7 @@
 #define JOURNAL_PATH_FAILED   0x02
 #define JOURNAL_PATH_EXPECTED 0x04
 
-static const uint8_t journal_magic[8] = "prpaths\x02";
+static const uint8_t journal_magic[8] = {'p', 'r', 'p', 'a', 't', 'h', 's', 2};
 
 /* FNV-1a: against a file cut short or of another kind, not against malice. */
 static uint64_t journal_hash_bytes(uint64_t hash, const uint8_t *bytes, size_t size)

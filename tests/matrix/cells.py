@@ -30,7 +30,7 @@ COMPILE = """
 cd /src
 [ -e /build/objects/build.ninja ] || {before} meson setup /build/objects {options} >/build/setup.log ||
     {{ tail -n 20 /build/setup.log; exit 1; }}
-ninja -C /build/objects {targets} >/build/ninja.log ||
+ninja -k 0 -C /build/objects {targets} >/build/ninja.log ||
     {{ grep -B3 -A6 -E 'error|warning' /build/ninja.log | head -n 60; exit 1; }}
 """
 
@@ -158,8 +158,8 @@ kill $helper && wait $helper
 def cross(arch: str, triplet: str) -> str:
     """With the release's own compiler and libraries for that architecture."""
     return (f"dpkg --add-architecture {arch}\n" + INSTALL.format(
-        f"gcc-{triplet} pkgconf:{arch} libseccomp-dev:{arch} libjson-c-dev:{arch} "
-        f"libcmocka-dev:{arch}") + f"""
+        f"gcc-{triplet} pkgconf:{arch} libc6-dev:{arch} libseccomp-dev:{arch} "
+        f"libjson-c-dev:{arch} libcmocka-dev:{arch}") + f"""
 meson env2mfile --cross --debarch={arch} -o /build/cross.ini
 """ + compiled("--cross-file /build/cross.ini"))
 
