@@ -121,5 +121,7 @@ def start(argv: Sequence[str], directory: str, flags: int, **options) -> Program
 
 
 def members(cgroup: str) -> List[int]:
-    """The processes of a control group."""
+    """The processes of a control group; none, if there is no such group."""
+    if not os.path.exists(cgroup):
+        return []
     return sorted(map(int, lab.read(f"{cgroup}/cgroup.procs").split()))
