@@ -335,7 +335,7 @@ static unsigned try_faults(const struct kind_row *row, uint8_t opcode)
     unsigned n = 0;
 
     assert_memory_equal(&first, &usual, sizeof(usual));
-    assert_in_range(n_calls, 4, CALLS_MAX);
+    assert_uint_in_range(n_calls, 4, CALLS_MAX);
     memcpy(calls, fault.call, sizeof(calls));
     for (fault.nth = 0; fault.nth < n_calls; fault.nth++) {
         enum call call = calls[fault.nth];

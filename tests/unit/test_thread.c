@@ -194,7 +194,8 @@ static void test_least_stack(void **state)
         assert_int_equal(thread_start(&measured->thread, measure_main, &id), 0);
         pthread_join(id, NULL);
         assert_true((long)measured->stack >= rows[i]);
-        assert_in_range(measured->stack, (size_t)__real_sysconf(_SC_THREAD_STACK_MIN), SIZE_MAX);
+        assert_uint_in_range(measured->stack, (size_t)__real_sysconf(_SC_THREAD_STACK_MIN),
+                             SIZE_MAX);
         if (rows[i] <= 16384)
             assert_uint_equal(measured->thread.mapping_size, usual);
         thread_free(&measured->thread);
