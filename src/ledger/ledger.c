@@ -315,9 +315,10 @@ ledger_note_list(struct ledger *ledger, struct ledger_device *device, const stru
 }
 
 /* Not if a command has changed it since this one began: which of them was first is not known. */
-__attribute__((noinline)) static void
-ledger_note_reservation(struct ledger_device *device, const struct request *request,
-                        const struct reply *reply, int64_t started_us, int64_t now)
+__attribute__((noinline)) static void ledger_note_reservation(struct ledger_device *device,
+                                                              const struct request *request,
+                                                              const struct reply *reply,
+                                                              int64_t started_us, int64_t now)
 {
     if (device->reservation.at_us <= started_us)
         ledger_reservation_update(&device->reservation, request, reply, now);

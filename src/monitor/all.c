@@ -38,7 +38,7 @@ static void all_set_holder(struct table *table, size_t column, const struct lun 
     else if (!*lun->told->reservation_type)
         table_set(table, column, "not reserved");
     else if (lun->told->holder)
-        table_set(table, column, "%s by 0x%" PRIx64, lun->told->reservation_type,
+        table_set(table, column, "%s by 0x%016" PRIx64, lun->told->reservation_type,
                   lun->told->holder);
     else
         table_set(table, column, "%s", lun->told->reservation_type);

@@ -113,7 +113,7 @@ def least_privilege(t):
                       "capabilities": {"drop": ["ALL"],
                                        "add": ["SYS_RAWIO", "SETUID", "SETGID", "SETPCAP", "CHOWN"]}},
             "security context for plain disks")
-    t.equal([one["name"] for one in pod(load(DAEMONSET))["volumes"]], ["sockets"],
+    t.equal([one["name"] for one in pod(load(DAEMONSET))["volumes"]], ["sockets", "status"],
             "volumes for plain disks: no /dev")
     t.equal(pod(load(DAEMONSET))["automountServiceAccountToken"], False, "service account")
 
@@ -151,8 +151,8 @@ def arguments_are_on_the_volume(t):
     for argument in container(load(DAEMONSET))["args"]:
         name, _, value = argument.partition("=")
         t.check(not name.endswith("socket") or value.startswith(SOCKETS + "/"), argument)
-    volume, = pod(load(DAEMONSET))["volumes"]
-    t.equal(volume["hostPath"]["path"], SOCKETS, "volume")
+    t.equal([one["hostPath"]["path"] for one in pod(load(DAEMONSET))["volumes"]],
+            [SOCKETS, SOCKETS + "/status"], "volumes")
 
 
 @test
