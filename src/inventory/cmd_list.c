@@ -259,11 +259,10 @@ static int list_fail(const char *what, int r)
 
 static int list_run(const struct options *options)
 {
-    const char *places[] = {options->status_socket ? options->status_socket : document_directory(),
-                            document_socket(options)};
+    const char *places[] = {options->status_socket ? options->status_socket : document_directory()};
     struct list list = {.options = options};
     int status = CTL_GOOD;
-    int r = look_take(places, options->status_socket ? 1 : 2, LIST_LOOK_MS, &list.look);
+    int r = look_take(places, 1, LIST_LOOK_MS, &list.look);
 
     if (r < 0)
         return list_fail("cannot look at the helpers", r);
