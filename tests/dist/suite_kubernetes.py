@@ -137,6 +137,7 @@ def started(t):
     if os.geteuid() != 0:
         raise Skip("only root can give the socket to another group")
     directory = t.lab.make_directory()
+    os.mkdir(directory + "/status")  # a volume
     arguments = [one.replace(SOCKETS, directory) for one in container(load(DAEMONSET))["args"]]
     paths = dict(one.split("=", 1) for one in arguments)
     options = [one for one in arguments if not one.startswith("--socket=")]
