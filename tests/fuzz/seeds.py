@@ -115,8 +115,8 @@ def seeds() -> Dict[str, List[bytes]]:
         (b"pr_*", b"*"), (b"-?b", b"-*,file=a,,b"), (b"", b"enable=a,events=@"),
         (b"a*b", b"events=nosuch"), (b"-", b"help"), (b"??", b"x=y"), (b"aab", b"a,b"))]
 
-    found["fault"] = [b"/tmp/lun hang", b"/l latency 250 # c", b"l\tstatus 0x28", b"l sense 4/44/0",
-                      b"l sense 10/1/1", b"# c", b"  \r", b"l latency 99999999", b"l status 123"]
+    found["fault"] = [b"/tmp/lun hang", b"/l quirk no-aptpl", b"/l latency 250 # c",
+                      b"l\tstatus 0x28", b"l sense 4/44/0", b"l sense 10/1/1", b"# c", b"  \r", b"l latency 99999999", b"l status 123"]
 
     found["multipathd"] = [struct.pack("<Q", size) + said for size, said in (
         (11, b"0x1122:ok\n\0"), (1, b"\0"), (0, b""), (256, b"x" * 256), (257, b"x" * 257),

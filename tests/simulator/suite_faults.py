@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """--faults: LUNs that hang, are slow or fail as a file says."""
 import os
+import re
 import signal
 import time
 
@@ -8,8 +9,9 @@ from support import scsi
 from support.client import check_condition, reply
 from support.process import serving
 from support.tap import cases, test
+from support.tree import TOP
 
-WANT = "want LUN and hang, latency MS, status HEX or sense K/AA/QQ"
+WANT = "want LUN and hang, latency MS, status HEX, sense K/AA/QQ or quirk NAME"
 
 
 class Scene:
@@ -166,7 +168,8 @@ def comments_and_blanks(t):
        "LUN status 100000028", "LUN status -8", "LUN status g", "LUN status 8x", "LUN status 0x",
        "LUN sense", "LUN sense 4", "LUN sense 4/44", "LUN sense 4/44/00/1", "LUN sense 10/44/00",
        "LUN sense 4/144/00", "LUN sense 4/44/100", "LUN sense 4/+4/00", "LUN sense 4/44/",
-       "LUN sense 100000004/44/00", "LUN sense 4/ 44/00")
+       "LUN sense 100000004/44/00", "LUN sense 4/ 44/00", "LUN quirk", "LUN quirk frob",
+       "LUN quirk no-aptpl 1", "LUN quirk no-")
 def bad_line(t, line):
     """Said once, with its number; it does nothing, and the other lines count."""
     other = t.make_lun()
@@ -220,3 +223,16 @@ def unreadable_file(t):
         t.equal(scene.host.query().status, scsi.GOOD, "status")
     t.equal(scene.simulator.log().splitlines()[1:],
             [f"qemu-pr-simulator: cannot read {scene.path}: Is a directory"], "standard error")
+
+
+@test
+def quirks_of_the_manual(t):
+    """Each that the page names is one that the file may name, and no other."""
+    with open(os.path.join(TOP, "man", "qemu-pr-simulator.1.rst"), encoding="utf-8") as file:
+        page = file.read().partition("Quirks against the standard")[2].partition("SEE ALSO")[0]
+    with open(os.path.join(TOP, "src", "simulator", "quirk.c"), encoding="utf-8") as file:
+        names = re.findall(r"^    \[QUIRK_\w+\] = \"([a-z0-9-]+)\",$", file.read(), re.MULTILINE)
+    t.equal(sorted(re.findall(r"\*\*([a-z0-9-]+)\*\*", page)), sorted(names), "quirks")
+    scene = Scene(t, "".join(f"LUN quirk {name}\n" for name in names))
+    scene.host.query()
+    t.equal(scene.simulator.log().count("\n"), 1, "lines on standard error")
