@@ -79,14 +79,13 @@ static void list_choose_way(struct list *list)
     list->way.direct = geteuid() == 0;
 }
 
-/* Whether a line is for those who have not asked for all. */
+/* Whether a line is for those who have not asked for all: not if it is known that none is used. */
 static bool list_is_used(const struct list *list, size_t index)
 {
     const struct ask_answer *answer = &list->answers[index];
 
-    return list->options->all || answer->state == ASK_SILENT || answer->n_keys > 0 ||
-           answer->held ||
-           (answer->state == ASK_FAILED && list_find_lun(list, &list->scan.devices[index]));
+    return list->options->all || answer->state == ASK_SILENT || answer->state == ASK_FAILED ||
+           answer->n_keys > 0 || answer->held;
 }
 
 static void list_hosts_text(const struct ask_answer *answer, char *text, size_t size)
