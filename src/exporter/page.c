@@ -149,7 +149,7 @@ static void page_write_key(FILE *file, struct lun *lun, const struct lun_use *us
 
     fputs("<div class=\"box\">", file);
     page_element(file, "strong", *key->vm ? key->vm : "unknown client");
-    fprintf(file, "<br><code>0x%" PRIx64 "</code><br><span class=\"dim\">by ", key->key);
+    fprintf(file, "<br><code>0x%016" PRIx64 "</code><br><span class=\"dim\">by ", key->key);
     page_text(file, *use->device->map ? use->device->map : use->device->disk);
     if (*use->device->nexus) {
         fputs(", nexus ", file);
@@ -185,7 +185,7 @@ static void page_write_reservation(FILE *file, const struct lun *lun)
         fputs("<p>Reserved, ", file);
         page_text(file, lun->told->reservation_type);
         if (lun->told->holder)
-            fprintf(file, ", held by key <code>0x%" PRIx64 "</code>, as of ", lun->told->holder);
+            fprintf(file, ", held by key <code>0x%016" PRIx64 "</code>, as of ", lun->told->holder);
         else
             fputs(", held by all who are registered, as of ", file);
     }

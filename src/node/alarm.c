@@ -140,7 +140,7 @@ static void alarm_find_stale(struct lun *lun, struct alarm_list *list)
                      *key->vm ? key->vm : "an unknown client");
             snprintf(alarm->remedy, sizeof(alarm->remedy),
                      "If that virtual machine does not come back, 'qemu-pr-ctl cleanup "
-                     "--key=0x%" PRIx64 "' removes it, with the reservation that it may hold.",
+                     "--key=0x%016" PRIx64 "' removes it, with the reservation that it may hold.",
                      key->key);
         }
     }

@@ -83,7 +83,8 @@ int fetch_parse(const char *text, struct json_object **ret_document)
         return FETCH_BLOATED;
     document = json_tokener_parse(text);
     program = document_text(document, "program");
-    if (!program || strcmp(program, "qemu-pr-helper") != 0)
+    if (!program ||
+        (strcmp(program, "qemu-pr-helper") != 0 && strcmp(program, "qemu-pr-simulator") != 0))
         r = FETCH_FOREIGN;
     else if (document_number(document, "format") != FETCH_FORMAT_NOW)
         r = FETCH_FORMAT;

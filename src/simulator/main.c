@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fdio.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -21,6 +22,7 @@
 #include "serve/notify.h"
 #include "serve/process.h"
 #include "serve/server.h"
+#include "simulator/report.h"
 #include "simulator/sim.h"
 
 #define MAIN_LATENCY_MAX_MS 3600000
@@ -39,12 +41,15 @@ struct simulator {
     unsigned n_endpoints;
     unsigned n_open;
     const char *state;
+    struct endpoint status_endpoint; /* path NULL: there is none */
     const char *faults;
     unsigned latency_ms;
     unsigned verbose;
     bool quiet;
     struct sim sim;
     struct notify notify;
+    struct status status;
+    struct sim_report report;
     struct server_options server_options;
     struct server server;
 };
@@ -84,6 +89,8 @@ static int simulator_set_nexus(struct option_use *use)
 static const struct option_row simulator_rows[] = {
     {0, "nexus", "NAME=SOCKET", "listen on SOCKET for the host NAME; up to 16 times",
      .set = simulator_set_nexus},
+    {0, "status-socket", "PATH", "tell there, as JSON, who is registered and who holds each LUN",
+     .set = option_set_path, FIELD(status_endpoint.path)},
     {0, "state", "DIRECTORY", "keep registrations with APTPL over a restart",
      .set = option_set_text, FIELD(state)},
     {0, "device-latency", "MS", "let every command take so many milliseconds at least",
@@ -218,18 +225,52 @@ static int simulator_open_endpoints(struct simulator *simulator)
     return 0;
 }
 
+/* Without --status-socket nothing. */
+static int simulator_open_status(struct simulator *simulator)
+{
+    struct endpoint *endpoint = &simulator->status_endpoint;
+    const struct listen_options options = {
+        .path = endpoint->path,
+        .mode = (mode_t)-1,
+        .user = (uid_t)-1,
+        .group = (gid_t)-1,
+    };
+    char error[512];
+    int listener;
+
+    if (!endpoint->path)
+        return 0;
+    listener = listen_open(&options, &endpoint->inode, error, sizeof(error));
+    if (listener < 0) {
+        log_error("%s", error);
+        endpoint->path = NULL;
+        return listener;
+    }
+    simulator->report = (struct sim_report){&simulator->sim, &simulator->server, clock_now_us()};
+    status_init(&simulator->status, listener, sim_report_write, &simulator->report);
+    simulator->server_options.status = &simulator->status;
+    return 0;
+}
+
+static void simulator_remove(const struct endpoint *endpoint)
+{
+    int r = inode_remove(endpoint->path, &endpoint->inode);
+
+    if (r < 0)
+        log_error("cannot remove socket %s: %s", endpoint->path, strerror(-r));
+}
+
 /* Nobody shall find us any more: remove the sockets that are still ours. */
 static void simulator_close_endpoints(void *context)
 {
     struct simulator *simulator = context;
 
-    for (unsigned i = 0; i < simulator->n_open; i++) {
-        int r = inode_remove(simulator->endpoints[i].path, &simulator->endpoints[i].inode);
-
-        if (r < 0)
-            log_error("cannot remove socket %s: %s", simulator->endpoints[i].path, strerror(-r));
-    }
+    for (unsigned i = 0; i < simulator->n_open; i++)
+        simulator_remove(&simulator->endpoints[i]);
     simulator->n_open = 0;
+    if (simulator->server_options.status && simulator->status_endpoint.path)
+        simulator_remove(&simulator->status_endpoint);
+    simulator->status_endpoint.path = NULL;
 }
 
 static int simulator_open_server(struct simulator *simulator, int signal_fd)
@@ -264,7 +305,7 @@ int main(int argc, char **argv)
     signal_fd = process_block_signals();
     if (signal_fd < 0 || simulator_open_sim(&simulator) < 0)
         return EXIT_FAILURE;
-    if (simulator_open_endpoints(&simulator) < 0) {
+    if (simulator_open_endpoints(&simulator) < 0 || simulator_open_status(&simulator) < 0) {
         simulator_close_endpoints(&simulator);
         return EXIT_FAILURE;
     }
@@ -281,6 +322,8 @@ int main(int argc, char **argv)
     if (server_run(&simulator.server) == SERVER_CUT)
         _exit(EXIT_SUCCESS); /* commands hang, as they were told to */
     server_deinit(&simulator.server);
+    if (simulator.server_options.status)
+        status_deinit(&simulator.status);
     sim_deinit(&simulator.sim);
     notify_deinit(&simulator.notify);
     return EXIT_SUCCESS;

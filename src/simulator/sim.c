@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,19 +21,10 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "proto/wire.h"
-#include "simulator/store.h"
+#include "simulator/sim_internal.h"
 
 #define SIM_TARGET_PORTS 1
 #define SIM_HANG_LOOK_MS 50 /* how often a command that hangs looks whether it still has to */
-
-struct sim_unit {
-    struct sim_unit *next;
-    struct store_lun lun;
-    pthread_mutex_t lock; /* of everything below */
-    unsigned turn;        /* of a quirk */
-    bool unreadable;      /* its saved state is there and cannot be used */
-    struct lu lu;
-};
 
 static void sim_pause(unsigned ms)
 {
@@ -41,8 +33,22 @@ static void sim_pause(unsigned ms)
     nanosleep(&pause, NULL);
 }
 
+/* The file's name when it was first seen, without its directories; "" if that cannot be told. */
+static void sim_name_unit(struct sim_unit *unit, int fd)
+{
+    char link[32], path[PATH_MAX];
+    const char *name;
+    ssize_t n;
+
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    n = readlink(link, path, sizeof(path) - 1);
+    path[n > 0 ? n : 0] = '\0';
+    name = strrchr(path, '/');
+    snprintf(unit->name, sizeof(unit->name), "%.*s", SIM_NAME_MAX - 1, name ? name + 1 : path);
+}
+
 /* Make the unit of a file that was not seen before. Called under the list's lock. */
-static struct sim_unit *sim_make_unit(struct sim *sim, const struct store_lun *lun)
+static struct sim_unit *sim_make_unit(struct sim *sim, const struct store_lun *lun, int fd)
 {
     struct sim_unit *unit = calloc(1, sizeof(*unit));
     int r;
@@ -50,6 +56,7 @@ static struct sim_unit *sim_make_unit(struct sim *sim, const struct store_lun *l
     if (!unit)
         return NULL;
     unit->lun = *lun;
+    sim_name_unit(unit, fd);
     pthread_mutex_init(&unit->lock, NULL);
     lu_init(&unit->lu, SIM_TARGET_PORTS);
     r = sim->state_dir >= 0 ? store_load(sim->state_dir, lun, &unit->lu) : 0;
@@ -66,7 +73,7 @@ static struct sim_unit *sim_make_unit(struct sim *sim, const struct store_lun *l
     return unit;
 }
 
-static struct sim_unit *sim_find_unit(struct sim *sim, const struct store_lun *lun)
+static struct sim_unit *sim_find_unit(struct sim *sim, const struct store_lun *lun, int fd)
 {
     struct sim_unit *unit;
 
@@ -77,7 +84,7 @@ static struct sim_unit *sim_find_unit(struct sim *sim, const struct store_lun *l
             break;
     }
     if (!unit)
-        unit = sim_make_unit(sim, lun);
+        unit = sim_make_unit(sim, lun, fd);
     pthread_mutex_unlock(&sim->lock);
     return unit;
 }
@@ -201,7 +208,7 @@ static void sim_execute(void *context, const struct request *request, struct rep
     if (sim_apply_fault(sim, lun.device, lun.inode, reply, &quirk))
         return;
 
-    unit = sim_find_unit(sim, &lun);
+    unit = sim_find_unit(sim, &lun, request->fd);
     if (!unit) {
         reply_status(reply, SPC_STATUS_BUSY, 0);
         return;

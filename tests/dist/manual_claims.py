@@ -671,6 +671,8 @@ CLAIMS: Dict[str, List[Tuple[str, str]]] = {
          "simulator/cli.says_that_nothing_is_protected vm/conform.random_steps"),
         ("--nexus=NAME=SOCKET Listen on *SOCKET*, an absolute",
          "simulator/cli.too_many_nexuses simulator/cli.bad_nexus ctl/story.tables"),
+        ("--status-socket=PATH Tell there who is registered with",
+         "exporter/node.simulator exporter/docs.make_run_ends_with_the_page"),
         ("--state=DIRECTORY Keep registrations and reservations",
          "simulator/state.registrations_and_reservation simulator/state.good_means_kept "
          "simulator/state.unwritable_directory simulator/state.two_luns_two_files"),

@@ -6,6 +6,7 @@ import subprocess
 import time
 
 from support import scaled
+from support.process import Program
 from support.tap import cases, test
 
 from exporter.fixture import client, device, document, key, sample
@@ -70,7 +71,7 @@ def key_that_no_live_vm_has(t):
     _, unverified, _ = look(t, has(dict(gone, verified=False)))
     t.equal(alarms(unverified), [], "alarms about what the device has not said")
     t.matches("key 0x0000000000000abc of alpha, which is gone", told["alarms"][0]["what"], "words")
-    t.matches("cleanup --key=0xabc", told["alarms"][0]["remedy"], "what to do")
+    t.matches("cleanup --key=0x0000000000000abc", told["alarms"][0]["remedy"], "what to do")
     t.equal(found[sample("qemu_pr_helper_lun_stale_keys", wwn=WWN)], 1, "metric")
     t.matches("client gone", one.get("/").text, "page")
 
@@ -120,8 +121,36 @@ def reservation(t):
     one, status, _ = look(t, told(50.0, type=None, key=None), told(5.0))
     t.equal(status["luns"][0]["reservation"],
             {"type": "write-exclusive", "key": "0x000000000000000a", "age_s": 5.0}, "reservation")
-    t.matches("Reserved, write-exclusive, held by key <code>0xa</code>", one.get("/").text, "page")
+    t.matches("Reserved, write-exclusive, held by key <code>0x000000000000000a</code>", one.get("/").text, "page")
     t.matches('class="tie holds">holds it', one.get("/").text, "picture")
+
+
+@test
+def simulator(t):
+    """A simulated LUN: each host is shown as a machine, and who holds it is known exactly."""
+    directory = t.directory()
+    lun, host = os.path.join(directory, "lun"), os.path.join(t.directory(), "host")
+    with open(lun, "wb"):
+        pass
+    program = Program([os.path.join(t.lab.build, "qemu-pr-simulator"), "--nexus", f"a={host}",
+                       "--nexus", f"b={host}b", f"--status-socket={directory}/sim.sock"], t.directory())
+    t.programs.append(program)
+    t.cleanup.callback(program.close)
+    program.wait_log("simulating 2 nexus")
+    ctl = os.path.join(t.lab.build, "qemu-pr-ctl")
+    for words in (["register", "-k", host, "--new-key=a"], ["register", "-k", f"{host}b", "--new-key=b"],
+                  ["reserve", "-k", host, "--key=a", "--type=write-exclusive"]):
+        t.equal(t.run(ctl, *words, lun).returncode, 0, " ".join(words))
+    told = t.status(t.exporter(directory))
+    t.equal(alarms(told), [], "alarms: two hosts are two nexuses")
+    unit, = told["luns"]
+    t.equal({(use["nexus"], key["vm"], key["key"]) for use in unit["uses"] for key in use["keys"]},
+            {("a", "a", "0x000000000000000a"), ("b", "b", "0x000000000000000b")}, "who is registered")
+    t.equal((unit["reservation"]["type"], unit["reservation"]["key"]),
+            ("write-exclusive", "0x000000000000000a"), "who holds it")
+    program.signal(signal.SIGTERM)
+    t.equal(program.wait_exit(), 0, "exit status")
+    t.check(not os.path.exists(f"{directory}/sim.sock"), "its status socket is gone with it")
 
 
 @test
