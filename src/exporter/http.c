@@ -208,6 +208,21 @@ __attribute__((format(printf, 2, 0))) static void http_log(void *context, const 
     log_client("HTTP: %s", line);
 }
 
+/* What it listens on in the end. */
+static void http_tell_address(const struct http *http, char *address, size_t size)
+{
+    struct sockaddr_storage name;
+    socklen_t length = sizeof(name);
+    char host[64], port[16];
+
+    if (getsockname(http->listener, (struct sockaddr *)&name, &length) < 0 ||
+        getnameinfo((struct sockaddr *)&name, length, host, sizeof(host), port, sizeof(port),
+                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+        *address = '\0';
+    else
+        snprintf(address, size, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
+}
+
 int http_start(struct http *http, const char *address, http_write_fn *write, void *context,
                char *ret_error, size_t error_size)
 {
@@ -234,6 +249,7 @@ int http_start(struct http *http, const char *address, http_write_fn *write, voi
         return -ENOMEM;
     }
     http->events = info->epoll_fd;
+    http_tell_address(http, http->address, sizeof(http->address));
     return 0;
 }
 

@@ -27,6 +27,7 @@ typedef bool http_write_fn(void *context, FILE *file, enum http_page page,
 struct http {
     struct MHD_Daemon *daemon; /* owned */
     int listener, events;      /* owned by the daemon */
+    char address[96]; /* HOST:PORT that it listens on; a port that was 0 is what it became */
     http_write_fn *write;
     void *context;
 };

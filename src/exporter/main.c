@@ -362,7 +362,7 @@ int main(int argc, char **argv)
         http_stop(&exporter.http);
         return EXIT_FAILURE;
     }
-    log_notice("serving http://%s/", exporter.listen);
+    log_notice("serving http://%s/", exporter.http.address);
     exporter_run(&exporter, signals);
     http_stop(&exporter.http);
     exporter_forget(&exporter);

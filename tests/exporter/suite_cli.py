@@ -4,6 +4,8 @@ import os
 import signal
 import socket
 
+from support import scaled
+from support.process import Program
 from support.tap import cases, test
 
 
@@ -37,6 +39,18 @@ def port_in_use(t):
         result = exporter(t, "--listen", address)
     t.equal((result.returncode, result.stderr),
             (1, f"qemu-pr-exporter: cannot listen on {address}: Address already in use\n"), "refusal")
+
+
+@cases(("IPv4", "127.0.0.1:0", r"serving http://127\.0\.0\.1:([1-9]\d+)/"),
+       ("IPv6", "[::1]:0", r"serving http://\[::1\]:([1-9]\d+)/"))
+def free_port_is_told(t, address, message):
+    program = Program([os.path.join(t.lab.build, "qemu-pr-exporter"), "--listen", address,
+                       "--status", t.directory()], t.directory())
+    t.cleanup.callback(program.close)
+    port = int(program.wait_log(message).group(1))
+    with socket.create_connection((address.rpartition(":")[0].strip("[]"), port), scaled(5)) as raw:
+        raw.sendall(b"GET /nothing HTTP/1.0\r\n\r\n")
+        t.matches(r"^HTTP/1\.[01] 404 ", raw.recv(65536).decode(), "answer")
 
 
 @test

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """docs/monitoring.md, as it is typed; with ports, directory and installed files of the test's own."""
 import os
+import re
 import shlex
 import signal
+import urllib.request
 
-from support import pages
+from support import pages, scaled
 from support.process import Program
 from support.tap import limit, test
 
@@ -52,6 +54,26 @@ def from_nothing_to_the_first_alert(t):
               "the first alert")
     t.matches("^# QemuPrHelperUnreadable$", said, "its runbook")
     t.check(not os.path.exists(directory), "what was made is removed")
+
+
+@test
+@limit(60)
+def make_run_ends_with_the_page(t):
+    """And there a newcomer sees who holds the disk of the story."""
+    story = Program([os.path.join(TOP, "tools", "story"), t.lab.build], t.directory())
+    t.programs.append(story)
+    t.cleanup.callback(end_group, story)
+    found = []
+    story.wait_until("the address of the page", lambda: found.extend(
+        re.findall(r"who holds the disk: (http://127\.0\.0\.1:\d+/)$", story.output().rstrip())) or
+        found, 40)
+    with urllib.request.urlopen(found[0], timeout=scaled(10)) as reply:
+        text = reply.read().decode()
+    t.matches("Reserved, write-exclusive-registrants-only, held by key <code>0x000000000000000b</code>",
+              text, "who holds it")
+    t.matches(r'<strong>host-b</strong>.*\n?.*class="tie holds">holds it', text, "the picture")
+    story.signal(signal.SIGTERM)
+    story.wait_exit()
 
 
 def end_group(shell):
