@@ -51,13 +51,16 @@ class Context(context.Context):
         self.lab, self.disk = shared, shared.disk
         self.programs["helper"] = shared.helper
         self.said: List[str] = []
-        lab.reset(shared.initiators)
+        self.prepare()
         for number in range(2):
             for file in os.listdir(f"{PLACE}/node{number}"):
                 os.unlink(f"{PLACE}/node{number}/{file}")
 
     def log(self) -> str:
         return "\n".join([*self.said, super().log()])
+
+    def prepare(self) -> None:
+        lab.reset(self.lab.initiators)
 
     def path(self, node: int) -> str:
         return self.lab.initiators[node].path
