@@ -257,6 +257,9 @@ class Machine:
         if self.target:
             preload = filter(None, (environment.get("LD_PRELOAD"), self.context.lab.target))
             environment.update(LD_PRELOAD=":".join(preload), TARGET_CONTROL=self.target.file)
+            # The target only wraps ioctl, so it may come before the sanitizer's run-time.
+            options = filter(None, (os.environ.get("ASAN_OPTIONS"), "verify_asan_link_order=0"))
+            environment.update(ASAN_OPTIONS=":".join(options))
         worker = Worker(binary or self.context.lab.binary, self.directory, cwd=self.directory,
                         env=environment, **arguments)
         self.context.programs.append(worker)
