@@ -303,16 +303,22 @@ static void map_main(struct thread *thread)
     shared_end(map->shared);
 }
 
+/* It has nothing more to do but to end. */
+void map_reap(struct map *map)
+{
+    if (!map->is_old)
+        return;
+    pthread_join(map->id, NULL);
+    thread_free(map->thread);
+    map->is_old = false;
+}
+
 /* Under the lock. */
 static bool map_start(struct map *map)
 {
     if (map->runs)
         return true;
-    if (map->is_old) { /* it has nothing more to do but to end */
-        pthread_join(map->id, NULL);
-        thread_free(map->thread);
-        map->is_old = false;
-    }
+    map_reap(map);
     map->thread = thread_new(sizeof(*map->thread) + sizeof(map));
     if (!map->thread)
         return false;

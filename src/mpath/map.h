@@ -93,6 +93,9 @@ bool map_part(struct map *map, int connection);
 /* Have it end when what it has begun is done; what has not begun is dropped. */
 void map_close(struct map *map);
 
+/* After shared_wait(): its thread has come to its end. */
+void map_reap(struct map *map);
+
 /* Have its thread look after it: something is remembered of it. */
 bool map_watch(struct map *map);
 

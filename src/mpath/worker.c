@@ -206,5 +206,7 @@ bool worker_run(struct worker *worker)
     for (struct map *map = worker->maps; map; map = map->next)
         map_close(map);
     shared_wait(&worker->shared);
+    for (struct map *map = worker->maps; map; map = map->next)
+        map_reap(map);
     return has_opener;
 }
