@@ -31,7 +31,7 @@ KEY, NEW_KEY, OTHER_KEY = 0x123ABC, 0xA1A2A3A4A5A6A7A8, 0xDEF456
 #: Registrants only, all registrants.
 KIND, ALL = 5, 7
 #: The other host's I_T nexus.
-OTHER = 100
+OTHER = 250
 
 
 def write(path: str, text: str) -> None:

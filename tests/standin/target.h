@@ -14,7 +14,7 @@
 #include "lu/lu.h"
 
 #define TARGET_MAGIC     0x7461726765743031u
-#define TARGET_PATHS_MAX 32
+#define TARGET_PATHS_MAX 256
 #define TARGET_LOG_MAX   4096
 #define TARGET_HANG      1u /* no answer, and not executed, while it is set */
 #define TARGET_LATE      2u /* executed at once, the answer is held back */

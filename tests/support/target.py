@@ -5,7 +5,7 @@ from typing import List, NamedTuple, Tuple
 
 from . import scsi
 
-PATHS_MAX, LOG_MAX = 32, 4096
+PATHS_MAX, LOG_MAX = 256, 4096
 HANG, LATE = 1, 2
 
 
