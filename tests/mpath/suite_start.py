@@ -58,12 +58,13 @@ def by_hand(t: Context) -> None:
 @test
 def end_waits_for_what_runs(t: Context) -> None:
     """End of file on the channel: what runs is finished, what waits is dropped."""
+    if t.lab.sanitized:
+        raise Skip("whose own thread may come at any time, so that ours cannot be counted")
     s = t.start(1)
     s.target.hang(0, HANG)
-    before = len(procfs.threads(s.worker.pid))  # one, or a sanitizer's as well
     running = s.send(scsi.REGISTER, 0, KEY)
     s.worker.wait_until("a command under way", lambda: s.target.control.logged == 0
-                        and len(procfs.threads(s.worker.pid)) == before + 2)
+                        and len(procfs.threads(s.worker.pid)) == 3)
     waiting = s.send(scsi.REGISTER, KEY, 0)
     s.worker.channel.close()
     t.equal(waiting.reply(), None, "answer to what had not begun")

@@ -3,16 +3,18 @@
 write all the time, one on the map and one on the other host, and each knows which of its writes may
 land (writers.py).
 
-Each of these scenarios has gone wrong by libmpathpersist, in some of its versions; docs/multipath.md
-has how mpathpersist(8) does here.
+Each of these scenarios has gone wrong by libmpathpersist, in some of its versions. With
+TEST_MAP_BY=mpathpersist it is that program's turn in place of a helper's; docs/multipath.md has what
+came of it.
 """
 import os
 import time
-from typing import Callable, List, Optional
+from typing import Callable, List, Optional, Union
 
 import context
 import guest
 import lab
+import multipath
 from host import CONFLICT, GOOD, WRITE_EXCLUSIVE_ALL, WRITE_EXCLUSIVE_REGISTRANTS, Host
 from maps import KEY, MAP, NEW_KEY, NODE, OTHER_KEY, PATHS, Context, Lab
 from support import client, scaled, scsi
@@ -30,6 +32,27 @@ POLLED = 3
 EACH_PATH = [(f"path {number}", number) for number in range(PATHS)]
 
 
+class Tool:
+    """mpathpersist(8) in the place of a host with a helper."""
+    #: Its exit status MPATH_PR_RESERV_CONFLICT.
+    CONFLICT = 11
+    ACTIONS = {scsi.REGISTER: "--register", scsi.RESERVE: "--reserve", scsi.RELEASE: "--release",
+               scsi.CLEAR: "--clear", scsi.PREEMPT: "--preempt"}
+
+    def tell(self, action: int, kind: int = 0, key: int = 0, new: int = 0) -> client.Reply:
+        options = [f"--param-rk={key:x}"] if key else []
+        if new or action == scsi.REGISTER:
+            options.append(f"--param-sark={new:x}")
+        if kind:
+            options.append(f"--prout-type={kind}")
+        status = multipath.persist_status(NODE, "--out", self.ACTIONS[action], *options)
+        return (GOOD if status == 0 else CONFLICT if status == self.CONFLICT
+                else client.check_condition(0xB, 8, 0))
+
+
+BY_TOOL = os.environ.get("TEST_MAP_BY") == "mpathpersist"
+
+
 class TableLab(Lab):
     def __init__(self, settings: dict):
         super().__init__(settings, file=DISK)
@@ -42,7 +65,7 @@ class TableContext(Context):
         self.theirs = Writer("the other host", self.other.path, DISK, 2)
         for writer in (self.mine, self.theirs):
             self.cleanup.callback(self.judged, writer)
-        self.host = self.open("root", timeout=60)
+        self.host: Union[Host, Tool] = Tool() if BY_TOOL else self.open("root", timeout=60)
 
     def judged(self, writer: Writer) -> None:
         writer.close()
@@ -112,9 +135,10 @@ class TableContext(Context):
         does not know how it was: to one that does, a path without the key says that another host has
         fenced the map, and multipathd has brought some paths back."""
         self.mine.rule(EITHER)
-        for name in os.listdir(JOURNAL):
-            os.unlink(os.path.join(JOURNAL, name))
-        self.host = self.open(self.start("root"), timeout=60)
+        if not BY_TOOL:
+            for name in os.listdir(JOURNAL):
+                os.unlink(os.path.join(JOURNAL, name))
+            self.host = self.open(self.start("root"), timeout=60)
         self.equal(lab.pr_out(path.fd, scsi.REGISTER, 0, old, new).status, scsi.GOOD, "one differs")
         path.close()
 
