@@ -72,7 +72,7 @@ static const char *const sandbox_allowed[] = {
     "recvfrom",                /* multipathd/multipathd.c: multipathd_receive: recv */
     "recv",                    /* multipathd/multipathd.c: multipathd_receive: recv */
     "sendmsg",                 /* base/fdio.c: fdio_send_fds: sendmsg */
-    "recvmsg",                 /* base/fdio.c: fdio_receive: recvmsg */
+    "recvmsg",                 /* base/fdio.c: fdio_receive: FDIO_RECVMSG */
     "poll",                    /* mpath/worker.c: worker_run: poll */
     "ppoll",                   /* mpath/worker.c: worker_run: poll */
     "ppoll_time64",            /* mpath/worker.c: worker_run: poll */
