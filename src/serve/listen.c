@@ -227,8 +227,8 @@ int listen_open(const struct listen_options *options, struct inode_id *ret_inode
     int sock;
 
     if (strlen(options->path) > path_max) {
-        snprintf(ret_error, error_size, "socket path is longer than %zu bytes: %s", path_max,
-                 options->path);
+        snprintf(ret_error, error_size, "socket path is longer than %zu bytes: %.*s", path_max,
+                 PATH_MAX, options->path);
         return -ENAMETOOLONG;
     }
     for_dirname = strdup(options->path);
