@@ -21,7 +21,12 @@ SHORT_SUITES = ("kernel/", "unit/", "protocol/handshake", "protocol/requests", "
                 "protocol/security", "protocol/sandbox")
 CHROOT_SUITES = ("kernel/", "unit/", "client/", "fuzz/", "ctl", "mpath", "protocol/", "simulator")
 
-INSTALL = "apt-get -qq update && apt-get -qq install -y --no-install-recommends {} >/build/apt.log 2>&1"
+#: If that fails, apt's first error is what the cell ends with, without the address.
+INSTALL = """
+apt-get -qq update
+apt-get -qq install -y --no-install-recommends {} >/build/apt.log 2>&1 ||
+    {{ sed -n 's|http[^ ]*/||; s/ *.IP: .*//; s/^E: //p' /build/apt.log | head -n 1; exit 1; }}
+"""
 #: Of tests/run: its failures, and its last line.
 TESTS = ("tests/run --build {build} {suites} >/build/tests.log 2>&1 || "
          "{{ grep ^FAIL /build/tests.log; tail -n 1 /build/tests.log; exit 1; }}\n"
