@@ -51,6 +51,11 @@ static inline unsigned paths_first(uint64_t set)
     return (unsigned)__builtin_ctzll(set);
 }
 
+static inline uint64_t paths_all(const struct paths *engine)
+{
+    return (engine->map->count < 64 ? paths_bit(engine->map->count) : 0) - 1;
+}
+
 /* Paths that commands may go down now. */
 static inline uint64_t paths_usable(const struct paths *engine)
 {

@@ -175,11 +175,10 @@ static void look_plain_choose(struct paths *engine, uint64_t with)
             engine->view.twins |= paths_bit(paths_first(left));
 }
 
-/* The usable registered path that an absent one shares a registration with, as a set. */
+/* A usable path that an absent one shares a registration with, as a set. */
 static uint64_t look_plain_known_twin(const struct paths *engine, unsigned path)
 {
-    uint64_t known = paths_twins_of(&engine->memory, path) & engine->up & ~engine->hung &
-                     paths_registered(engine);
+    uint64_t known = paths_twins_of(&engine->memory, path) & engine->up & ~engine->hung;
 
     return known & -known;
 }

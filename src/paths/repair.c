@@ -14,6 +14,18 @@ static unsigned repair_next_of(const struct paths *engine, uint64_t todo)
 }
 
 /*
+ * Before the path that holds the reservation goes, `by`: what absent paths have. With the
+ * reservation gone, another host's PREEMPT of their key would succeed, and not give it the
+ * reservation.
+ */
+static uint64_t repair_left_behind(const struct paths *engine)
+{
+    return paths_has(paths_holding(engine), engine->by)
+               ? paths_absent(engine) & ~engine->view.shared
+               : 0;
+}
+
+/*
  * Another host has fenced this map, or a command is to leave nothing: REGISTER x->0 by every usable
  * path of ours that is registered, with the key that the look showed. Always when fenced, and never
  * because a path failed: registering the rest would undo the fence, unregistering it would make a
@@ -28,7 +40,7 @@ bool paths_withdraw(struct paths *engine)
         engine->memory.had = 0;
         RESUME_CALL(engine, PATHS_FRAME_PROCEDURE, paths_write(engine));
     }
-    for (engine->spin = 0; engine->spin < PATHS_ROUNDS_MAX; engine->spin++) {
+    for (engine->spin = 0; engine->spin < PATHS_ROUNDS_MAX + 1; engine->spin++) {
         RESUME_CALL(engine, PATHS_FRAME_PROCEDURE, paths_look(engine));
         if (!engine->looked)
             break;
@@ -53,6 +65,13 @@ bool paths_withdraw(struct paths *engine)
         while (engine->again != 0) {
             engine->by = (uint8_t)repair_next_of(engine, engine->again);
             engine->again &= ~paths_bit(engine->by);
+            if (repair_left_behind(engine) != 0) {
+                paths_prepare(engine, engine->by, SPC_PROUT_PREEMPT, engine->view.type,
+                              engine->view.key[engine->by],
+                              engine->view.key[paths_first(repair_left_behind(engine))]);
+                RESUME_CALL(engine, PATHS_FRAME_PROCEDURE, paths_send(engine));
+                break;
+            }
             paths_prepare(engine, engine->by, SPC_PROUT_REGISTER, 0, engine->view.key[engine->by],
                           0);
             RESUME_CALL(engine, PATHS_FRAME_PROCEDURE, paths_send(engine));
@@ -175,10 +194,11 @@ bool paths_narrow(struct paths *engine)
 {
     RESUME_BEGIN(engine, PATHS_FRAME_PROCEDURE);
     /*
-     * Those too that share a registration with another path. None is failed already: paths_run()
-     * has reinstated it, or has found multipathd silent, and without multipathd no map is narrowed.
+     * Those too that do not answer us, since the guest's writes may be waiting there, and those
+     * that share a registration with another path. None is failed already: paths_run() has
+     * reinstated it, or has found multipathd silent, and without multipathd no map is narrowed.
      */
-    engine->memory.failed = engine->up & ~paths_bit(engine->keep);
+    engine->memory.failed = paths_all(engine) & ~paths_bit(engine->keep);
     engine->result = PATHS_RESULT_GOOD;
     if (engine->memory.failed == 0)
         RESUME_RETURN(engine, PATHS_FRAME_PROCEDURE);

@@ -147,8 +147,7 @@ bool paths_ask(struct paths *engine)
 {
     RESUME_BEGIN(engine, PATHS_FRAME_STEP);
     step_begin(engine, PATHS_STEP_ASK);
-    engine->step.paths = (engine->map->count < 64 ? paths_bit(engine->map->count) : 0) - 1;
-    engine->step.paths &= ~engine->hung;
+    engine->step.paths = paths_all(engine) & ~engine->hung;
     engine->up = 0;
     if (engine->step.paths != 0)
         RESUME_STEP(engine, PATHS_FRAME_STEP);

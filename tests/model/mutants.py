@@ -66,6 +66,9 @@ MUTANTS: Dict[str, Tuple[str, str, str, str]] = {
     "unregister-shared-absent": (
         "old-shared new-shared", "unregister.c",
         "    if (paths_is_out_of_reach(engine, paths_absent(engine))) {", "    if (false) {"),
+    "register-shared-absent": (
+        "old-shared new-shared", "register.c",
+        "    if (paths_is_out_of_reach(engine, register_stale_absent(engine))) {", "    if (false) {"),
     "strip-takes-others": (
         "new-shared", "unregister.c",
         "    return paths_registered(engine) & ~paths_bit(engine->keep) & ~engine->view.shared &",
@@ -104,8 +107,12 @@ MUTANTS: Dict[str, Tuple[str, str, str, str]] = {
         "        paths_answer(engine, SPC_STATUS_GOOD);"),
     "not-narrowed": (
         "new", "repair.c",
-        "    engine->memory.failed = engine->up & ~paths_bit(engine->keep);",
+        "    engine->memory.failed = paths_all(engine) & ~paths_bit(engine->keep);",
         "    engine->memory.failed = 0;"),
+    "narrowed-to-those-that-answer": (
+        "noise", "repair.c",
+        "    engine->memory.failed = paths_all(engine) & ~paths_bit(engine->keep);",
+        "    engine->memory.failed = engine->up & ~paths_bit(engine->keep);"),
     "widened-early": (
         "new events", "preempt.c",
         "    if (engine->fenced || (engine->level && !engine->blind))\n", "    if (true)\n"),
@@ -192,4 +199,7 @@ MUTANTS: Dict[str, Tuple[str, str, str, str]] = {
     "twin-takes-no-place": (
         "host-ports-plain", "register.c",
         "    while (engine->todo != 0 && !engine->fenced && engine->looked) {", "    while (false) {"),
+    "withdraw-leaves-behind": (
+        "deadline-2", "repair.c",
+        "            if (repair_left_behind(engine) != 0) {", "            if (false) {"),
 }

@@ -128,6 +128,20 @@ static bool agrees(const struct world *world, const struct ideal *ideal)
                                    : ideal->lun.holder == holder - setting->paths + 1;
 }
 
+bool oracle_agrees_wholly(const struct world *world)
+{
+    for (unsigned i = 0; i < world->ideals; i++) {
+        const struct ideal *ideal = &world->ideal[i];
+        bool same = agrees(world, ideal);
+
+        for (unsigned path = 0; path < setting->paths; path++)
+            same &= world->lun.key[path] == ideal->lun.key[0];
+        if (same)
+            return true;
+    }
+    return false;
+}
+
 enum fault oracle_answer(struct world *world, const struct paths_reply *reply)
 {
     bool refused = reply->status == SPC_STATUS_BUSY || reply->reason == PATHS_REASON_NOT_NARROWED ||

@@ -196,17 +196,27 @@ void world_describe(const struct world *world, char *text, size_t size)
 #undef PUT
 }
 
+/* Nothing is under way. */
+static bool is_quiet(const struct world *world)
+{
+    return !world->active && !world->pending && !world->look_due && !daemon_busy(world) &&
+           !paths_unfinished(&world->memory);
+}
+
 static void emit_checked(struct world *next, enum fault fault, world_emit *emit, void *context)
 {
     if (!setting->quirks.no_full_status || !next->active)
         next->generation = 0;
     if (fault == FAULT_NONE)
         fault = oracle_access(next);
-    if (!next->active && !next->pending && !next->look_due && !daemon_busy(next) &&
-        !paths_unfinished(&next->memory))
+    if (is_quiet(next))
         fault = fault == FAULT_UNSAFE || fault == FAULT_UNSAFE_FRESH   ? FAULT_UNSAFE_LASTING
                 : fault == FAULT_DENIED || fault == FAULT_DENIED_FRESH ? FAULT_DENIED_LASTING
                                                                        : fault;
+    /* The map is as a nexus would be, and nothing is under way: what has happened explains no more.
+     */
+    if (fault == FAULT_NONE && is_quiet(next) && next->fresh == 0 && oracle_agrees_wholly(next))
+        next->marks &= setting->forgets ? MARK_CRASH : 0;
     emit(next, fault, context);
     said[0] = '\0';
 }
@@ -223,6 +233,7 @@ static void end_command(struct world *world)
     world->journal = world->memory;
     world->active = world->repairing = false;
     world->asked = 0;
+    world->in_flight = 0;
 }
 
 static void count_row(const struct world *world, const struct paths_reply *reply)
@@ -288,6 +299,24 @@ static bool is_needless(const struct paths_reply *reply)
     return reply->unknown || reply->status == SPC_STATUS_BUSY;
 }
 
+/*
+ * An unregistration is finished later, though that is known before: from 0.13 on what an absent
+ * path has, and another host too, goes when the path returns.
+ */
+static bool is_finished_later(const struct world *world)
+{
+    bool registers = world->command.action == SPC_PROUT_REGISTER ||
+                     world->command.action == SPC_PROUT_REGISTER_AND_IGNORE_EXISTING_KEY;
+
+    for (unsigned path = 0; path < setting->paths; path++)
+        for (unsigned other = 0; other < setting->nexuses; other++)
+            if (registers && world->command.sa_key == 0 && world->path[path] == PATH_DOWN &&
+                world->lun.key[path] != 0 &&
+                world->lun.key[path] == world->lun.key[setting->paths + other])
+                return true;
+    return false;
+}
+
 static enum fault end_with(struct world *world, const struct paths_reply *reply)
 {
     bool repairing = world->repairing;
@@ -311,7 +340,11 @@ static enum fault end_with(struct world *world, const struct paths_reply *reply)
     fault = oracle_answer(world, reply);
     if (fault == FAULT_NONE && world->quiet && is_needless(reply))
         fault = FAULT_NEEDLESS;
-    world->quiet = false;
+    /* What could not be done was known before anything was sent. */
+    if (fault == FAULT_NONE && world->smooth && reply->unknown &&
+        reply->reason != PATHS_REASON_FENCED && !is_finished_later(world))
+        fault = FAULT_NEEDLESS;
+    world->quiet = world->smooth = false;
     if (fault == FAULT_NONE && world->failed && world->pending == 0 &&
         !paths_unfinished(&world->memory))
         fault = FAULT_FAILED;
@@ -434,7 +467,7 @@ static void expand_noise(const struct world *world, world_emit *emit, void *cont
 
         copy(&next, world);
         next.events--;
-        next.quiet = false;
+        next.quiet = next.smooth = false;
         say("engine: opcode %x by A%u: %s", step->cdb[0], step->path, noises[i].text);
         feed(&next, &outcome);
         emit_checked(&next, FAULT_NONE, emit, context);
@@ -446,7 +479,7 @@ static void expand_noise(const struct world *world, world_emit *emit, void *cont
         for (unsigned i = 0; i < 3; i++) {
             copy(&next, world);
             next.events--;
-            next.quiet = false;
+            next.quiet = next.smooth = false;
             memset(data, 0xff, sizeof(data));
             outcome.length = i == 0 ? 3 : sizeof(data);
             if (i == 2)
@@ -457,7 +490,8 @@ static void expand_noise(const struct world *world, world_emit *emit, void *cont
         }
         copy(&next, world);
         next.events--;
-        next.quiet = false;
+        next.quiet = next.smooth = false;
+        next.path[step->path] = PATH_DOWN;
         outcome = (struct paths_outcome){.end = PATHS_LOST};
         say("engine: reading by A%u: no answer", step->path);
         feed(&next, &outcome);
@@ -471,6 +505,16 @@ static void note_change(struct world *world, struct prcommand command, uint8_t s
     if (status == SPC_STATUS_GOOD && command.action != SPC_PROUT_RESERVE &&
         command.action != SPC_PROUT_RELEASE)
         world->generation++;
+}
+
+/* A write that is in flight on a path which was failed finds it unregistered. */
+static bool meets_gap(const struct world *world, const struct lun *after)
+{
+    for (unsigned path = 0; path < setting->paths; path++)
+        if (world->in_flight >> path & 1 && target_may_write(&setting->quirks, &world->lun, path) &&
+            !target_may_write(&setting->quirks, after, path))
+            return true;
+    return false;
 }
 
 static void expand_send(const struct world *world, world_emit *emit, void *context)
@@ -496,7 +540,7 @@ static void expand_send(const struct world *world, world_emit *emit, void *conte
     say("engine: %s by A%u: %s", action_text(command), path, status_text(status));
     outcome_status(&outcome, status, asc);
     feed(&next, &outcome);
-    emit_checked(&next, FAULT_NONE, emit, context);
+    emit_checked(&next, meets_gap(world, &next.lun) ? FAULT_DENIED : FAULT_NONE, emit, context);
     if (world->events == 0)
         return;
 
@@ -508,7 +552,7 @@ static void expand_send(const struct world *world, world_emit *emit, void *conte
     status = target_execute(&setting->quirks, &next.lun, path, command, &asc);
     note_change(&next, command, status);
     next.events--;
-    next.quiet = false;
+    next.quiet = next.smooth = false;
     next.path[path] = PATH_DOWN;
     say("engine: %s by A%u: executed, but the path fails and no answer comes", action_text(command),
         path);
@@ -519,7 +563,7 @@ static void expand_send(const struct world *world, world_emit *emit, void *conte
     if (command.action == SPC_PROUT_PREEMPT && world->command.action != SPC_PROUT_PREEMPT)
         next.marks |= MARK_PREEMPT_LOST;
     next.events--;
-    next.quiet = false;
+    next.quiet = next.smooth = false;
     next.path[path] = PATH_DOWN;
     next.pending |= (uint8_t)(1 << path);
     next.hanging[path] = command;
@@ -538,6 +582,7 @@ static void expand_tell(const struct world *world, world_emit *emit, void *conte
         copy(&next, world);
         next.events--;
         next.quiet &= goes_on_without_daemon(&next);
+        next.smooth = false;
         outcome.end = PATHS_LOST;
         say("engine: multipathd does not answer message %d, nor do anything", step->tell);
         feed(&next, &outcome);
@@ -547,7 +592,7 @@ static void expand_tell(const struct world *world, world_emit *emit, void *conte
 
             copy(&next, world);
             next.events--;
-            next.quiet = false;
+            next.quiet = next.smooth = false;
             daemon_tell(&next, step, &unheard);
             say("and does not answer");
             feed(&next, &outcome);
@@ -564,6 +609,10 @@ static void expand_tell(const struct world *world, world_emit *emit, void *conte
     } else {
         daemon_tell(&next, step, &outcome);
     }
+    if (step->tell == PATHS_TELL_FAIL && outcome.end == PATHS_DONE)
+        next.in_flight |= (uint8_t)step->paths;
+    if (step->tell == PATHS_TELL_REINSTATE)
+        next.in_flight &= (uint8_t)~step->paths;
     feed(&next, &outcome);
     emit_checked(&next, FAULT_NONE, emit, context);
 }
@@ -586,7 +635,7 @@ static void expand_engine(const struct world *world, world_emit *emit, void *con
             emitting_noise = true;
             copy(&next, world);
             next.events--;
-            next.quiet = false;
+            next.quiet = next.smooth = false;
             outcome.sense = SPC_RESERVATIONS_PREEMPTED;
             say("engine asks all paths: %x answer, one after 6/2A/03", (unsigned)outcome.answered);
             feed(&next, &outcome);
@@ -606,7 +655,18 @@ static void expand_engine(const struct world *world, world_emit *emit, void *con
         expand_tell(world, emit, context);
         break;
     case PATHS_STEP_DRAIN:
+        if (setting->silences && world->events > 0) {
+            outcome.end = PATHS_LOST;
+            copy(&next, world);
+            next.events--;
+            next.quiet = next.smooth = false;
+            say("engine: a write is still in flight on %x after a second", (unsigned)step->paths);
+            feed(&next, &outcome);
+            emit_checked(&next, FAULT_NONE, emit, context);
+            outcome.end = PATHS_DONE;
+        }
         copy(&next, world);
+        next.in_flight &= (uint8_t)~step->paths;
         say("engine: nothing is in flight on %x", (unsigned)step->paths);
         feed(&next, &outcome);
         emit_checked(&next, FAULT_NONE, emit, context);
@@ -632,7 +692,7 @@ static void expand_engine(const struct world *world, world_emit *emit, void *con
     if (setting->deadlines && world->events > 0) {
         copy(&next, world);
         next.events--;
-        next.quiet = false;
+        next.quiet = next.smooth = false;
         say("the deadline passes");
         paths_give_up(&next.engine);
         emit_checked(&next, FAULT_NONE, emit, context);
@@ -643,7 +703,7 @@ static void expand_engine(const struct world *world, world_emit *emit, void *con
         copy(&next, world);
         next.events--;
         next.marks |= MARK_CRASH;
-        next.quiet = false;
+        next.quiet = next.smooth = false;
         say("the worker is killed");
         reply = (struct paths_reply){.status = SPC_STATUS_CHECK_CONDITION, .unknown = true};
         next.engine.memory = next.journal;
@@ -799,6 +859,7 @@ static void expand_guest(const struct world *world, world_emit *emit, void *cont
         next.quiet = can_be_served(&next) && !setting->quirks.no_full_status &&
                      !setting->quirks.swapped_keys && next.memory.aim == PATHS_AIM_NONE &&
                      !daemon_busy(&next) && next.fresh == 0;
+        next.smooth = next.memory.aim == PATHS_AIM_NONE && !daemon_busy(&next);
         begin_command(&next, &command);
         emit_checked(&next, FAULT_NONE, emit, context);
     }
@@ -861,7 +922,7 @@ static void expand_others(const struct world *world, world_emit *emit, void *con
             if (status != SPC_STATUS_GOOD && world->ideals == 1)
                 continue;
             next.others_left--;
-            next.quiet = false;
+            next.quiet = next.smooth = false;
             if (status == SPC_STATUS_GOOD) {
                 mark_other(&next, &world->lun, command);
                 note_change(&next, command, status);
@@ -889,14 +950,14 @@ static void expand_paths(const struct world *world, world_emit *emit, void *cont
             copy(&next, world);
             next.events--;
             next.path[path] = PATH_DOWN;
-            next.quiet = false;
+            next.quiet = next.smooth = false;
             say("path A%u goes down", path);
             emit_checked(&next, FAULT_NONE, emit, context);
         }
         if (world->path[path] == PATH_DOWN && !(world->pending >> path & 1) &&
             (setting->returns || !world->active)) {
             copy(&next, world);
-            next.quiet = false;
+            next.quiet = next.smooth = false;
             next.look_due = true;
             next.fresh |= (uint8_t)(1 << path);
             if (setting->multipathd == PATHS_MULTIPATHD_NONE) {

@@ -98,13 +98,15 @@ struct world {
     uint8_t pending;           /* paths by which a command hangs */
     struct prcommand hanging[WORLD_PATHS];
     uint8_t asked;   /* with setting->trusts: paths that need not be asked again */
-    uint8_t failed;  /* paths failed on purpose */
-    uint8_t fresh;   /* paths that returned, and no repair has looked since */
-    uint8_t excused; /* paths that were irregular at the start */
+    uint8_t failed;    /* paths failed on purpose */
+    uint8_t in_flight; /* of these, by which a write may still be under way */
+    uint8_t fresh;     /* paths that returned, and no repair has looked since */
+    uint8_t excused;   /* paths that were irregular at the start */
     struct daemon daemon;
     uint8_t events, guest_left, others_left;
     bool active, repairing, look_due;
     bool quiet;               /* nothing is, or came, in the way of the command */
+    bool smooth;              /* nothing has happened since the command began but its own steps */
     bool migrated;            /* the guest has just been migrated in, and does not run yet */
     struct prcommand command; /* the guest's, or its last one */
     uint16_t marks;
@@ -163,7 +165,8 @@ enum fault oracle_answer(struct world *world, const struct paths_reply *reply);
 enum fault oracle_other(struct world *world, unsigned other, struct prcommand command,
                         uint8_t status);
 enum fault oracle_access(const struct world *world);
-void oracle_settled(struct world *world); /* perhaps nothing is under way any more */
+bool oracle_agrees_wholly(const struct world *world); /* absent paths too */
+void oracle_settled(struct world *world);             /* perhaps nothing is under way any more */
 
 /* daemon.c */
 bool daemon_busy(const struct world *world);
