@@ -365,7 +365,7 @@ bool paths_learn_twin(struct paths *engine)
         uint64_t partners = look_partners(engine);
 
         /* If two registrations can be meant, the paths are asked one by one from now on. */
-        if (partners & ~paths_twins_of(&engine->memory, paths_first(partners)))
+        if (partners != 0 && partners & ~paths_twins_of(&engine->memory, paths_first(partners)))
             engine->memory.plain = true;
         else
             paths_twins_join(&engine->memory, partners | paths_bit(engine->keep));

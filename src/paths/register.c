@@ -169,6 +169,9 @@ static bool register_nothing_done(struct paths *engine)
         RESUME_CALL(engine, PATHS_FRAME_PART,
                     paths_tell(engine, PATHS_TELL_SETPRKEY, engine->before.key, 0));
     RESUME_CALL(engine, PATHS_FRAME_PART, paths_look(engine));
+    if (engine->looked && paths_with(engine, engine->command.sa_key) != 0)
+        RESUME_CALL(engine, PATHS_FRAME_PART,
+                    paths_tell(engine, PATHS_TELL_SETPRKEY, engine->command.sa_key, 0));
     if (!engine->looked || paths_with(engine, engine->command.sa_key) != 0) {
         paths_answer_unknown(engine, PATHS_REASON_NOT_LEVEL, paths_usable(engine));
         RESUME_RETURN(engine, PATHS_FRAME_PART);

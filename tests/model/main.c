@@ -109,7 +109,7 @@ int main(int argc, char **argv)
             chosen |= strcmp(argv[i], settings[s].name) == 0;
         if (!chosen)
             continue;
-        explore(&settings[s], limit ? limit : settings[s].limit, &found);
+        explore(&settings[s], limit, &found);
         states += found.states;
         steps += found.steps;
         good &= report(&settings[s], &found, stories, ++number);

@@ -201,5 +201,130 @@ MUTANTS: Dict[str, Tuple[str, str, str, str]] = {
         "    while (engine->todo != 0 && !engine->fenced && engine->looked) {", "    while (false) {"),
     "withdraw-leaves-behind": (
         "deadline-2", "repair.c",
-        "            if (repair_left_behind(engine) != 0) {", "            if (false) {"),
+        "            if (repair_left_behind(engine) != 0) {", "            if (false) {"),    "new-key-taken-back": (
+        "silences-few", "register.c",
+        "    if (engine->looked && paths_with(engine, engine->command.sa_key) != 0)\n"
+        "        RESUME_CALL(", "    if (false)\n        RESUME_CALL("),
+
+    # From here on by somebody who had read the rules, and not the engine.
+    "key-by-the-list": (
+        "plain", "look_plain.c",
+        "        if (engine->result == PATHS_RESULT_GOOD) {\n            engine->view.key[engine->by]",
+        "        if (true) {\n            engine->view.key[engine->by]"),
+    "no-key-is-right": (
+        "new", "look.c",
+        "    return key == 0 ? !(paths_registered(engine) & paths_usable(engine))",
+        "    return key == 0 ? true"),
+    "fencing-waits-for-multipathd": (
+        "silences", "preempt.c",
+        "    RESUME_CALL(engine, PATHS_FRAME_PART, preempt_send_by_one(engine));\n"
+        "    if (engine->result != PATHS_RESULT_CONFLICT) {",
+        "    if (engine->silent) {\n"
+        "        paths_answer_busy(engine, PATHS_REASON_MULTIPATHD_SILENT, 0);\n"
+        "        RESUME_RETURN(engine, PATHS_FRAME_PART);\n    }\n"
+        "    RESUME_CALL(engine, PATHS_FRAME_PART, preempt_send_by_one(engine));\n"
+        "    if (engine->result != PATHS_RESULT_CONFLICT) {"),
+    "no-of-a-path-is-that-of-all": (
+        "noise", "step.c",
+        "        if (sense_is_of_path(outcome->sense))\n            return PATHS_RESULT_PATH;\n", ""),
+    "busy-is-not-repeated": (
+        "noise", "step.c",
+        "        return ++engine->retries <= PATHS_RETRIES_MAX;", "        return false;"),
+    "attention-is-an-answer": (
+        "noise", "step.c",
+        "        if (++engine->attentions <= PATHS_ATTENTIONS_MAX)\n            return true;\n", ""),
+    "unanswered-is-good": (
+        "new", "paths.c",
+        "        paths_answer_unknown(engine, PATHS_REASON_NO_ANSWER, paths_bit(engine->by));",
+        "        paths_answer(engine, SPC_STATUS_GOOD);"),
+    "no-look-after-each": (
+        "new three", "register.c",
+        "        RESUME_CALL(engine, PATHS_FRAME_PROCEDURE, paths_look(engine));\n"
+        "        if (!engine->looked)\n            break;\n"
+        "        engine->fenced = paths_lost_some(engine);",
+        "        if (engine->was == PATHS_RESULT_GOOD) {\n"
+        "            engine->view.key[engine->keep] = engine->memory.key;\n            break;\n        }\n"
+        "        RESUME_CALL(engine, PATHS_FRAME_PROCEDURE, paths_look(engine));\n"
+        "        if (!engine->looked)\n            break;\n"
+        "        engine->fenced = paths_lost_some(engine);"),
+    "withdraw-not-told": (
+        "new returns old new-2", "repair.c",
+        "            RESUME_CALL(engine, PATHS_FRAME_PROCEDURE,\n"
+        "                        paths_tell(engine, PATHS_TELL_UNSETPRSTATUS, 0, 0));\n"
+        "            if (paths_registered(engine) != 0)",
+        "            if (paths_registered(engine) != 0)"),
+    "rolled-back": (
+        "new", "register.c",
+        "        if (engine->was == PATHS_RESULT_PATH)\n            break;",
+        "        engine->fenced = engine->was == PATHS_RESULT_PATH;\n"
+        "        if (engine->was == PATHS_RESULT_PATH)\n            break;"),
+    "fenced-and-good": (
+        "new", "register.c",
+        "    paths_answer_unknown(engine, PATHS_REASON_FENCED, engine->memory.had);",
+        "    paths_answer(engine, SPC_STATUS_GOOD);"),
+    "status-not-set": (
+        "new returns", "register.c",
+        "    RESUME_CALL(engine, PATHS_FRAME_PART, paths_tell_set(engine, PATHS_TELL_SETPRSTATUS_LIST));\n",
+        ""),
+    "absent-not-stripped": (
+        "new", "register.c",
+        "        RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_strip(engine));", "        ;"),
+    "stripped-with-any-type": (
+        "new new-2", "register.c",
+        "SPC_PROUT_PREEMPT, engine->view.type,", "SPC_PROUT_PREEMPT, SPC_TYPE_WRITE_EXCLUSIVE,"),
+    "holder-reserves-again": (
+        "new", "reserve.c",
+        "    if (engine->view.type != 0) {",
+        "    if (engine->view.type != 0 && !paths_holds(engine, engine->command.key)) {"),
+    "reserved-with-any-type": (
+        "all-registrants new-2", "reserve.c",
+        "        paths_answer(engine, paths_holds(engine, engine->command.key) &&\n"
+        "                                     engine->view.type == engine->command.type",
+        "        paths_answer(engine, paths_holds(engine, engine->command.key)"),
+    "released-by-others": (
+        "new", "reserve.c",
+        "    if (!paths_holds(engine, engine->command.key)) {", "    if (engine->view.type == 0) {"),
+    "release-takes-sharers": (
+        "new-shared old-shared", "reserve.c",
+        "    if (engine->todo == 0 || paths_all_registrants(engine) ||\n"
+        "        paths_shared(engine, engine->command.key))",
+        "    if (engine->todo == 0 || paths_all_registrants(engine))"),
+    "release-leaves-others": (
+        "three", "reserve.c",
+        "    RESUME_CALL(engine, PATHS_FRAME_PART, paths_refill(engine));\n"
+        "    RESUME_END(engine, PATHS_FRAME_PART);\n}\n\nbool paths_release(",
+        "    paths_answer_result(engine);\n"
+        "    RESUME_END(engine, PATHS_FRAME_PART);\n}\n\nbool paths_release("),
+    "sharers-reservation-unseen": (
+        "new-shared", "preempt.c",
+        "    if (engine->looked && engine->view.key[engine->keep] == engine->command.key &&\n"
+        "        engine->view.holder == engine->keep) {",
+        "    if (false) {"),
+    "not-drained": (
+        "new", "repair.c",
+        "        RESUME_CALL(engine, PATHS_FRAME_PROCEDURE, paths_drain(engine, engine->memory.failed));",
+        "        ;"),
+    "drain-not-waited-for": (
+        "silences", "preempt.c",
+        "        if (engine->result != PATHS_RESULT_GOOD) {\n"
+        "            RESUME_CALL(engine, PATHS_FRAME_PART, paths_widen(engine));",
+        "        if (false) {\n            RESUME_CALL(engine, PATHS_FRAME_PART, paths_widen(engine));"),
+    "failed-not-written": (
+        "crash", "repair.c",
+        "    RESUME_CALL(engine, PATHS_FRAME_PROCEDURE, paths_write(engine));\n"
+        "    RESUME_CALL(engine, PATHS_FRAME_PROCEDURE,\n"
+        "                paths_tell(engine, PATHS_TELL_FAIL,",
+        "    RESUME_CALL(engine, PATHS_FRAME_PROCEDURE,\n"
+        "                paths_tell(engine, PATHS_TELL_FAIL,"),
+    "refused-but-finished-later": (
+        "silences", "preempt.c",
+        "    paths_aim_nothing(engine);\n"
+        "    RESUME_CALL(engine, PATHS_FRAME_PART, paths_write(engine));\n"
+        "    paths_answer_busy(engine, PATHS_REASON_MULTIPATHD_SILENT, 0);",
+        "    paths_answer_busy(engine, PATHS_REASON_MULTIPATHD_SILENT, 0);"),
+    "no-look-at-the-end": (
+        "new returns new-shared", "register.c",
+        "    RESUME_CALL(engine, PATHS_FRAME_PART, paths_tell_set(engine, PATHS_TELL_SETPRSTATUS_LIST));\n"
+        "    RESUME_CALL(engine, PATHS_FRAME_PART, paths_bring_level(engine));\n",
+        "    RESUME_CALL(engine, PATHS_FRAME_PART, paths_tell_set(engine, PATHS_TELL_SETPRSTATUS_LIST));\n"),
 }

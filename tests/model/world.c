@@ -439,6 +439,14 @@ static void expand_read(const struct world *world, world_emit *emit, void *conte
     emit_checked(&next, FAULT_NONE, emit, context);
 }
 
+/* What a command is sent again for, as often as this at least. */
+#define NOISE_ENDURED 3
+static bool is_passing(const struct paths_outcome *outcome)
+{
+    return outcome->status != SPC_STATUS_CHECK_CONDITION ||
+           (outcome->sense.key == SPC_SENSE_UNIT_ATTENTION && outcome->sense.asc != 0x2a);
+}
+
 /* The command is not executed: what a path or the device server may say instead. */
 static void expand_noise(const struct world *world, world_emit *emit, void *context)
 {
@@ -467,7 +475,10 @@ static void expand_noise(const struct world *world, world_emit *emit, void *cont
 
         copy(&next, world);
         next.events--;
-        next.quiet = next.smooth = false;
+        /* A few of these go by without being noticed. */
+        if (setting->events > NOISE_ENDURED || !is_passing(&outcome))
+            next.quiet = false;
+        next.smooth = false;
         say("engine: opcode %x by A%u: %s", step->cdb[0], step->path, noises[i].text);
         feed(&next, &outcome);
         emit_checked(&next, FAULT_NONE, emit, context);

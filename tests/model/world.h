@@ -34,9 +34,8 @@ struct setting {
     bool trusts;    /* a path that has answered the command is not asked again */
     bool irregular; /* starts with a path that is not registered, or has another key */
     struct target_quirks quirks;
-    bool noise;     /* BUSY, unit attentions, failed reads, paths that say no for themselves */
-    bool full;      /* in the long form only */
-    uint64_t limit; /* states that are expanded; 0: all */
+    bool noise; /* BUSY, unit attentions, failed reads, paths that say no for themselves */
+    bool full;  /* in the long form only */
 };
 
 /* A state of the logical unit as one nexus of host A would have it; nexus 0 is A. */
