@@ -231,6 +231,7 @@ static void end_command(struct world *world)
 {
     world->memory = world->engine.memory;
     world->journal = world->memory;
+    memset(&world->engine, 0, sizeof(world->engine));
     world->active = world->repairing = false;
     world->asked = 0;
     world->in_flight = 0;
@@ -868,8 +869,8 @@ static void expand_guest(const struct world *world, world_emit *emit, void *cont
                                          .sa_key = next.command.sa_key};
         oracle_command(&next);
         next.quiet = can_be_served(&next) && !setting->quirks.no_full_status &&
-                     !setting->quirks.swapped_keys && next.memory.aim == PATHS_AIM_NONE &&
-                     !daemon_busy(&next) && next.fresh == 0;
+                     !setting->quirks.swapped_keys && !next.memory.plain &&
+                     next.memory.aim == PATHS_AIM_NONE && !daemon_busy(&next) && next.fresh == 0;
         next.smooth = next.memory.aim == PATHS_AIM_NONE && !daemon_busy(&next);
         begin_command(&next, &command);
         emit_checked(&next, FAULT_NONE, emit, context);

@@ -96,7 +96,7 @@ struct world {
     uint8_t path[WORLD_PATHS]; /* enum path_state */
     uint8_t pending;           /* paths by which a command hangs */
     struct prcommand hanging[WORLD_PATHS];
-    uint8_t asked;   /* with setting->trusts: paths that need not be asked again */
+    uint8_t asked;     /* with setting->trusts: paths that need not be asked again */
     uint8_t failed;    /* paths failed on purpose */
     uint8_t in_flight; /* of these, by which a write may still be under way */
     uint8_t fresh;     /* paths that returned, and no repair has looked since */
