@@ -20,8 +20,9 @@ MUTANTS: Dict[str, Tuple[str, str, str, str]] = {
         "    engine->memory.aptpl_known = true;\n"),
     "no-setprkey": (
         "new new-2 returns", "register.c",
+        "    RESUME_CALL(engine, PATHS_FRAME_COMMAND,\n"
         "                paths_tell(engine, PATHS_TELL_SETPRKEY, engine->command.sa_key, 0));",
-        "                false);"),
+        "    RESUME_CALL(engine, PATHS_FRAME_COMMAND, false);"),
     "holder-first": (
         "new", "register.c",
         "    engine->todo = paths_usable(engine) & ~paths_holding(engine);",
