@@ -163,5 +163,8 @@ def pod_of_the_exporter(t):
     t.equal(monitor["selector"]["matchLabels"], base["metadata"]["labels"], "labels")
     helper = base["spec"]["containers"][0]
     socket = next(one.partition("=")[2] for one in helper["args"] if one.startswith("--status-socket"))
-    t.check(f"--status={socket}" in container["args"], "the helper's status socket")
+    places = [one.partition("=")[2] for one in container["args"] if one.startswith("--status=")]
+    t.equal(places, [os.path.dirname(socket)], "the directory of the helper's status socket")
+    mounts = {one["mountPath"] for one in container["volumeMounts"]}
+    t.check(places[0] in mounts, f"{places[0]} is mounted: {mounts}")
     t.equal(container["securityContext"]["capabilities"], {"drop": ["ALL"]}, "capabilities")
