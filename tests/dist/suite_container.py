@@ -56,7 +56,9 @@ def base(t):
     t.matches(r"(?m)^FROM \S+/debian:12", read(CONTAINERFILE), "the release")
     if not os.path.exists(path):
         os.makedirs(directory, exist_ok=True)
-        output = t.run([t.tool("mmdebstrap", "mmdebstrap"), "--variant=minbase", "--mode=root",
+        # What it mounts ends with it, however it ends.
+        output = t.run(["unshare", "--mount", "--propagation=private",
+                        t.tool("mmdebstrap", "mmdebstrap"), "--variant=minbase", "--mode=root",
                         release, path + ".new.tar"], None, 20 * 60)
         if not output.rstrip().endswith("seconds"):
             raise Skip(f"no Debian to be had: {output.strip().splitlines()[-1]}")

@@ -96,7 +96,8 @@ class Root:
                 raise Unavailable(str(error)) from error
             partial = self.path + ".partial"
             shutil.rmtree(partial, ignore_errors=True)
-            command = ["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory",
+            # What it mounts in there ends with it, however it ends: nothing is ever removed through it.
+            command = ["unshare", "--mount", "--propagation=private", "mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory",
                        *(f"--aptopt={option}" for option in APT_OPTIONS),
                        "--dpkgopt=force-unsafe-io",  # what breaks off is made again
                        f"--include={','.join(self._packages)}", self.release, partial, mirror]
