@@ -366,6 +366,8 @@ static void model_thread_reap(struct thread *thread)
 #define clock_now_ms()                           model.now
 #define fdio_write_full(fd, bytes, size)         ((void)(bytes), model_write(fd))
 #define close(fd)                                model_close(fd)
+#undef FDIO_CLOSE
+#define FDIO_CLOSE(fd)                           model_close(fd)
 #define thread_new(size)                         model_thread_new(size)
 #define thread_start(thread, main, ret_id)       model_thread_start(thread, main)
 #define thread_free(thread)                      model_thread_free(thread)
