@@ -35,7 +35,7 @@ bool answer_read(struct session *session, enum spc_prin action, struct answer *r
                  struct outcome *outcome)
 {
     const struct command *command = action == SPC_PRIN_READ_KEYS ? &cmd_keys : &cmd_full_status;
-    struct outcome own;
+    struct outcome own = {.r = 0};
     struct prin_list list;
 
     outcome = outcome ? outcome : &own;
