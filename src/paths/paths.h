@@ -259,7 +259,8 @@ struct paths {
     struct paths_view view;
     struct paths_plain plain;
     uint16_t at[PATHS_FRAMES];
-    uint64_t up;      /* paths that answered when they were asked last */
+    uint64_t heard;   /* paths that answered when they were asked last */
+    uint64_t up;      /* those of them that have not said no for themselves since */
     uint64_t hung;    /* paths that did not answer this command: not used again */
     uint64_t start;   /* registered at the first look */
     uint64_t todo;    /* of a loop of the command */

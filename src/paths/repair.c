@@ -194,11 +194,15 @@ bool paths_narrow(struct paths *engine)
 {
     RESUME_BEGIN(engine, PATHS_FRAME_PROCEDURE);
     /*
-     * Those too that do not answer us, since the guest's writes may be waiting there, and those
-     * that share a registration with another path. None is failed already: paths_run() has
-     * reinstated it, or has found multipathd silent, and without multipathd no map is narrowed.
+     * Those too that say no for themselves, since they may have writes of the guest, and those that
+     * share a registration with another path. None is failed already: paths_run() has reinstated
+     * it, or has found multipathd silent, and without multipathd no map is narrowed.
+     *
+     * Not those that do not answer: multipathd looks no more after a path that it was told to fail,
+     * and if we reinstated it, writes of the guest would meet it before it is registered again. Who
+     * carries this out refuses it while the map may still use such a path.
      */
-    engine->memory.failed = paths_all(engine) & ~paths_bit(engine->keep);
+    engine->memory.failed = engine->heard & ~engine->hung & ~paths_bit(engine->keep);
     engine->result = PATHS_RESULT_GOOD;
     if (engine->memory.failed == 0)
         RESUME_RETURN(engine, PATHS_FRAME_PROCEDURE);

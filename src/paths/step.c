@@ -122,7 +122,8 @@ void paths_step_end(struct paths *engine, const struct paths_outcome *outcome)
 {
     switch (engine->step.kind) {
     case PATHS_STEP_ASK:
-        engine->up = outcome->answered & engine->step.paths;
+        engine->heard = outcome->answered & engine->step.paths;
+        engine->up = engine->heard;
         if (step_is_of_reservations(outcome->sense))
             engine->attention = outcome->sense;
         break;

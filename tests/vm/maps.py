@@ -145,7 +145,7 @@ class Context(tap.Context):
         self.other = shared.other
         guest.mark_kernel_log(name)
         self.started: List[Helper] = []
-        self.unplugged: List[lab.Initiator] = []
+        self._unplugged: List[lab.Initiator] = []
         self.cleanup.callback(self.plug)
         self.cleanup.callback(self.survived)
         shared.reset()
@@ -195,12 +195,12 @@ class Context(tap.Context):
         """These do not answer any more."""
         for path in paths:
             path.unplug()
-            self.unplugged.append(path)
+            self._unplugged.append(path)
 
     def plug(self) -> None:
         """They go on."""
-        while self.unplugged:
-            self.unplugged.pop().plug()
+        while self._unplugged:
+            self._unplugged.pop().plug()
 
     def restore(self, *paths: lab.Initiator) -> None:
         for path in paths:

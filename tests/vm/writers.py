@@ -29,7 +29,8 @@ class Writer:
         self.failures: List[str] = []
         self._fd = os.open(node, os.O_RDWR | os.O_DIRECT | os.O_CLOEXEC)
         self._lock = threading.Lock()
-        self._rule, self._change, self._done, self._number = EITHER, 0, 0, 0
+        # Goes on where the one before ended, whose last write is still on the disk.
+        self._rule, self._change, self._done, self._number = EITHER, 0, 0, self.landed()
         self._barred: Optional[int] = None  # writes from this one on must not land
         self._ends = False
         self._thread = threading.Thread(target=self._run, daemon=True)
