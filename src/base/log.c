@@ -228,8 +228,8 @@ void log_line(int priority, const char *format, ...)
     if (log_state.lost) {
         unsigned lost = log_state.lost;
         char report[80];
-        int length = snprintf(report, sizeof(report), "%u log lines were lost: nobody read them",
-                              lost);
+        int length = snprintf(report, sizeof(report),
+                              "%u log lines were lost: the reader was too slow", lost);
 
         log_state.lost = 0;
         log_emit(LOG_WARNING, report, (size_t)length);

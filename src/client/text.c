@@ -81,7 +81,7 @@ static const char *text_of_error(int error)
     case PRHELPER_BAD_SIZE:
         return "the helper answered with more data than was asked for";
     case PRHELPER_UNEXPECTED:
-        return "the helper sent something that nobody asked for";
+        return "the helper sent data without a request";
     case PRHELPER_IN_USE:
         return "another command is under way on this connection";
     case PRHELPER_CANCELLED:
@@ -93,7 +93,7 @@ static const char *text_of_error(int error)
     case PRHELPER_TRUNCATED:
         return "the data is cut short";
     case PRHELPER_MALFORMED:
-        return "the data makes no sense";
+        return "the data is malformed";
     }
     return "unknown error";
 }

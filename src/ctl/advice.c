@@ -57,8 +57,9 @@ void advice_connect(const struct session *session, int r, struct outcome *outcom
             "that runs with -k; root can do without by --direct.");
         break;
     case -ECONNREFUSED:
-        outcome_hint(outcome,
-                     "The socket is there, but nobody listens: start qemu-pr-helper again.");
+        outcome_hint(
+            outcome,
+            "The socket exists, but no process listens on it: start qemu-pr-helper again.");
         break;
     case -EACCES:
     case -EPERM:

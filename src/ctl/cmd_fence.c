@@ -130,7 +130,7 @@ static bool fence_find(struct fence *fence)
         outcome_fail(&fence->outcome, CTL_REFUSED, "%s is not registered", whom);
         fence_refuse(fence, fence->state.count > 0
                                 ? "It has no access that a fence could take. Registered are:"
-                                : "Nobody is.");
+                                : "No host is registered.");
         fence_list(fence);
         return false;
     }
@@ -149,7 +149,7 @@ static bool fence_find(struct fence *fence)
     }
     if (fence->state.held || fence->options->given & OPTION_TYPE)
         return true;
-    outcome_fail(&fence->outcome, CTL_REFUSED, "nobody holds a reservation");
+    outcome_fail(&fence->outcome, CTL_REFUSED, "there is no reservation");
     return fence_refuse(fence, "Without one every host may write, registered or not, and a fence "
                                "stops nothing. --type=write-exclusive-registrants-only lets this "
                                "host reserve first; others that are registered go on writing.");

@@ -75,7 +75,7 @@ const struct command cmd_register = {
 
 const struct command cmd_register_ignore = {
     .name = "register-ignore",
-    .summary = "Register this host with a key, whatever key it had or had not before",
+    .summary = "Register this host with a key, replacing any key that it has",
     .about = "--new-key=0 removes the registration. Asks if there is one that it may replace.",
     .takes = OPTION_NEW_KEY | OPTION_APTPL | OPTION_ALL_TG_PT | OPTION_DIRECT | OPTION_YES,
     .needs = OPTION_NEW_KEY,

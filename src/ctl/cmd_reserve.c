@@ -85,10 +85,9 @@ static int cmd_preempt_show(struct session *session, const uint8_t *data, size_t
     if (json)
         return 0;
     if (options->other_key)
-        printf("preempted: nobody is registered with key " OUTCOME_KEY " any more\n",
-               options->other_key);
+        printf("preempted: key " OUTCOME_KEY " is no longer registered\n", options->other_key);
     else
-        printf("preempted: nobody else is registered any more\n");
+        printf("preempted: no other registration is left\n");
     return 0;
 }
 

@@ -38,7 +38,8 @@ static bool consent_judge(struct session *session, struct outcome *outcome,
     if (session->note[0])
         outcome_add_line(outcome, "%s", session->note);
     if (!loss_add(options, &state, outcome) && possible)
-        outcome_add_line(outcome, "As far as the device says, nobody loses anything by it.");
+        outcome_add_line(
+            outcome, "As far as the device says, no registration or reservation is lost by it.");
     if (json)
         json_object_object_add(json, "loses", loss_to_json(options, &state));
     state_deinit(&state);

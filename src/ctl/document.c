@@ -41,7 +41,8 @@ static void document_advise(const char *path, int r, struct outcome *outcome)
                      path);
         break;
     case ECONNREFUSED:
-        outcome_hint(outcome, "The socket is there, but nobody listens: the helper has ended.");
+        outcome_hint(outcome,
+                     "The socket exists, but no process listens on it: the helper has ended.");
         break;
     case EACCES:
     case EPERM:
@@ -50,7 +51,7 @@ static void document_advise(const char *path, int r, struct outcome *outcome)
         break;
     case EAGAIN:
     case ETIMEDOUT:
-        outcome_hint(outcome, "It has as many readers as it takes, or is no status socket.");
+        outcome_hint(outcome, "Too many readers are connected, or this is no status socket.");
         break;
     default:
         break;
@@ -68,7 +69,7 @@ static void document_object_to(const char *path, enum fetch_problem problem,
     }
     outcome_fail(outcome, CTL_DATA, "what %s sends is no status of a helper", path);
     outcome_hint(outcome, "%s",
-                 problem == FETCH_EMPTY ? "It has as many readers as it takes: try again."
+                 problem == FETCH_EMPTY ? "Too many readers are connected: try again."
                                         : "Is it the socket of --status-socket, and not that for "
                                           "clients?");
 }

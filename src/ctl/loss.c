@@ -129,7 +129,7 @@ static const char *loss_warning(const struct options *options)
                    : "a running virtual machine of this host that made the reservation would lose "
                      "it: other hosts may write beside it.";
     if (command == &cmd_register_ignore && options->other_key != 0)
-        return "register-ignore replaces whatever key this host has on this path. A running "
+        return "register-ignore replaces any key that this host has on this path. A running "
                "virtual machine that registered it would lose it: its commands for reservations "
                "fail, and other nodes cannot fence it by the key that they know.";
     if (command == &cmd_cleanup && !(options->given & OPTION_KEY))

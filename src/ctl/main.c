@@ -149,7 +149,7 @@ int main(int argc, char **argv)
     command = argc > 1 ? ctl_find_command(argv[1]) : NULL;
     if (!command) {
         fprintf(stderr, "qemu-pr-ctl: %s%s\nTry 'qemu-pr-ctl --help'.\n",
-                argc > 1 ? "no such command: " : "which command?", argc > 1 ? argv[1] : "");
+                argc > 1 ? "no such command: " : "no command given", argc > 1 ? argv[1] : "");
         return CTL_USAGE;
     }
     switch (options_parse(&options, command, argc - 1, argv + 1)) {

@@ -52,7 +52,7 @@ static const struct option_row {
      "another I_T nexus to it: a device or a helper's socket"},
     {'p', OPTION_PROFILES, "profiles", NULL, "DIRECTORY", "where the software's profiles are"},
     {'r', OPTION_REPORT, "report", NULL, "FILE", "write all to FILE, and as JSON to FILE.json"},
-    {'F', OPTION_FORCE, "force", NULL, NULL, "whatever is on the device or registered with it"},
+    {'F', OPTION_FORCE, "force", NULL, NULL, "go on despite data or registrations on the device"},
     {'D', OPTION_DIRECT, "direct", NULL, NULL, "as root, without a helper"},
     {'t', OPTION_TIMEOUT, "timeout", NULL, "SECONDS", "do not wait longer for an answer"},
     {'j', OPTION_JSON, "json", NULL, NULL, "for programs: one JSON object on standard output"},

@@ -258,8 +258,8 @@ void doctor_user(struct doctor *doctor, struct finding *finding)
         finding_warn(finding, "the helper runs as root");
         finding_remedy(
             finding, "If it is not told to by -u root, it lacked CAP_SETUID or CAP_SETGID when it "
-                     "was started: its log and the status say what was missing. Whoever broke "
-                     "into it could read more than as a user of its own.");
+                     "was started: its log and the status say what was missing. An "
+                     "attacker who takes it over could read more than as a user of its own.");
     } else if (user && strcmp(user->pw_name, "nobody") == 0) {
         finding_warn(finding, "the helper runs as nobody, whose other processes can stop it");
         finding_remedy(finding, "Make the user qemu-pr-helper, as packages do: "

@@ -219,7 +219,7 @@ static const struct option_row exporter_rows[] = {
      .unit = "milliseconds"},
     {'v', "verbose", NULL, "say more; twice: say even more", .set = option_set_count,
      FIELD(verbose)},
-    {'q', "quiet", NULL, "say nothing about single clients", .set = option_set_flag, FIELD(quiet)},
+    {'q', "quiet", NULL, "do not log per-client messages", .set = option_set_flag, FIELD(quiet)},
     {'h', "help", NULL, "show this help and exit"},
     {'V', "version", NULL, "show the version and exit"},
 };

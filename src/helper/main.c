@@ -100,7 +100,7 @@ static int helper_clean_fds(struct helper *helper)
 static int helper_block_signals(struct helper *helper)
 {
     helper->signal_fd = process_block_signals();
-    return helper->signal_fd < 0 ? helper_fail_to("take signals", helper->signal_fd) : 0;
+    return helper->signal_fd < 0 ? helper_fail_to("set up signal handling", helper->signal_fd) : 0;
 }
 
 static int helper_read_options(struct helper *helper)
@@ -144,7 +144,7 @@ static int helper_raise_fd_limit(struct helper *helper)
     unsigned room;
 
     if (n_fds < 0)
-        return helper_fail_to("learn the limit on open files", n_fds);
+        return helper_fail_to("determine the open-file limit", n_fds);
     helper->n_fds = (unsigned)n_fds;
     room = process_client_room(helper->n_fds);
     if (!options->max_clients)

@@ -35,9 +35,12 @@ static char *options_trim(char *text)
     return text;
 }
 
-/* Apply one option, from anywhere. 0, or -EINVAL after saying why. */
+/*
+ * Apply one option. `path` and `number` name the line of a configuration file that it was read
+ * from; path is NULL for the command line. 0, or -EINVAL after logging the reason.
+ */
 static int options_apply(struct options_parser *parser, const struct option_row *row,
-                         const char *value)
+                         const char *value, const char *path, unsigned number)
 {
     struct option_use use;
 
@@ -48,7 +51,11 @@ static int options_apply(struct options_parser *parser, const struct option_row 
     use.target = parser;
     if (row->set(&use) == 0)
         return 0;
-    if (use.error[0])
+    if (path && use.error[0])
+        log_error("%s:%u: %s", path, number, use.error);
+    else if (path)
+        log_error("%s:%u: invalid value of %s", path, number, row->name);
+    else if (use.error[0])
         log_error("%s", use.error);
     return -EINVAL;
 }
@@ -77,11 +84,7 @@ static int options_read_line(struct options_parser *parser, const char *path, un
         log_error("%s:%u: %s %s", path, number, name, value ? "takes no value" : "needs a value");
         return -EINVAL;
     }
-    if (options_apply(parser, row, value) < 0) {
-        log_error("%s:%u: the line above is about this one", path, number);
-        return -EINVAL;
-    }
-    return 0;
+    return options_apply(parser, row, value, path, number);
 }
 
 static int options_read_config(struct options_parser *parser)
@@ -162,7 +165,7 @@ static int options_second_pass(struct options_parser *parser, int argc, char **a
     while ((r = option_walk_next(&walk, &row, &value)) > 0) {
         if (row->letter == 'v')
             quiet_in_file = false;
-        if (options_apply(parser, row, value) < 0)
+        if (options_apply(parser, row, value, NULL, 0) < 0)
             return -EINVAL;
     }
     if (r < 0) {

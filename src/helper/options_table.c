@@ -113,7 +113,7 @@ static const struct option_row options_rows[] = {
      .set = options_set_trace},
     {'v', "verbose", NULL, "say more; twice: say even more", .set = option_set_count,
      PARSER_FIELD(verbose)},
-    {'q', "quiet", NULL, "say nothing about single clients", .set = option_set_flag,
+    {'q', "quiet", NULL, "do not log per-client messages", .set = option_set_flag,
      PARSER_FIELD(quiet)},
     {0},
     {0, "config", "FILE",
@@ -140,7 +140,7 @@ static const struct option_row options_rows[] = {
     {0, "socket-user", "USER", "owner of the socket", .set = option_set_user, FIELD(socket_uid)},
     {0, "socket-group", "GROUP", "group of the socket", .set = option_set_group, FIELD(socket_gid)},
     {0, "status-socket", "PATH|none",
-     "tell who connects here who holds what, in JSON; %d in the path\n"
+     "serve the status as JSON on this socket; %d in the path\n"
      "is the process id, and a directory (PATH/) gets a name of its\n"
      "own (default " BUILD_STATUS_DIRECTORY "/, if it exists)",
      .set = options_set_status, FIELD(status_path)},

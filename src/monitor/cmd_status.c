@@ -183,8 +183,8 @@ const struct command cmd_status = {
     .name = "status",
     .summary = "Show clients, devices, keys and commands in flight of the helpers that run",
     .about =
-        "Of each helper of this host that tells its status, one after the other. With --json it "
-        "is the\nhelpers' own documents; with --all, that of qemu-pr-exporter.",
+        "The status of each helper of this host, one after the other. --json prints the helpers'\n"
+        "own documents; with --all, that of qemu-pr-exporter.",
     .takes = OPTION_STATUS_SOCKET | OPTION_WATCH | OPTION_ALL,
     .lacks = OPTION_SOCKET,
     .wants = COMMAND_NO_DEVICE,

@@ -284,7 +284,7 @@ const char *crowd_state_advice(enum crowd_state state)
                        "runs, start the helper again.",
         [CROWD_DENIED] = "Give the exporter the group of the status socket (--status-group of the "
                          "helper).",
-        [CROWD_SILENT] = "The helper is stopped, or has as many readers as it takes. Look at the "
+        [CROWD_SILENT] = "The helper is stopped, or has too many readers. Look at the "
                          "process: is it stopped by a debugger or SIGSTOP?",
         [CROWD_GARBAGE] = "What listens there is no helper's status socket. Is it the socket for "
                           "clients?",

@@ -21,7 +21,7 @@
 
 /* What came is no status document that can be read. */
 enum fetch_problem {
-    FETCH_EMPTY = 1, /* nothing at all: it has as many readers as it takes */
+    FETCH_EMPTY = 1, /* nothing at all: too many readers are connected */
     FETCH_FOREIGN,   /* something else than a helper's status */
     FETCH_BLOATED,   /* more objects than any helper has to tell of: they would take much memory */
     FETCH_FORMAT,    /* the status of a helper that is newer than this program */

@@ -160,7 +160,7 @@ static enum conn_next conn_handshake(struct visit *visit)
     if (next != CONN_GO_ON)
         return next;
     if (!wire_accept_features(conn->cdb)) {
-        conns_say(visit->conns, visit->sock, "closed, it asks for features that there are not");
+        conns_say(visit->conns, visit->sock, "closed, requested unsupported features");
         return CONN_CLOSE;
     }
     trace_handshake(conn_number(visit), load_be32(conn->cdb));
@@ -388,8 +388,8 @@ static enum conn_next conn_request(struct visit *visit)
         }
     }
     if (!wire_decode_request(conn->cdb, &request)) {
-        conns_say(visit->conns, visit->sock,
-                  "closed, operation code %02Xh or its length is not served", conn->cdb[0]);
+        conns_say(visit->conns, visit->sock, "closed, unsupported operation code %02Xh or length",
+                  conn->cdb[0]);
         return CONN_CLOSE;
     }
     request.fd = conn->passed_fd;

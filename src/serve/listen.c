@@ -92,8 +92,8 @@ static int listen_look(const char *name, const char *path, char *ret_error, size
     }
     live = listen_probe(name);
     if (live < 0)
-        return listen_fail(-live, ret_error, error_size, "cannot tell whether somebody serves",
-                           path);
+        return listen_fail(-live, ret_error, error_size,
+                           "cannot determine whether a process serves", path);
     if (live > 0) {
         snprintf(ret_error, error_size, "another process is listening on %s", path);
         return -EADDRINUSE;

@@ -80,7 +80,7 @@ void server_deinit(struct server *server)
 
 static void server_pause_accept(struct server *server, int error)
 {
-    log_client("cannot accept clients for a moment: %s", strerror(error));
+    log_client("accept failed, pausing: %s", strerror(error));
     server->accept_paused_until_ms = clock_now_ms() + SERVER_ACCEPT_PAUSE_MS;
 }
 
@@ -270,7 +270,7 @@ static enum server_end server_stop(struct server *server)
             server, now + SERVER_GRACE_MS < deadline ? now + SERVER_GRACE_MS : deadline, false)) {
         conns_shutdown_idle(&server->conns);
         if (!server_await_drained(server, deadline, true)) {
-            log_warning("stopped with %u connection(s) in the middle of something",
+            log_warning("stopped with %u request(s) still in progress",
                         atomic_load(&server->conns.n_open));
             conns_shutdown_all(&server->conns);
             return SERVER_CUT;

@@ -20,7 +20,7 @@ static const struct evidence {
 } evidences[] = {
     {"S", "its source or specification was read"},
     {"D", "its vendor's document was read"},
-    {"C", "somebody claims it"},
+    {"C", "claimed without proof"},
     {"M", "believed, from memory"},
 };
 

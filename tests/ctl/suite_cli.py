@@ -65,7 +65,7 @@ def help_and_version(t):
 
 @test
 def no_command(t):
-    wrong(t, "which command?")
+    wrong(t, "no command given")
     wrong(t, "no such command: key", "key", "/dev/null")
     wrong(t, "no such command: -k", "-k", "/x", "keys", "/dev/null")
 

@@ -97,7 +97,7 @@ def stale_socket(t):
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(path)
     result = t.expect(t.ctl("keys", "-k", path, t.make_lun()), HELPER, "")
-    t.matches("Connection refused\n  The socket is there, but nobody listens", result.err, "words")
+    t.matches("Connection refused\n  The socket exists, but no process listens on it", result.err, "words")
 
 
 @test
@@ -168,7 +168,7 @@ NONSENSE = (
     ("negative size", struct.pack(">ii", 0, -1) + bytes(96),
      "the helper answered with more data than was asked for"),
     ("cut", GOOD_REPLY[:50], "the helper closed the connection in the middle of an answer"),
-    ("two answers", GOOD_REPLY * 2, "the helper sent something that nobody asked for"))
+    ("two answers", GOOD_REPLY * 2, "the helper sent data without a request"))
 
 
 @cases(*NONSENSE)
@@ -312,7 +312,7 @@ def reset_before_reading(t):
 
 
 @cases(("no header", b"\0\0\0\1", "cut short"), ("nothing", b"", "cut short"),
-       ("malformed", struct.pack(">II", 1, 12) + bytes(12), "makes no sense"))
+       ("malformed", struct.pack(">II", 1, 12) + bytes(12), "malformed"))
 def bad_data(t, data, words):
     fake = t.fake(reply(payload=data).encode())
     result = t.expect(t.ctl("keys", "-k", fake.path, "-j", t.make_lun()), DATA).json
@@ -372,7 +372,7 @@ def conflict_not_registered(t, command, argv):
 LOOK = ["  To see who is registered:", "    qemu-pr-ctl full-status WAY"]
 HERE = "  This one loses by it, if it is that of this path:"
 REPLACE = [
-    "  Warning: register-ignore replaces whatever key this host has on this path. A running virtual "
+    "  Warning: register-ignore replaces any key that this host has on this path. A running virtual "
     "machine that registered it would lose it: its commands for reservations fail, and other nodes "
     "cannot fence it by the key that they know.", *LOOK,
     "  Only if no virtual machine of this host uses the device:",

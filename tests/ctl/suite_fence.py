@@ -78,7 +78,7 @@ def unreserved(t):
     lun = t.make_lun()
     ctl(t, "b", lun, "register", f"--new-key={B:x}")
     result = fence(t, lun, "b", "--yes", status=REFUSED)
-    t.matches("nobody holds a reservation\n.*every host may write", result.err, "message")
+    t.matches("there is no reservation\n.*every host may write", result.err, "message")
     t.equal(keys(t, lun), [hexkey(B)], "keys")
     fence(t, lun, "b", "--yes", "--type=5")
     own, = keys(t, lun)

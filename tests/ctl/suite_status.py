@@ -338,7 +338,7 @@ def no_status_socket_json(t):
                                    "outcome_unknown"], "members")
 
 
-@cases(("nothing", b"", "as many readers"), ("no JSON", b"hello", "not that for clients"),
+@cases(("nothing", b"", "Too many readers"), ("no JSON", b"hello", "not that for clients"),
        ("half", b'{"program": "qemu-pr', "not that for clients"), ("array", b"[]", "for clients"),
        ("number", b"7", "for clients"), ("another program", b'{"program": "x"}', "for clients"),
        ("another format", b'{"program": "qemu-pr-helper", "format": 2}', "older than the helper"),

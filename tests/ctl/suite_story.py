@@ -52,7 +52,7 @@ def take_over(t):
              f"reserved with key {hexkey(1)}, {WRITE_EXCLUSIVE_REGISTRANTS}\n", "")
     t.expect(hosts.b("reserve", "--key=2", "--type=5"), CONFLICT, "")
     t.expect(hosts.b("preempt", "--yes", "--key=2", "--victim-key=1", "--type=1"), GOOD,
-             f"preempted: nobody is registered with key {hexkey(1)} any more\n", "")
+             f"preempted: key {hexkey(1)} is no longer registered\n", "")
     t.equal(hosts.reservation(), (hexkey(2), 1), "reservation")
     t.equal(hosts.keys(), [hexkey(2)], "keys")
 
@@ -144,7 +144,7 @@ def all_registrants(t):
     t.matches(r"^  key    none: every registered host holds it$", hosts.b("reservation").out,
               "reservation")
     t.expect(hosts.b("preempt", "--yes", "-K", "2", "-S", "0", "-T", "7"), GOOD,
-             "preempted: nobody else is registered any more\n")
+             "preempted: no other registration is left\n")
     t.equal(hosts.keys(), [hexkey(2)], "keys")
 
 

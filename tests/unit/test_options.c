@@ -418,13 +418,13 @@ static void test_config_rejected(void **state)
         {"daemon=yes\n", PRH "conf:1: daemon takes no value\n"},
         {"daemon=\n", PRH "conf:1: daemon takes no value\n"},
         {"socket\n", PRH "conf:1: socket needs a value\n"},
-        {"socket=a\n",
-         PRH "socket path must be absolute\n" PRH "conf:1: the line above is about this one\n"},
+        {"socket=a\n", PRH "conf:1: socket path must be absolute\n"},
         {"io-timeout=5\nio-timeout=x\n",
-         PRH "--io-timeout=x: not a number of seconds from 1 to 86400\n" PRH
-             "conf:2: the line above is about this one\n"},
-        {"user=nosuchuser\n",
-         PRH "invalid user 'nosuchuser'\n" PRH "conf:1: the line above is about this one\n"},
+         PRH "conf:2: --io-timeout=x: not a number of seconds from 1 to 86400\n"},
+        {"user=nosuchuser\n", PRH "conf:1: invalid user 'nosuchuser'\n"},
+        {"trace=nosuch=1\n",
+         PRH "--trace=nosuch=1: 'nosuch=1' is none of enable=, events= and file=\n" PRH
+             "conf:1: invalid value of trace\n"},
     };
 
     (void)state;

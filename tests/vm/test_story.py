@@ -66,7 +66,7 @@ def two_hosts(t: Context) -> None:
     t.equal(t.tell(*t.paths, answer="yes\n"), 0, "exit status")
     t.says("Type yes to do that", "qemu-pr-ctl register", "registered with key 0x000000000000000a",
            "registered with key 0x000000000000000b", "reserved with key 0x000000000000000a", "RESERVATION CONFLICT",
-           "nobody is registered with key 0x000000000000000a any more", "key    0x000000000000000b",
+           "key 0x000000000000000a is no longer registered", "key    0x000000000000000b",
            "REGISTRATIONS PREEMPTED (6/2A/05)", "RESERVATION CONFLICT",
            "B has taken over", "no registration is left")
     nobody_is_registered(t)
