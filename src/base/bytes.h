@@ -3,7 +3,7 @@
 #define BASE_BYTES_H
 
 /*
- * Bytes that come from or go to somebody else. SCSI, QEMU's protocol and the messages between our
+ * Bytes that come from or go to another program. SCSI, QEMU's protocol and the messages between our
  * processes are big-endian and unaligned, so nothing is ever overlaid with a struct: single values
  * go through load_be*()/store_be*(), anything with a length in it through a reader or a writer.
  *
@@ -84,7 +84,7 @@ static inline bool reader_ok(const struct reader *reader)
 
 /*
  * Consume the next `count` bytes. Returns a pointer into the caller's bytes, or NULL (and the
- * reader is exhausted, whatever was left) if there are fewer.
+ * reader is exhausted, regardless of what was left) if there are fewer.
  */
 static inline const uint8_t *reader_take(struct reader *reader, size_t count)
 {
@@ -218,7 +218,7 @@ static inline void writer_be64(struct writer *writer, uint64_t value)
     writer_put(writer, bytes, sizeof(bytes));
 }
 
-/* `count` reserved bytes: zeros, whatever was in the buffer before. */
+/* `count` reserved bytes: zeros; what was in the buffer before is overwritten. */
 static inline void writer_zeros(struct writer *writer, size_t count)
 {
     size_t start = writer_stored(writer);

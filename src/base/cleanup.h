@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * Scope-bound ownership. A resource enters a function through a variable marked with one of these
- * attributes and leaves it by an explicit steal; whatever is not stolen is released on every path.
+ * attributes and leaves it by an explicit steal; all that is not stolen is released on every path.
  */
 #ifndef BASE_CLEANUP_H
 #define BASE_CLEANUP_H

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * A small decoder of UTF-8 that takes only the shortest form, no surrogates and nothing above
- * U+10FFFF (RFC 3629). Whatever it does not take is escaped one byte at a time.
+ * U+10FFFF (RFC 3629). What it does not accept is escaped one byte at a time.
  */
 #include "base/escape.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * The calls here retry on EINTR and do nothing else on their own. A message may carry more fds than
- * somebody wants to have in his table: there is room for two, and the kernel drops the others,
+ * the receiver wants to have in its table: there is room for two, and the kernel drops the others,
  * which MSG_CTRUNC tells. (Room for one would be room for two where the padding of a control
  * message holds a second int, on 64-bit.) To drop an fd may be to close a file, so a receive may
  * block; it cannot if the bytes carry none, and to learn that they are looked at first without
@@ -221,8 +221,8 @@ static void fdio_adopt_lock(int fd, struct flock lock)
     (void)fcntl(fd, F_SETLK, &lock);
 }
 
-/* To an open file description the locks of its own process are somebody else's, so F_OFD_GETLK
- * tells them. */
+/* To an open file description the locks of its own process are those of another owner, so
+ * F_OFD_GETLK tells them. */
 static bool fdio_is_locked_by_us(int fd, struct flock *ret_lock)
 {
     *ret_lock = (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET};

@@ -63,7 +63,7 @@ int fdio_send_fds(int sock, const void *bytes, size_t size, const int *fds, unsi
 /* Read until `size` bytes or end of file. Returns the bytes read or a negative errno. */
 ssize_t fdio_read_full(int fd, void *bytes, size_t size);
 
-/* Write all of it, whatever it takes. Returns 0 or a negative errno. */
+/* Write all of it, in as many calls as needed. Returns 0 or a negative errno. */
 int fdio_write_full(int fd, const void *bytes, size_t size);
 
 /*
@@ -79,7 +79,7 @@ ssize_t fdio_read_text_of(int fd, char *text, size_t size);
  * Lock a file that is open for writing, or give the lock up. The lock belongs to what was opened
  * (F_OFD_SETLK, fcntl(2)), not to the process: closing another fd of the file, as one that a client
  * has passed, leaves it alone, and it goes with the last copy of this fd. Returns 0 or a negative
- * errno, -EAGAIN: it is somebody else's.
+ * errno, -EAGAIN: another owner has it.
  */
 int fdio_lock(int fd);
 int fdio_unlock(int fd);
@@ -97,7 +97,7 @@ void fdio_close_strays(int first);
 
 /*
  * Give the calling thread a table of fds of its own, with the standard ones and two of `keep` in it
- * (-1: none). Whatever the others of its process have open is closed by their end, then, though
+ * (-1: none). What the others of its process have open is closed by their end, then, though
  * this thread may hang in the kernel. Does nothing before Linux 5.9.
  */
 void fdio_part(int keep, int keep_too);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* futex(2) within one process: sleep on a word until somebody has changed and woken it. */
+/* futex(2) within one process: sleep on a word until another thread has changed and woken it. */
 #ifndef BASE_FUTEX_H
 #define BASE_FUTEX_H
 
@@ -11,7 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* The kernel's own idea of a time stamp for the call that is used, whatever the C library's is. */
+/* The kernel's time stamp for the call that is used, which may differ from the C library's. */
 #ifdef SYS_futex
 #define FUTEX_CALL SYS_futex
 typedef long futex_time;

@@ -4,8 +4,8 @@
  * helpers exclude each other by a lock meanwhile. A lock of the directory itself could be held by
  * everyone who may read it, for as long as they like; to lock a file for writing takes the right to
  * write to it (fcntl(2)). Hence a file of mode 600 that exists only while it is locked, and that
- * counts only if it is ours: whoever else may make one there owns the names anyway, and shall not
- * keep us waiting either.
+ * counts only if it is ours: another user who may make one there owns the names anyway, and shall
+ * not keep us waiting either.
  */
 #include "base/inode.h"
 
@@ -52,7 +52,7 @@ bool inode_same(const struct inode_id *a, const struct inode_id *b)
            a->born.tv_nsec == b->born.tv_nsec;
 }
 
-/* Returns 0; -EAGAIN if it is somebody's now or has just been; or another negative errno. */
+/* Returns 0; -EAGAIN if it has or has just had an owner; or another negative errno. */
 static int inode_lock_file(int fd)
 {
     struct stat status;
@@ -65,7 +65,7 @@ static int inode_lock_file(int fd)
     r = fdio_lock(fd);
     if (r < 0)
         return r;
-    /* Whoever had it may have removed it between our open and our lock. */
+    /* The owner may have removed it between our open and our lock. */
     if (fstat(fd, &status) < 0)
         return -errno;
     return status.st_nlink == 0 ? -EAGAIN : 0;

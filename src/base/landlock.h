@@ -2,7 +2,7 @@
 /*
  * Landlock (landlock(7)), which has no wrapper in the C library. Every right that the running
  * kernel knows of is handled, hence denied, and what is needed is given back. Open fds are not
- * concerned: a file carries the rights of whoever opened it.
+ * concerned: a file carries the rights of the process that opened it.
  *
  * Thread rule: the rules hold for the calling thread and those it starts afterwards.
  */
@@ -12,7 +12,7 @@
 #include <linux/landlock.h>
 #include <stdint.h>
 
-/* Only from the fifth version of the interface on; asked for by whoever gives a directory of
+/* Only from the fifth version of the interface on; asked for by a caller that gives a directory of
  * devices back, since the right is the opened file's. */
 #ifndef LANDLOCK_ACCESS_FS_IOCTL_DEV
 #define LANDLOCK_ACCESS_FS_IOCTL_DEV (1ULL << 15)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * A lock between threads of one process that costs two atomic operations while nobody waits: for
+ * A lock between threads of one process that costs two atomic operations while no thread waits: for
  * what is done under it in less time than a pthread_mutex_lock(3) takes. The word is 0: free; 1:
  * held; 2: held, and perhaps waited for (Drepper, "Futexes are tricky", mutex2).
  */

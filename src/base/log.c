@@ -2,8 +2,9 @@
 /*
  * A line is put together on the caller's stack and leaves in one write or one datagram, under a
  * lock that keeps lines of threads apart. Before a write the fd is polled: POLLOUT on a pipe means
- * room for PIPE_BUF bytes, more than a line has, and nobody else writes meanwhile, so the write
- * cannot block. O_NONBLOCK would be simpler, but standard error is shared with whoever started us.
+ * room for PIPE_BUF bytes, more than a line has, and no other thread writes meanwhile, so the write
+ * cannot block. O_NONBLOCK would be simpler, but standard error is shared with the process that
+ * started us.
  *
  * syslog(3) is not used: it opens its socket when it likes, which a sandbox forbids, and takes
  * locks around calls that may block.
@@ -145,9 +146,9 @@ static int log_write_fd(int priority, const char *text, size_t length)
 }
 
 /*
- * To whoever listens. libvirt gives each virtual machine a /dev of its own without a `log`, and its
- * programs run in there, too; the journal's socket, which /dev/log leads to on most systems, can
- * still be reached.
+ * To the socket that exists. libvirt gives each virtual machine a /dev of its own without a `log`,
+ * and its programs run in there, too; the journal's socket, which /dev/log leads to on most
+ * systems, can still be reached.
  */
 static int log_send_datagram(const char *datagram, size_t size)
 {

@@ -3,8 +3,9 @@
  * The log: one line a call, to standard error, to a pipe (while -d starts) or to syslog.
  *
  * Thread rule: the log_to_* and log_set_* calls belong to the start of the program, before there
- * are threads; log_line and the macros may be called by any thread. No call here waits for whoever
- * reads the log: a line for which there is no room is counted, and the count is told later.
+ * are threads; log_line and the macros may be called by any thread. No call here waits for the
+ * process that reads the log: a line for which there is no room is counted, and the count is told
+ * later.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
@@ -47,7 +48,7 @@ void log_to_syslog(void);
  */
 void log_prepare_syslog(void);
 
-/* Does whoever receives the lines give each its time and pid (the journal, syslog)? */
+/* Does the receiver of the lines add time and pid to each (the journal, syslog)? */
 bool log_is_stamped(void);
 
 /* Close what log_prepare_syslog opened. */
@@ -99,7 +100,7 @@ unsigned log_count_left_out(void);
 #define log_info(...)  log_at(LOG_LEVEL_INFO, LOG_INFO, __VA_ARGS__)
 #define log_debug(...) log_at(LOG_LEVEL_DEBUG, LOG_DEBUG, __VA_ARGS__)
 
-/* What can be brought about as often as somebody likes: limited. */
+/* For what others can cause as often as they like: limited. */
 #define log_limited(priority, ...)                                                                 \
     do {                                                                                           \
         static struct log_limit log_limit_;                                                        \

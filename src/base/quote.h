@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Texts that somebody else chose (a virtual machine's name, a label, a device's name) where they
+ * Texts that others chose (a virtual machine's name, a label, a device's name) where they
  * stand among our own words: in the log, the audit, an alarm, a trace.
  *
  * Pure; any thread.

@@ -2,8 +2,8 @@
 /*
  * One command and its answer. The helper is trusted to be who it says, since it was given a disk;
  * it is not trusted to be right: an answer counts only if every byte of it is where the protocol
- * has it, because whoever takes a wrong one for GOOD goes on to write to a disk that is somebody
- * else's. After anything else the connection is dead: what the next bytes belong to, nobody knows.
+ * has it, because a client that takes a wrong one for GOOD goes on to write to a disk of another
+ * host. After anything else the connection is dead: what the next bytes belong to is unknown.
  */
 #include <errno.h>
 #include <fcntl.h>

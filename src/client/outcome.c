@@ -13,7 +13,7 @@
 #include "scsi/spc.h"
 
 /* LOGICAL UNIT COMMUNICATION FAILURE and its kin: any number of things may have happened. LIO says
- * it of a command of somebody who is not registered, but also when it has changed a registration
+ * it of a command of a client that is not registered, but also when it has changed a registration
  * and could not save it. */
 #define ASC_LU_COMMUNICATION 0x08
 

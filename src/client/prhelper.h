@@ -109,7 +109,7 @@ enum prhelper_type {
 struct prhelper;
 
 /*
- * What came of one command. Filled in whatever the function returns.
+ * What came of one command. Filled in for every return value.
  *
  * `outcome_unknown`: prhelper_outcome() says PRHELPER_OUTCOME_UNKNOWN. After an error that is the
  * case if the whole command had been handed to the helper.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Nothing here relies on the socket's file status flags, which may belong to whoever made it. */
+/* Nothing here relies on the socket's file status flags, which may belong to its maker. */
 #include "client/stream.h"
 
 #include <errno.h>
@@ -61,7 +61,7 @@ ssize_t stream_send(int sock, const void *bytes, size_t size, int fd)
 
 static ssize_t stream_receive_with(int sock, struct iovec *iov, size_t n_iov, int flags)
 {
-    /* Without room for control messages: fds that a helper sends are no use to anybody. */
+    /* Without room for control messages: fds that a helper sends are of no use. */
     struct msghdr message = {.msg_iov = iov, .msg_iovlen = n_iov};
     ssize_t n;
 

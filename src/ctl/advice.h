@@ -30,7 +30,7 @@ void advice_unknown(const struct session *session, const struct command *command
  * RESERVATION CONFLICT, or what stands for it: reads keys, reservation and, if there is one, who
  * holds it, and says which of the usual causes it is.
  *
- * Advice that names a command which may take something from somebody says before it what would be
+ * Advice that names a command which may take something from others says before it what would be
  * lost and for whom, as far as the device tells, in a line that begins with "Warning: ".
  */
 void advice_conflict(struct session *session, const struct command *command,

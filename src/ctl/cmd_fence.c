@@ -114,7 +114,7 @@ static void fence_list(struct fence *fence)
                          fence->state.registrations[i].holder ? "  (holds the reservation)" : "");
 }
 
-/* Who it is, and whether it is clear that nobody else is meant. */
+/* Who it is, and whether it is clear that no other host is meant. */
 static bool fence_find(struct fence *fence)
 {
     struct victims *victims = &fence->victims;
@@ -354,7 +354,7 @@ static void fence_work(struct fence *fence)
     if (!fence_open(fence) || !fence_find(fence))
         return;
     fence_tell(fence);
-    /* Where there is somebody who decides by it. */
+    /* Where a user decides by it. */
     if (fence->options->dry_run || (!fence->options->yes && isatty(STDIN_FILENO))) {
         fence_watch(fence, alive, sizeof(alive));
         if (fence->json)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The question is on standard error, since standard output may be somebody's JSON. While it stands
- * there time goes by: the helper may be started anew, a virtual machine come back. So the
+ * The question is on standard error, since standard output may be JSON for a program. While it
+ * stands there time goes by: the helper may be started anew, a virtual machine come back. So the
  * connection is given up meanwhile, and what would be lost is found out once more; if that is not
  * what was asked about, nothing is sent.
  *

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Before a command that can take something from somebody: a question, --yes, or --dry-run. */
+/* Before a command that can take something from others: a question, --yes, or --dry-run. */
 #ifndef CTL_CONSENT_H
 #define CTL_CONSENT_H
 
@@ -10,7 +10,7 @@
 #include "ctl/session.h"
 
 /*
- * Whether the session's command may be sent: it takes nothing from anybody, or there is --yes, or a
+ * Whether the session's command may be sent: it takes nothing from others, or there is --yes, or a
  * question on the terminal was answered with yes, and nothing has changed meanwhile. Else the
  * outcome says why not, and `json`, unless it is NULL, who would lose what.
  */

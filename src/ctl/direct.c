@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * A helper has to put whatever happens to a command into a SCSI status, because its clients know
+ * A helper has to put all that happens to a command into a SCSI status, because its clients know
  * nothing else. A person in front of a terminal is better served with what host adapter and driver
  * really said. So only the device's own answer becomes a status here; everything else is an error
  * whose outcome is unknown, unless the kernel refused to take the command at all.

@@ -94,7 +94,7 @@ static int document_is_visible(const struct dirent *entry)
     return entry->d_name[0] != '.'; /* a hidden one is on its way to a name */
 }
 
-/* Standard output is somebody's JSON, or samples. */
+/* Standard output is JSON for a program, or samples. */
 static void document_tell(const struct outcome *outcome)
 {
     char escaped[2 * sizeof(outcome->what)];

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * The device does not say which of its registrations are of this path, and a host and its virtual
- * machines are one nexus to it. So a command that changes the registration of this nexus, whatever
- * it is, may take that of a running virtual machine; all that could be it are listed.
+ * machines are one nexus to it. So a command that changes the registration of this nexus, no matter
+ * what it is, may take that of a running virtual machine; all that could be it are listed.
  *
  * SPC-4 5.13.11.2.2 (RELEASE), 5.13.11.2.3 (unregistering), 5.13.11.2.4 (PREEMPT), 5.13.11.2.7
  * (CLEAR), 5.13.7 (REGISTER AND IGNORE EXISTING KEY).

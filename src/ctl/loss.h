@@ -23,7 +23,7 @@ enum loss {
 };
 
 /*
- * Whether a command, with these options, can take something from somebody: what is asked about.
+ * Whether a command, with these options, can take something from others: what is asked about.
  * Most are known by their options alone, so that a script is told before it matters. The exceptions
  * are register-ignore, for which `state` says whether there is a registration that it may replace
  * (NULL: that is not known yet); and a cleanup without a key, which changes multipath maps only.

@@ -58,8 +58,8 @@ static const struct command *ctl_find_command(const char *name)
 
 /*
  * The kernel would let root send a command that changes something by any of the ways to a disk, and
- * any command to a tape or whatever else takes SG_IO. What a helper refuses is refused here as
- * well, and for the same reasons.
+ * any command to a tape or another device that takes SG_IO. What a helper refuses is refused here
+ * as well, and for the same reasons.
  */
 static bool ctl_is_refused(const struct session *session, struct outcome *outcome)
 {

@@ -37,7 +37,7 @@ struct outcome {
     char hint[OUTCOME_HINT_MAX];  /* what to do about it, maybe several lines; or "" */
 };
 
-/* Whether `command` may have changed something on the device without anybody knowing. */
+/* Whether it is unknown if `command` has changed something on the device. */
 bool outcome_is_unknown(const struct outcome *outcome, const struct command *command);
 
 /* It failed, for this reason. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Failures are told on standard error in both modes, for whoever reads the log of the program that
+ * Failures are told on standard error in both modes, for the reader of the log of the program that
  * reads the JSON. The JSON has them as well, so that program need not read anything else.
  */
 #include "ctl/output.h"

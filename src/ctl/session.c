@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * A unit attention is news for the initiator, told once, in place of the answer to whatever command
+ * A unit attention is news for the initiator, told once, in place of the answer to the command that
  * comes next; that command was not carried out (SAM-5 5.14). So it is noted and the command sent
  * again. The exception are those after which it is not known what a command that changes something
  * has done: a helper reports a reset of the transport as a unit attention.
@@ -29,7 +29,7 @@ int session_open_device(struct session *session, const struct options *options)
     int access = options->command->changes && !options->dry_run ? O_RDWR : O_RDONLY;
 
     *session = (struct session){.options = options, .device_fd = -1};
-    /* Without O_NONBLOCK a FIFO, a tape or a device that somebody has for himself would wait. */
+    /* Without O_NONBLOCK a FIFO, a tape or a device in exclusive use would block. */
     session->device_fd = open(options->device, access | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     return session->device_fd < 0 ? -errno : 0;
 }

@@ -18,7 +18,7 @@ struct session {
     int device_fd;           /* -1: not open */
     uint8_t *long_data;      /* owned: an answer that libprhelper has no room for; or NULL */
     size_t long_size;
-    /* All unit attentions: each is told once, by whatever command came next. */
+    /* All unit attentions: each is told once, by the command that came next. */
     struct prhelper_sense attentions[OUTCOME_ATTENTIONS_MAX];
     unsigned n_attentions;
     char note[512]; /* what the command's own preparation knows of who loses something */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * A request is a verb and carries no path: the keeper knows all paths from before the fork, and
- * whoever may have taken over the helper can at most have removed what is removed at its end
+ * an attacker who has taken over the helper can at most have removed what is removed at its end
  * anyway, have a worker started, as every guest with a multipath map can, and read three files of
  * any process, which everyone may read: with those the keeper spares the helper all of /proc, in
  * which there is the kernel's memory. End of file on the channel means that the helper is gone,
@@ -12,7 +12,7 @@
  *
  * Rights: the starter's user, and no capability but the worker's if there is a worker to start: the
  * kernel gives a program that is executed nothing that the bounding set does not have. Only where
- * that would not do to remove the files (root in a directory of somebody else, as libvirt's)
+ * that would not do to remove the files (root in a directory of another user, as libvirt's)
  * CAP_DAC_OVERRIDE stays too, outside of the bounding set.
  */
 #include "daemon/keeper.h"

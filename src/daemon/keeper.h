@@ -41,7 +41,7 @@ int keeper_start(struct keeper *keeper, const struct keeper_options *options);
 
 /*
  * Remove the sockets, or the PID file (whose lock we still hold), if it is still ours. Returns 0,
- * or a negative errno; that somebody else has replaced or removed it is no error.
+ * or a negative errno; that another process has replaced or removed it is no error.
  */
 int keeper_remove_socket(struct keeper *keeper);
 int keeper_remove_pidfile(struct keeper *keeper);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * Between our open and our lock an ending instance may unlink the file: we would hold a lock on a
- * file that nobody else can find. So the name is looked at again once the lock is ours.
+ * file that no other process can find. So the name is looked at again once the lock is ours.
  */
 #include "daemon/pidfile.h"
 
@@ -40,8 +40,8 @@ static int pidfile_try_lock(const char *path, char *ret_error, size_t error_size
     return steal_fd(&fd);
 }
 
-/* One that could not be written. The lock is ours, so it is nobody else's; a device that somebody
- * has named (/dev/null) is. */
+/* One that could not be written. The lock is ours, so no other process uses it. A device
+ * that was named (/dev/null) is left alone. */
 static void pidfile_discard(int fd, const char *path)
 {
     struct stat status;

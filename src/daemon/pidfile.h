@@ -13,7 +13,7 @@
  */
 int pidfile_lock(const char *path, char *ret_error, size_t error_size);
 
-/* Give the lock up at once, whatever threads still hang in the kernel, and close the fd. */
+/* Give the lock up at once, even if threads still hang in the kernel, and close the fd. */
 void pidfile_unlock(int fd);
 
 #endif

@@ -32,9 +32,9 @@ static void privileges_choose(struct privileges_ids *ids)
         return;
     ids->is_default = true;
     if (account_find(PRIVILEGES_USER, &ids->uid, &gid) < 0) {
-        snprintf(
-            ids->note, sizeof(ids->note),
-            "runs as nobody, whose other processes can stop it: there is no user " PRIVILEGES_USER);
+        snprintf(ids->note, sizeof(ids->note),
+                 "runs as user nobody, whose other processes can stop it: there is no "
+                 "user " PRIVILEGES_USER);
         if (account_find("nobody", &ids->uid, &gid) < 0)
             ids->uid = gid = PRIVILEGES_NOBODY;
     }
@@ -67,8 +67,9 @@ static int privileges_change_ids(uid_t uid, gid_t gid, char *ret_error, size_t e
 }
 
 /*
- * The same for ids that nobody asked for. What is missing is looked for before: a filter of whoever
- * started us may end processes that try. A group that was asked for has to be had all the same.
+ * The same for ids that were not asked for. What is missing is looked for before: a filter of the
+ * process that started us may end processes that try. A group that was asked for has to be had all
+ * the same.
  */
 static int privileges_change_default(struct privileges_ids *ids, bool group_was_asked,
                                      char *ret_error, size_t error_size)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Becoming somebody who may do one thing: send SCSI commands by fds that others have opened. */
+/* Becoming a user that may do one thing: send SCSI commands by fds that others have opened. */
 #ifndef DAEMON_PRIVILEGES_H
 #define DAEMON_PRIVILEGES_H
 
@@ -24,8 +24,8 @@ struct privileges_ids {
 /*
  * Change to these ids, drop supplementary groups, and keep one capability, CAP_SYS_RAWIO, and no
  * way to any other. User 0 that was not told whom to become (uid (uid_t)-1) becomes the helper's
- * own user, or nobody, whom others share. Before any thread exists: capabilities are each thread's
- * own.
+ * own user, or *nobody*, which others share. Before any thread exists: capabilities are each
+ * thread's own.
  *
  * What cannot be dropped for lack of privilege is left and said at -v, since no_new_privs makes it
  * harmless; a change that was asked for and fails is an error; a user by default that cannot be had

@@ -2,8 +2,8 @@
 /*
  * Reading is given back below /sys (what kind of device is it?), and below /proc (who is the
  * client?) if there is no keeper to open that: with CAP_SYS_RAWIO user 0 could read /proc/kcore.
- * The fds that clients and keeper pass are not concerned: a file carries the rights of whoever
- * opened it.
+ * The fds that clients and keeper pass are not concerned: a file carries the rights of the process
+ * that opened it.
  */
 #include "daemon/sandbox.h"
 

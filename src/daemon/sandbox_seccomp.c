@@ -2,7 +2,7 @@
 /*
  * A list of what may be called, each with its caller. What is not on it fails with ENOSYS, which
  * makes a newer C library fall back to what it did before; a few that no version of it would try,
- * and that only somebody else's code can want, kill the process.
+ * and that only an attacker's code can want, kill the process.
  */
 #include "daemon/sandbox.h"
 

@@ -2,7 +2,7 @@
 /*
  * The worker's opener ends with it, but a thread that hangs in the kernel keeps either of them. The
  * keeper inherits what is left (PR_SET_CHILD_SUBREAPER), and with SIGCHLD ignored the kernel
- * collects the dead, so waitpid(2) has one thing to tell: whether anybody is left.
+ * collects the dead, so waitpid(2) has one thing to tell: whether a child is left.
  */
 #include "daemon/spawn.h"
 
@@ -90,7 +90,7 @@ __attribute__((noreturn)) static void spawn_child(const char *path, int channel)
             spawn_fail(channel, path, errno);
     }
     syscall(SYS_close_range, SPAWN_CHANNEL + 1, UINT_MAX, 0);
-    signal(SIGCHLD, SIG_DFL); /* whoever ignores it loses the status of its children */
+    signal(SIGCHLD, SIG_DFL); /* a process that ignores it loses the status of its children */
     execve(path, argv, environment);
     spawn_fail(channel, path, errno);
 }

@@ -20,8 +20,8 @@ extern const uint32_t spawn_capabilities;
 bool spawn_is_possible(const char *path, char *ret_problem, size_t problem_size);
 
 /*
- * Before the first one: make the calling process the parent of whatever its workers leave behind,
- * and see that it has nothing to collect.
+ * Before the first one: make the calling process the parent of all processes that its workers leave
+ * behind, and see that it has nothing to collect.
  */
 void spawn_init(void);
 

@@ -183,7 +183,7 @@ void doctor_helper(struct doctor *doctor, struct finding *finding)
     }
 }
 
-/* Root may connect whatever the mode is, so looking at it is all that root can do. */
+/* Root may connect regardless of the mode, so looking at it is all that root can do. */
 void doctor_socket(struct doctor *doctor, struct finding *finding)
 {
     const char *path = session_socket(&doctor->session);
@@ -261,7 +261,7 @@ void doctor_user(struct doctor *doctor, struct finding *finding)
                      "was started: its log and the status say what was missing. An "
                      "attacker who takes it over could read more than as a user of its own.");
     } else if (user && strcmp(user->pw_name, "nobody") == 0) {
-        finding_warn(finding, "the helper runs as nobody, whose other processes can stop it");
+        finding_warn(finding, "the helper runs as user nobody, whose other processes can stop it");
         finding_remedy(finding, "Make the user qemu-pr-helper, as packages do: "
                                 "'useradd --system --user-group qemu-pr-helper'.");
     }

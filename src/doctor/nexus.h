@@ -26,7 +26,7 @@ enum nexus_fit {
 };
 enum nexus_fit nexus_fit(const struct nexus *nexus, const struct prin_registrant *one);
 
-/* Whether it may be of the nexus's initiator port, by whatever target port. */
+/* Whether it may be of the nexus's initiator port, by any target port. */
 bool nexus_may_be_initiator(const struct nexus *nexus, const struct prin_registrant *one);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The value of one of QEMU's options, in whichever of its two forms it was typed. */
+/* The value of one of QEMU's options, in either of its two forms. */
 #ifndef DOCTOR_QEMU_OPTION_H
 #define DOCTOR_QEMU_OPTION_H
 

@@ -17,7 +17,7 @@ struct registrations {
     bool cut;          /* there are more than were shown */
     /* Those without may have a part in others': the device may keep one for a host or a port. */
     bool by_host;
-    bool differ;  /* paths have different keys, whichever registrations are theirs */
+    bool differ;  /* paths have different keys, in any assignment of registrations to paths */
     uint64_t key; /* one that they all may have */
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * qemu-pr-exporter: all helpers of this node, for Prometheus and for people. One thread; a look at
- * the helpers is taken when somebody asks, and serves whoever else asks within a second, so that
+ * the helpers is taken on request, and serves all requests of the next second, so that
  * readers of pages cannot keep helpers busy. It is given back soon afterwards: an idle exporter has
  * nothing but its memory of processes.
  */

@@ -2,7 +2,7 @@
 /*
  * Each command takes a socket pair: one end goes to the worker together with the device, and on the
  * other this thread waits for its answer. So the threads that wait do not have to share anything,
- * and whoever dies with a command in hand, the worker or its child, ends the wait by that alone.
+ * and if the worker or its child dies with a command in hand, that alone ends the wait.
  *
  * A command that the worker has taken is never sent again. One that could not be sent is: to the
  * next worker, which is started for it. Workers that die one after the other are started ever more

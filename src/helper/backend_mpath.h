@@ -23,7 +23,7 @@ struct mpath_options {
     unsigned io_timeout_ms; /* for the kernel, of each of its SG_IO */
 };
 
-/* What is known of the worker, for whoever tells others. */
+/* What is known of the worker, for reports. */
 enum mpath_condition {
     MPATH_IMPOSSIBLE, /* there can be none */
     MPATH_STOPPED,    /* not needed yet, or ended */
@@ -67,7 +67,7 @@ void mpath_init(struct mpath *mpath, const struct mpath_options *options, struct
                 const char *problem);
 void mpath_deinit(struct mpath *mpath);
 
-/* Waits for nobody. */
+/* Does not wait. */
 void mpath_get_facts(struct mpath *mpath, struct mpath_facts *ret);
 
 /*

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * A command that the kernel did not carry out is answered like any other. Somebody should hear why,
- * too: most of these reasons are a matter of the set-up.
+ * A command that the kernel did not carry out is answered like any other. The reason should be
+ * logged, too: most of these reasons are a matter of the set-up.
  */
 #include "helper/backend_sg.h"
 

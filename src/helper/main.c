@@ -158,7 +158,7 @@ static int helper_raise_fd_limit(struct helper *helper)
     return 0;
 }
 
-/* Before the socket: who has the lock may take the socket, nobody else touches it. */
+/* Before the socket: only the holder of the lock may take the socket. */
 static int helper_lock_pidfile(struct helper *helper)
 {
     char error[MAIN_ERROR_SIZE];
@@ -284,7 +284,7 @@ static int helper_open_proc(void *context, pid_t pid, const char *file)
     return keeper_open_proc(&helper->keeper, pid, file);
 }
 
-/* Whatever serving needs of the system, while it can still be had. */
+/* All that serving needs of the system, while it can still be had. */
 static int helper_prepare_server(struct helper *helper)
 {
     const struct options *options = &helper->options;

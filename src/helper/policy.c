@@ -4,7 +4,7 @@
  * device. PERSISTENT RESERVE OUT changes who may write to a whole logical unit. The kernel lets a
  * process with CAP_SYS_RAWIO send it by a read-only fd and by a partition, so both have to be
  * stopped here; and on a device-mapper map it would go down one path only, so it is for those that
- * know all paths, or for nobody.
+ * know all paths, or not at all.
  *
  * The kernel passes SG_IO on through other stacks of block devices as well. So what may be sent to
  * is listed, and what a device is has to be known for certain.

@@ -14,7 +14,7 @@
 
 enum policy_verdict {
     POLICY_ISSUE,     /* by SG_IO on the fd */
-    POLICY_MULTIPATH, /* by whoever can speak for all paths of the map */
+    POLICY_MULTIPATH, /* by the backend that can speak for all paths of the map */
     POLICY_DONE,      /* GOOD: there is nothing to do */
     POLICY_REFUSE,    /* CHECK CONDITION 5/20/00 */
     POLICY_BUSY,      /* BUSY: it cannot be told now, and perhaps later */
@@ -28,7 +28,7 @@ static inline bool policy_needs_details(uint8_t opcode)
 
 /*
  * writable: the fd is open for writing. kind: refined where policy_needs_details says so; a
- * DEVICE_BLOCK is then one that nobody has looked at. For POLICY_REFUSE *ret_reason is a static
+ * DEVICE_BLOCK is then one that has not been looked at. For POLICY_REFUSE *ret_reason is a static
  * text that goes after "refused: ".
  */
 enum policy_verdict policy_judge(uint8_t opcode, enum device_kind kind, bool writable,

@@ -116,7 +116,7 @@ static void route_refuse(const struct request *request, const struct route_targe
 
 /*
  * Is it a multipath map? 1, 0, or a negative errno if that cannot be told. Not part of its caller,
- * which nearly all requests go through and which hardly ever calls it.
+ * which nearly all requests go through and which very rarely calls it.
  */
 __attribute__((noinline)) static int route_is_multipath(const struct route *route, dev_t number)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* From a request to whoever executes it: the helper's backend. */
+/* From a request to the backend of the helper that executes it. */
 #ifndef HELPER_ROUTE_H
 #define HELPER_ROUTE_H
 

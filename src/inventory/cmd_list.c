@@ -3,7 +3,7 @@
  * list: every logical unit of this host that reservations are used on, a line each. What a device
  * says of registrations is asked of the device; whose virtual machines these are, and what is wrong
  * with them, the helpers of this node know. Both have a deadline, so all is over within
- * LIST_LOOK_MS and LIST_ASK_MS, whatever hangs.
+ * LIST_LOOK_MS and LIST_ASK_MS, even if devices hang.
  */
 #include <inttypes.h>
 #include <stdio.h>

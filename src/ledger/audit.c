@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * Lines of key=value for programs to take apart. Every text that comes from a client, or from its
- * label or name, is in quotes, with whatever could end them, or a line, escaped; numbers and words
+ * label or name, is in quotes, with all that could end them, or a line, escaped; numbers and words
  * of our own are not. So a text in quotes is never ours, and a client cannot forge a field.
  *
  * The line has an upper limit (LOG_LINE_MAX of the log), so the long texts, which a client can

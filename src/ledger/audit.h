@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * One line in the log for each command that would change something, whatever became of it.
+ * One line in the log for each command that would change something, with any outcome.
  *
  * Thread rule: any.
  */

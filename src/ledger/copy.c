@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Whoever formats the records must not keep those waiting who serve commands, so everything is
+ * A thread that formats the records must not delay those that serve commands, so everything is
  * copied under the lock, and nothing else is done there.
  */
 #include <stdlib.h>

@@ -2,13 +2,13 @@
 /*
  * Whose key is where, as far as can be told from the commands that passed through. There is one
  * entry for each client of a device: a client that registers again has its entry changed. What
- * others do to the keys (another host that preempts one) is seen when somebody reads the list of
+ * others do to the keys (another host that preempts one) is seen when a client reads the list of
  * keys through this helper: an entry from before the reading whose key is not in it has gone.
  *
  * Of a client that has vanished nothing more comes: its key may still be registered, or a live
  * migration may have taken its machine elsewhere and the key with it. READ FULL STATUS tells, if
  * what sysfs says of our initiator port is in it: on a nexus of this host the key is left behind,
- * on others only it is not ours to speak of. Until somebody reads it, the entry is not verified.
+ * on others only it is not ours to speak of. Until a client reads it, the entry is not verified.
  */
 #include "ledger/keys.h"
 
@@ -25,7 +25,7 @@ static bool ledger_is_map(const struct ledger_device *device)
     return device->kind == DEVICE_DM_MULTIPATH || wwn_is_of_map(device->names.wwn);
 }
 
-/* The same logical unit, whatever the way to it? */
+/* The same logical unit, by any path? */
 static bool ledger_is_same_unit(const struct ledger_device *a, const struct ledger_device *b)
 {
     return a == b || (*a->names.nexus && !strcmp(a->names.nexus, b->names.nexus)) ||

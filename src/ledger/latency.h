@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * How long something took, in buckets of fixed bounds: four to each power of two, from 1 us to two
- * minutes. Whatever comes, the memory is the same, and a percentile is right to a fifth.
+ * minutes. The memory is always the same, and a percentile is right to a fifth.
  */
 #ifndef LEDGER_LATENCY_H
 #define LEDGER_LATENCY_H

@@ -7,10 +7,10 @@
  * What clients can bring about is bounded: the number of records, and of keys in each. A record
  * with a command in flight stays; of the others one whose clients are all gone goes first.
  *
- * To the logical unit an I_T nexus is one initiator, whoever sends by it, and has one registration:
- * who registers takes the place of whoever had registered before, who unregisters does it for all.
- * Which devices are one nexus sysfs knows (HOST:CHANNEL:TARGET:LUN), and a multipath map is one
- * with the paths of its logical unit; without that, each device number stands for itself.
+ * To the logical unit an I_T nexus is one initiator, for all who send by it, and has one
+ * registration: who registers takes the place of the one registered before, who unregisters does it
+ * for all. Which devices are one nexus sysfs knows (HOST:CHANNEL:TARGET:LUN), and a multipath map
+ * is one with the paths of its logical unit; without that, each device number stands for itself.
  */
 #include "ledger/ledger.h"
 
@@ -110,7 +110,7 @@ static bool ledger_make_room(struct ledger *ledger)
 /*
  * Is a record that of an earlier device with the same number? Both serials have to be known: what
  * could not be found out, for want of memory or because sysfs has just lost the device, is no
- * reason to forget anybody's key. With a command in flight the device is open, and so the same.
+ * reason to forget a key. With a command in flight the device is open, and so the same.
  */
 static bool ledger_is_outdated(const struct ledger_device *device, uint64_t serial)
 {

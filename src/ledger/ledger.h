@@ -90,7 +90,7 @@ struct ledger_copy {
 unsigned ledger_copy(struct ledger *ledger, struct ledger_copy **ret_copies);
 void ledger_free_copies(struct ledger_copy *copies, unsigned n_copies);
 
-/* For whoever tells others what is in it. Pure. */
+/* For reports of what is in it. Pure. */
 enum ledger_kind ledger_kind_of(uint8_t opcode);
 unsigned ledger_row_of(uint8_t opcode, uint8_t action);
 const char *ledger_command_name(uint8_t opcode);

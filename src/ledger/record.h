@@ -46,7 +46,7 @@ struct ledger_key {
     uint64_t key;
     struct peer *peer; /* a reference */
     int64_t since_us;
-    bool replaced; /* somebody else has registered by the same nexus since */
+    bool replaced; /* another client has registered by the same nexus since */
     bool doubtful; /* a command since may have removed it, and no list has been read after that */
     bool seen; /* READ FULL STATUS has it on a nexus of this host, and its client had vanished */
 };

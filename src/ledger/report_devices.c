@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Formatted from a copy of the records, so that nobody who serves a command waits for it. */
+/* Formatted from a copy of the records, so that no thread that serves a command waits for it. */
 #include "ledger/report_devices.h"
 
 #include <string.h>

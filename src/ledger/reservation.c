@@ -108,7 +108,7 @@ void ledger_reservation_update(struct ledger_reservation *reservation,
     if (request->opcode == SPC_PERSISTENT_RESERVE_OUT) {
         reservation_update_out(reservation, request, now_us);
     } else if (request->opcode != SPC_PERSISTENT_RESERVE_IN) {
-        reservation_forget(reservation); /* CLEANUP takes a registration, of whatever key */
+        reservation_forget(reservation); /* CLEANUP takes a registration, of any key */
     } else if ((request->cdb[1] & CDB_SERVICE_ACTION_MASK) == SPC_PRIN_READ_RESERVATION &&
                prin_reservation_decode(request->data, reply->size, &told) == PRIN_OK) {
         reservation_set(reservation, told.held, told.key, told.type, now_us);

@@ -42,7 +42,7 @@ static const char *wwn_skip_blank(const char *text)
     return text;
 }
 
-/* The same, however much white space there is, and whatever stands for it. */
+/* The same, regardless of the amount and kind of white space. */
 static bool wwn_is_same_text(const char *a, const char *b)
 {
     a = wwn_skip_blank(a);

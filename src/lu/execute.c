@@ -15,9 +15,9 @@
 #include "lu/actions.h"
 
 /*
- * Whether the reservation alone forbids the service action to this nexus, whatever else is wrong
- * with the command: RESERVATION CONFLICT has precedence over CHECK CONDITION. SPC-4 5.13.1, table
- * of PERSISTENT RESERVE OUT service actions that are allowed in the presence of various
+ * Whether the reservation alone forbids the service action to this nexus, no matter what else is
+ * wrong with the command: RESERVATION CONFLICT has precedence over CHECK CONDITION. SPC-4 5.13.1,
+ * table of PERSISTENT RESERVE OUT service actions that are allowed in the presence of various
  * reservations; SAM-5 5.3, Status precedence.
  */
 static bool lu_is_forbidden(const struct lu *lu, unsigned nexus, uint8_t service_action)
@@ -28,7 +28,7 @@ static bool lu_is_forbidden(const struct lu *lu, unsigned nexus, uint8_t service
     case SPC_PROUT_RESERVE:
         return lu->reserved && (own == LU_NONE || !lu_is_holder(lu, own));
     case SPC_PROUT_REGISTER_AND_MOVE:
-        /* Nobody is the one to move from what everybody holds. SPC-4 5.13.8. */
+        /* What all registrants hold cannot be moved from one of them. SPC-4 5.13.8. */
         return lu->reserved &&
                (own == LU_NONE || own != lu->holder || spc_type_is_all_registrants(lu->type));
     case SPC_PROUT_REPLACE_LOST_RESERVATION:
@@ -40,7 +40,7 @@ static bool lu_is_forbidden(const struct lu *lu, unsigned nexus, uint8_t service
     case SPC_PROUT_REGISTER:
     case SPC_PROUT_REGISTER_AND_IGNORE_EXISTING_KEY:
         return false;
-    default: /* not in the table, so nobody but a holder is allowed to ask */
+    default: /* not in the table, so only a holder is allowed to ask */
         return lu->reserved && (own == LU_NONE || !lu_is_holder(lu, own));
     }
 }

@@ -182,7 +182,7 @@ void lu_prout_register_and_move(struct lu *lu, struct lu_command *command, struc
         lu_check_condition(result, SPC_INVALID_FIELD_IN_PARAMETER_LIST);
         return;
     }
-    /* Not to the same initiator port, through whichever target port. */
+    /* Not to the same initiator port, through any target port. */
     if (transportid_equal(&id, &lu->nexus[command->nexus].initiator)) {
         lu_check_condition(result, SPC_INVALID_FIELD_IN_PARAMETER_LIST);
         return;
@@ -191,7 +191,7 @@ void lu_prout_register_and_move(struct lu *lu, struct lu_command *command, struc
         lu_check_condition(result, SPC_INVALID_FIELD_IN_CDB);
         return;
     }
-    /* Others, and a reservation that everybody holds, never get here: see lu_is_forbidden(). */
+    /* Others, and a reservation that all registrants hold, are excluded by lu_is_forbidden(). */
     assert(own == lu->holder && !spc_type_is_all_registrants(lu->type));
     to = lu_find(lu, &id, port);
     if (to == LU_NONE) {
@@ -202,7 +202,7 @@ void lu_prout_register_and_move(struct lu *lu, struct lu_command *command, struc
         to = lu->registrations - 1;
     }
 
-    /* It is no error if the new holder was registered, with whatever key. Scope and type stay. */
+    /* It is no error if the new holder was registered, with any key. Scope and type stay. */
     lu->registration[to].key = command->prout.sa_key;
     lu->holder = to;
     if (command->prout.unreg)

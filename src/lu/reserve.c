@@ -15,7 +15,7 @@
  *   all registrants     0                         take the reservation, remove all others
  *   all registrants     a registered key          remove that key
  *   none                a registered key          remove that key
- *   any                 nobody's key, not 0       RESERVATION CONFLICT
+ *   any                 unregistered, not 0       RESERVATION CONFLICT
  */
 #include "lu/actions.h"
 
@@ -29,7 +29,7 @@ void lu_prout_reserve(struct lu *lu, struct lu_command *command, struct lu_resul
         lu_check_condition(result, SPC_INVALID_FIELD_IN_CDB);
         return;
     }
-    /* A holder may ask again for what it has; nobody may ask for anything else. */
+    /* A holder may ask again for what it has; no nexus may ask for anything else. */
     if (lu->reserved) {
         if (!lu_is_holder(lu, own) || command->cdb.type != lu->type)
             lu_conflict(result);

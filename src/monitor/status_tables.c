@@ -3,7 +3,7 @@
  * First what the helper is and what needs attention: LUNs shared by one nexus, commands that hang,
  * keys whose owner has gone. Then a table each of devices, keys, commands in flight and clients.
  * Every text of the document goes through table_set() or escape_text(): names of virtual machines
- * are whatever somebody has typed.
+ * are what a user has typed.
  */
 #include "monitor/status_tables.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* None of these escapes anything: that is for whoever prints. */
+/* None of these escapes anything: that is for the caller that prints. */
 #include "monitor/words.h"
 
 #include <inttypes.h>

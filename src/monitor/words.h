@@ -22,8 +22,8 @@ const char *words_vm(struct json_object *object);
 
 /*
  * What there is to say of a key, in one word: registered; unverified: it may be gone; left: its
- * client has gone, and was no virtual machine, so nobody may miss it; stale: a virtual machine that
- * has gone has left it, and the device has it on a nexus of this host; replaced.
+ * client has gone, and was no virtual machine, so its end may be intended; stale: a virtual machine
+ * that has gone has left it, and the device has it on a nexus of this host; replaced.
  */
 const char *words_key_state(struct json_object *key);
 

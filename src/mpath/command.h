@@ -21,7 +21,7 @@ enum told_key { TOLD_KEY_NOT_ASKED, TOLD_KEY_TAKEN, TOLD_KEY_OTHER };
 
 struct command {
     struct map *map;
-    const struct work *work; /* NULL: a repair, for nobody */
+    const struct work *work; /* NULL: a repair, for no client */
     bool forgets;            /* nor that: see command_forget() */
     int64_t deadline_ms;
     unsigned io_timeout_ms;
@@ -90,7 +90,7 @@ void told_begin(struct command *command);
 void told_step(struct command *command, const struct paths_step *step, struct paths_outcome *ret);
 /* The map is registered no more: multipathd is to register nothing, with no key. */
 void told_forget(struct command *command);
-/* After the answer: what an administrator could do, and a key that is nobody's any more. */
+/* After the answer: what an administrator could do, and a key that is no longer in use. */
 void told_end(struct command *command);
 
 /* observe.c */

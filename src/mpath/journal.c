@@ -111,8 +111,7 @@ bool journal_lock(struct journal *journal, int64_t deadline_ms)
     const struct timespec pause = {.tv_nsec = JOURNAL_LOCK_PAUSE_MS * 1000000L};
 
     while (journal->fd >= 0 && flock(journal->fd, LOCK_EX | LOCK_NB) < 0) {
-        /* ENOLCK: no memory for it now. With any other, no locks there: nobody else can have one.
-         */
+        /* ENOLCK: no memory for it now. Any other: no locks there, for other processes either. */
         if (errno != EWOULDBLOCK && errno != ENOLCK && errno != EINTR)
             return true;
         if (clock_now_ms() >= deadline_ms)

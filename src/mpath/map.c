@@ -83,7 +83,7 @@ static enum path_state map_state(struct map *map, const struct path *path)
     return state;
 }
 
-/* What hung and is back: nobody waits for what it came to. */
+/* What hung and is back: no thread waits for its result. */
 static void map_collect(struct map *map)
 {
     unsigned kept = 0;

@@ -28,7 +28,7 @@ static bool observe_is_named(const struct path *path)
     return path->is_learnt || (path->nexus.complete && path->has_target_port);
 }
 
-static struct transportid observe_nobody(unsigned path)
+static struct transportid observe_stand_in(unsigned path)
 {
     const uint8_t bytes[2] = {0xff, (uint8_t)path}; /* too short for a TransportID */
     struct transportid id;
@@ -42,7 +42,7 @@ static void observe_fill_one(struct command *command, unsigned at)
     const struct path *path = command->map->path[at];
     struct paths_nexus *nexus = &command->known.path[at];
 
-    nexus->initiator = observe_is_named(path) ? path->nexus.initiator : observe_nobody(at);
+    nexus->initiator = observe_is_named(path) ? path->nexus.initiator : observe_stand_in(at);
     nexus->target_port = path->target_port;
     nexus->id = path->nexus.id;
     /* Two sessions that sysfs shows no difference of: told apart while they last. */

@@ -14,7 +14,7 @@
 
 #define PATH_ATTENTIONS_MAX 16 /* in a row */
 
-/* 6/2A/03 to 05 is about registrations and reservations: somebody is to hear of it. */
+/* 6/2A/03 to 05 is about registrations and reservations: an administrator is to hear of it. */
 static bool path_is_attention(const struct sg_result *result, struct spc_sense *ret)
 {
     return result->status == SPC_STATUS_CHECK_CONDITION && sg_has_sense(result) &&

@@ -4,7 +4,7 @@
  * path that hangs keeps its own thread and nothing else.
  *
  * Thread rule: the functions are the map's thread's; `state`, and what a job came to, are read and
- * written under the map's lock, but by whoever the state says to have the job.
+ * written under the map's lock, but by the thread that the state says to have the job.
  */
 #ifndef MPATH_PATH_H
 #define MPATH_PATH_H

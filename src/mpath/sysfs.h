@@ -27,7 +27,7 @@ struct sysfs_path {
 
 /*
  * Is it a multipath map that fd is open on? Returns 0, or a negative errno with ret untouched:
- * -ENODEV: it is not; an fd made with O_PATH is none, since anybody can make one; others: that
+ * -ENODEV: it is not; an fd made with O_PATH is none, since any process can make one; others: that
  * cannot be told.
  */
 int sysfs_identify(int fd, struct sysfs_map *ret);

@@ -2,8 +2,8 @@
 /*
  * What multipathd is told of a map, and what it says. The map's thread keeps one connection while
  * it has something to do, and makes it anew after an exchange that failed. Each exchange has a
- * deadline of its own: a path that hangs can make multipathd deaf to everybody for the better part
- * of a minute.
+ * deadline of its own: a path that hangs can make multipathd deaf to all clients for the better
+ * part of a minute.
  *
  * The map is named by its kernel name, "dm-3", which multipathd takes as well; a path likewise.
  *
@@ -140,7 +140,7 @@ static enum paths_end told_paths(struct command *command, const char *order, uin
     return end;
 }
 
-/* Whether a text has a line like this one, whatever spaces are at its end. */
+/* Whether a text has a line like this one, ignoring spaces at its end. */
 static bool told_has_line(const char *text, const char *line)
 {
     for (; *text; text += strcspn(text, "\n"), text += *text == '\n') {

@@ -169,7 +169,7 @@ static struct paths_map *worker_list(dev_t number)
     return NULL;
 }
 
-/* What a worker before this one has left unfinished, before anybody asks for the map. Where the
+/* What a worker before this one has left unfinished, before a client asks for the map. Where the
  * paths cannot be listed it may be any: the map's thread looks again. */
 static void worker_resume(void *context, const struct sysfs_map *names)
 {

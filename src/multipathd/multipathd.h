@@ -19,7 +19,7 @@ const char *multipathd_name(enum multipathd_socket where);
 
 /*
  * Connect to a socket by its path, or by its abstract name with '@' in place of the first byte.
- * Returns an fd that does not block, the caller's, or a negative errno; -ETIMEDOUT: nobody
+ * Returns an fd that does not block, the caller's, or a negative errno; -ETIMEDOUT: no process
  * accepted.
  */
 int multipathd_connect(const char *name, int timeout_ms);

@@ -28,7 +28,7 @@ struct json_object;
 enum crowd_state {
     CROWD_UNASKED,  /* there was no time or no fd left */
     CROWD_ANSWERED, /* the facts are valid */
-    CROWD_GONE,     /* nobody listens: the helper has ended, and left its socket */
+    CROWD_GONE,     /* no process listens: the helper has ended, and left its socket */
     CROWD_DENIED,   /* this user may not read it */
     CROWD_SILENT,   /* no whole answer until the deadline */
     CROWD_GARBAGE,  /* something else than a status document */

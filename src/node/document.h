@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * How to look into a JSON document of somebody else: the helper's status
+ * How to look into a JSON document of another program: the helper's status
  * (docs/status.schema.json), multipathd's maps. A member that is missing, null or of another kind
  * is NULL, 0 or false: a later program may have changed its mind, and that is no reason to fail.
  *
- * Thread rule: none; whoever has the document has it alone. Texts belong to the document.
+ * Thread rule: none; a document belongs to one thread. Texts belong to the document.
  */
 #ifndef NODE_DOCUMENT_H
 #define NODE_DOCUMENT_H

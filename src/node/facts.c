@@ -195,7 +195,7 @@ static int facts_read_keys(struct json_object *one, struct facts_device *device,
             continue;
         key->pid = facts_pid(item);
         key->connected = document_flag(item, "connected");
-        /* Whether the device has it is not known before somebody has read its full status. */
+        /* Whether the device has it is not known before a client has read its full status. */
         key->stale = document_flag(item, "stale") && document_flag(item, "verified");
         key->replaced = document_flag(item, "replaced");
         key->age_s = facts_number(item, "age_s");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * What one helper has said of itself, out of its status document: as much of it as monitoring
- * wants, in memory of a bounded size, whatever the document has. Numbers that make no sense become
+ * wants, in memory of a bounded size for any document. Numbers that make no sense become
  * 0, texts that are too long are cut.
  */
 #ifndef NODE_FACTS_H

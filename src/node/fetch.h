@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Fetching status documents of helpers: whoever connects to a status socket is sent one JSON
- * document, then end of file. Whatever else listens there cannot make the caller wait for longer
- * than it has said, nor swell.
+ * Fetching status documents of helpers: a client that connects to a status socket is sent one JSON
+ * document, then end of file. Another program that listens there cannot make the caller wait for
+ * longer than it has said, nor swell.
  *
  * Thread rule: none; a fetch belongs to its caller.
  */
@@ -15,7 +15,7 @@
 #define FETCH_WAIT_MS 10000       /* for people, who have not said how long */
 #define FETCH_MAX     (64u << 20) /* bytes of one document */
 
-/* In memory an object has some 800 bytes, whatever it is in the text, and a value some 50. */
+/* In memory an object has some 800 bytes, independent of the text, and a value some 50. */
 #define FETCH_OBJECTS_MAX 50000
 #define FETCH_VALUES_MAX  500000
 
@@ -34,9 +34,9 @@ enum fetch_problem {
 int fetch_connect(const char *path, int *ret_fd);
 
 /*
- * Read what has come, without waiting, into *text, which the caller frees whatever is returned, and
- * which ends with a zero byte when there is any. Returns 1 at the end of file, 0 if there may be
- * more later, or a negative errno; -EFBIG: it has more than `max` bytes.
+ * Read what has come, without waiting, into *text, which the caller frees for every return value,
+ * and which ends with a zero byte when there is any. Returns 1 at the end of file, 0 if there may
+ * be more later, or a negative errno; -EFBIG: it has more than `max` bytes.
  */
 int fetch_read(int fd, char **text, size_t *size, size_t max);
 

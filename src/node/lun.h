@@ -4,8 +4,8 @@
  * since each knows its own clients only.
  *
  * An I_T nexus is this host's port and the target's; a disk of this host is one nexus to its unit,
- * of whichever helper the client is, and a multipath map is one with all of its paths. To the unit
- * it is one initiator with one registration (SPC-4 5.13.7).
+ * for the clients of all helpers, and a multipath map is one with all of its paths. To the unit it
+ * is one initiator with one registration (SPC-4 5.13.7).
  */
 #ifndef NODE_LUN_H
 #define NODE_LUN_H

@@ -20,7 +20,7 @@
  *
  * Paths are asked side by side (PATHS_STEP_ASK) and changed one after the other (PATHS_STEP_SEND).
  * A path that does not answer within the caller's patience is fed as PATHS_LOST and not used again
- * by this command; whatever was sent by it may still be executed, and no further step concerns it.
+ * by this command; what was sent by it may still be executed, and no further step concerns it.
  * When the deadline of the whole command has passed, paths_give_up() ends it.
  *
  * What the caller has to keep:
@@ -300,7 +300,7 @@ void paths_begin(struct paths *engine, const struct paths_map *map,
 /* The step to carry out; the same until paths_feed(). Valid until then. */
 const struct paths_step *paths_step(const struct paths *engine);
 
-/* What came of it. Takes whatever a target or multipathd may say. Not after the reply. */
+/* What came of it. Takes all that a target or multipathd may say. Not after the reply. */
 void paths_feed(struct paths *engine, const struct paths_outcome *outcome);
 
 /*

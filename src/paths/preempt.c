@@ -81,7 +81,7 @@ bool paths_refill(struct paths *engine)
     RESUME_END(engine, PATHS_FRAME_REFILL);
 }
 
-/* By one path with the key, whichever can; what it came to is the answer. */
+/* By any one path with the key; what it came to is the answer. */
 static bool preempt_send_by_one(struct paths *engine)
 {
     RESUME_BEGIN(engine, PATHS_FRAME_PROCEDURE);
@@ -106,7 +106,7 @@ static bool preempt_other(struct paths *engine)
         paths_answer_result(engine);
         RESUME_RETURN(engine, PATHS_FRAME_PART);
     }
-    /* The path has lost the key: again, from the look. It has it: nobody has the other one. */
+    /* The path has lost the key: again, from the look. It has it: no nexus has the other one. */
     RESUME_CALL(engine, PATHS_FRAME_PART, paths_look(engine));
     if (!engine->looked)
         paths_answer_busy(engine, PATHS_REASON_NOT_READ, 0);

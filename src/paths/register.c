@@ -20,7 +20,7 @@ bool paths_tell_set(struct paths *engine, enum paths_tell tell)
 }
 
 /*
- * Register one path, `keep`, with memory.key, from whatever key the view shows, and look. On return
+ * Register one path, `keep`, with memory.key, from the key that the view shows, and look. On return
  * either engine->fenced, or memory.had has it, or it could not be done. With engine->blind nothing
  * more may be registered: 0->n has no answer, and whether another host has fenced that registration
  * already cannot be told from its never having been.

@@ -22,7 +22,7 @@ struct request {
     uint8_t *data;       /* `length` bytes: the parameter list, or zeroed room for the answer */
     int fd;              /* the device, as the client passed it */
     uint64_t connection; /* number of the client's connection, for messages */
-    struct peer *peer;   /* who the client is (serve/peer.h); NULL: nobody wanted to know */
+    struct peer *peer;   /* who the client is (serve/peer.h); NULL: not asked for */
     struct budget_account *account; /* what its process may have (serve/budget.h); NULL: none */
 };
 

@@ -24,7 +24,8 @@
 #define WIRE_REPLY_SIZE    104  /* bytes of a reply before its data */
 #define WIRE_DATA_MAX      8192 /* bytes of data or of a parameter list */
 
-/* The helper serves WIRE_CLEANUP. Served whatever was negotiated: see wire_decode_request. */
+/* The helper serves WIRE_CLEANUP. Served regardless of what was negotiated: see
+ * wire_decode_request. */
 #define WIRE_FEATURE_CLEANUP 0x00000001u
 #define WIRE_FEATURES        WIRE_FEATURE_CLEANUP
 
@@ -52,7 +53,7 @@ static inline bool wire_has_parameters(const struct request *request)
 /*
  * Write the fixed part of a reply. Returns how many bytes of request->data follow it: never more
  * than the allocation length, and none unless the command is 5Eh and its status GOOD. QEMU's
- * client asserts both, so they are enforced here, whatever the backend says.
+ * client asserts both, so they are enforced here, for every backend.
  */
 uint32_t wire_encode_reply(const struct request *request, const struct reply *reply,
                            uint8_t bytes[WIRE_REPLY_SIZE]);

@@ -4,11 +4,11 @@
  * SOCK_SEQPACKET sockets, so that each is whole or not there.
  *
  *   worker -> helper   hello, once, on the channel: can it work?
- *   helper -> worker   request, on the channel, with two fds: the device, and a socket for the
- * reply worker -> helper   reply, on that socket; end of file instead: whoever worked on it is dead
+ *   helper -> worker   request, on the channel, with two fds: device, and a socket for the reply
+ *   worker -> helper   reply, on that socket; end of file instead: its process is dead
  *   helper -> worker   farewell, on the channel: a client that has sent requests is gone
  *
- * A socket for each reply means that nobody has to tell replies apart, and that the death of the
+ * A socket for each reply means that replies need not be told apart, and that the death of the
  * one process that worked on a request ends the wait of the one thread that waits for it.
  *
  * Pure functions: nothing here reads or writes a socket. Thread rule: any.
@@ -42,7 +42,7 @@ struct worker_hello {
 /* What to do, beside what struct request says: CDB, length, parameter list, connection. */
 struct worker_request {
     struct request request; /* its fd travels beside the message and is -1 here */
-    uint32_t deadline_ms;   /* from now on; then the answer is a time-out, whatever goes on */
+    uint32_t deadline_ms;   /* from now on; then the answer is a time-out in any case */
     uint32_t io_timeout_ms; /* for the kernel's error handling, of each SG_IO */
 };
 
@@ -63,7 +63,7 @@ void worker_encode_reply(uint8_t bytes[WORKER_REPLY_SIZE], const struct worker_r
 
 /*
  * All false for what the other side, being of the same build, would not have sent. Texts end with
- * a NUL and have no control characters in them, whatever was in the message.
+ * a NUL and have no control characters in them, regardless of the message.
  */
 bool worker_decode_hello(const uint8_t *bytes, size_t size, struct worker_hello *ret);
 

@@ -2,7 +2,7 @@
 /*
  * Three of the four answers start with PRGENERATION and ADDITIONAL LENGTH, the number of bytes that
  * follow in the full answer. The number of bytes that came may be smaller (allocation length) or
- * greater (nobody counted); the walk covers the smaller of the two and remembers which it was: a
+ * greater (not counted); the walk covers the smaller of the two and remembers which it was: a
  * list that stops in the middle of an entry is TRUNCATED if the bytes ran out, and MALFORMED if the
  * device server's own length did.
  */

@@ -5,8 +5,8 @@
  * service action must be known before anything but the keys is looked at.
  *
  * Decoding walks the TransportIDs once to judge them. The standard wants all or nothing: a list
- * with one bad TransportID registers nobody (SPC-4 6.16.3). The caller's own walk can then not
- * fail.
+ * with one bad TransportID registers no initiator (SPC-4 6.16.3). The caller's own walk can then
+ * not fail.
  */
 #include "scsi/prout.h"
 

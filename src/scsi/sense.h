@@ -3,7 +3,7 @@
 #define SCSI_SENSE_H
 
 /*
- * Sense data: build it, take the three numbers out of somebody else's, say in words what they mean.
+ * Sense data: build it, take the three numbers out of received data, say in words what they mean.
  * Pure functions, safe in any thread.
  */
 

@@ -132,7 +132,7 @@ struct spc_sense {
 
 /* 6/29/00: power on, reset, or bus device reset occurred. SAM-5 5.14, Unit attention. */
 #define SPC_RESET_OCCURRED                 SPC_SENSE(SPC_SENSE_UNIT_ATTENTION, 0x29, 0x00)
-/* 6/2A/03: somebody else cleared all registrations. SPC-4 5.13.11.2.7, Clearing. */
+/* 6/2A/03: another nexus cleared all registrations. SPC-4 5.13.11.2.7, Clearing. */
 #define SPC_RESERVATIONS_PREEMPTED         SPC_SENSE(SPC_SENSE_UNIT_ATTENTION, 0x2a, 0x03)
 /* 6/2A/04: a reservation that gave access to registrants ended or changed. 5.13.11.2.2 to 5.13.11.2.4. */
 #define SPC_RESERVATIONS_RELEASED          SPC_SENSE(SPC_SENSE_UNIT_ATTENTION, 0x2a, 0x04)

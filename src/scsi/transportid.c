@@ -5,7 +5,7 @@
  * has a length at bytes 2-3 and then text: the name, for format 01b ",i,0x" and the ISID, a NUL,
  * and padding to a multiple of four.
  *
- * Whatever comes in is taken apart and built anew, so there is one way in (the functions that make
+ * All input is taken apart and built anew, so there is one way in (the functions that make
  * a TransportID) and everything else may compare bytes.
  */
 #include "scsi/transportid.h"

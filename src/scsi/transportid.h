@@ -31,7 +31,7 @@ enum transportid_kind {
 /*
  * One TransportID, always in the one form in which two that mean the same are the same bytes: what
  * is reserved is 0, an ISID has lower case digits, padding is the least that the standard asks for.
- * RAW ones are left alone. The functions below make them; nobody else fills one in.
+ * RAW ones are left alone. The functions below make them; no other code fills one in.
  */
 struct transportid {
     enum transportid_kind kind;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What a connection needs to know of whoever executes commands. */
+/* What a connection needs to know of the executor of commands. */
 #ifndef SERVE_BACKEND_H
 #define SERVE_BACKEND_H
 
@@ -18,7 +18,7 @@ struct backend {
 
     /*
      * The connection of this number (struct request) has ended; the next one that is accepted may
-     * have the same. NULL: nobody wants to know. Any thread; must not block.
+     * have the same. NULL: not needed. Any thread; must not block.
      */
     void (*forget)(void *context, int connection);
 };

@@ -260,7 +260,7 @@ void budget_give_unpaid(struct budget_account *account)
     atomic_fetch_sub(&account->unpaid, 1);
 }
 
-/* One of the limits that a line has to pass. What is left out there is told by whoever comes next,
+/* One of the limits that a line has to pass. What is left out there is told by the next caller,
  * since this process may never have a line again. */
 static bool budget_pass_line(struct budget *budget, enum budget_lines kind, struct log_limit *limit,
                              unsigned lines)

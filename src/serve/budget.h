@@ -3,7 +3,7 @@
  * What clients may have of what the server has: connections, threads, memory, lines of log.
  *
  * Each process that is connected has an account, and each user (uid) the sum of those of its
- * processes. Whoever is alone may have much; nobody can take what others need. See budget.c.
+ * processes. A single process may have much, but not what others need. See budget.c.
  *
  * Thread rule: init, deinit and open belong to the main thread, the rest to any.
  */
@@ -104,7 +104,7 @@ void budget_close(struct budget_account *account);
 bool budget_take(struct budget_account *account, enum budget_kind kind, unsigned amount);
 void budget_give(struct budget_account *account, enum budget_kind kind, unsigned amount);
 
-/* Is there nothing left for anybody? */
+/* Is there nothing left for any client? */
 bool budget_is_exhausted(const struct budget *budget, enum budget_kind kind);
 
 /* Is more than half of it taken? */

@@ -249,7 +249,7 @@ static inline bool conn_set_peer(struct visit *visit, struct request *request)
     if (!peer)
         peer = conn_identify(visit);
     request->peer = peer;
-    if (peer) /* nobody else counts */
+    if (peer) /* only clients with a process count */
         atomic_store_explicit(&peer->requests,
                               atomic_load_explicit(&peer->requests, memory_order_relaxed) + 1,
                               memory_order_relaxed);

@@ -3,9 +3,9 @@
  * The table of connections: a mapped array of 64-byte slots, indexed by socket number. An untouched
  * slot costs nothing, an idle connection its slot and nothing else.
  *
- * A slot has an owner, or its socket is armed in the pool and nobody has. Only the owner frees it.
+ * A slot has an owner, or its socket is armed in the pool and it has none. Only the owner frees it.
  * The main thread may at any time want to shut a socket down, and must not hit one that has been
- * closed and given to somebody else meanwhile: hence `open`, which changes under the lock, and
+ * closed and given to another client meanwhile: hence `open`, which changes under the lock, and
  * sockets are shut down under it. The socket itself is closed last, when the slot is free and has
  * no owner, since its number, and so the slot, may be taken again at once.
  */

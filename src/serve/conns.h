@@ -114,7 +114,7 @@ void conns_stop(struct conns *conns);
  */
 void conns_shutdown_idle(struct conns *conns);
 
-/* Cut all connections, whatever they are doing. */
+/* Cut all connections, in any state. */
 void conns_shutdown_all(struct conns *conns);
 
 /*

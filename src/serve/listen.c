@@ -9,11 +9,11 @@
  * The temporary socket exists before a stale one is removed, so the new one cannot be given the
  * inode number of the old one, by which its keeper may still be looking for it.
  *
- * The directory may be somebody else's (libvirt's are of the virtual machine's user), who may put a
- * link or another file in the place of any name at any time. So the directory is opened once, and
- * everything is done in it: sun_path takes no fd, hence the process works there meanwhile, which
- * also spares the temporary name the 108 bytes of sun_path. No name is followed. The mode is the
- * socket's own before it has a name, and the owner goes to what was opened and looked at.
+ * The directory may belong to another user (libvirt's are of the virtual machine's user), who may
+ * put a link or another file in the place of any name at any time. So the directory is opened once,
+ * and everything is done in it: sun_path takes no fd, hence the process works there meanwhile,
+ * which also spares the temporary name the 108 bytes of sun_path. No name is followed. The mode is
+ * the socket's own before it has a name, and the owner goes to what was opened and looked at.
  */
 #include "serve/listen.h"
 
@@ -60,7 +60,7 @@ static int listen_address(const char *name, struct sockaddr_un *ret)
     return 0;
 }
 
-/* Does anybody listen on the socket? 1, 0, or a negative errno if it cannot be told. */
+/* Does a process listen on the socket? 1, 0, or a negative errno if it cannot be told. */
 static int listen_probe(const char *name)
 {
     CLEANUP_CLOSE int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -159,11 +159,11 @@ static int listen_set_owner(const struct listen_options *options, int dir, const
     return fchownat(fd, "", options->user, options->group, AT_EMPTY_PATH) < 0 ? -errno : 0;
 }
 
-/* Give the socket its final name. -EEXIST: somebody was faster. */
+/* Give the socket its final name. -EEXIST: another process was faster. */
 static int listen_publish(int dir, const char *temporary, const char *name,
                           struct inode_id *ret_inode)
 {
-    /* Before: what lies there afterwards may be somebody else's. */
+    /* Before: what lies there afterwards may belong to another process. */
     int r = inode_identify_at(dir, temporary, ret_inode);
 
     if (r < 0)
@@ -260,7 +260,7 @@ void listen_sweep(const char *directory)
 
     if (entries && here >= 0 && fchdir(dirfd(entries)) == 0) {
         while ((entry = readdir(entries))) {
-            /* A hidden one is on its way to a name, and nobody listens yet. */
+            /* A hidden one is on its way to a name, and no process listens yet. */
             if (entry->d_name[0] != '.')
                 (void)listen_clear(dirfd(entries), entry->d_name, entry->d_name, error,
                                    sizeof(error));

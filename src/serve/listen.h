@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The listening socket: made so that whoever sees its name can connect, or inherited from systemd.
+ * The listening socket: made so that a client that sees its name can connect, or inherited from
+ * systemd.
  *
  * Thread rule: all of it belongs to the main thread, before the sandbox.
  */
@@ -24,16 +25,16 @@ struct listen_options {
 };
 
 /*
- * Bind, set mode and owner, listen, and only then appear under the path. A socket there that nobody
- * listens on is replaced; a live one, and whatever is no socket, is left alone and is an error.
- * Works in the socket's directory meanwhile. On failure `ret_error` (of `error_size` bytes) has a
- * line that says what was wrong. Returns the fd, the caller's, or a negative errno.
+ * Bind, set mode and owner, listen, and only then appear under the path. A socket there that no
+ * process listens on is replaced; a live one, and any other kind of file, is left alone and is an
+ * error. Works in the socket's directory meanwhile. On failure `ret_error` (of `error_size` bytes)
+ * has a line that says what was wrong. Returns the fd, the caller's, or a negative errno.
  */
 int listen_open(const struct listen_options *options, struct inode_id *ret_inode, char *ret_error,
                 size_t error_size);
 
 /*
- * Remove the sockets of a directory that nobody listens on any more: those of helpers that were
+ * Remove the sockets of a directory that no process listens on any more: those of helpers that were
  * killed together with their keepers. What cannot be looked at or removed stays.
  */
 void listen_sweep(const char *directory);

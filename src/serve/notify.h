@@ -13,7 +13,7 @@
 #include <sys/un.h>
 
 struct notify {
-    int sock; /* -1: nobody wants to know */
+    int sock; /* -1: no service manager */
     struct sockaddr_un address;
     socklen_t address_size;
     int64_t watchdog_ms; /* how often the manager wants a sign of life; 0: never */
@@ -21,7 +21,7 @@ struct notify {
 
 /*
  * Make the socket, ahead of a sandbox, and unset the variables. Returns 0, or a negative errno with
- * the struct usable as "nobody wants to know".
+ * the struct usable as "no service manager".
  */
 int notify_init(struct notify *notify);
 void notify_deinit(struct notify *notify);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * What the kernel says of a socket's peer (SO_PEERCRED, SO_PEERSEC) is of the moment when it
- * connected. What /proc says of a pid is of now, and by now the pid may be somebody else's. So,
- * having read, we ask a pidfd of the very process that connected whether it is still there: if so,
- * its pid was its own all the time. On a kernel without SO_PEERPIDFD connections are identified
+ * connected. What /proc says of a pid is of now, and by now the pid may belong to another process.
+ * So, having read, we ask a pidfd of the very process that connected whether it is still there: if
+ * so, its pid was its own all the time. On a kernel without SO_PEERPIDFD connections are identified
  * when they complete their handshake, which the process has just sent.
  *
  * A process is known by the inode of its pidfd, which is unique as long as the system runs (pidfs,

@@ -62,7 +62,7 @@ struct peers {
     pthread_mutex_t lock;
     struct peer *first;
     int proc;           /* directory fd of /proc, or -1 */
-    bool all;           /* before their first command, whatever it is */
+    bool all;           /* before their first command of any kind */
     bool early;         /* at the handshake, not only when there is a need to know */
     bool pidfs;         /* pidfds have inodes of their own */
     peers_open_fn open; /* NULL: by proc */
@@ -78,7 +78,7 @@ struct peers {
 void peers_init(struct peers *peers, bool all);
 void peers_deinit(struct peers *peers);
 
-/* Have files of processes opened by somebody else, since we may not or shall not. */
+/* Have files of processes opened by another process, since we may not or shall not. */
 void peers_open_by(struct peers *peers, peers_open_fn open, void *context);
 
 /*

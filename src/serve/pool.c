@@ -17,9 +17,9 @@
  *
  * Few threads wait in epoll (processors + 1); the kernel wakes one of them per event, and with more
  * of them the threads of a burst would push each other from the processors. Further idle threads
- * park, each on a word of its own, and are taken up again from the top of a stack. Whoever waits
- * or is parked for POOL_SURPLUS_MS without work leaves, but for the last one. A thread cannot unmap
- * the stack it runs on, so each one that leaves reaps the one that left before it.
+ * park, each on a word of its own, and are taken up again from the top of a stack. A thread that
+ * waits or is parked for POOL_SURPLUS_MS without work leaves, but for the last one. A thread cannot
+ * unmap the stack it runs on, so each one that leaves reaps the one that left before it.
  */
 #include "serve/pool.h"
 
@@ -123,7 +123,7 @@ static struct pool_thread *pool_pop_parked(struct pool *pool)
     return self;
 }
 
-/* Take this very thread off the stack. Called under the lock; false: somebody else has. */
+/* Take this very thread off the stack. Called under the lock; false: another thread has. */
 static bool pool_remove_parked(struct pool *pool, struct pool_thread *self)
 {
     for (struct pool_thread **link = &pool->parked; *link; link = &(*link)->below) {
@@ -153,8 +153,8 @@ static void pool_take_up(struct pool *pool, struct pool_thread *self)
 }
 
 /*
- * Wait until somebody needs one more idle thread and has counted this one as such, or until the
- * time is over. False: nobody came.
+ * Wait until another thread needs one more idle thread and has counted this one as such, or until
+ * the time is over. False: it was not needed.
  */
 static bool pool_park(struct pool *pool, struct pool_thread *self)
 {
@@ -406,7 +406,7 @@ void pool_close(struct pool *pool, int fd)
     }
     pthread_mutex_lock(&pool->lock);
     while (atomic_load(&pool->n_discard) == POOL_DISCARD_MAX && !pool->stopping) {
-        /* Somebody waits here already, or is idle by now, or there is nobody who could come back:
+        /* A thread waits here already, or is idle by now, or there is none that could come back:
          * then it is for this thread to make room, with the other one, if any, to stand by. */
         relieve = pool->held_up > 0 || atomic_load(&pool->idle) > 0 ||
                   atomic_load(&pool->threads) == 1;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * An elastic leader/follower pool. Threads wait in epoll_wait(2); the one that an event wakes
- * serves it itself, whatever that takes, and before it does anything that may block it makes sure
+ * serves it itself to the end, and before it does anything that may block it makes sure
  * that another one waits. Nothing is handed from thread to thread.
  *
  * Thread rule: init, deinit and stop belong to one thread that is not of the pool; everything else

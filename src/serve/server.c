@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * The loop polls a handful of fds: listeners, signals, the connections' tick. Its stop has three
- * steps. First nobody can find us any more, and each connection ends with the request that it is
- * about to serve. After a moment's grace those without a request are told to go. Then it waits for
- * the rest, until a second signal or the stop time-out cuts it short.
+ * steps. First the names are removed, so no new client can connect, and each connection ends with
+ * the request that it is about to serve. After a moment's grace those without a request are told to
+ * go. Then it waits for the rest, until a second signal or the stop time-out cuts it short.
  */
 #include "serve/server.h"
 
@@ -29,7 +29,7 @@
 #define SERVER_GRACE_MS        20  /* a client that is in the middle of something goes on by then */
 #define SERVER_LEAVE_MS        1000 /* threads without a client need no time at all */
 
-/* To be closed without waiting for anybody, a listener must have an empty queue: server_stop. */
+/* To be closed without waiting for a client, a listener must have an empty queue: server_stop. */
 static void server_close_listeners(struct server *server)
 {
     for (unsigned i = 0; i < server->options.n_endpoints; i++) {
@@ -107,7 +107,7 @@ static void server_accept(struct server *server, const struct server_endpoint *e
                           unsigned most)
 {
     /* The first thread of all is started here. If it cannot be had, clients had better wait in the
-     * listener's queue than on a connection that nobody reads. */
+     * listener's queue than on a connection that no thread reads. */
     if (!pool_ensure(&server->pool) && atomic_load(&server->conns.n_open) == 0) {
         server_pause_accept(server, EAGAIN);
         return;
@@ -254,9 +254,9 @@ static enum server_end server_stop(struct server *server)
     notify_send(server->options.notify, "STOPPING=1");
     if (server->options.remove_names)
         server->options.remove_names(server->options.context);
-    /* Who had found us in time is a client like any other. Nobody else comes once the listener is
-     * shut down: so its queue is empty then, and closing it closes nothing that clients have sent
-     * there. One that was passed to us stays open elsewhere. */
+    /* Who had found us in time is a client like any other. No other client comes once the listener
+     * is shut down: so its queue is empty then, and closing it closes nothing that clients have
+     * sent there. One that was passed to us stays open elsewhere. */
     for (unsigned i = 0; i < server->options.n_endpoints && !server->options.passed; i++) {
         shutdown(server->options.endpoints[i].listener, SHUT_RDWR);
         server_accept(server, &server->options.endpoints[i], SERVER_QUEUE_MAX);
@@ -278,8 +278,7 @@ static enum server_end server_stop(struct server *server)
     }
     if (!pool_stop(&server->pool, clock_now_ms() + SERVER_LEAVE_MS))
         return SERVER_CUT;
-    /* What nobody was left to close the kernel closes, which waits for nobody when a process ends.
-     */
+    /* The kernel closes what is left, and waits for nothing when a process ends. */
     return server->pool.n_discard || server->conns.doomed.n ? SERVER_CUT : SERVER_DRAINED;
 }
 

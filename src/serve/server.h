@@ -35,14 +35,14 @@ struct server_options {
     int64_t client_timeout_ms;
     int64_t stop_timeout_ms;
     struct notify *notify; /* borrowed */
-    struct peers *peers;   /* borrowed; NULL: nobody wants to know who clients are */
+    struct peers *peers;   /* borrowed; NULL: clients are not identified */
     struct status *status; /* borrowed; NULL: there is no such socket */
 
-    /* The listeners' names are not ours and stay: whoever is in a queue is left for the next one
+    /* The listeners' names are not ours and stay: a client in a queue is left for the next one
      * who is passed them. */
     bool passed;
-    /* Called once when the server stops, before its sockets are closed: nobody shall find those of
-     * them any more that are ours. NULL: none is. */
+    /* Called once when the server stops, before its sockets are closed: no client shall find those
+     * of them any more that are ours. NULL: none is. */
     void (*remove_names)(void *context);
     void *context;
 };

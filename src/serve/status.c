@@ -148,7 +148,7 @@ void status_stop(struct status *status, struct conns *conns)
 {
     if (status->listener < 0)
         return;
-    shutdown(status->listener, SHUT_RDWR); /* from here on nobody joins the queue */
+    shutdown(status->listener, SHUT_RDWR); /* from here on no reader joins the queue */
     for (unsigned i = 0; i < STATUS_QUEUE_MAX; i++) {
         int sock = accept4(status->listener, NULL, NULL, SOCK_CLOEXEC);
 

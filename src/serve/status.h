@@ -3,7 +3,7 @@
  * The status socket: who connects is sent one document and the end of file. What a client sends is
  * not read.
  *
- * Thread rule: all of it belongs to the main thread, which waits for nobody here.
+ * Thread rule: all of it belongs to the main thread, which never waits here.
  */
 #ifndef SERVE_STATUS_H
 #define SERVE_STATUS_H
@@ -41,7 +41,7 @@ struct status {
 void status_init(struct status *status, int listener, status_write_fn *write, void *context);
 void status_deinit(struct status *status);
 
-/* The server stops: nobody is told any more. conns closes what may block, as below. */
+/* The server stops: no reader is served any more. conns closes what may block, as below. */
 void status_stop(struct status *status, struct conns *conns);
 
 /* Fill in STATUS_POLL_MAX entries, some perhaps with an fd of -1. */

@@ -83,7 +83,7 @@ void trace_close(void);
 /*
  * If the event is enabled, one line: its name and the arguments, NAME=VALUE each, after pid and
  * time unless the line goes where every line is given both. In a file of its own a line waits for
- * nobody: if there is no room for it, it is lost.
+ * nothing: if there is no room for it, it is lost.
  */
 void trace_line(enum trace_id id, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

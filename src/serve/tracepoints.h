@@ -4,7 +4,7 @@
  * probe as well: provider qemu_pr_helper, the event's name, the same arguments.
  *
  * Each event has a counter of those who want to know: a tracer counts itself in when it attaches
- * (what sys/sdt.h calls a semaphore), and so do we when -T enables the event. So while nobody
+ * (what sys/sdt.h calls a semaphore), and so do we when -T enables the event. So while no tracer
  * does, an event costs a comparison and a branch.
  *
  * Thread rule: any.

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Whatever a thread does for a client may block: a command, a receive (fds that cannot be kept are
+ * All that a thread does for a client may block: a command, a receive (fds that cannot be kept are
  * dropped in there, and dropping the last reference to a file closes it), a close. So the whole of
  * it counts, from the event to the arming of the socket, against the client's process.
  *
  * Within its share of threads (BUDGET_THREADS) a turn is paid for. A few more turns are not: in
  * them clients are told BUSY. Who wants more than these waits in the queue of its process, which
  * has a turn then, and each of its turns that ends lets one go on. A turn is given back before the
- * queue is looked at, and whoever joins the queue looks afterwards whether a turn is to be had: one
- * of the two sees the other.
+ * queue is looked at, and a thread that joins the queue looks afterwards whether a turn is to be
+ * had: one of the two sees the other.
  *
  * The crowd is for when no thread stands by, and none can be had: the pool has all that there may
  * be. A thread is never known to be free at the moment when one joins, hence the tick.
@@ -21,7 +21,7 @@
 #include "base/log.h"
 #include "serve/conns.h"
 
-/* Let one go on: its event comes again. False: nobody waits. */
+/* Let one go on: its event comes again. False: no thread waits. */
 static bool turn_resume(struct conns *conns, struct budget_queue *queue)
 {
     int sock = conns_leave_queue(conns, queue);

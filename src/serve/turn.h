@@ -37,7 +37,7 @@ void turn_end(struct conns *conns, struct budget_account *account, bool paid);
  * instead of arming it, before turn_end. It is armed once a thread is free. */
 void turn_wait(struct conns *conns, int sock);
 
-/* Once a second as long as anybody waits for a thread: so that none is forgotten. */
+/* Once a second as long as a client waits for a thread: so that none is forgotten. */
 void turn_tick(struct conns *conns);
 
 #endif

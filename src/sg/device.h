@@ -12,7 +12,7 @@ enum device_kind {
     DEVICE_SG,           /* SCSI generic character device */
     DEVICE_BLOCK,        /* block device: any of the following */
     DEVICE_DISK,         /* whole SCSI disk */
-    DEVICE_NOT_SCSI,     /* whole device that is no SCSI disk, whatever lies below it */
+    DEVICE_NOT_SCSI,     /* whole device that is no SCSI disk, regardless of what lies below it */
     DEVICE_PARTITION,    /* part of a block device */
     DEVICE_DM_MULTIPATH, /* device-mapper map whose uuid begins with mpath- */
     DEVICE_DM_OTHER,     /* any other device-mapper map: LVM, kpartx, crypt ... */

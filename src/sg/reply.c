@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * GOOD only if host, driver and device all say so: of whatever is not known to be success, failure
+ * GOOD only if host, driver and device all say so: of all that is not known to be success, failure
  * is the safe thing to say, since a guest that is told GOOD believes that it has fenced its
  * neighbour. That sense data came with GOOD is no failure: Linux up to 5.13 says so by the driver's
  * status (DRIVER_SENSE), and the sense key says what is meant.
@@ -137,7 +137,7 @@ static void sg_reply_host(const struct sg_result *result, struct reply *reply)
 
 /*
  * Of a command that has not plainly succeeded: true if it has all the same, else the reply is made.
- * Not part of its caller, which nearly all commands go through and which hardly ever calls it.
+ * Not part of its caller, which nearly all commands go through and which very rarely calls it.
  */
 __attribute__((noinline)) static bool sg_reply_unless_success(const struct sg_result *result,
                                                               struct reply *reply)

@@ -2,7 +2,7 @@
 /*
  * qemu-pr-simulator: the helper's own connection, pool and protocol code over simulated LUNs, for
  * tests, and for trying out what persistent reservations do. It needs no privilege and protects no
- * data: nobody's writes to the files are stopped.
+ * data: writes to the files are not stopped.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -260,7 +260,7 @@ static void simulator_remove(const struct endpoint *endpoint)
         log_error("cannot remove socket %s: %s", endpoint->path, strerror(-r));
 }
 
-/* Nobody shall find us any more: remove the sockets that are still ours. */
+/* No client shall find us any more: remove the sockets that are still ours. */
 static void simulator_close_endpoints(void *context)
 {
     struct simulator *simulator = context;

@@ -3,7 +3,7 @@
  * Units are made when a client first passes their file and stay until the end; each has a lock of
  * its own, held while a command is executed and, with --state, while its outcome is saved. Waiting
  * (latency, a LUN that hangs on purpose) is done before, without a lock: as on a real LUN, a
- * command that has not arrived delays nobody else's.
+ * command that has not arrived delays no other.
  */
 #include "simulator/sim.h"
 
@@ -121,7 +121,7 @@ static bool sim_apply_fault(struct sim *sim, dev_t device, ino_t inode, struct r
 
 /*
  * Execute and, if it is to outlive us, save: what cannot be saved has not happened. What may not
- * have been saved has, but nobody is told that it did: GOOD would promise that it will survive.
+ * have been saved has, but no client is told that it did: GOOD would promise that it will survive.
  */
 static void sim_execute_on(struct sim *sim, unsigned nexus, struct sim_unit *unit, enum quirk quirk,
                            const struct request *request, struct reply *reply)

@@ -33,8 +33,8 @@ static int nexus_fail(char *ret_error, size_t size, int status, const char *devi
 }
 
 /*
- * Nobody of this host may use it: O_EXCL of a block device fails if a file system, a volume or a
- * map has it (open(2)). It is kept for as long as the validation lasts.
+ * No process of this host may use it: O_EXCL of a block device fails if a file system, a volume or
+ * a map has it (open(2)). It is kept for as long as the validation lasts.
  */
 static int nexus_open_data(struct nexus *nexus, const char *device)
 {

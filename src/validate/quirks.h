@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * What an answer that was not due means: rules in a JSON file, the first that fits counts. So an
- * array's habit has the same name in whichever profile it shows.
+ * array's habit has the same name in every profile.
  */
 #ifndef VALIDATE_QUIRKS_H
 #define VALIDATE_QUIRKS_H

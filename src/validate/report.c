@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * Evidence is told with each finding. "Its source sends this" and "believed of it" are not the
- * same, and whoever has to decide by it has to know which of them it is.
+ * same, and a user who decides by it has to know which of them it is.
  */
 #include "validate/report.h"
 

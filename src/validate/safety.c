@@ -39,7 +39,7 @@ static bool safety_is_one_unit(const struct run *run, bool force, struct outcome
                                   "they are one, say --force.");
 }
 
-static bool safety_nobody_registered(struct run *run, bool force, struct outcome *outcome)
+static bool safety_no_registrations(struct run *run, bool force, struct outcome *outcome)
 {
     const struct nexus_call call = {.action = NEXUS_READ_KEYS};
     struct nexus_answer answer;
@@ -142,9 +142,9 @@ static bool safety_ask(const struct run *run, const struct options *options,
 bool safety_confirm(struct run *run, const struct options *options, struct outcome *outcome)
 {
     return safety_is_one_unit(run, options->force, outcome) &&
-           safety_nobody_registered(run, options->force, outcome) &&
+           safety_no_registrations(run, options->force, outcome) &&
            safety_nothing_on_it(run, options->force, outcome) &&
            safety_ask(run, options, outcome) &&
-           /* Somebody may have come while the question waited. */
-           (options->yes || safety_nobody_registered(run, options->force, outcome));
+           /* A registration may have come while the question waited. */
+           (options->yes || safety_no_registrations(run, options->force, outcome));
 }

@@ -9,7 +9,7 @@
 #include "validate/run.h"
 
 /*
- * Whether the nexuses lead to one logical unit, nobody is registered with it, nothing that is known
+ * Whether the nexuses lead to one logical unit, it has no registrations, nothing that is known
  * is on it, and the user agrees: options->force is for the middle two, --yes or a question for the
  * last. Otherwise the outcome says why not.
  */

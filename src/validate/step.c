@@ -94,7 +94,7 @@ static void step_add_data(struct json_object *record, const struct nexus_answer 
     output_add_text(record, "data", text);
 }
 
-/* The answer itself, whatever it is worth. */
+/* The answer itself, good or bad. */
 static void step_add_answer(struct json_object *record, const struct nexus_answer *answer)
 {
     char text[PRHELPER_TEXT_MAX];

@@ -17,9 +17,9 @@
 /*
  * From the text of /proc/PID/cgroup: systemd's machine scopes, and libvirt's groups where there is
  * no systemd. Only where the service manager of the system made the group: right below
- * machine.slice or a slice of it, at the root of the hierarchy, where nobody but root can make one.
- * A group of that name elsewhere may be anybody's (a user's own manager, a service with Delegate=).
- * At most `size` bytes, with the NUL. False, with ret_vm undefined: there is none.
+ * machine.slice or a slice of it, at the root of the hierarchy, where only root can make one.
+ * A group of that name elsewhere may belong to any user (a user's own manager, a service with
+ * Delegate=). At most `size` bytes, with the NUL. False, with ret_vm undefined: there is none.
  */
 bool vm_name_from_cgroup(const char *text, char *ret_vm, size_t size);
 

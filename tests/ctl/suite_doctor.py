@@ -140,7 +140,7 @@ def helper_without_cleanup(t):
 
 
 @cases(("root", "root", "the helper runs as root", "CAP_SETUID"),
-       ("nobody", "nobody", "the helper runs as nobody, whose other processes can stop it", "useradd"),
+       ("nobody", "nobody", "the helper runs as user nobody, whose other processes can stop it", "useradd"),
        ("its own", "qemu-pr-helper", None, None))
 def user_of_the_helper(t, user, text, remedy):
     if os.geteuid() != 0:

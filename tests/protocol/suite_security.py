@@ -109,7 +109,7 @@ def with_accounts(t, text):
 
 
 ROOT = "root:x:0:0:root:/root:/bin/sh\n"
-SHARED = "runs as nobody, whose other processes can stop it: there is no user qemu-pr-helper"
+SHARED = "runs as user nobody, whose other processes can stop it: there is no user qemu-pr-helper"
 
 
 def own_words(helper):
