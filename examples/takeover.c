@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * takeover SOCKET DISK KEY: register KEY for this host and take the reservation over, whoever holds
- * it. The host that held it cannot write any more after that. If the outcome is not known, this
+ * takeover SOCKET DISK KEY: register KEY for this host and take the reservation over from any
+ * holder. The host that held it cannot write any more after that. If the outcome is not known, this
  * host must not write either: it ends with 1, and says why.
  *
  *     cc -o takeover takeover.c $(pkg-config --cflags --libs libprhelper)
@@ -40,7 +40,7 @@ static void must_be_good(const char *what, int r)
     exit(1);
 }
 
-/* The holder's key, 0: nobody holds it. */
+/* The holder's key, 0: there is no reservation. */
 static uint64_t read_holder(void)
 {
     struct prhelper_reservation reservation;

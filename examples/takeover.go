@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// takeover SOCKET DISK KEY: register KEY for this host and take the reservation over, whoever holds it.
+// takeover SOCKET DISK KEY: register KEY for this host and take the reservation over from any holder.
 // The host that held it cannot write any more after that. If the outcome is not known, this host must
 // not write either: it ends with 1, and says why.
 package main

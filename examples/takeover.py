@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""takeover.py SOCKET DISK KEY: register KEY for this host and take the reservation over, whoever holds
-it. The host that held it cannot write any more after that. If the outcome is not known, this host must
+"""takeover.py SOCKET DISK KEY: register KEY for this host and take the reservation over from any holder.
+The host that held it cannot write any more after that. If the outcome is not known, this host must
 not write either: it ends with 1, and says why."""
 import sys
 

@@ -13,7 +13,7 @@ import (
 )
 
 // Execute sends any command of the protocol, with a parameter list for PERSISTENT RESERVE OUT. The result is
-// returned whatever its status is.
+// returned for every status.
 func (c *Conn) Execute(ctx context.Context, device *os.File, cdb, out []byte) (*Result, error) {
 	cdbBytes, outBytes := C.CBytes(cdb), C.CBytes(out)
 	defer C.free(cdbBytes)
@@ -101,7 +101,7 @@ func (c *Conn) RegisterPorts(ctx context.Context, device *os.File, key, newKey u
 	})
 }
 
-// RegisterIgnore registers newKey whatever key there is.
+// RegisterIgnore registers newKey and replaces any key that there is.
 func (c *Conn) RegisterIgnore(ctx context.Context, device *os.File, newKey uint64, flags uint) error {
 	return c.change(ctx, device, func(fd C.int) C.int {
 		return C.prhelper_start_register_ignore(c.helper, fd, C.uint64_t(newKey), C.uint(flags),

@@ -7,7 +7,7 @@
 //	defer conn.Close()
 //	err = conn.RegisterIgnore(ctx, disk, 0xabc, 0)
 //
-// Whatever was not GOOD is an error: StatusError (the device's answer), ProtocolError, SystemError
+// Any outcome but GOOD is an error: StatusError (the device's answer), ProtocolError, SystemError
 // (an errno) or ContextError. OutcomeOf() says of each whether the command was carried out.
 //
 // Waiting takes no thread: it is done by Go's own poller. A Conn may be used by many goroutines, whose
@@ -32,7 +32,7 @@ import (
 
 // Conn is a connection to a helper.
 type Conn struct {
-	turn   chan struct{} // whoever has put something in may use the rest
+	turn   chan struct{} // the goroutine that has put something in may use the rest
 	helper *C.struct_prhelper
 	result *C.struct_prhelper_result // C's memory, because the library keeps the pointer
 	fd     C.int                     // that file is a copy of; -1: none
@@ -237,7 +237,7 @@ func (c *Conn) perform(ctx context.Context, device *os.File,
 	return result, err
 }
 
-// answer is the same for whoever wants the result whatever it is.
+// answer is the same for callers that want the result for every outcome.
 func (c *Conn) answer(ctx context.Context, device *os.File,
 	start func(device C.int) C.int) (*Result, error) {
 	var r C.int

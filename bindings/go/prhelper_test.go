@@ -254,7 +254,7 @@ func TestContext(t *testing.T) {
 	}
 }
 
-// While it is connecting, and while somebody else's command is under way.
+// While it is connecting, and while a command of another goroutine is under way.
 func TestContextBeforeSending(t *testing.T) {
 	s := newScene(t)
 	listener, err := net.Listen("unix", s.path("silent"))

@@ -39,7 +39,7 @@ class Operation:
 
     @contextlib.contextmanager
     def cancelled_by_exceptions(self):
-        """Whoever waits may be interrupted, which is not the end of the command: tell what is known."""
+        """A caller that waits may be interrupted, which is not the end of the command: tell what is known."""
         try:
             yield
         except BaseException as error:
