@@ -26,7 +26,7 @@ struct command {
     const char *summary; /* one line, for the list of commands */
     const char *about;   /* for its own --help: what else there is to know; may be NULL */
     unsigned takes;      /* OPTION_ bits of ctl/options.h */
-    unsigned needs;      /* those of them without which it makes no sense */
+    unsigned needs;      /* those of them that it cannot do without */
     unsigned lacks;      /* and those of OPTIONS_COMMON that it does not take */
     bool changes;        /* it needs a device that is open for writing */
     enum command_device wants;

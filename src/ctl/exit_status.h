@@ -6,7 +6,7 @@
 enum exit_status {
     CTL_GOOD = 0,
     CTL_INTERNAL = 1, /* out of memory, no room to write to */
-    CTL_USAGE = 2,    /* the command line makes no sense; nothing was done */
+    CTL_USAGE = 2,    /* usage error; nothing was done */
     CTL_DEVICE = 3,   /* the device could not be opened */
     CTL_HELPER = 4,   /* the helper could not be reached: the command was not carried out */
     CTL_UNKNOWN = 5,  /* it may have been carried out: no answer, nonsense, or lost on its way */
@@ -14,7 +14,7 @@ enum exit_status {
     CTL_CONFLICT = 7, /* RESERVATION CONFLICT */
     CTL_CHECK = 8,    /* CHECK CONDITION */
     CTL_OTHER = 9,    /* another SCSI status: BUSY, TASK SET FULL ... */
-    CTL_DATA = 10,    /* GOOD, but the device's data makes no sense */
+    CTL_DATA = 10,    /* GOOD, but the device's data is malformed */
     CTL_TROUBLE = 11, /* the doctor found something that will not work */
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * doctor: is all that reservations need there? The checks are in a table, in the order in which
- * they build on each other; one that makes no sense after what was found is left out. Each is a
+ * they build on each other; one that earlier results rule out is left out. Each is a
  * line, and below it what to do if it is not as it should be. Nothing is changed anywhere.
  */
 #include <json.h>

@@ -23,7 +23,7 @@ struct registrations {
 
 /*
  * Judge `data` of READ FULL STATUS for the paths of a map. Keys have their bytes reversed if
- * `reversed`. `expected` is the key that is looked for first. False: the data makes no sense, or
+ * `reversed`. `expected` is the key that is looked for first. False: the data is malformed, or
  * there is no memory.
  */
 bool registrations_judge(const struct nexus *paths, unsigned n_paths, const uint8_t *data,

@@ -2,7 +2,7 @@
 /*
  * The file is looked at with each command and read when its inode, its time of change or its size
  * is another: an editor that renames may leave the time as it was, as far as the clock tells. A
- * line that makes no sense is logged and does nothing.
+ * malformed line is logged and does nothing.
  */
 #include "simulator/fault.h"
 

@@ -60,7 +60,7 @@ struct faults {
 
 /*
  * Parse one line in place. Returns true, with *ret_path NULL for a line that says nothing; false if
- * it makes no sense.
+ * it is malformed.
  */
 bool fault_parse_line(char *line, const char **ret_path, struct fault *ret_fault);
 
