@@ -39,7 +39,7 @@ static bool loss_is_preempted(const struct options *options, const struct state 
                               const struct state_registration *one)
 {
     if (options->other_key == 0)
-        return state_is_held_by_all(state) &&
+        return (state_is_held_by_all(state) || !state->answered) &&
                (one->key != options->key || state_count(state, options->key) > 1);
     return one->key == options->other_key;
 }
@@ -48,6 +48,8 @@ static bool loss_is_preempted(const struct options *options, const struct state 
 static bool loss_is_released(const struct options *options, const struct state *state,
                              const struct state_registration *one)
 {
+    if (!state->answered)
+        return loss_is_all_registrants(options->type);
     return state->held && options->type == state->reservation.type && one->holder &&
            (state_is_held_by_all(state) || one->key == options->key);
 }
@@ -157,6 +159,51 @@ static void loss_add_one(const struct state_registration *one, unsigned loss,
                                                  : "its registration and the reservation");
 }
 
+/* It holds the reservation, and READ KEYS has not got it: lists that do not go together. */
+static bool loss_is_holder_unlisted(const struct state *state)
+{
+    for (size_t i = 0; i < state->count; i++) {
+        if (state->registrations[i].holder)
+            return false;
+    }
+    return state->held;
+}
+
+/*
+ * Of a type that only its holder may write by, those that stay registered lose the device too: the
+ * type of a reservation that is preempted is the new one (SPC-4 5.13.11.2.4.3).
+ */
+static void loss_add_narrowed(const struct options *options, const struct state *state,
+                              struct outcome *outcome)
+{
+    bool narrow = options->type == PRHELPER_WRITE_EXCLUSIVE ||
+                  options->type == PRHELPER_EXCLUSIVE_ACCESS;
+    bool replaced = !state->answered || loss_is_holder_unlisted(state);
+    size_t others = 0;
+    bool own = false; /* has been met */
+
+    if (!loss_is_preempt(options->command) || !narrow)
+        return;
+    for (size_t i = 0; i < state->count; i++) {
+        const struct state_registration *one = &state->registrations[i];
+
+        if (loss_of(options, state, one)) {
+            replaced |= one->holder;
+        } else if (one->key == options->key && !own) {
+            own = true;
+        } else {
+            others++;
+        }
+    }
+    if (replaced && others > 0 && (!state->held || state->reservation.type != options->type))
+        outcome_add_line(outcome,
+                         "Of the new type, %s, only this host may %s: %zu that stay%s registered "
+                         "can no longer.",
+                         prhelper_type_name(options->type),
+                         options->type == PRHELPER_WRITE_EXCLUSIVE ? "write" : "read or write",
+                         others, others == 1 ? "s" : "");
+}
+
 static const char *loss_head(const struct command *command, size_t losers)
 {
     if (!loss_is_of_this_path(command))
@@ -173,7 +220,7 @@ bool loss_add(const struct options *options, const struct state *state, struct o
 
     for (size_t i = 0; i < state->count; i++)
         losers += loss_of(options, state, &state->registrations[i]) != LOSS_NONE;
-    anything = losers > 0 || !state->known ||
+    anything = losers > 0 || !state->known || !state->answered || loss_is_holder_unlisted(state) ||
                (options->command == &cmd_cleanup && !(options->given & OPTION_KEY));
     if (!anything)
         return false;
@@ -190,6 +237,7 @@ bool loss_add(const struct options *options, const struct state *state, struct o
     }
     if (shown < losers)
         outcome_add_line(outcome, "  and %zu more", losers - shown);
+    loss_add_narrowed(options, state, outcome);
     if (!state->known)
         outcome_add_line(outcome, "Who is registered could not be read%s.",
                          losers > 0 ? " to its end" : "");

@@ -73,6 +73,25 @@ static void state_read_full_status(struct session *session, struct state *state)
         state_take(state, &registrant);
 }
 
+/*
+ * Where READ FULL STATUS names no holder among those that READ RESERVATION says could be it, any of
+ * them may be: rather one too many is told that it loses the reservation than none.
+ */
+static void state_find_holders(struct state *state)
+{
+    bool all = state_is_held_by_all(state), found = false;
+
+    for (size_t i = 0; i < state->count && !all; i++)
+        found |= state->registrations[i].named && state->registrations[i].holder &&
+                 state->registrations[i].key == state->reservation.key;
+    for (size_t i = 0; i < state->count && state->held; i++) {
+        struct state_registration *one = &state->registrations[i];
+
+        if (all || (one->key == state->reservation.key && (!found || !one->named)))
+            one->holder = true;
+    }
+}
+
 void state_read(struct session *session, bool who, struct state *ret_state)
 {
     struct outcome outcome;
@@ -81,17 +100,13 @@ void state_read(struct session *session, bool who, struct state *ret_state)
     state_read_keys(session, ret_state);
     if (state_ask(session, &cmd_reservation, &outcome) &&
         prhelper_reservation_decode(outcome.result.data, outcome.result.size,
-                                    &ret_state->reservation) == 0)
+                                    &ret_state->reservation) == 0) {
+        ret_state->answered = true;
         ret_state->held = ret_state->reservation.held;
+    }
     if (ret_state->held || (who && ret_state->count > 0))
         state_read_full_status(session, ret_state);
-    for (size_t i = 0; i < ret_state->count; i++) {
-        struct state_registration *one = &ret_state->registrations[i];
-
-        if (!one->named)
-            one->holder = ret_state->held && (state_is_held_by_all(ret_state) ||
-                                              one->key == ret_state->reservation.key);
-    }
+    state_find_holders(ret_state);
 }
 
 void state_deinit(struct state *state)
@@ -107,6 +122,15 @@ size_t state_count(const struct state *state, uint64_t key)
     for (size_t i = 0; i < state->count; i++)
         count += state->registrations[i].key == key;
     return count;
+}
+
+bool state_has_nameless(const struct state *state)
+{
+    for (size_t i = 0; i < state->count; i++) {
+        if (!state->registrations[i].initiator[0])
+            return true;
+    }
+    return false;
 }
 
 bool state_is_held_by_all(const struct state *state)
@@ -145,6 +169,9 @@ void state_add_holder(const struct state *state, struct outcome *outcome)
     const char *type, *initiator = state_holder(state);
     char text[32];
 
+    if (!state->answered)
+        outcome_add_line(outcome, "Who holds the reservation could not be read: it may be any of "
+                                  "those that are registered.");
     if (!state->held)
         return;
     type = state_type_text(state->reservation.type, text);

@@ -24,7 +24,8 @@ struct state {
     bool known; /* all keys have been read, so the registrations are complete */
     struct state_registration *registrations; /* owned */
     size_t count;
-    bool held; /* it has been read that there is a reservation: */
+    bool answered; /* READ RESERVATION has been answered, so it is known whether there is one */
+    bool held;     /* there is one: */
     struct prhelper_reservation reservation;
 };
 
@@ -40,13 +41,19 @@ void state_deinit(struct state *state);
 /* How many registrations have this key. */
 size_t state_count(const struct state *state, uint64_t key);
 
+/*
+ * Whether the name of a registration is missing, so that a host may have more of them than are
+ * found by its name.
+ */
+bool state_has_nameless(const struct state *state);
+
 /* Whether it is of a type that all who are registered hold. SPC-4 6.15.3.4. */
 bool state_is_held_by_all(const struct state *state);
 
 /* The name of a reservation's type, or "of unknown type N". `text` is room for that. */
 const char *state_type_text(unsigned type, char text[32]);
 
-/* Add a line about who holds the reservation, if there is one. */
+/* Add a line about who holds the reservation, if there is one or that is not known. */
 void state_add_holder(const struct state *state, struct outcome *outcome);
 
 #endif

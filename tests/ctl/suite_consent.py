@@ -4,11 +4,12 @@ import os
 import subprocess
 
 from support import scaled, scsi, terminal
-from support.client import reply
+from support.client import check_condition, reply
 from support.process import environment
 from support.tap import cases, test
 
 from ctl.fixture import GOOD, REFUSED, hexkey
+from ctl.machine import Registrant, full_status, iscsi_port, reservation
 
 INITIATOR = "iscsi:iqn.2026-11.simulator:{},i,0x000000000001"
 KIND = "write-exclusive-registrants-only"
@@ -160,6 +161,62 @@ def cannot_be_read(t, answer):
     result = t.expect(t.ctl("register-ignore", "-S", "1", "-k", fake.path, t.make_lun()), REFUSED, "")
     t.matches("^  Who is registered could not be read", result.err, "that it is not known")
     t.matches("^  Warning: ", result.err, "warning")
+
+
+FAILED = check_condition(4, 0x44, 0).encode()
+
+
+def asked(t, keys, held, status, *argv):
+    """What is said before a command, by a device that tells that."""
+    fake = t.fake(*(data if data == FAILED else reply(payload=data).encode()
+                    for data in (scsi.read_keys_data(*keys), held, status)))
+    return t.expect(t.ctl(*argv, "-k", fake.path, t.make_lun()), REFUSED, "").err
+
+
+@cases("preempt", "preempt-abort", "clear", "register", "register-ignore", "release")
+def reservation_unread(t, command):
+    """A failed READ RESERVATION does not look as if there were no reservation."""
+    argv = {"clear": ["-K", "2"], "register": ["-K", "2", "-S", "0"], "release": ["-K", "2", "-T", "7"],
+            "register-ignore": ["-S", "0"]}.get(command, ["-K", "2", "-S", "1", "-T", "5"])
+    said = asked(t, [1, 2], FAILED, FAILED, command, *argv)
+    t.matches("^  Who holds the reservation could not be read", said, "that it is not known")
+    t.matches("^  Warning: ", said, "warning")
+
+
+@test
+def all_of_an_unread_reservation(t):
+    """Key 0 takes all others, if they hold the reservation together, which is not known."""
+    said = asked(t, [1, 2], FAILED, FAILED, "preempt", "-K", "2", "-S", "0", "-T", "7")
+    t.matches(f"^    key {hexkey(1)}: its registration", said, "loser")
+
+
+@test
+def holder_of_one_list_only(t):
+    """READ FULL STATUS names no holder; by READ RESERVATION it is key 1."""
+    status = full_status(*(Registrant(key, iscsi_port("iqn.2026-01.org.example:a"), 1, 0)
+                           for key in (1, 2)))
+    said = asked(t, [1, 2], reservation(1, 5), status, "preempt", "-K", "2", "-S", "1", "-T", "5")
+    t.matches(f"^    key {hexkey(1)}, .*: its registration and the reservation$", said, "loser")
+
+
+@test
+def holder_that_is_not_listed(t):
+    said = asked(t, [2], reservation(1, 5), FAILED, "preempt", "-K", "2", "-S", "1", "-T", "5")
+    t.matches(f"^  Key {hexkey(1)} holds the reservation", said, "holder")
+    t.matches("^  Warning: ", said, "warning")
+
+
+@cases("1", "3")
+def narrower_type(t, kind):
+    """Those that are neither preempted nor the new holder lose the device by the type."""
+    scene = Scene(t)
+    t.expect(scene.do("b", "preempt", "-K", "2", "-S", "1", "-T", kind, typed="n\n"), REFUSED)
+    t.check("stay" not in scene.do("b", "preempt", "-K", "2", "-S", "1", "-T", kind).err, "two hosts")
+    said = asked(t, [1, 2, 3], reservation(1, 5), FAILED, "preempt", "-K", "2", "-S", "1", "-T", kind)
+    t.matches("^  Of the new type, .*, only this host may .*write: 1 that stays registered can no "
+              "longer", said, "who is left out")
+    said = asked(t, [1, 2, 3], reservation(1, 5), FAILED, "preempt", "-K", "2", "-S", "1", "-T", "6")
+    t.check("Of the new type" not in said, said)
 
 
 @test
