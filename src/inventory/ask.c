@@ -125,10 +125,11 @@ static void ask_session(struct session *session, struct ask_answer *answer)
         ask_fail(answer, text);
     } else {
         state_read(session, true, &state);
-        if (state.known)
+        if (state.known && state.answered)
             ask_take_state(answer, &state);
         else
-            ask_fail(answer, "its answers do not go together");
+            ask_fail(answer, state.known ? "READ RESERVATION got no good answer"
+                                         : "its answers do not go together");
         state_deinit(&state);
     }
     free(outcome);

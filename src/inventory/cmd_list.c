@@ -17,6 +17,7 @@
 #include "ctl/document.h"
 #include "ctl/options.h"
 #include "ctl/output.h"
+#include "ctl/state.h"
 #include "inventory/ask.h"
 #include "inventory/scan.h"
 #include "monitor/table.h"
@@ -107,7 +108,7 @@ static void list_hosts_text(const struct ask_answer *answer, char *text, size_t 
 
 static void list_set_answer(struct table *table, const struct ask_answer *answer)
 {
-    char text[TABLE_CELL_MAX];
+    char text[TABLE_CELL_MAX], type[32];
 
     switch (answer->state) {
     case ASK_SILENT:
@@ -129,7 +130,7 @@ static void list_set_answer(struct table *table, const struct ask_answer *answer
     else
         table_set(table, 2, "0x%016" PRIx64 "%s%s", answer->key, answer->holder[0] ? " " : "",
                   answer->holder);
-    table_set(table, 3, "%s", answer->held ? prhelper_type_name(answer->type) : "-");
+    table_set(table, 3, "%s", answer->held ? state_type_text(answer->type, type) : "-");
     list_hosts_text(answer, text, sizeof(text));
     table_set(table, 4, "%s", text);
 }
