@@ -41,6 +41,8 @@ struct fence {
     uint64_t key;             /* ours */
     bool temporary;           /* it was made for this */
     bool registered;          /* and is registered */
+    bool fenced;              /* and it is over */
+    unsigned flags;           /* of a registration: PRHELPER_APTPL, or none */
 };
 
 static uint64_t fence_draw_key(void)
@@ -67,7 +69,7 @@ static bool fence_send(struct fence *fence, const struct command *command, uint6
     fence->step.key = key;
     fence->step.other_key = other;
     fence->step.type = type;
-    fence->step.flags = 0;
+    fence->step.flags = command == &cmd_register ? fence->flags : 0;
     fence->session.options = &fence->step;
     session_send(&fence->session, command, outcome);
     return prhelper_is_good(outcome->r, &outcome->result);
@@ -106,6 +108,25 @@ static bool fence_open(struct fence *fence)
     return false;
 }
 
+/*
+ * APTPL of the last registration is that of all, and of the reservation (SPC-4 5.13.5): ours must
+ * not take it from a cluster.
+ */
+static void fence_find_aptpl(struct fence *fence)
+{
+    struct prhelper_capabilities capabilities;
+    struct outcome outcome;
+    const uint8_t *data;
+    size_t size;
+
+    if (!fence_send(fence, &cmd_capabilities, 0, 0, 0, &outcome))
+        return;
+    data = session_data(&fence->session, &outcome, &size);
+    if (prhelper_capabilities_decode(data, size, &capabilities) == 0 &&
+        capabilities.persistent_active)
+        fence->flags = PRHELPER_APTPL;
+}
+
 static void fence_list(struct fence *fence)
 {
     for (size_t i = 0; i < fence->state.count; i++)
@@ -126,11 +147,26 @@ static bool fence_find(struct fence *fence)
         outcome_fail(&fence->outcome, CTL_UNKNOWN, "who is registered could not be read");
         return fence_refuse(fence, "Nothing was sent. See 'qemu-pr-ctl keys'.");
     }
+    if (!fence->state.answered) {
+        outcome_fail(&fence->outcome, CTL_UNKNOWN, "who holds the reservation could not be read");
+        return fence_refuse(fence, "Nothing was sent. See 'qemu-pr-ctl reservation'.");
+    }
+    if (victims->by_host && state_has_nameless(&fence->state)) {
+        outcome_fail(&fence->outcome, CTL_REFUSED,
+                     "not of all registrations is it known whose they are");
+        fence_refuse(fence,
+                     "READ FULL STATUS does not name them, so a host cannot be fenced by its "
+                     "name. Nothing was sent. Give its key; registered are:");
+        fence_list(fence);
+        return false;
+    }
     if (victims->count == 0) {
         outcome_fail(&fence->outcome, CTL_REFUSED, "%s is not registered", whom);
-        fence_refuse(fence, fence->state.count > 0
-                                ? "It has no access that a fence could take. Registered are:"
-                                : "No host is registered.");
+        outcome_hint(&fence->outcome, "%s%s",
+                     !fence->state.held
+                         ? "There is no reservation either, so it may write all the same."
+                         : "It has no access that a fence could take.",
+                     fence->state.count > 0 ? " Registered are:" : " No host is registered.");
         fence_list(fence);
         return false;
     }
@@ -138,6 +174,14 @@ static bool fence_find(struct fence *fence)
         outcome_fail(&fence->outcome, CTL_REFUSED, "others have a key of %s as well", whom);
         fence_refuse(fence, "A key is all that PREEMPT knows, so they would lose the disk too; "
                             "--force says that they may. Registered are:");
+        fence_list(fence);
+        return false;
+    }
+    if (!victims->by_host && !fence->options->force &&
+        victims_elsewhere(&fence->state, victims, &fence->state) > 0) {
+        outcome_fail(&fence->outcome, CTL_REFUSED, "the host of %s has other keys as well", whom);
+        fence_refuse(fence, "It would go on writing by them. Name the host in place of the key; or "
+                            "--force fences this key alone. Registered are:");
         fence_list(fence);
         return false;
     }
@@ -208,6 +252,7 @@ static bool fence_prepare(struct fence *fence)
     struct outcome outcome;
 
     if (fence->temporary) {
+        fence_find_aptpl(fence);
         if (!fence_send(fence, &cmd_register, 0, fence->key, 0, &outcome)) {
             if (outcome.r == 0 && outcome.result.status == PRHELPER_RESERVATION_CONFLICT) {
                 outcome_fail(&fence->outcome, CTL_REFUSED, "this host is registered already");
@@ -261,9 +306,11 @@ static bool fence_preempt(struct fence *fence)
     return true;
 }
 
-/* Whether the reservation would outlast our unregistering. */
+/* Whether it is known that the reservation would outlast our unregistering. */
 static bool fence_may_leave(const struct fence *fence, const struct state *now)
 {
+    if (!now->known || !now->answered)
+        return false;
     if (!now->held)
         return true;
     if (state_is_held_by_all(now))
@@ -271,18 +318,21 @@ static bool fence_may_leave(const struct fence *fence, const struct state *now)
     return now->reservation.key != fence->key;
 }
 
+/* Leave the device, unless the reservation would end by it. */
 static void fence_leave(struct fence *fence, const struct state *now)
 {
     struct outcome outcome;
 
     if (!fence->registered)
         return;
-    if (now && !fence_may_leave(fence, now)) {
+    if (!fence_may_leave(fence, now)) {
         outcome_add_line(&fence->outcome,
-                         "This host holds the reservation now, with key %#018" PRIx64
-                         ". It keeps the fenced host out; when another one has taken it over, or "
-                         "the fenced host is down for good:",
-                         fence->key);
+                         "This host %s the reservation now, with key %#018" PRIx64
+                         ". It keeps %s out; when another host has taken it over, or "
+                         "the %s host is down for good:",
+                         now->answered ? "holds" : "may hold", fence->key,
+                         fence->fenced ? "the fenced host" : "those that are not registered",
+                         fence->fenced ? "fenced" : "other");
         outcome_add_command(&fence->outcome, fence->options,
                             "register --key=%#018" PRIx64 " --new-key=0", fence->key);
         return;
@@ -290,6 +340,22 @@ static void fence_leave(struct fence *fence, const struct state *now)
     if (!fence_send(fence, &cmd_register, fence->key, 0, 0, &outcome))
         outcome_add_line(&fence->outcome, "Key %#018" PRIx64 " of this host is left registered.",
                          fence->key);
+}
+
+/* Something failed. By then some keys may be fenced, and the reservation be of this host. */
+static void fence_give_up(struct fence *fence)
+{
+    struct state now;
+
+    if (!fence->registered)
+        return;
+    /* The connection may be what failed. */
+    session_disconnect(&fence->session);
+    now = (struct state){.known = false};
+    if (session_connect(&fence->session) == 0)
+        state_read(&fence->session, true, &now);
+    fence_leave(fence, &now);
+    state_deinit(&now);
 }
 
 /* Nothing of it may be left, by any path, and something must keep it out. */
@@ -301,7 +367,10 @@ static void fence_check(struct fence *fence)
 
     state_read(&fence->session, true, &now);
     left = victims_left(&now, &fence->victims, whom);
-    if (!now.known)
+    if (!fence->victims.by_host && !fence->options->force)
+        left += victims_elsewhere(&fence->state, &fence->victims, &now);
+    if (left == 0 &&
+        (!now.known || !now.answered || (fence->victims.by_host && state_has_nameless(&now))))
         outcome_fail(&fence->outcome, CTL_UNKNOWN, "whether %s is fenced could not be read", whom);
     else if (left > 0)
         outcome_fail(&fence->outcome, CTL_TROUBLE,
@@ -313,9 +382,9 @@ static void fence_check(struct fence *fence)
         printf("fenced: %s has no registration any more (it had %zu), and a reservation of type "
                "%u keeps it out\n",
                whom, fence->victims.count, now.reservation.type);
+    fence->fenced = fence->outcome.exit_status == CTL_GOOD;
     if (fence->json)
-        json_object_object_add(fence->json, "fenced",
-                               json_object_new_boolean(fence->outcome.exit_status == CTL_GOOD));
+        json_object_object_add(fence->json, "fenced", json_object_new_boolean(fence->fenced));
     fence_leave(fence, &now);
     state_deinit(&now);
 }
@@ -347,6 +416,12 @@ static void fence_tell(struct fence *fence)
         json_object_object_add(fence->json, "victims", array);
 }
 
+/* Of such a type those that are registered do not hold a part of it. */
+static bool fence_is_narrow(unsigned type)
+{
+    return type == PRHELPER_WRITE_EXCLUSIVE || type == PRHELPER_EXCLUSIVE_ACCESS;
+}
+
 static void fence_work(struct fence *fence)
 {
     char alive[256] = "";
@@ -363,12 +438,18 @@ static void fence_work(struct fence *fence)
             printf("%s\n", alive);
         fflush(stdout);
     }
+    if (!fence->state.held && !fence->json)
+        printf("This host reserves it first, %s: %s can no longer write.\n",
+               prhelper_type_name(fence->options->type),
+               fence_is_narrow(fence->options->type) ? "all other hosts, registered or not,"
+                                                     : "hosts that are not registered");
+    fflush(stdout);
     if (!fence_agree(fence))
         return;
     if (fence_prepare(fence) && fence_preempt(fence))
         fence_check(fence);
     else
-        fence_leave(fence, NULL);
+        fence_give_up(fence);
 }
 
 static int fence_run(const struct options *options)

@@ -45,6 +45,16 @@ bool victims_is_host(const struct state_registration *one, const char *whom)
     return strcmp(name, whom) == 0 || (at && strcmp(at + 1, whom) == 0);
 }
 
+/* One host's initiator ports differ in their ISID, as far as their names tell it (iSCSI). */
+static bool victims_same_host(const struct state_registration *a,
+                              const struct state_registration *b)
+{
+    size_t length = strcspn(a->initiator, ",");
+
+    return length > 0 && length == strcspn(b->initiator, ",") &&
+           strncmp(a->initiator, b->initiator, length) == 0;
+}
+
 static bool victims_has_key(const struct victims *victims, uint64_t key)
 {
     for (size_t i = 0; i < victims->n_keys; i++) {
@@ -93,4 +103,20 @@ size_t victims_left(const struct state *state, const struct victims *victims, co
         left += victims_has_key(victims, state->registrations[i].key) ||
                 (victims->by_host && victims_is_host(&state->registrations[i], whom));
     return left;
+}
+
+size_t victims_elsewhere(const struct state *before, const struct victims *victims,
+                         const struct state *now)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < now->count; i++) {
+        bool same = false;
+
+        for (size_t j = 0; j < before->count && !same; j++)
+            same = victims_has_key(victims, before->registrations[j].key) &&
+                   victims_same_host(&before->registrations[j], &now->registrations[i]);
+        count += same && !victims_has_key(victims, now->registrations[i].key);
+    }
+    return count;
 }

@@ -31,6 +31,13 @@ void victims_find(const struct state *state, const char *whom, struct victims *r
 bool victims_is_host(const struct state_registration *one, const char *whom);
 
 /*
+ * How many registrations of `now` are of a host that the victims are of, but have another key: by
+ * another path it may have another one. `before` has the victims.
+ */
+size_t victims_elsewhere(const struct state *before, const struct victims *victims,
+                         const struct state *now);
+
+/*
  * What is left of them: how many registrations of `state` have one of the keys, or the host.
  */
 size_t victims_left(const struct state *state, const struct victims *victims, const char *whom);

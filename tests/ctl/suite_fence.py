@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """fence on the simulator: by key and by host, what it refuses, what it leaves."""
+from support import scsi
+from support.client import check_condition, reply
 from support.tap import cases, test
 
-from ctl.fixture import CONFLICT, GOOD, REFUSED, TROUBLE, hexkey
+from ctl.fixture import CONFLICT, GOOD, REFUSED, TROUBLE, UNKNOWN, hexkey
+from ctl.machine import Registrant, capabilities, full_status, iscsi_port, reservation as held_by
 
 HOST_B = "iscsi:iqn.2026-11.simulator:b,i,0x000000000001"
 A, B = 0xA1, 0xB1
@@ -169,6 +172,105 @@ def without_names(t):
     """Of a device without READ FULL STATUS a key can be named, a host not."""
     lun = held_by_b(t)
     t.fault(lun, "quirk no-full-status")
-    fence(t, lun, "b", "--yes", status=REFUSED)
+    result = fence(t, lun, "b", "--yes", status=REFUSED)
+    t.matches("not of all registrations is it known whose they are\n.*Give its key", result.err,
+              "message")
     fence(t, lun, f"{B:x}", "--yes")
     t.equal(len(keys(t, lun)), 1, "keys")
+
+
+@test
+def not_there_and_unreserved(t):
+    """One that is not registered may write nevertheless, if there is no reservation."""
+    result = fence(t, t.make_lun(), "b", "--yes", status=REFUSED)
+    t.matches("b is not registered\n.*no reservation either, so it may write all the same", result.err,
+              "message")
+
+
+@cases(("5", "hosts that are not registered"), ("1", "all other hosts, registered or not,"))
+def says_that_it_reserves(t, whom):
+    kind = "1" if "or not" in whom else "5"
+    lun = t.make_lun()
+    ctl(t, "b", lun, "register", f"--new-key={B:x}")
+    result = fence(t, lun, "b", "--dry-run", f"--type={kind}")
+    t.matches(f"^This host reserves it first, .*: {whom} can no longer write", result.out, "message")
+
+
+@test
+def keeps_aptpl(t):
+    """That reservations outlast a loss of power is of the whole device, and stays as it is."""
+    active = capabilities(active=True)
+    fake = t.fake(*b_told(B), reply(payload=active).encode(), GOOD_ANSWER, GOOD_ANSWER,
+                  *told([0xA1], full_status(Registrant(0xA1, iscsi_port(NAME + "c"), 1, 5)),
+                        held_by(0xA1, 5)), GOOD_ANSWER)
+    t.expect(t.ctl("fence", "-k", fake.path, "b", t.make_lun(), "--yes"), GOOD)
+    sent = [(cdb[1], data[20] & 1) for cdb, data in fake.requests if cdb[0] == scsi.PR_OUT]
+    t.equal(sent, [(0, 1), (5, 0), (0, 1)], "service actions, and APTPL")
+
+
+# -- Devices that do not tell all
+
+NAME = "iqn.2026-01.org.example:b"
+GOOD_ANSWER = reply().encode()
+REFUSAL = check_condition(5, 0x24, 0).encode()
+
+
+def told(keys_told, status, held):
+    """Answers to the three commands by which it is found out who is registered."""
+    return [reply(payload=data).encode() if isinstance(data, bytes) else data.encode()
+            for data in (scsi.read_keys_data(*keys_told), held, status)]
+
+
+def b_told(*keys_told, held=held_by(B, 5)):
+    return told(keys_told, full_status(*(
+        Registrant(key, iscsi_port(NAME, f"00000000000{at}"), 1, 5 if key == B else 0)
+        for at, key in enumerate(keys_told))), held)
+
+
+@test
+def reservation_unread(t):
+    """Then nothing is sent: it is not known what would happen."""
+    fake = t.fake(*b_told(B, held=check_condition(4, 0x44, 0)))
+    result = t.expect(t.ctl("fence", "-k", fake.path, "b", t.make_lun(), "--yes"), UNKNOWN)
+    t.matches("who holds the reservation could not be read", result.err, "message")
+    t.equal({cdb[0] for cdb, _ in fake.requests}, {scsi.PR_IN}, "commands")
+
+
+@test
+def key_of_several(t):
+    """The host has another key by another path: the one key does not fence it."""
+    fake = t.fake(*b_told(B, 0xB2))
+    result = t.expect(t.ctl("fence", "-k", fake.path, f"{B:x}", t.make_lun(), "--yes"), REFUSED)
+    t.matches("has other keys as well\n.*Name the host", result.err, "message")
+    t.equal({cdb[0] for cdb, _ in fake.requests}, {scsi.PR_IN}, "commands")
+
+
+@test
+def unread_afterwards(t):
+    """This host may hold the reservation by then: it does not unregister, which would release it."""
+    broken = check_condition(4, 0x44, 0).encode()
+    fake = t.fake(*b_told(B), REFUSAL, GOOD_ANSWER, GOOD_ANSWER, *[broken] * 4, GOOD_ANSWER)
+    result = t.expect(t.ctl("fence", "-k", fake.path, "b", t.make_lun(), "--yes"), UNKNOWN)
+    t.matches("whether b is fenced could not be read", result.err, "message")
+    t.matches("may hold the reservation now, with key 0x70726665", result.err, "what it holds")
+    t.equal([cdb[1] for cdb, _ in fake.requests if cdb[0] == scsi.PR_OUT], [0, 5], "commands")
+
+
+@test
+def nameless_afterwards(t):
+    """The host may have come back by another key, and no name tells it."""
+    keys_then = scsi.read_keys_data(0xA1, 0xB7)
+    fake = t.fake(*b_told(B), REFUSAL, GOOD_ANSWER, GOOD_ANSWER, reply(payload=keys_then).encode(),
+                  reply(payload=held_by(0xA1, 5)).encode(), REFUSAL, GOOD_ANSWER)
+    result = t.expect(t.ctl("fence", "-k", fake.path, "b", t.make_lun(), "--yes", "--json"), UNKNOWN)
+    t.equal(result.json["fenced"], False, "fenced")
+
+
+@test
+def second_key_fails(t):
+    """By the first one this host holds the reservation, and keeps it."""
+    fake = t.fake(*b_told(B, 0xB2), REFUSAL, GOOD_ANSWER, GOOD_ANSWER,
+                  check_condition(4, 0x44, 0).encode())
+    result = t.expect(t.ctl("fence", "-k", fake.path, "b", t.make_lun(), "--yes", "--timeout=1"), UNKNOWN)
+    t.matches("may hold the reservation now", result.err, "message")
+    t.equal([cdb[1] for cdb, _ in fake.requests if cdb[0] == scsi.PR_OUT], [0, 5, 5], "commands")
