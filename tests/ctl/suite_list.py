@@ -6,11 +6,13 @@ import subprocess
 import time
 
 from simulator.fixture import Simulator
-from support import scaled
+from support import scaled, scsi
+from support.client import check_condition, reply
 from support.sysfs import write
 from support.tap import Skip, cases, limit, test
 
 from ctl.fixture import GOOD, hexkey
+from ctl.machine import reservation
 from ctl.status_server import StatusServer, example
 
 UNIT = "naa.60014051111111111111111111111111"  # of the status document's first device
@@ -208,3 +210,27 @@ def commands():
                 yield file.read().split(b"\0")[0].decode(errors="replace")
         except OSError:
             pass
+
+
+def told_by(t, held):
+    """A machine with one disk, which has one registration and answers READ RESERVATION so."""
+    keys = reply(payload=scsi.read_keys_data(1)).encode()
+    fake = t.fake(keys, keys, held.encode(), check_condition(5, 0x24, 0).encode())
+    machine = Machine(t)
+    machine.options = ["-k", fake.path]
+    machine.disk("sda", UNIT)
+    return machine
+
+
+@test
+def reservation_unread(t):
+    """That it could not be read is not that there is none."""
+    one = told_by(t, check_condition(4, 0x44, 0)).units()["sda"]
+    t.equal((one["state"], one["problem"]), ("failed", "READ RESERVATION got no good answer"), "sda")
+
+
+@test
+def unknown_type(t):
+    """A type that SPC-4 reserves."""
+    text = t.expect(told_by(t, reply(payload=reservation(1, 15))).list(), GOOD, err="").out
+    t.matches(" of unknown type 15 ", text, "line")
