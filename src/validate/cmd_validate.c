@@ -212,10 +212,17 @@ static void validate_tidy(struct validate *validate)
     struct outcome *outcome = &validate->outcome;
     struct options options = *validate->options;
 
-    if (validate->run.first || run_tidy(&validate->run))
+    if (validate->run.first || (!validate->run.foreign && run_tidy(&validate->run)))
         return;
     output_add_text(validate->report, "left", validate->run.left);
     outcome_fail(outcome, CTL_UNKNOWN, "it could not be tidied up: %s", validate->run.left);
+    if (validate->run.foreign) {
+        outcome_hint(outcome,
+                     "The device is in use, so the run has ended. What was registered by it "
+                     "has been removed, and nothing else. To see what is there:");
+        outcome_add_command(outcome, &options, "full-status");
+        return;
+    }
     outcome_hint(outcome, "Registrations with keys that begin with 0x7072766c are of this program. "
                           "When the device answers again:");
     options.device = validate->options->device;
@@ -235,7 +242,14 @@ static void validate_work(struct validate *validate)
     if (!validate_open(validate) || !safety_confirm(&validate->run, validate->options, outcome))
         return;
     run_catch_signals();
+    validate->run.force = validate->options->force;
     run_begin(&validate->run);
+    if (validate->run.unlisted && !validate->run.first) {
+        outcome_fail(outcome, CTL_UNKNOWN, "who is registered could not be read at first");
+        outcome_hint(outcome, "READ KEYS got a good answer the second time only. Nothing was "
+                              "changed; try again.");
+        return;
+    }
     validate->report = validate_begin_report(validate);
     verdict = validate_profiles(validate);
     validate_tidy(validate);

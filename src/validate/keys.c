@@ -40,6 +40,16 @@ const char *keys_name(const struct keys *keys, uint64_t key)
     return NULL;
 }
 
+static bool keys_is_known(const struct keys *keys, uint64_t key)
+{
+    return keys_name(keys, key) || (key & 0xFFFFFFFF00000000u) == KEYS_PREFIX;
+}
+
+bool keys_is_own(const struct keys *keys, uint64_t key)
+{
+    return keys_is_known(keys, key) || keys_is_known(keys, __builtin_bswap64(key));
+}
+
 bool keys_find(struct keys *keys, const char *name, uint64_t *ret_key)
 {
     uint64_t key;

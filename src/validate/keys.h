@@ -28,6 +28,12 @@ bool keys_find(struct keys *keys, const char *name, uint64_t *ret_key);
 /* Give a name a key of one's own. The same failures. */
 bool keys_set(struct keys *keys, const char *name, uint64_t key);
 
+/*
+ * Whether this program may have registered it: one of `keys`, one that is drawn or is for tidying
+ * up, or such a one with its bytes the other way round, as some devices return them.
+ */
+bool keys_is_own(const struct keys *keys, uint64_t key);
+
 /* Its name, or NULL. */
 const char *keys_name(const struct keys *keys, uint64_t key);
 

@@ -6,6 +6,7 @@
  */
 #include "validate/run.h"
 
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -61,6 +62,7 @@ static int run_is_empty(struct run *run)
     struct prhelper_reservation reservation;
     struct nexus_answer answer;
     struct prhelper_list list;
+    uint64_t key;
 
     if (!run_send(&run->nexus[0], NEXUS_READ_KEYS, 0, 0, &answer) ||
         prhelper_list_decode(answer.result.data, answer.result.size, &list) != 0) {
@@ -68,6 +70,14 @@ static int run_is_empty(struct run *run)
         return -1;
     }
     if (list.needed > 8) {
+        while (!run->force && !run->foreign && prhelper_key_next(&list, &key) == 0) {
+            run->foreign = !keys_is_own(&run->keys, key);
+            if (run->foreign)
+                snprintf(run->left, sizeof(run->left),
+                         "another host has registered meanwhile, with key %#" PRIx64, key);
+        }
+        if (run->foreign)
+            return 0;
         snprintf(run->left, sizeof(run->left), "%u registrations are left",
                  (unsigned)(list.needed - 8) / 8);
         return 0;
@@ -81,6 +91,18 @@ static int run_is_empty(struct run *run)
     return !reservation.held;
 }
 
+/* Remove what is ours, by its key, and nothing of others. */
+static void run_leave(struct run *run)
+{
+    struct nexus_answer answer;
+
+    for (unsigned i = 0; i < run->n_nexuses; i++) {
+        for (size_t k = 0; k < run->keys.count; k++)
+            run_send(&run->nexus[i], NEXUS_REGISTER, run->keys.one[k].value, 0, &answer);
+        run_send(&run->nexus[i], NEXUS_REGISTER, RUN_TIDY_KEY, 0, &answer);
+    }
+}
+
 bool run_tidy(struct run *run)
 {
     struct nexus *nexus = run->nexus;
@@ -89,6 +111,10 @@ bool run_tidy(struct run *run)
 
     if (empty < 0)
         return false;
+    if (run->foreign) {
+        run_leave(run);
+        return false;
+    }
     if (!empty) {
         run_send(&nexus[0], NEXUS_REGISTER_IGNORE, 0, RUN_TIDY_KEY, &answer);
         run_send(&nexus[0], NEXUS_CLEAR, RUN_TIDY_KEY, 0, &answer);

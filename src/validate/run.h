@@ -26,6 +26,9 @@ struct run {
     struct json_object *quirks; /* borrowed */
     struct keys keys;           /* of the profile that runs */
     struct json_object *first;  /* owned: the record of the first READ KEYS, if that failed */
+    bool force;                 /* registrations of others may be removed */
+    bool unlisted;              /* who was registered before could not be read */
+    bool foreign;               /* another host registered meanwhile */
     bool stopped;               /* interrupted, or not to be tidied up: nothing more can be told */
     char left[512];             /* what could not be tidied up; "" if nothing is left */
 };
@@ -52,7 +55,8 @@ enum run_verdict run_profile(struct run *run, struct json_object *profile,
 
 /*
  * Remove all registrations and the reservation, and see that they are gone. False: they are not,
- * or that is not known; run->left says it.
+ * or that is not known; run->left says it. If there is a key that is not of this program, a host
+ * has begun to use the device: without run->force only our own registrations are removed then.
  */
 bool run_tidy(struct run *run);
 

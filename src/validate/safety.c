@@ -48,8 +48,10 @@ static bool safety_no_registrations(struct run *run, bool force, struct outcome 
     uint64_t key;
 
     nexus_send(&run->nexus[0], &call, &answer);
+    run->unlisted = false;
     if (!prhelper_is_good(answer.r, &answer.result)) {
         /* That may be the very finding; a device that answers nothing is none to validate. */
+        run->unlisted = answer.r == 0;
         if (answer.r == 0)
             return true;
         prhelper_describe(text, sizeof(text), answer.r, &answer.result);

@@ -7,7 +7,8 @@ import signal
 import subprocess
 import time
 
-from support import scaled
+from support import scaled, scsi
+from support.client import reply
 from support.process import environment
 from support.tap import Skip, cases, limit, test
 from support.tree import TOP
@@ -316,6 +317,40 @@ def own_profile(t):
     """Adding one needs no C."""
     report = t.expect(validate(t, t.make_lun(), "--yes", "--json", software=profile(t)), GOOD).json
     t.equal(verdicts(report), {"own": "pass"}, "verdicts")
+
+
+@test
+@limit(60)
+def another_host_comes(t):
+    """It registers during the run: its registration stays, and ours go."""
+    lun = t.make_lun()
+    t.fault(lun, "latency 100")
+    reading = [{"id": "2", "nexus": "A", "do": "keys", "report": True, "go_on": True}] * 10
+    own = profile(t, sequences=[{"name": name, "nexuses": 1, "steps": [
+        {"id": "1", "nexus": "A", "do": "register-ignore", "new": "k", "expect": "good"}, *reading]}
+        for name in ("one", "two")])
+    process = subprocess.Popen(
+        [t.lab.ctl, "validate", "--profiles", PROFILES, f"--for={own}", *t.host("a"), "--yes", lun],
+        env=environment(None), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + scaled(10)
+    while not t.ctl("keys", "--json", *t.host("b"), lun).json["keys"]:
+        t.check(time.monotonic() < deadline, "it registers nothing")
+    t.expect(t.ctl("register", "-S", "abc", *t.host("b"), lun), GOOD)
+    _, err = process.communicate(timeout=scaled(30))
+    t.equal(process.returncode, UNKNOWN, "exit status")
+    t.matches("another host has registered meanwhile, with key 0xabc\n.*in use", err, "message")
+    t.check("clear" not in err, "advice to clear")
+    t.equal(t.ctl("keys", "--json", *t.host("b"), lun).json["keys"], ["0x0000000000000abc"], "keys")
+
+
+@test
+def unread_at_first(t):
+    """A device that is busy once, and has a registration: it is not taken for unused."""
+    fake = t.fake(reply(status=scsi.BUSY).encode(), *[reply(payload=scsi.read_keys_data(5)).encode()] * 9)
+    result = t.expect(t.ctl("validate", "--profiles", PROFILES, "--for=pacemaker", "--yes", "-k",
+                            fake.path, t.make_lun()), UNKNOWN, "")
+    t.matches("could not be read at first", result.err, "message")
+    t.equal({cdb[0] for cdb, _ in fake.requests}, {scsi.PR_IN}, "commands")
 
 
 def step(**members):
