@@ -80,6 +80,10 @@ int nexus_open(struct nexus *nexus, const char *name, const struct options *opti
         snprintf(text, sizeof(text), "it is %s", objection);
         return nexus_fail(ret_error, size, CTL_REFUSED, device, text);
     }
+    if (facts.kind == DEVICE_SG && !options->force)
+        return nexus_fail(ret_error, size, CTL_REFUSED, device,
+                          "by a SCSI generic device it cannot be seen whether the disk is in use; "
+                          "name the disk, or say --force");
     if (fstat(nexus->session.device_fd, &file) == 0 && S_ISBLK(file.st_mode)) {
         r = nexus_open_data(nexus, device);
         if (r == -EBUSY)
