@@ -87,9 +87,11 @@ const struct command cmd_register_ignore = {
 const struct command cmd_register_move = {
     .name = "register-move",
     .summary = "Register another host and hand over the reservation to it",
-    .about = "Only its holder can do that. Some devices want the reservation's --type.",
+    .about =
+        "Only its holder can do that. Some devices want the reservation's --type. It asks, if\n"
+        "the other host has a key already, which is replaced.",
     .takes = OPTION_KEY | OPTION_NEW_KEY | OPTION_TYPE | OPTION_APTPL | OPTION_UNREG |
-             OPTION_TRANSPORT_ID | OPTION_TARGET_PORT | OPTION_DIRECT,
+             OPTION_TRANSPORT_ID | OPTION_TARGET_PORT | OPTION_DIRECT | OPTION_YES,
     .needs = OPTION_KEY | OPTION_NEW_KEY | OPTION_TRANSPORT_ID | OPTION_TARGET_PORT,
     .changes = true,
     .send = cmd_register_move_send,

@@ -5,11 +5,12 @@
  * what it is, may take that of a running virtual machine; all that could be it are listed.
  *
  * SPC-4 5.13.11.2.2 (RELEASE), 5.13.11.2.3 (unregistering), 5.13.11.2.4 (PREEMPT), 5.13.11.2.7
- * (CLEAR), 5.13.7 (REGISTER AND IGNORE EXISTING KEY).
+ * (CLEAR), 5.13.8 (REGISTER AND MOVE), 5.13.7 (REGISTER AND IGNORE EXISTING KEY).
  */
 #include "ctl/loss.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "ctl/device.h"
 #include "ctl/output.h"
@@ -54,6 +55,23 @@ static bool loss_is_released(const struct options *options, const struct state *
            (state_is_held_by_all(state) || one->key == options->key);
 }
 
+/*
+ * The one that the reservation moves to, if it has registered by itself: its key becomes the new
+ * one (SPC-4 5.13.8). A registration without a name may be it, unless it is that of this path.
+ */
+static bool loss_is_moved_to(const struct options *options, const struct state_registration *one)
+{
+    char port[PRHELPER_TRANSPORTID_TEXT_MAX];
+
+    if (one->key == options->other_key)
+        return false;
+    if (!one->initiator[0] || options->n_transport_ids == 0)
+        return one->key != options->key;
+    prhelper_transportid_format(port, sizeof(port), &options->transport_ids[0]);
+    return strcmp(one->initiator, port) == 0 &&
+           (one->all_tg_pt || one->target_port == options->target_port);
+}
+
 static unsigned loss_of(const struct options *options, const struct state *state,
                         const struct state_registration *one)
 {
@@ -66,6 +84,8 @@ static unsigned loss_of(const struct options *options, const struct state *state
         return all;
     if (command == &cmd_release)
         return loss_is_released(options, state, one) ? LOSS_RESERVATION : LOSS_NONE;
+    if (command == &cmd_register_move)
+        return loss_is_moved_to(options, one) ? LOSS_KEY : LOSS_NONE;
     if (command == &cmd_register_ignore && options->other_key != 0)
         return one->key != options->other_key ? LOSS_KEY : LOSS_NONE;
     if (command == &cmd_register_ignore)
@@ -102,7 +122,7 @@ bool loss_is_possible(const struct session *session, const struct options *optio
         return loss_is_all_registrants(options->type);
     if (command == &cmd_cleanup)
         return options->given & OPTION_KEY || loss_is_map(session);
-    if (command != &cmd_register_ignore)
+    if (command != &cmd_register_ignore && command != &cmd_register_move)
         return false;
     if (!state)
         return true;
@@ -130,6 +150,9 @@ static const char *loss_warning(const struct options *options)
                      "hosts that it locks out may write beside them."
                    : "a running virtual machine of this host that made the reservation would lose "
                      "it: other hosts may write beside it.";
+    if (command == &cmd_register_move)
+        return "a host that has registered by that port by itself loses its key: its commands for "
+               "reservations fail, and other nodes cannot fence it by the key that they know.";
     if (command == &cmd_register_ignore && options->other_key != 0)
         return "register-ignore replaces any key that this host has on this path. A running "
                "virtual machine that registered it would lose it: its commands for reservations "

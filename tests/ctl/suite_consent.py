@@ -114,6 +114,19 @@ def release_for_all(t):
     t.equal([one["holder"] for one in scene.look()], [False, False], "holders")
 
 
+@cases(("named", full_status(Registrant(1, iscsi_port("iqn.2026-01.org.example:a"), 1, 5),
+                             Registrant(2, iscsi_port("iqn.2026-01.org.example:b"), 1))),
+       ("nameless", None))
+def move_to_a_registered_host(t, status):
+    """It has a key of its own, which is replaced by the new one."""
+    target = "iqn.2026-01.org.example:b,i,0x00023d000001"
+    move = ["register-move", "-K", "1", "-S", "9", "-X", target, "-Q", "1"]
+    said = asked(t, [1, 2], reservation(1, 5), FAILED if status is None else status, *move)
+    t.matches(f"^    key {hexkey(2)}.*: its key$", said, "loser")
+    t.check(f"    key {hexkey(1)}" not in said, said)
+    t.matches("^  Warning: .* loses its key", said, "warning")
+
+
 @test
 def preempt_of_all(t):
     scene = Scene(t, "7")
