@@ -17,6 +17,8 @@
 
 #define HTTP_BACKLOG      64
 #define HTTP_MEMORY_BYTES 8192 /* of a client's request */
+#define HTTP_RUNS         4    /* at a time */
+#define HTTP_DEAF_MS      100  /* until it is looked whether there is room for clients again */
 
 static const struct http_path {
     const char *path, *type;
@@ -253,12 +255,28 @@ int http_start(struct http *http, const char *address, http_write_fn *write, voi
     return 0;
 }
 
+static bool http_is_full(const struct http *http)
+{
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(http->daemon,
+                                                           MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+
+    return !info || info->num_connections >= HTTP_CLIENTS_MAX;
+}
+
+/*
+ * With too many clients the library does not listen, and it listens again in a run that begins with
+ * fewer: they are forgotten at a run's end. No event tells that such a run is due.
+ */
 void http_run(struct http *http)
 {
-    /* Twice: the first one forgets clients at its end only, and if there were too many of them, it
-     * is the second that listens again. */
-    (void)MHD_run(http->daemon);
-    (void)MHD_run(http->daemon);
+    for (unsigned i = 0; i < HTTP_RUNS; i++) {
+        bool full = http_is_full(http);
+
+        (void)MHD_run(http->daemon);
+        http->deaf = full || http_is_full(http);
+        if (!http->deaf && i > 0)
+            return;
+    }
 }
 
 int http_timeout(struct http *http)
@@ -266,7 +284,9 @@ int http_timeout(struct http *http)
     MHD_UNSIGNED_LONG_LONG ms;
 
     if (MHD_get_timeout(http->daemon, &ms) != MHD_YES)
-        return -1;
+        return http->deaf ? HTTP_DEAF_MS : -1;
+    if (http->deaf && ms > HTTP_DEAF_MS)
+        return HTTP_DEAF_MS;
     return ms > HTTP_CLIENT_S * 1000 ? HTTP_CLIENT_S * 1000 : (int)ms;
 }
 

@@ -30,6 +30,7 @@ struct http {
     char address[96]; /* HOST:PORT that it listens on; a port that was 0 is what it became */
     http_write_fn *write;
     void *context;
+    bool deaf; /* there were too many clients, and it may not listen yet */
 };
 
 /*

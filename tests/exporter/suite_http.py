@@ -80,6 +80,24 @@ def more_clients_than_it_takes(t):
     one.wait_until("serving again", lambda: one.get("/metrics").status == 200)
 
 
+@cases(64, 65, 140)
+def half_requests(t, count):
+    """Clients beyond the limit that have sent a part of a request and go, all at once."""
+    one = t.exporter(t.directory())
+    crowd = []
+    for _ in range(count):
+        crowd.append(socket.socket())
+        crowd[-1].settimeout(0.3)
+        try:
+            crowd[-1].connect(("127.0.0.1", one.port))
+            crowd[-1].send(b"GET")
+        except OSError:
+            crowd.pop().close()
+    for each in crowd:
+        each.close()
+    one.wait_until("serving again", lambda: one.get("/metrics").status == 200)
+
+
 @test
 def garbage(t):
     """Bytes that are no HTTP: an answer or the end, and the next one is served."""
