@@ -72,6 +72,10 @@ static bool validate_load(struct validate *validate)
     validate->quirks = quirks_load(directory, error, sizeof(error));
     if (!validate->quirks) {
         outcome_fail(&validate->outcome, CTL_INTERNAL, "%s", error);
+        outcome_hint(
+            &validate->outcome,
+            "Nothing was changed. Where profiles and quirks.json are says --profiles; in a "
+            "source tree that is dist/validate.");
         return false;
     }
     if (strcmp(validate->options->purpose, "all") != 0) {

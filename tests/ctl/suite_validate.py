@@ -13,7 +13,7 @@ from support.process import environment
 from support.tap import Skip, cases, limit, test
 from support.tree import TOP
 
-from ctl.fixture import DEVICE, GOOD, HELPER, REFUSED, TROUBLE, UNKNOWN, USAGE
+from ctl.fixture import DEVICE, GOOD, HELPER, INTERNAL, REFUSED, TROUBLE, UNKNOWN, USAGE
 
 PROFILES = os.path.join(TOP, "dist", "validate")
 NAMES = sorted(name[:-5] for name in os.listdir(PROFILES) if name != "quirks.json")
@@ -210,6 +210,9 @@ def cannot_begin(t):
     t.expect(t.ctl("validate", "--profiles", PROFILES, "--for=all", "-k", "/none", "--yes", lun),
              HELPER, "")
     t.expect(validate(t, lun, "--yes", software="beos"), USAGE, "")
+    result = t.ctl("validate", "--profiles=/none", "--for=all", *t.host("a"), "--yes", lun)
+    t.matches("quirks.json: No such file.*\n.*--profiles; in a source tree that is dist/validate",
+              t.expect(result, INTERNAL, "").err, "message")
     t.expect(t.ctl("validate", "--profiles", PROFILES, "--for=all"), USAGE, "")
 
 
