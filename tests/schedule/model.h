@@ -367,12 +367,12 @@ static void model_thread_reap(struct thread *thread)
 #define fdio_write_full(fd, bytes, size)         ((void)(bytes), model_write(fd))
 #define close(fd)                                model_close(fd)
 #undef FDIO_CLOSE
-#define FDIO_CLOSE(fd)                           model_close(fd)
-#define thread_new(size)                         model_thread_new(size)
-#define thread_start(thread, main, ret_id)       model_thread_start(thread, main)
-#define thread_free(thread)                      model_thread_free(thread)
-#define thread_reap(thread)                      model_thread_reap(thread)
-#define memory_give_back()                       ((void)0)
+#define FDIO_CLOSE(fd)                     model_close(fd)
+#define thread_new(size)                   model_thread_new(size)
+#define thread_start(thread, main, ret_id) model_thread_start(thread, main)
+#define thread_free(thread)                model_thread_free(thread)
+#define thread_reap(thread)                model_thread_reap(thread)
+#define memory_give_back()                 ((void)0)
 #undef log_client
 #define log_client(...) ((void)0)
 
