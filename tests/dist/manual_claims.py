@@ -94,6 +94,8 @@ CLAIMS: Dict[str, List[Tuple[str, str]]] = {
          "ctl/consent.not_without_a_yes ctl/consent.cannot_be_read"),
         ("qemu-pr-ctl: /dev/sdb: preempt Key 0x0000000000000001",
          "ctl/manual.question"),
+        ("What of it could not be read is said. A preempt by",
+         "ctl/consent.reservation_unread ctl/consent.narrower_type"),
         ("If that is not the same any more when the question has",
          "ctl/consent.changed_during_the_question ctl/consent.dry_run"),
         ("Long names may be shortened as long as they are unique.",
