@@ -65,7 +65,7 @@ class Writer:
         """The number of the last write that has got to the disk."""
         with open(self.disk, "rb") as file:
             file.seek(self.block * BLOCK)
-            return struct.unpack(">Q", file.read(8))[0]
+            return int.from_bytes(file.read(8), "big")
 
     def rule(self, rule: str, writes: int = 6) -> None:
         """From now on. Returns when so many writes have been judged by it."""
