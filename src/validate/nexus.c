@@ -73,6 +73,7 @@ int nexus_open(struct nexus *nexus, const char *name, const struct options *opti
         return nexus_fail(ret_error, size, CTL_DEVICE, device, strerror(-r));
     facts = device_examine(nexus->session.device_fd);
     nexus->is_file = facts.is_file;
+    nexus->is_map = facts.kind == DEVICE_DM_MULTIPATH;
     objection = device_objection(&facts, true);
     /* A helper takes maps; regular files are for the simulator to judge. */
     if (objection && !(facts.kind == DEVICE_DM_MULTIPATH && !options->direct) &&

@@ -55,6 +55,7 @@ struct nexus {
     int data_fd;    /* for reading and writing data; -1: none is protected here */
     uint8_t *block; /* owned: what is to be written, and room to read to; NULL: no data */
     bool is_file;
+    bool is_map;                       /* a multipath map */
     char identity[NEXUS_IDENTITY_MAX]; /* the logical unit's name in the world; "" if unknown */
     char device[32];                   /* the kernel's name; "" if unknown */
 };

@@ -45,7 +45,8 @@ static const struct profile_verb verbs[] = {
 
 static const char *const of_profile[] = {"format", "name",    "title",      "sources",   "note",
                                          "keys",   "beat_ms", "unreserved", "sequences", NULL};
-static const char *const of_sequence[] = {"name", "title", "nexuses", "report", "steps", NULL};
+static const char *const of_sequence[] = {"name",   "title", "nexuses", "disk_only",
+                                          "report", "steps", NULL};
 static const char *const of_step[] = {
     "id",    "nexus",  "do",    "key",    "new",      "victim", "type",       "aptpl",  "expect",
     "has",   "only",   "lacks", "none",   "holder",   "types",  "power_loss", "active", "count",

@@ -183,6 +183,7 @@ static enum step_verdict run_sequence(struct run *run, struct json_object *seque
 {
     struct json_object *record = json_object_new_object(), *steps = json_object_new_array();
     enum step_verdict verdict = STEP_SKIPPED;
+    bool applies = !(document_flag(sequence, "disk_only") && run->nexus[0].is_map);
 
     output_add_text(record, "name", document_text(sequence, "name"));
     output_add_text(record, "title", document_text(sequence, "title"));
@@ -195,6 +196,8 @@ static enum step_verdict run_sequence(struct run *run, struct json_object *seque
         output_add_text(record, "why", "the run had ended before");
     } else if (document_number(sequence, "nexuses") > run->n_nexuses) {
         output_add_text(record, "why", "it needs a second I_T nexus: --second");
+    } else if (!applies) {
+        output_add_text(record, "why", "on a multipath map this software does not do it");
     } else if (!run_tidy(run)) {
         run->stopped = true;
         verdict = STEP_UNKNOWN;
@@ -210,7 +213,7 @@ static enum step_verdict run_sequence(struct run *run, struct json_object *seque
     output_add_text(record, "verdict", step_verdict_word[verdict]);
     json_object_object_add(record, "steps", steps);
     json_object_array_add(records, record);
-    return verdict;
+    return applies || verdict != STEP_SKIPPED ? verdict : STEP_PASS;
 }
 
 enum run_verdict run_profile(struct run *run, struct json_object *profile,
