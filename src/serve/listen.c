@@ -22,6 +22,8 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -251,20 +253,50 @@ int listen_open(const struct listen_options *options, struct inode_id *ret_inode
     return sock;
 }
 
+/*
+ * May the process that named the socket live? With many helpers on a host a connection to each of
+ * them by each that starts would be too much. In another PID namespace the pid may be another
+ * process's: then the socket stays until that has ended.
+ */
+static bool listen_may_live(const char *name)
+{
+    char *end;
+    long pid = strtol(name, &end, 10);
+
+    return pid > 0 && pid <= INT_MAX && *end == '-' && (kill((pid_t)pid, 0) == 0 || errno == EPERM);
+}
+
+/* In the working directory, which others may lock: one wait for all names, not one for each. */
+static void listen_sweep_in(DIR *entries)
+{
+    char error[LISTEN_SWEEP_ERROR];
+    const struct dirent *entry;
+    int lock = -1;
+
+    while ((entry = readdir(entries))) {
+        const char *name = entry->d_name;
+
+        /* A hidden one is on its way to a name, and no process listens yet. */
+        if (name[0] == '.' || listen_may_live(name) ||
+            listen_look(name, name, error, sizeof(error)) <= 0)
+            continue;
+        if (lock < 0)
+            lock = inode_lock_names(dirfd(entries));
+        if (lock < 0)
+            break;
+        if (listen_look(name, name, error, sizeof(error)) > 0)
+            (void)unlinkat(dirfd(entries), name, 0);
+    }
+    inode_unlock_names(dirfd(entries), lock);
+}
+
 void listen_sweep(const char *directory)
 {
     CLEANUP_CLOSE int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     DIR *entries = opendir(directory);
-    const struct dirent *entry;
-    char error[LISTEN_SWEEP_ERROR];
 
     if (entries && here >= 0 && fchdir(dirfd(entries)) == 0) {
-        while ((entry = readdir(entries))) {
-            /* A hidden one is on its way to a name, and no process listens yet. */
-            if (entry->d_name[0] != '.')
-                (void)listen_clear(dirfd(entries), entry->d_name, entry->d_name, error,
-                                   sizeof(error));
-        }
+        listen_sweep_in(entries);
         (void)!fchdir(here);
     }
     if (entries)

@@ -813,10 +813,60 @@ static void test_race(void **state)
     munmap(race, sizeof(*race));
 }
 
+/* Stale names go, all under one lock. Who may live is not connected to; what else is there stays.
+ */
+static void test_sweep(void **state)
+{
+    const char *directory = scratch_path("sweep");
+    char live[64], path[256], file[256];
+    struct timespec start, end;
+    int listener, other, lock;
+
+    assert_int_equal(mkdir(directory, 0700), 0);
+    snprintf(live, sizeof(live), "%d-1", (int)getpid());
+    snprintf(path, sizeof(path), "%s/%s", directory, live);
+    listener = make_socket(path, SOCK_STREAM, 1);
+    assert_int_equal(fcntl(listener, F_SETFL, O_NONBLOCK), 0);
+    snprintf(path, sizeof(path), "%s/service", directory);
+    other = make_socket(path, SOCK_STREAM, 1);
+    for (int i = 0; i < 20; i++) {
+        snprintf(path, sizeof(path), "%s/%d-dead", directory, INT_MAX - i);
+        close(make_socket(path, SOCK_STREAM, 1));
+    }
+    snprintf(file, sizeof(file), "%s/%d-file", directory, INT_MAX);
+    close(open(file, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+
+    /* Locked by another process: it is waited for once, not for each name. */
+    lock = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    {
+        int names = inode_lock_names(lock);
+
+        assert_true(names >= 0);
+        listen_sweep(directory);
+        inode_unlock_names(lock, names);
+    }
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    assert_int_equal(access(path, F_OK), 0);
+    assert_true(end.tv_sec - start.tv_sec < 10);
+    close(lock);
+
+    listen_sweep(directory);
+    assert_int_equal(access(path, F_OK), -1);
+    assert_int_equal(accept(listener, NULL, NULL), -1);
+    assert_int_equal(errno, EAGAIN);
+    assert_int_equal(access(file, F_OK), 0);
+    snprintf(path, sizeof(path), "%s/service", directory);
+    assert_int_equal(access(path, F_OK), 0);
+    close(listener);
+    close(other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         scratch_test(test_open),
+        scratch_test(test_sweep),
         scratch_test(test_mode),
         scratch_test(test_owner),
         scratch_test(test_watched),
