@@ -157,7 +157,10 @@ static void command_take_reply(struct command *command, const struct paths_reply
                              "would not be known after a restart");
 }
 
-/* Paths are away, or something is unfinished: look again in a while. */
+/*
+ * Paths are away, or something is unfinished: look again in a while. So too if a path is back, or
+ * new: few commands register it, but a repair does.
+ */
 static void command_mark(struct command *command)
 {
     const struct paths_memory *memory = &command->engine.memory;
@@ -165,8 +168,11 @@ static void command_mark(struct command *command)
     bool away = false;
 
     for (unsigned i = 0; i < map->count; i++) {
-        map->path[i]->is_away = !(command->answered >> i & 1);
-        away |= map->path[i]->is_away;
+        struct path *path = map->path[i];
+        bool answered = command->answered >> i & 1;
+
+        path->is_level = answered && (path->is_level || command->wanted.repair);
+        away |= !path->is_level;
     }
     map->is_watched = paths_unfinished(memory) || (away && memory->key != 0);
 }

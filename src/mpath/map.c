@@ -257,15 +257,31 @@ static void map_execute(struct map *map, struct work *work)
     work_free(work);
 }
 
-/* Under the lock. What to do next: NULL after a time without anything. */
+/* When to look at paths that are away. What clients send meanwhile does not put it off. */
+static void map_plan(struct map *map)
+{
+    if (!map->is_watched)
+        map->watch_ms = 0;
+    else if (map->watch_ms == 0)
+        map->watch_ms = clock_now_ms() + MAP_WATCH_MS;
+}
+
+static bool map_is_due(const struct map *map)
+{
+    return map->is_watched && clock_now_ms() >= map->watch_ms;
+}
+
+/* Under the lock. What to do next: NULL if a look is due, or after a time without anything. */
 static struct work *map_next(struct map *map)
 {
-    int64_t until_ms = clock_now_ms() + (map->is_watched ? MAP_WATCH_MS : MAP_IDLE_MS);
     struct work *work;
+    int64_t until_ms;
 
+    map_plan(map);
+    until_ms = map->is_watched ? map->watch_ms : clock_now_ms() + MAP_IDLE_MS;
     while (!map->first && !map->closes && clock_now_ms() < until_ms)
         map_sleep(map, until_ms);
-    work = map->closes ? NULL : map->first;
+    work = map->closes || map_is_due(map) ? NULL : map->first;
     if (work) {
         map->first = work->next;
         map->queued--;
@@ -285,12 +301,14 @@ static void map_main(struct thread *thread)
         struct work *work = map_next(map);
 
         pthread_mutex_unlock(&map->lock);
-        if (work)
+        if (work) {
             map_execute(map, work);
-        else if (map->is_watched && !map->closes)
+        } else if (map->is_watched && !map->closes) {
             map->calls->watch(map);
-        else
+            map->watch_ms = 0;
+        } else {
             ends = map_let_go(map) || map->closes;
+        }
         pthread_mutex_lock(&map->lock);
         ends = ends && (!map->first || map->closes);
     }

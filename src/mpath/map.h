@@ -76,7 +76,8 @@ struct map {
     struct path *path[PATHS_MAX];
     struct path *left[PATHS_MAX]; /* hang, and are no paths of the map any more */
     unsigned n_left;
-    bool is_watched; /* something is to be done when a path returns */
+    bool is_watched;  /* something is to be done when a path returns */
+    int64_t watch_ms; /* if so: when to look for it; 0: not planned yet */
 };
 
 /* Make one. NULL: no memory. */

@@ -60,7 +60,7 @@ struct path {
     bool is_asked; /* whether it has a relative target port is known */
     bool has_target_port;
     uint16_t target_port; /* relative target port identifier */
-    bool is_away;         /* did not answer when it was asked last */
+    bool is_level;        /* has answered a repair, and every command since */
     int64_t answered_ms;  /* when it did, or answered anything after that */
     bool is_learnt;       /* nexus.initiator and target_port are what the target has shown */
 };

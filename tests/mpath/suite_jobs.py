@@ -80,6 +80,21 @@ def returned_path_is_registered(t: Context) -> None:
 
 
 @test
+def returned_path_of_a_busy_map_is_registered(t: Context) -> None:
+    """What a guest sends again and again does not put the look at the path off."""
+    s = t.start()
+    s.target.fail(0, error=19)
+    s.good(scsi.REGISTER, 0, KEY)
+    s.registered(KEY, 2)
+    s.target.heal(0)
+    deadline = time.monotonic() + scaled(15)
+    while s.keys != [KEY] * 3:
+        t.check(time.monotonic() < deadline, "no third registration")
+        t.answered(s.tell(scsi.RESERVE, NEW_KEY, kind=KIND), CONFLICT, "")
+        time.sleep(0.1)
+
+
+@test
 def returned_path_is_not_revived(t: Context) -> None:
     """Another host fences the map while a path is away. multipathd has registered that one again."""
     s = t.start()
