@@ -67,7 +67,10 @@ fuzz-coverage: setup-check
 
 soak: TIME = 3600
 soak: setup-check all
-	@tests/soak/run --build $(BUILD) --time $(TIME) $(if $(SEED),--seed $(SEED)) $(ARGS)
+	@for suite in load maps; do \
+	     tests/soak/run --build $(BUILD) --time $(TIME) $(if $(SEED),--seed $(SEED)) $(ARGS) $$suite & \
+	     pids="$$pids $$!"; \
+	 done; for pid in $$pids; do wait $$pid || failed=1; done; exit $${failed:-0}
 
 clean:
 	rm -rf $(BUILD)

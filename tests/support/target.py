@@ -84,7 +84,8 @@ class Target:
         parameters = scsi.parameters(key, new)
         return self.execute(nexus, scsi.pr_out(len(parameters), action, kind), parameters).status
 
-    def _full_status(self, nexus: int) -> List[bytes]:
+    def descriptors(self, nexus: int) -> List[bytes]:
+        """Of READ FULL STATUS (SPC-4 6.15.5), whatever it is that other nexuses get to see."""
         hidden, self.control.no_full_status = self.control.no_full_status, 0
         swapped, self.control.swapped = self.control.swapped, 0
         data = self.execute(nexus, scsi.pr_in(8192, scsi.READ_FULL_STATUS)).data
@@ -99,14 +100,14 @@ class Target:
     def registrations(self, nexus: int) -> List[Tuple[bytes, int, int]]:
         """TransportID, relative target port, key of each, as any nexus reads them."""
         return sorted((one[24:], int.from_bytes(one[18:20], "big"), int.from_bytes(one[:8], "big"))
-                      for one in self._full_status(nexus))
+                      for one in self.descriptors(nexus))
 
     def keys(self, nexus: int) -> List[int]:
         return sorted(key for _, _, key in self.registrations(nexus))
 
     def holder(self, nexus: int) -> Tuple[int, List[Tuple[bytes, int]]]:
         """Type of the reservation (0: none), and TransportID and target port of its holders."""
-        holders = [one for one in self._full_status(nexus) if one[12] & 1]
+        holders = [one for one in self.descriptors(nexus) if one[12] & 1]
         return (holders[0][13] & 0xF if holders else 0,
                 [(one[24:], int.from_bytes(one[18:20], "big")) for one in holders])
 
