@@ -5,6 +5,10 @@
  * over, the child is killed and not waited for: a thread of it that hangs is the kernel's and
  * init's to end.
  *
+ * There is one deadline, of the parent. A command that a thread has sent has no less time, so what
+ * that thread says at its end, if it was that the time is over, comes after the deadline, and is
+ * not said: the device is silent, not broken.
+ *
  * Threads that have just begun count against a limit, so that a helper is not asked for everything
  * at once; those that have not come back within a while do not count any more, or some dead devices
  * would keep all others waiting.
@@ -40,6 +44,7 @@ struct ask {
     const struct options *options;
     const struct scan *scan;
     int timeout_ms;
+    int64_t deadline; /* clock_now_ms() */
     int pipe;
 };
 
@@ -163,7 +168,8 @@ static void *ask_thread(void *argument)
             ask_fail(answer, text);
         }
     }
-    n = write(ask->pipe, answer, sizeof(*answer));
+    if (clock_now_ms() < ask->deadline)
+        n = write(ask->pipe, answer, sizeof(*answer));
     free(answer);
     one->began_ms = 0;
     if (n > 0)
@@ -209,6 +215,7 @@ static void ask_all(const struct ask *ask)
     }
 }
 
+/* What has come before the deadline is taken even if this process is late. */
 static void ask_collect(int fd, int64_t deadline, size_t count, struct ask_answer *answers)
 {
     struct ask_answer answer;
@@ -218,7 +225,7 @@ static void ask_collect(int fd, int64_t deadline, size_t count, struct ask_answe
         int64_t left = deadline - clock_now_ms();
         ssize_t n;
 
-        if (left <= 0 || (poll(&poller, 1, (int)left) == 0))
+        if (poll(&poller, 1, left > 0 ? (int)left : 0) == 0)
             return;
         n = read(fd, &answer, sizeof(answer));
         if (n < 0 && errno == EINTR)
@@ -233,8 +240,10 @@ static void ask_collect(int fd, int64_t deadline, size_t count, struct ask_answe
 int ask_devices(const struct options *options, const struct scan *scan, int timeout_ms,
                 struct ask_answer **ret_answers)
 {
-    struct ask ask = {.options = options, .scan = scan, .timeout_ms = timeout_ms};
-    int64_t deadline = clock_now_ms() + timeout_ms;
+    struct ask ask = {.options = options,
+                      .scan = scan,
+                      .timeout_ms = timeout_ms,
+                      .deadline = clock_now_ms() + timeout_ms};
     struct ask_answer *answers = calloc(scan->count + 1, sizeof(*answers));
     int fds[2];
     pid_t child;
@@ -261,7 +270,7 @@ int ask_devices(const struct options *options, const struct scan *scan, int time
     }
     for (size_t i = 0; i < scan->count; i++)
         answers[i].index = (uint32_t)i;
-    ask_collect(fds[0], deadline, scan->count, answers);
+    ask_collect(fds[0], ask.deadline, scan->count, answers);
     close(fds[0]);
     kill(child, SIGKILL);
     *ret_answers = answers;

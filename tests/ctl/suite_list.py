@@ -17,6 +17,9 @@ from ctl.status_server import StatusServer, example
 
 UNIT = "naa.60014051111111111111111111111111"  # of the status document's first device
 A, B = "iqn.2026-11.simulator:a", "iqn.2026-11.simulator:b"
+#: Stops the program as soon as the process that asks is there, until its time is over by far.
+LATE = '''"$@" & until pgrep -P $! >/dev/null; do kill -0 $! || exit 98; done
+kill -STOP $!; sleep SECONDS; kill -CONT $!; wait $!'''
 #: What is promised, however many devices there are and whatever hangs.
 PROMISED = 5.0
 
@@ -68,14 +71,14 @@ class Machine:
         server = StatusServer(self.path(f"status/{name}.sock"), [document], hang)
         self.t.cleanup.callback(server.close)
 
-    def list(self, *argv, timeout=30):
-        script = ('mount --bind "$0/sys" /sys && mount --rbind "$0/dev" /dev || exit 99; exec "$@"')
+    def list(self, *argv, timeout=30, script='exec "$@"'):
+        script = f'mount --bind "$0/sys" /sys && mount --rbind "$0/dev" /dev || exit 99; {script}'
         return self.t.run("unshare", "-m", "--propagation", "private", "/bin/sh", "-c", script,
                           self.directory, self.t.lab.ctl, "list", *self.options, "-s",
                           self.path("status"), *argv, timeout=timeout)
 
-    def units(self, *argv):
-        result = self.t.expect(self.list("--json", *argv), GOOD, err="")
+    def units(self, *argv, **arguments):
+        result = self.t.expect(self.list("--json", *argv, **arguments), GOOD, err="")
         return {one["name"]: one for one in result.json["units"]}
 
 
@@ -189,6 +192,21 @@ def five_hundred_maps(t, hanging):
     t.equal(sum(one.get("registrations", 0) for one in units.values()), len(registered),
             "registrations")
     t.check(took < scaled(PROMISED), f"{took:.1f} s")
+
+
+@cases(("its answer", "latency 100", "answered"), ("silence", "hang", "silent"))
+@limit(60)
+def late(t, fault, state):
+    """A program that gets no processor takes what was said in time, and a device's silence for
+    silence, not for an error of its own process."""
+    machine = Machine(t)
+    one, other = machine.disk("sda", UNIT), machine.disk("sdb", UNIT)
+    t.fault(one, f"{fault}\n{other} {fault}")
+    allowed = scaled(2)
+    units = machine.units("--all", f"--timeout={allowed}",
+                          script=LATE.replace("SECONDS", str(allowed + 1)))
+    t.equal([(one["state"], one.get("problem")) for one in units.values()], 2 * [(state, None)],
+            "units")
 
 
 @test
