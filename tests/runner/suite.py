@@ -11,7 +11,7 @@ import signal
 import subprocess
 import threading
 import time
-from typing import Callable, List, NamedTuple, Optional, Sequence
+from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 #: cmocka says "not ok 1 # SKIP name".
 RESULT = re.compile(r"^(not )?ok\b(?:\s+\d+)?(?:\s*-)?\s*(.*)$")
@@ -35,6 +35,7 @@ class Result(NamedTuple):
     skipped: int
     seconds: float
     failures: Sequence[str] = ()  # the names of the tests that have failed
+    processor: float = 0.0        # seconds of processor time, of what it has waited for
 
     @property
     def counts(self) -> tuple:
@@ -101,6 +102,15 @@ class Run:
         elif line:
             self._say(f"      {line}")
 
+    def _reap(self) -> Tuple[int, float]:
+        """Its exit status and processor time."""
+        try:
+            _, status, usage = os.wait4(self._process.pid, 0)
+        except ChildProcessError:  # terminate() has noticed its end before
+            return self._process.wait(), 0.0
+        self._process.returncode = os.waitstatus_to_exitcode(status)
+        return self._process.returncode, usage.ru_utime + usage.ru_stime
+
     def _judge_end(self, code: int) -> None:
         """Whatever a suite does not say of itself."""
         ran = self._passed + len(self._failures) + self._skipped
@@ -124,10 +134,10 @@ class Run:
         with self._process.stdout as output:
             for line in output:
                 self._read(line.rstrip("\n"))
-        code = self._process.wait()
+        code, processor = self._reap()
         timer.cancel()
         self._judge_end(code)
         seconds = time.monotonic() - self._started
         self._say(f"----  {name}: {seconds:.1f} s")
         return Result(self._passed, len(self._failures), self._skipped, seconds,
-                      tuple(self._failures))
+                      tuple(self._failures), processor)

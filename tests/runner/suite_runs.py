@@ -32,6 +32,17 @@ def time_limit(t):
             ((1, 1, 0), ("not finished after 1 s",)), "result")
 
 
+COMPUTE = "i=0; while [ $i -lt 300000 ]; do i=$((i + 1)); done"
+
+
+@cases(("computes", COMPUTE, 0.05, 20), ("its child computes", f"sh -c '{COMPUTE}'; true", 0.05, 20),
+       ("waits", "sleep 1", 0, 0.5))
+def processor_time(t, text, least, most):
+    t.run([t.script("one", f"{text}; echo ok")])
+    processor = t.results["one"].processor
+    t.check(least <= processor <= most, f"{processor} s")
+
+
 #: Of each word: suites that it means, and some that it does not.
 WORDS = {
     "dist": (("dist", "dist/package", "vm/dist"), ("client/disturbed",)),
