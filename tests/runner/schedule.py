@@ -5,6 +5,10 @@ With one job they run in the order of the table, and their lines are shown as th
 longest come first, by what they took last time or else by their limit, and the lines of a suite are
 shown together when it has ended. What measures runs when all others have ended, one after the other.
 A virtual machine waits until there is memory for it.
+
+Where more wants to run than there are processors, by us or by others, all takes longer. So the limits
+of a suite, and by TEST_TIME_SCALE those of its tests, are multiplied by the load of a processor at its
+start; those of what measures are not.
 """
 import os
 import threading
@@ -16,6 +20,8 @@ from .suite import Result, Run, Suite
 FOR_MACHINES = 0.75
 #: Beside others a suite may take so many times longer.
 STRETCH = 2.0
+#: The limits are not multiplied by more for a load.
+MOST_LOAD = 10.0
 
 
 def processors() -> int:
@@ -30,16 +36,25 @@ def available_megabytes() -> int:
     return 0
 
 
+def load() -> float:
+    """How many want each processor, at least one."""
+    return min(MOST_LOAD, max(1.0, os.getloadavg()[0] / processors()))
+
+
 class Schedule:
-    """One use of suites. done(suite, result) is called for each, one call at a time."""
+    """One use of suites. done(suite, result) is called for each, one call at a time. busy: how many
+    want each processor by what has been started beside us."""
 
     def __init__(self, suites: Sequence[Suite], jobs: int, directory: str,
                  say: Callable[[str], None], done: Callable[[Suite, Result], None],
-                 seconds: Optional[Dict[str, float]] = None, stretch: float = 1.0):
+                 seconds: Optional[Dict[str, float]] = None, busy: float = 1.0,
+                 current_load: Callable[[], float] = load):
         self._waiting = list(suites)
         self._jobs, self._directory = jobs, directory
         self._say, self._done = say, done
-        self._stretch = stretch * (STRETCH if jobs > 1 else 1.0)
+        self._stretch = STRETCH if jobs > 1 else 1.0
+        self._scale = float(os.environ.get("TEST_TIME_SCALE", "1"))
+        self._busy, self._load = busy, current_load
         self._megabytes = int(FOR_MACHINES * available_megabytes())
         self._running: List[Suite] = []
         self._runs: List[Run] = []
@@ -71,7 +86,10 @@ class Schedule:
         lines: List[str] = []
         say = self._say if self._jobs == 1 else lines.append
         try:
-            run = Run(suite, self._directory, suite.limit * self._stretch, say)
+            # suite.limit has been multiplied by self._scale already.
+            scale = self._scale if suite.alone else max(self._scale, self._busy, self._load())
+            run = Run(suite, self._directory, suite.limit * self._stretch * scale / self._scale, say,
+                      scale)
             with self._changed:
                 self._runs.append(run)
             result = run.wait()

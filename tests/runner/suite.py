@@ -53,9 +53,11 @@ def matches(name: str, word: str) -> bool:
 
 
 class Run:
-    """A suite that runs. say gets each line for people as soon as it is there."""
+    """A suite that runs. say gets each line for people as soon as it is there. scale is what the suite
+    itself is told to multiply its limits by."""
 
-    def __init__(self, suite: Suite, directory: str, limit: float, say: Callable[[str], None]):
+    def __init__(self, suite: Suite, directory: str, limit: float, say: Callable[[str], None],
+                 scale: float = 1.0):
         self.suite = suite
         self._say, self._limit = say, round(limit)
         self._passed = self._skipped = 0
@@ -64,7 +66,8 @@ class Run:
         self._expired = False
         self._started = time.monotonic()
         self._process = subprocess.Popen(
-            suite.command, cwd=directory, env=dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP"),
+            suite.command, cwd=directory,
+            env=dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP", TEST_TIME_SCALE=f"{scale:g}"),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             errors="backslashreplace", start_new_session=True)
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Suites side by side: what runs beside what, and whose lines are where."""
+import os
+from unittest import mock
+
 from support.tap import cases, limit, test
 
 #: Each waits for the other one, which a FIFO tells: they pass side by side only.
@@ -54,6 +57,26 @@ def longest_first(t):
 def order_of_the_table(t):
     t.run([t.script(name, "echo ok") for name in "abc"], seconds={"c": 9.0})
     t.equal(list(t.results), ["a", "b", "c"], "order")
+
+
+@cases(("quiet", 1.0, {}, False, 1), ("others are busy", 4.5, {}, False, 4.5),
+       ("busy on purpose", 1.0, {"busy": 3.0}, False, 3), ("it measures", 4.5, {}, True, 1))
+def limits_by_load(t, load, settings, alone, scale):
+    """Of the suite and, as it is told, of its tests."""
+    with mock.patch.dict(os.environ, TEST_TIME_SCALE="1"):
+        t.run([t.script("one", "echo ok 1 - $TEST_TIME_SCALE", limit=20, alone=alone)],
+              current_load=lambda: load, **settings)
+    t.equal(t.lines[:2], [f"----  one: at most {20 * scale:.0f} s", f"ok    one: {scale}"], "lines")
+
+
+@test
+def limits_of_a_slow_machine(t):
+    """What is given counts as long as the load is less; it is in the suite's limit already."""
+    for load, scale in ((2.0, 3), (6.0, 6)):
+        with mock.patch.dict(os.environ, TEST_TIME_SCALE="3"):
+            t.run([t.script("one", "echo ok 1 - $TEST_TIME_SCALE", limit=60)],
+                  current_load=lambda: load)
+        t.equal(t.lines[-3:-1], [f"----  one: at most {20 * scale} s", f"ok    one: {scale}"], "lines")
 
 
 @test
