@@ -3,7 +3,9 @@
  * For user-mode-linux before 6.13 on processors with large extended state (AMX has 8 kB of it). Its
  * kernel keeps 2,696 bytes of a process's extended state, and the host's takes all of it or nothing
  * (xstateregs_set() of Linux: EFAULT), so that the first process of the virtual machine is its
- * last. Here what it sets is laid over what the process has.
+ * last. Here what it sets is laid over what the process has. That is tried whatever errno says: a
+ * signal's handler may have changed it since, for user-mode-linux's do not restore it always, and
+ * without its registers the process would be killed.
  */
 #include <dlfcn.h>
 #include <elf.h>
@@ -63,8 +65,7 @@ long ptrace(PTRACE_REQUEST request, ...)
     data = va_arg(arguments, void *);
     va_end(arguments);
     result = umlregs_next()((int)request, pid, address, data);
-    if (result < 0 && errno == EFAULT && request == PTRACE_SETREGSET &&
-        (long)address == NT_X86_XSTATE)
+    if (result < 0 && request == PTRACE_SETREGSET && (long)address == NT_X86_XSTATE)
         return umlregs_set(pid, data);
     return result;
 }
