@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * A list of what may be called, each with its caller. What is not on it fails with ENOSYS, which
- * makes a newer C library fall back to what it did before; a few that no version of it would try,
- * and that only an attacker's code can want, kill the process.
+ * A list of what may be called, each with its caller. A few calls that no version of the C library
+ * would try, and that only an attacker's code can want, kill the process.
  */
 #include "daemon/sandbox.h"
 
@@ -10,7 +9,6 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <scsi/sg.h>
-#include <seccomp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,6 +17,7 @@
 
 #include "base/memory.h"
 #include "base/thread.h"
+#include "filter/filter.h"
 
 /* clone(2): which argument the flags are differs on one architecture. */
 #ifdef __s390__
@@ -87,10 +86,7 @@ static const char *const sandbox_allowed[] = {
  * half of the register, so neither do we. clone3 hides its flags in memory: ENOSYS makes the C
  * library use clone.
  */
-static const struct sandbox_rule {
-    const char *name;
-    struct scmp_arg_cmp condition;
-} sandbox_conditional[] = {
+static const struct filter_rule sandbox_conditional[] = {
     /* sg/issue.c: sg_issue: ioctl */
     {"ioctl", SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, SG_IO)},
     /* helper/backend_mpath.c: mpath_execute: socketpair */
@@ -128,83 +124,33 @@ static const char *const sandbox_fatal[] = {
 };
 /* clang-format on */
 
-/* 0 for a name that this architecture, or this libseccomp, does not have. */
-static int sandbox_add_names(scmp_filter_ctx filter, uint32_t action, const char *const *names,
-                             size_t n_names)
+static void sandbox_allow_fcntls(struct filter *filter)
 {
-    for (size_t i = 0; i < n_names; i++) {
-        int number = seccomp_syscall_resolve_name(names[i]);
-        int r;
-
-        if (number == __NR_SCMP_ERROR)
-            continue;
-        r = seccomp_rule_add(filter, action, number, 0);
-        if (r < 0 && r != -EDOM)
-            return r;
-    }
-    return 0;
-}
-
-/* One that is allowed with a certain argument. */
-static int sandbox_add_rule(scmp_filter_ctx filter, const char *name, struct scmp_arg_cmp condition)
-{
-    int number = seccomp_syscall_resolve_name(name);
-    int r;
-
-    if (number == __NR_SCMP_ERROR)
-        return 0;
-    r = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number, 1, &condition);
-    return r == -EDOM ? 0 : r;
-}
-
-/* The same for those with arguments. */
-static int sandbox_add_conditional(scmp_filter_ctx filter)
-{
-    int r = 0;
-
-    for (size_t i = 0; r == 0 && i < sizeof(sandbox_conditional) / sizeof(sandbox_conditional[0]);
-         i++)
-        r = sandbox_add_rule(filter, sandbox_conditional[i].name, sandbox_conditional[i].condition);
-    for (size_t i = 0; r == 0 && i < sizeof(sandbox_fcntls) / sizeof(sandbox_fcntls[0]); i++) {
+    for (size_t i = 0; i < FILTER_COUNT(sandbox_fcntls); i++) {
         const struct scmp_arg_cmp command = SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff,
                                                     (scmp_datum_t)sandbox_fcntls[i]);
+        const struct filter_rule rules[] = {{"fcntl", command}, {"fcntl64", command}};
 
-        r = sandbox_add_rule(filter, "fcntl", command);
-        if (r == 0)
-            r = sandbox_add_rule(filter, "fcntl64", command);
+        filter_allow_if(filter, rules, FILTER_COUNT(rules));
     }
-    return r;
 }
 
 /* Build the filter and load it into all threads. Returns 0 or a negative errno. */
 static int sandbox_load(void)
 {
-    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
-    int r = filter ? 0 : -ENOMEM;
+    struct filter filter;
 
-    if (r == 0)
-        r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
-    /* By another architecture's numbers (i386 on x86-64): only the calling thread would end. */
-    if (r == 0)
-        r = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+    filter_begin(&filter);
+    filter_set(&filter, SCMP_FLTATR_CTL_TSYNC, 1);
     /* As a binary tree. The kernel remembers which calls need no look at their arguments, and to
      * learn that it runs the filter for every call there is. Of the others, each request makes an
      * ioctl, which is not to be found behind all others either. */
-    if (r == 0)
-        r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
-    if (r == 0)
-        r = sandbox_add_names(filter, SCMP_ACT_ALLOW, sandbox_allowed,
-                              sizeof(sandbox_allowed) / sizeof(sandbox_allowed[0]));
-    if (r == 0)
-        r = sandbox_add_names(filter, SCMP_ACT_KILL_PROCESS, sandbox_fatal,
-                              sizeof(sandbox_fatal) / sizeof(sandbox_fatal[0]));
-    if (r == 0)
-        r = sandbox_add_conditional(filter);
-    if (r == 0)
-        r = seccomp_load(filter);
-    if (filter)
-        seccomp_release(filter);
-    return r;
+    filter_set(&filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+    filter_add(&filter, SCMP_ACT_ALLOW, sandbox_allowed, FILTER_COUNT(sandbox_allowed));
+    filter_add(&filter, SCMP_ACT_KILL_PROCESS, sandbox_fatal, FILTER_COUNT(sandbox_fatal));
+    filter_allow_if(&filter, sandbox_conditional, FILTER_COUNT(sandbox_conditional));
+    sandbox_allow_fcntls(&filter);
+    return filter_load(&filter);
 }
 
 struct sandbox_thread {

@@ -1,21 +1,17 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/*
- * A list of what may be called, each with its caller. What is not on it fails with ENOSYS, which
- * makes a newer C library fall back to what it did before.
- */
 #include "mpath/sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <scsi/sg.h>
-#include <seccomp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 
 #include "base/landlock.h"
+#include "filter/filter.h"
 #include "mpath/host.h"
 
 /* clone(2): which argument the flags are differs on one architecture. */
@@ -80,10 +76,7 @@ static const char *const sandbox_allowed[] = {
 };
 
 /* Those that are allowed with certain arguments only. */
-static const struct sandbox_rule {
-    const char *name;
-    struct scmp_arg_cmp condition;
-} sandbox_conditional[] = {
+static const struct filter_rule sandbox_conditional[] = {
     /* sg/issue.c: sg_issue: ioctl */
     {"ioctl", SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, SG_IO)},
     /* mpath/sysfs.c: sysfs_identify: fcntl */
@@ -105,7 +98,7 @@ static const struct sandbox_rule {
 };
 
 /* openat of each role. */
-static const struct sandbox_rule sandbox_open[] = {
+static const struct filter_rule sandbox_open[] = {
     /* mpath/journal.c: journal_open: openat */
     [SANDBOX_WORKER] = {"openat", SCMP_A2(SCMP_CMP_MASKED_EQ, O_TRUNC | O_APPEND, 0)},
     /* mpath/opener.c: opener_open_path: open */
@@ -114,46 +107,15 @@ static const struct sandbox_rule sandbox_open[] = {
 };
 /* clang-format on */
 
-/* 0, or a negative errno; a name that this architecture does not have is none. */
-static int sandbox_allow(scmp_filter_ctx filter, const char *name, unsigned n_conditions,
-                         struct scmp_arg_cmp condition)
-{
-    int number = seccomp_syscall_resolve_name(name);
-    int r;
-
-    if (number == __NR_SCMP_ERROR)
-        return 0;
-    r = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number, n_conditions, &condition);
-    return r == -EDOM ? 0 : r;
-}
-
-static int sandbox_fill(scmp_filter_ctx filter, enum sandbox_role role)
-{
-    const struct scmp_arg_cmp none = {0};
-    int r = 0;
-
-    for (size_t i = 0; r == 0 && i < sizeof(sandbox_allowed) / sizeof(sandbox_allowed[0]); i++)
-        r = sandbox_allow(filter, sandbox_allowed[i], 0, none);
-    for (size_t i = 0; r == 0 && i < sizeof(sandbox_conditional) / sizeof(sandbox_conditional[0]);
-         i++)
-        r = sandbox_allow(filter, sandbox_conditional[i].name, 1, sandbox_conditional[i].condition);
-    return r == 0 ? sandbox_allow(filter, sandbox_open[role].name, 1, sandbox_open[role].condition)
-                  : r;
-}
-
 static int sandbox_enter_seccomp(enum sandbox_role role)
 {
-    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
-    int r = filter ? sandbox_fill(filter, role) : -ENOMEM;
+    struct filter filter;
 
-    /* By another architecture's numbers: a process without one of its threads would only hang. */
-    if (r == 0)
-        r = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
-    if (r == 0)
-        r = seccomp_load(filter);
-    if (filter)
-        seccomp_release(filter);
-    return r;
+    filter_begin(&filter);
+    filter_add(&filter, SCMP_ACT_ALLOW, sandbox_allowed, FILTER_COUNT(sandbox_allowed));
+    filter_allow_if(&filter, sandbox_conditional, FILTER_COUNT(sandbox_conditional));
+    filter_allow_if(&filter, &sandbox_open[role], 1);
+    return filter_load(&filter);
 }
 
 static int sandbox_enter_landlock(enum sandbox_role role, int journal)
@@ -183,10 +145,11 @@ int sandbox_enter(enum sandbox_role role, int journal, char *ret_error, size_t e
         snprintf(ret_error, error_size, "cannot enter the Landlock sandbox: %s", strerror(-r));
         return r;
     }
-#ifndef SANITIZED /* whose own system calls are not on the list */
+#ifdef SANITIZED
+    return 0; /* a sanitizer's own system calls are not on the list */
+#endif
     r = sandbox_enter_seccomp(role);
     if (r < 0)
         snprintf(ret_error, error_size, "cannot enter the seccomp sandbox: %s", strerror(-r));
-#endif
     return r;
 }
