@@ -15,7 +15,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/time.h>
 #include <time.h>
@@ -65,6 +67,36 @@ void mpath_get_facts(struct mpath *mpath, struct mpath_facts *ret)
     pthread_mutex_unlock(&mpath->facts_lock);
 }
 
+/* In place of the one before; fd -1: none. Without it the status says less, and that is all. */
+static void mpath_set_table(struct mpath *mpath, int fd)
+{
+    const struct maptable *old;
+    void *table = MAP_FAILED;
+    struct stat status;
+
+    if (fd >= 0 && fstat(fd, &status) == 0 && status.st_size == sizeof(*mpath->table))
+        table = mmap(NULL, sizeof(*mpath->table), PROT_READ, MAP_SHARED, fd, 0);
+    pthread_mutex_lock(&mpath->facts_lock);
+    old = mpath->table;
+    mpath->table = table == MAP_FAILED ? NULL : table;
+    pthread_mutex_unlock(&mpath->facts_lock);
+    if (old)
+        munmap((void *)old, sizeof(*old));
+}
+
+bool mpath_next_map(struct mpath *mpath, unsigned *at, struct maptable_map *ret_map)
+{
+    enum maptable_look look = MAPTABLE_NOTHING;
+
+    pthread_mutex_lock(&mpath->facts_lock);
+    if (!mpath->table)
+        look = MAPTABLE_END;
+    while (look == MAPTABLE_NOTHING)
+        look = *at < MAPTABLE_SLOTS ? maptable_read(mpath->table, (*at)++, ret_map) : MAPTABLE_END;
+    pthread_mutex_unlock(&mpath->facts_lock);
+    return look == MAPTABLE_FOUND;
+}
+
 void mpath_init(struct mpath *mpath, const struct mpath_options *options, struct keeper *keeper,
                 const char *problem)
 {
@@ -82,6 +114,7 @@ void mpath_deinit(struct mpath *mpath)
     if (mpath->channel >= 0)
         close(mpath->channel);
     mpath->channel = -1;
+    mpath_set_table(mpath, -1);
 }
 
 static void mpath_set_timeout(int sock, int option, unsigned ms)
@@ -117,13 +150,19 @@ static enum mpath_state mpath_refuse(struct mpath *mpath, const char *problem)
 static enum mpath_state mpath_receive_hello(struct mpath *mpath, int channel)
 {
     uint8_t bytes[WORKER_HELLO_SIZE + 1]; /* room to see that it is too long */
+    CLEANUP_CLOSE int table = -1;
+    struct fdio_message message;
     struct worker_hello hello;
     ssize_t n;
 
     mpath_set_timeout(channel, SO_RCVTIMEO, MPATH_HELLO_S * 1000);
     do
-        n = recv(channel, bytes, sizeof(bytes), 0);
-    while (n < 0 && errno == EINTR);
+        n = fdio_receive(channel, bytes, sizeof(bytes), 0, &message);
+    while (n == -EINTR);
+    for (unsigned i = 0; i < message.n_fds; i++) {
+        cleanup_close(&table);
+        table = message.fds[i];
+    }
     if (n <= 0 || !worker_decode_hello(bytes, (size_t)n, &hello)) {
         const char *problem = n == 0 ? "the multipath worker ended at its start"
                               : n < 0
@@ -136,6 +175,7 @@ static enum mpath_state mpath_receive_hello(struct mpath *mpath, int channel)
     }
     if (!hello.ready)
         return mpath_refuse(mpath, hello.text);
+    mpath_set_table(mpath, table);
     mpath_set_facts(mpath, MPATH_RUNNING, hello.pid, "");
     log_info("multipath worker started");
     return MPATH_RUNS;
@@ -271,6 +311,7 @@ static enum mpath_state mpath_send(struct mpath *mpath, const uint8_t *bytes, co
         log_warning("the multipath worker has ended: %s", strerror(-r));
         close(mpath->channel);
         mpath->channel = -1;
+        mpath_set_table(mpath, -1);
         mpath_set_facts(mpath, MPATH_STOPPED, 0, "");
     }
     pthread_mutex_unlock(&mpath->lock);

@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #include "daemon/keeper.h"
+#include "proto/maptable.h"
 #include "proto/request.h"
 #include "proto/worker.h"
 
@@ -54,6 +55,7 @@ struct mpath {
 
     pthread_mutex_t facts_lock; /* taken last, and never for long */
     struct mpath_facts facts;
+    const struct maptable *table; /* of the last worker that had one; NULL: none */
     unsigned n_farewells;
     int farewell[MPATH_FAREWELLS_MAX];
     uint8_t has_sent[MPATH_CONNECTIONS_MAX / 8]; /* a bit for each connection */
@@ -69,6 +71,12 @@ void mpath_deinit(struct mpath *mpath);
 
 /* Does not wait. */
 void mpath_get_facts(struct mpath *mpath, struct mpath_facts *ret);
+
+/*
+ * What a worker has told of its maps' paths. Begin with *at 0; each call gives the next map, until
+ * it returns false. Does not wait.
+ */
+bool mpath_next_map(struct mpath *mpath, unsigned *at, struct maptable_map *ret_map);
 
 /*
  * Have the worker execute a command on a map, whose device number is `number`, and fill in the

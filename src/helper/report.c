@@ -54,7 +54,54 @@ static void report_sandbox(const struct report *report, struct json *json)
     json_close(json, '}');
 }
 
-static void report_worker(struct mpath *mpath, struct json *json)
+static void report_path(const struct maptable_path *path, struct json *json)
+{
+    static const char *const states[MAPTABLE_STATES] = {
+        [MAPTABLE_UP] = "up",
+        [MAPTABLE_AWAY] = "away",
+        [MAPTABLE_HANGS] = "hangs",
+        [MAPTABLE_FAILED] = "failed",
+    };
+
+    json_open(json, NULL, '{');
+    json_format(json, "device", "%u:%u", path->major, path->minor);
+    json_text(json, "name", path->name);
+    json_text(json, "state", states[path->state]);
+    if (path->registered == MAPTABLE_UNKNOWN)
+        json_null(json, "registered");
+    else
+        json_bool(json, "registered", path->registered == MAPTABLE_YES);
+    json_close(json, '}');
+}
+
+static void report_maps(struct mpath *mpath, int64_t now, struct json *json)
+{
+    unsigned at = 0, n_maps = 0, n_paths = 0, left_out = 0;
+    struct maptable_map map;
+
+    json_open(json, "maps", '[');
+    while (mpath_next_map(mpath, &at, &map)) {
+        if (n_maps == REPORT_MAPS_MAX || n_paths + map.n_paths > REPORT_PATHS_MAX) {
+            left_out++;
+            continue;
+        }
+        n_maps++;
+        n_paths += map.n_paths;
+        json_open(json, NULL, '{');
+        json_format(json, "device", "%u:%u", map.major, map.minor);
+        json_text(json, "wwn", map.uuid);
+        json_seconds(json, "age_s", now > map.told_us ? now - map.told_us : 0);
+        json_open(json, "paths", '[');
+        for (uint32_t i = 0; i < map.n_paths; i++)
+            report_path(&map.path[i], json);
+        json_close(json, ']');
+        json_close(json, '}');
+    }
+    json_close(json, ']');
+    json_integer(json, "maps_left_out", left_out);
+}
+
+static void report_worker(struct mpath *mpath, int64_t now, struct json *json)
 {
     static const char *const states[] = {
         [MPATH_IMPOSSIBLE] = "unavailable",
@@ -73,6 +120,7 @@ static void report_worker(struct mpath *mpath, struct json *json)
         json_null(json, "pid");
     json_text(json, "library", NULL);
     json_text(json, "last_error", facts.problem[0] ? facts.problem : NULL);
+    report_maps(mpath, now, json);
     json_close(json, '}');
 }
 
@@ -177,7 +225,7 @@ void report_write(void *context, struct json *json)
     report_options(report->options, json);
     json_seconds(json, "hung_after_s", report->options->hung_after_s * 1000000LL);
     report_sandbox(report, json);
-    report_worker(report->mpath, json);
+    report_worker(report->mpath, now, json);
     report_server(report->server, now, json);
     json_integer(json, "log_lines_left_out", log_count_left_out());
     report_devices(report->ledger, now, report->options->hung_after_s * 1000000LL, json);

@@ -17,6 +17,8 @@
 #include "serve/server.h"
 
 #define REPORT_CONNECTIONS_MAX 2000
+#define REPORT_MAPS_MAX        256 /* whose paths are told of */
+#define REPORT_PATHS_MAX       4096
 
 /* One of the walls around the process. */
 enum report_layer { REPORT_OFF, REPORT_ACTIVE, REPORT_UNSUPPORTED };

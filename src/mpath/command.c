@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "mpath/command.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -210,6 +211,7 @@ static void command_run(struct command *command)
     command_take_reply(command, reply);
     told_end(command);
     command_mark(command);
+    report_paths(command);
 }
 
 /* With the journal's lock. */
@@ -244,6 +246,8 @@ static void command_begin(struct command *command, int64_t lock_until_ms)
     if (r < 0) {
         command_busy(command, "its paths cannot be listed");
         command_say(command, "%s", strerror(-r));
+        if (r == -ENOENT)
+            report_gone(map);
     } else if (map_is_held(map)) {
         command_busy(command, "an earlier command still hangs");
     } else {

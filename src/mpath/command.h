@@ -32,6 +32,7 @@ struct command {
     struct paths engine;
     struct worker_reply answer;
 
+    bool has_asked;             /* they were asked which of them answer */
     uint64_t answered;          /* paths that answered when they were asked last */
     uint64_t fresh;             /* paths that need not be asked again: see steps_ask() */
     struct spc_sense attention; /* one about reservations, met by a command of our own */
@@ -92,6 +93,10 @@ void told_step(struct command *command, const struct paths_step *step, struct pa
 void told_forget(struct command *command);
 /* After the answer: what an administrator could do, and a key that is no longer in use. */
 void told_end(struct command *command);
+
+/* report.c: tell the helper of the map's paths as they are now; `gone`: there are none. */
+void report_paths(struct command *command);
+void report_gone(struct map *map);
 
 /* observe.c */
 

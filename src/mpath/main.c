@@ -70,6 +70,7 @@ int main(int argc, char **argv)
     uint8_t bytes[WORKER_HELLO_SIZE];
     struct worker_hello hello = {.pid = (uint32_t)getpid()};
     struct worker worker = {.channel = MAIN_CHANNEL};
+    int table;
 
     if (fdio_open_standard() < 0 || !main_has_channel()) {
         fprintf(stderr, "qemu-pr-mpath is started by qemu-pr-helper, not by hand\n");
@@ -78,10 +79,13 @@ int main(int argc, char **argv)
     fdio_close_strays(MAIN_CHANNEL + 1);
     shared_init(&worker.shared);
 
+    table = shared_make_table(&worker.shared);
     hello.ready = main_prepare(&worker, &hello);
     worker_encode_hello(bytes, &hello);
-    if (send(worker.channel, bytes, sizeof(bytes), MSG_NOSIGNAL) < 0 || !hello.ready)
+    if (fdio_send_fds(worker.channel, bytes, sizeof(bytes), &table, table >= 0) < 0 || !hello.ready)
         return EXIT_FAILURE;
+    if (table >= 0)
+        close(table);
     /* No exit(): threads that hang may still be there. */
     _exit(worker_run(&worker) ? EXIT_SUCCESS : EXIT_FAILURE);
 }

@@ -56,6 +56,7 @@ struct map *map_new(struct shared *shared, enum map_side side, const struct map_
     map->names = *names;
     map->journal.fd = -1;
     map->multipathd = -1;
+    map->slot = -1;
     pthread_mutex_init(&map->lock, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);

@@ -78,6 +78,7 @@ struct map {
     unsigned n_left;
     bool is_watched;  /* something is to be done when a path returns */
     int64_t watch_ms; /* if so: when to look for it; 0: not planned yet */
+    int slot;         /* of shared->table, once it was told; -1: none */
 };
 
 /* Make one. NULL: no memory. */

@@ -150,6 +150,7 @@ void steps_ask(struct command *command, const struct paths_step *step, struct pa
 {
     uint64_t fresh = steps_fresh(command) & step->paths;
 
+    command->has_asked = true;
     command->answered = fresh | steps_ask_set(command, step->paths & ~fresh);
     command->fresh = command->answered;
     ret->answered = command->answered;

@@ -38,6 +38,22 @@ uint64_t paths_surely(const struct paths *engine, uint64_t set)
     return set & ~(engine->view.assumed & ~engine->memory.had);
 }
 
+void paths_registrations(const struct paths *engine, uint64_t *ret_with, uint64_t *ret_known)
+{
+    const struct paths_memory *memory = &engine->memory;
+    uint64_t all = 0;
+
+    for (unsigned path = 0; path < engine->map->count; path++)
+        all |= paths_bit(path);
+    *ret_with = memory->key ? paths_with(engine, memory->key) : paths_registered(engine);
+    *ret_known = engine->looked ? all & ~(*ret_with & engine->view.assumed & ~memory->had) : 0;
+    /* The last of what takes every registration away is not looked at again. */
+    if (engine->looked && memory->key == 0 && memory->aim == PATHS_AIM_NONE &&
+        memory->expected == 0)
+        *ret_with = 0;
+    *ret_with &= *ret_known;
+}
+
 /*
  * The map's key is what its usable registered paths have. An absent path speaks only if no usable
  * one is registered; else an old key on an absent path would make a wrong key right.

@@ -315,6 +315,12 @@ static inline bool paths_unfinished(const struct paths_memory *memory)
     return memory->aim != PATHS_AIM_NONE || memory->failed != 0;
 }
 
+/*
+ * After a command, or a repair: the paths by which the target has the guest's registration, as far
+ * as the last look tells and what was done after it, and those of which that is known.
+ */
+void paths_registrations(const struct paths *engine, uint64_t *ret_with, uint64_t *ret_known);
+
 /* Plain English for audit and status; never NULL, without a full stop. */
 const char *paths_reason_text(enum paths_reason reason);
 

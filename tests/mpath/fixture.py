@@ -238,10 +238,10 @@ class Machine:
             target.add_path(made.rdevs[-1], nexus, port)
             if nexus == at:
                 target.login(nexus, initiator(kind, at), port)
-            self._wire(kind, at, nexus)
+            self.wire(kind, at, nexus)
         return made
 
-    def _wire(self, kind: str, at: int, nexus: int) -> None:
+    def wire(self, kind: str, at: int, nexus: int) -> None:
         text = initiator(kind, nexus)
         if kind == "fc":
             write(self.path(f"class/fc_host/host{at}/port_name"), f"0x{text[3:]}\n")

@@ -10,7 +10,7 @@ from support.tap import cases, limit, test
 from support.worker import REQUEST
 
 from .fixture import (BUSY, CONFLICT, GOOD, KEY, KIND, NEW_KEY, OTHER, OTHER_KEY, UNKNOWN, Context,
-                      Session)
+                      Session, initiator)
 
 HUNG, MANY = 200, 100
 #: kB of private memory that the worker takes idle, and for each map that hangs.
@@ -66,6 +66,62 @@ def narrowed_map(t: Context, state: str, wanted: tuple) -> None:
                "could not be narrowed" if wanted == BUSY else "")
     t.equal(s.held, KIND if wanted == BUSY else 0, "type")
     s.registered(KEY, 4 if wanted == BUSY else 3, OTHER_KEY)
+
+
+def told(s: Session) -> list:
+    """What the worker has told of the paths, in their order."""
+    found = s.worker.maps().get("mpath-mpatha", {})
+    return [tuple(found[name]) for name in s.map.names if name in found]
+
+
+@test
+def helper_is_told_of_paths(t: Context) -> None:
+    """Which of them answer, and which are registered."""
+    s = t.start()
+    t.equal(s.worker.maps(), {}, "before the first command")
+    s.good(scsi.REGISTER, 0, KEY)
+    t.equal(told(s), [("up", True)] * 3, "registered")
+    s.good(scsi.CLEAR, KEY)
+    t.equal(told(s), [("up", False)] * 3, "after CLEAR")
+    s.target.hang(0, HANG)
+    s.good(scsi.REGISTER, 0, KEY)
+    t.equal(told(s), [("hangs", False), ("up", True), ("up", True)], "one hangs")
+    s.target.go_on(0)
+    s.worker.wait_until("it is registered", lambda: told(s) == [("up", True)] * 3, 15)
+    s.target.fail(1, error=5)
+    s.good(scsi.RESERVE, KEY, kind=KIND)
+    t.equal(told(s), [("up", True), ("away", True), ("up", True)], "away, with its registration")
+    s.target.heal(1)
+    s.worker.wait_until("it is back", lambda: told(s) == [("up", True)] * 3, 15)
+    s.good(scsi.REGISTER, KEY, 0)
+    t.equal(told(s), [("up", False)] * 3, "unregistered")
+
+
+@test
+def path_that_is_not_registered(t: Context) -> None:
+    """Its port has no room for another registration: it is told of until there is."""
+    s = t.start()
+    s.target.fail(2, status=scsi.CHECK_CONDITION, sense=(5, 0x55, 4))
+    s.target.control.path[2].only_out = 1
+    t.answered(s.tell(scsi.REGISTER, 0, KEY), UNKNOWN, "not every path")
+    t.equal(told(s), [("up", True), ("up", True), ("up", False)], "one is missing")
+    s.target.heal(2)
+    s.worker.wait_until("it is registered", lambda: told(s) == [("up", True)] * 3, 15)
+
+
+@test
+def path_that_was_added(t: Context) -> None:
+    """multipathd has not registered it: the next command shows that."""
+    s = reserved(t, 3)
+    at = s.target.control.n_paths
+    s.map.add_path(host=at)
+    s.target.add_path(s.map.rdevs[-1], at, 1)
+    s.target.login(at, initiator("fc", at), 1)
+    s.machine.wire("fc", at, at)
+    s.good(scsi.RESERVE, KEY, kind=KIND)
+    t.equal(told(s), [("up", True)] * 3 + [("up", False)], "the new one")
+    s.good(scsi.REGISTER, KEY, KEY)
+    t.equal(told(s), [("up", True)] * 4, "after another REGISTER")
 
 
 @test

@@ -7,7 +7,7 @@ import select
 import socket
 import struct
 import subprocess
-from typing import NamedTuple, Optional, Sequence
+from typing import Dict, NamedTuple, Optional, Sequence
 
 from . import procfs, scaled, scsi, tap
 from .process import Program
@@ -20,9 +20,21 @@ REPLY = struct.Struct(f">HHII{scsi.SENSE_SIZE}s{TEXT_SIZE}s{scsi.DATA_MAX}s")
 KIND = {"hello": ord("h") << 8 | 2, "request": ord("q") << 8 | 2, "reply": ord("p") << 8 | 2}
 
 
+#: src/proto/maptable.h: a map, and one of its paths.
+SLOT, PATH = struct.Struct("@I4xqIII130s2x"), struct.Struct("@II32sBB2x")
+SLOT_SIZE, PATHS_MAX = SLOT.size + 64 * PATH.size, 64
+STATES, REGISTERED = ("up", "away", "hangs", "failed"), (False, True, None)
+
+
 class Hello(NamedTuple):
     ready: bool
     text: str
+
+
+class Told(NamedTuple):
+    """A path, as the worker's table has it."""
+    state: str
+    registered: Optional[bool]
 
 
 class Reply(NamedTuple):
@@ -112,6 +124,7 @@ class Worker(Program):
 
     def __init__(self, binary: str, directory: str, prefix: Sequence[str] = (), **arguments):
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.table = -1
         before = arguments.pop("before_exec", None)
 
         def before_exec() -> None:
@@ -125,13 +138,28 @@ class Worker(Program):
 
     def hello(self, timeout: float = 30.0) -> Hello:
         self.channel.settimeout(scaled(timeout))
-        message = self.channel.recv(HELLO.size + 1)
+        message, fds, _, _ = socket.recv_fds(self.channel, HELLO.size + 1, 1)
+        if fds:
+            self.table, = fds
         if not message:
             raise AssertionError(f"no hello; stderr: {self.log()!r}")
         zero, kind, ready, _pid, text = HELLO.unpack(message)
         if (zero, kind) != (0, KIND["hello"]) or ready > 1:
             raise AssertionError(f"a hello of kind {zero:x} {kind:x}, ready {ready}")
         return Hello(bool(ready), _text(text))
+
+    def maps(self) -> Dict[str, Dict[str, Told]]:
+        """What the table that came with the hello says of each path, by map and path."""
+        found: Dict[str, Dict[str, Told]] = {}
+        data = os.pread(self.table, os.fstat(self.table).st_size, 0) if self.table >= 0 else b""
+        for at in range(0, len(data), SLOT_SIZE):
+            sequence, _, _, _, n_paths, uuid = SLOT.unpack_from(data, at)
+            if sequence == 0:
+                break
+            paths = (PATH.unpack_from(data, at + SLOT.size + i * PATH.size) for i in range(n_paths))
+            found[_text(uuid)] = {_text(name): Told(STATES[state], REGISTERED[registered])
+                                  for _, _, name, state, registered in paths}
+        return found
 
     def send_raw(self, message: bytes, fds: Sequence[int]) -> None:
         control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
@@ -158,6 +186,9 @@ class Worker(Program):
 
     def close(self) -> None:
         self.channel.close()
+        if self.table >= 0:
+            os.close(self.table)
+            self.table = -1
         try:
             self.process.wait(scaled(1))
         except subprocess.TimeoutExpired:

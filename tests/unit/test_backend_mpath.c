@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
@@ -42,6 +43,7 @@ enum deed {
 
 static struct {
     enum deed at_start;
+    enum { NO_TABLE, TABLE, SHORT_TABLE } table; /* that comes with the hello */
     int error; /* of keeper_start_worker, instead of a worker; 0: none */
     unsigned errors;
     unsigned starts;
@@ -87,6 +89,24 @@ static void worker_answer(int sock, const struct worker_request *request, enum d
     (void)!send(sock, bytes, sizeof(bytes), MSG_NOSIGNAL);
 }
 
+/* A table with one map and one that has gone. Returns its fd. */
+static int worker_table(void)
+{
+    static const struct maptable_map map = {
+        .major = 253, .minor = 7, .n_paths = 1, .path = {{.name = "sdb"}}};
+    static const struct maptable_map gone;
+    int fd = memfd_create("table", MFD_CLOEXEC);
+    size_t size = sizeof(struct maptable) - (keeper.table == SHORT_TABLE);
+    struct maptable *table;
+
+    if (ftruncate(fd, (off_t)size) < 0)
+        _exit(1);
+    table = mmap(NULL, sizeof(*table), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    maptable_write(table, 0, &gone);
+    maptable_write(table, 1, &map);
+    return fd;
+}
+
 static void worker_main(int channel, enum deed at_start)
 {
     struct worker_hello hello = {.ready = at_start == SAY_READY, .pid = (uint32_t)getpid()};
@@ -98,8 +118,11 @@ static void worker_main(int channel, enum deed at_start)
     worker_encode_hello(bytes, &hello);
     if (at_start == SAY_NONSENSE)
         bytes[3]++;
-    if (at_start != SAY_NOTHING_AND_END)
-        (void)!send(channel, bytes, WORKER_HELLO_SIZE, MSG_NOSIGNAL);
+    if (at_start != SAY_NOTHING_AND_END) {
+        int fd = keeper.table == NO_TABLE ? -1 : worker_table();
+
+        fdio_send_fds(channel, bytes, WORKER_HELLO_SIZE, &fd, fd >= 0);
+    }
     if (at_start != SAY_READY)
         _exit(0);
     for (;;) {
@@ -314,6 +337,40 @@ static void test_back_off(void **state)
     assert_status(ANSWER, SPC_STATUS_RESERVATION_CONFLICT);
 }
 
+static unsigned count_maps(void)
+{
+    struct maptable_map map;
+    unsigned at = 0, n = 0;
+
+    while (mpath_next_map(&mpath, &at, &map)) {
+        assert_string_equal(map.path[0].name, "sdb");
+        assert_uint_equal(map.minor, 7);
+        n++;
+    }
+    return n;
+}
+
+/* What a worker tells of its maps is there while it is. */
+static void test_table(void **state)
+{
+    (void)state;
+    assert_uint_equal(count_maps(), 0);
+    keeper.table = TABLE;
+    assert_status(ANSWER, SPC_STATUS_RESERVATION_CONFLICT);
+    assert_uint_equal(count_maps(), 1);
+    assert_uint_equal(count_maps(), 1);
+    kill(keeper.pid, SIGKILL);
+    assert_int_equal(worker_end(), -SIGKILL);
+    now_ms += 1;
+    assert_status(ANSWER, SPC_STATUS_BUSY);
+    assert_uint_equal(count_maps(), 0);
+
+    keeper.table = SHORT_TABLE;
+    now_ms += 60000;
+    assert_status(ANSWER, SPC_STATUS_RESERVATION_CONFLICT);
+    assert_uint_equal(count_maps(), 0);
+}
+
 /* It says why it cannot work: that is said once, and tried again later. */
 static void test_unready(void **state)
 {
@@ -438,6 +495,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_no_answer, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_worker_ends, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_back_off, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_table, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_unready, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_bad_start, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_keeper_fails, set_up, tear_down),

@@ -581,6 +581,58 @@ static void test_journal_bytes(void **state)
     assert_uint_equal(back.twin[0], 0);
 }
 
+static void assert_registrations(uint64_t with, uint64_t known)
+{
+    uint64_t found_with, found_known;
+
+    paths_registrations(&engine, &found_with, &found_known);
+    assert_uint_equal(found_with, with);
+    assert_uint_equal(found_known, known);
+}
+
+/* By which paths the guest is registered, after each command. */
+static void test_registrations(void **state)
+{
+    (void)state;
+    start(3);
+    assert_sense(run(command(9, 0, 0, KEY)), 5, 0x24, 0);
+    assert_registrations(0, 0); /* not looked */
+    assert_status(run(REGISTER(OTHER, KEY)), SPC_STATUS_RESERVATION_CONFLICT);
+    assert_registrations(0, 7);
+    assert_status(run(REGISTER(0, KEY)), SPC_STATUS_GOOD);
+    assert_registrations(7, 7);
+    assert_status(run(RESERVE(5, KEY)), SPC_STATUS_GOOD);
+    assert_registrations(7, 7);
+    assert_status(run(REGISTER(KEY, OTHER)), SPC_STATUS_GOOD);
+    assert_registrations(7, 7);
+    assert_status(run(command(SPC_PROUT_CLEAR, 0, OTHER, 0)), SPC_STATUS_GOOD);
+    assert_registrations(0, 7); /* which no look has shown */
+    assert_status(run(REGISTER(0, KEY)), SPC_STATUS_GOOD);
+    assert_status(run(REGISTER(KEY, 0)), SPC_STATUS_GOOD);
+    assert_registrations(0, 7);
+
+    /* One takes no registration: its port has room for no more. */
+    instead.path = 1;
+    instead.times = 9;
+    instead.outcome = (struct paths_outcome){
+        .end = PATHS_DONE, .status = SPC_STATUS_CHECK_CONDITION, .sense = {5, 0x55, 4}};
+    assert_true(run(REGISTER(0, KEY))->unknown);
+    assert_registrations(5, 7);
+    instead.times = 0;
+    run((struct paths_command){.repair = true});
+    assert_registrations(7, 7);
+
+    /* Fenced, and of a map whose memory is lost. */
+    other(SPC_PROUT_REGISTER, 0, 0, OTHER);
+    other(SPC_PROUT_PREEMPT, 5, OTHER, KEY);
+    assert_status(run(RESERVE(5, KEY)), SPC_STATUS_RESERVATION_CONFLICT);
+    assert_registrations(0, 7);
+    assert_status(run(REGISTER(0, KEY)), SPC_STATUS_GOOD);
+    memset(&memory, 0, sizeof(memory));
+    assert_status(run(RESERVE(5, KEY)), SPC_STATUS_GOOD);
+    assert_registrations(7, 7);
+}
+
 static void test_reasons(void **state)
 {
     (void)state;
@@ -615,6 +667,7 @@ int main(void)
         cmocka_unit_test(test_the_first_word_is_lost),
         cmocka_unit_test(test_the_deadline),
         cmocka_unit_test(test_journal_bytes),
+        cmocka_unit_test(test_registrations),
         cmocka_unit_test(test_reasons),
     };
 
