@@ -193,6 +193,32 @@ static void page_write_reservation(FILE *file, const struct lun *lun)
     fputs(" ago.</p>", file);
 }
 
+/* Of a map: which of them the registration is by. */
+static void page_write_paths(FILE *file, const struct lun *lun)
+{
+    for (unsigned i = 0; i < lun->n_uses; i++) {
+        const struct facts_device *device = lun->uses[i].device;
+
+        if (device->n_paths == 0)
+            continue;
+        fputs("<p class=\"dim\">Paths of ", file);
+        page_text(file, *device->map ? device->map : device->number);
+        for (unsigned k = 0; k < device->n_paths; k++) {
+            const struct facts_path *path = &device->paths[k];
+
+            fputs(k == 0 ? ": " : "; ", file);
+            page_text(file, path->name);
+            fputs(" ", file);
+            page_text(file, path->state);
+            fputs(path->registered == FACTS_YES  ? ", registered"
+                  : path->registered == FACTS_NO ? ", <strong>not registered</strong>"
+                                                 : ", not known whether registered",
+                  file);
+        }
+        fputs("</p>", file);
+    }
+}
+
 static void page_write_lun(FILE *file, struct lun *lun)
 {
     const struct facts_device *device = lun->uses[0].device;
@@ -227,6 +253,7 @@ static void page_write_lun(FILE *file, struct lun *lun)
     fputs("</div>", file);
     if (n_keys > listed)
         fprintf(file, "<p>and %u more</p>", n_keys - listed);
+    page_write_paths(file, lun);
     fputs("</section>\n", file);
 }
 

@@ -160,6 +160,39 @@ static void tables_print_devices(struct json_object *document, FILE *file)
     table_deinit(&table);
 }
 
+/* Of multipath maps. */
+static void tables_print_paths(struct json_object *document, FILE *file)
+{
+    static const char *const head[] = {"MAP", "PATH", "STATE", "REGISTERED", "SEEN", NULL};
+    struct json_object *worker = document_object(document, "worker");
+    struct table table;
+
+    table_init(&table, head);
+    for (size_t i = 0; i < document_count(worker, "maps"); i++) {
+        struct json_object *map = document_item(worker, "maps", i);
+
+        for (size_t k = 0; k < document_count(map, "paths"); k++) {
+            struct json_object *path = document_item(map, "paths", k);
+            bool is_known = document_object(path, "registered") != NULL;
+            char text[WORDS_AGE_MAX];
+
+            table_add_row(&table);
+            table_set(&table, 0, "%s", words_text(map, "device", "?"));
+            table_set(&table, 1, "%s", words_text(path, "name", "?"));
+            table_set(&table, 2, "%s", words_text(path, "state", "?"));
+            table_set(&table, 3, "%s",
+                      !is_known                           ? "not known"
+                      : document_flag(path, "registered") ? "yes"
+                                                          : "NO");
+            table_set(&table, 4, "%s ago", words_age(document_seconds(map, "age_s"), text));
+        }
+    }
+    if (table_count(&table) > 0)
+        fprintf(file, "\n");
+    table_print(&table, file);
+    table_deinit(&table);
+}
+
 static void tables_set_key_state(struct table *table, size_t column, struct json_object *device,
                                  struct json_object *key)
 {
@@ -265,6 +298,7 @@ void status_print(struct json_object *document, FILE *file)
     status_print_alarms(document, file);
     tables_print_devices(document, file);
     tables_print_keys(document, file);
+    tables_print_paths(document, file);
     tables_print_in_flight(document, file);
     tables_print_clients(document, file);
     fprintf(file, "\nOnly clients of this helper are seen. Where each VM has a helper of its own, "

@@ -103,6 +103,26 @@ static void alarm_find_hung(const struct lun_use *use, struct alarm_list *list)
              use->member->facts.numbers[FACTS_IO_TIMEOUT]);
 }
 
+/* One that the host's multipath map should have registered for its client. */
+static void alarm_tell_map(const struct lun *lun, struct alarm *alarm)
+{
+    const char *name = alarm_device_name(lun->uses[0].device);
+
+    for (unsigned i = 0; i < lun->n_uses; i++) {
+        if (lun->uses[i].device->is_map)
+            name = alarm_device_name(lun->uses[i].device);
+    }
+    snprintf(
+        alarm->what, sizeof(alarm->what),
+        "%s is registered on the map %s (%s) by some of its paths, and not by %.200s, which the "
+        "map uses as well",
+        lun->missing_vms, name, lun->wwn, lun->missing_paths);
+    snprintf(alarm->remedy, sizeof(alarm->remedy),
+             "The helper's log says what the target answered when it was to be registered there. "
+             "'multipathd fail path' with its name keeps the guest's writes off that path, and "
+             "'multipathd reinstate path' is for when this is over.");
+}
+
 static void alarm_find_paths(const struct lun *lun, struct alarm_list *list)
 {
     struct alarm *alarm = lun->n_paths_missing
@@ -111,6 +131,10 @@ static void alarm_find_paths(const struct lun *lun, struct alarm_list *list)
 
     if (!alarm)
         return;
+    if (*lun->missing_paths) {
+        alarm_tell_map(lun, alarm);
+        return;
+    }
     snprintf(alarm->what, sizeof(alarm->what),
              "%s is registered on %s (%s) by some of the disks that it uses, and not by %u other%s",
              lun->missing_vms, alarm_device_name(lun->uses[0].device), lun->wwn,

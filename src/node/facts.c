@@ -12,6 +12,7 @@
 #include "base/escape.h"
 #include "base/parse.h"
 #include "node/document.h"
+#include "node/facts_paths.h"
 
 #define FACTS_MOST 1e15 /* what a double counts exactly */
 
@@ -219,7 +220,8 @@ static void facts_read_reservation(struct json_object *one, struct facts_device 
         device->holder = 0;
 }
 
-static int facts_read_device(struct json_object *one, struct facts *facts)
+static int facts_read_device(struct json_object *one, struct json_object *worker,
+                             struct facts *facts)
 {
     struct facts_device *device = &facts->devices[facts->n_devices];
     struct json_object *error = document_object(one, "last_error");
@@ -256,6 +258,8 @@ static int facts_read_device(struct json_object *one, struct facts *facts)
                 facts_add_times(&facts->times[k], latency);
         }
     }
+    if (device->is_map && facts_read_paths(worker, wwn, device, &facts->left_out) < 0)
+        return -ENOMEM;
     return facts_read_keys(one, device, &facts->left_out);
 }
 
@@ -345,7 +349,7 @@ static int facts_fill(struct json_object *document, struct facts *facts)
     if (!facts->devices || !facts->clients)
         return -ENOMEM;
     for (size_t i = 0; i < n_devices; i++) {
-        if (facts_read_device(document_item(document, "devices", i), facts) < 0)
+        if (facts_read_device(document_item(document, "devices", i), worker, facts) < 0)
             return -ENOMEM;
     }
     facts->worker_failed = facts_worker_failed(facts);
@@ -369,8 +373,10 @@ int facts_read(struct json_object *document, struct facts *ret_facts)
 
 void facts_deinit(struct facts *facts)
 {
-    for (unsigned i = 0; i < facts->n_devices; i++)
+    for (unsigned i = 0; i < facts->n_devices; i++) {
         free(facts->devices[i].keys);
+        free(facts->devices[i].paths);
+    }
     free(facts->devices);
     free(facts->clients);
     *facts = (struct facts){0};

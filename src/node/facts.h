@@ -16,6 +16,7 @@ struct json_object;
 #define FACTS_NAME_MAX    128
 #define FACTS_LUNS_MAX    1024 /* of one helper */
 #define FACTS_KEYS_MAX    64   /* of one device */
+#define FACTS_PATHS_MAX   64   /* of one map */
 #define FACTS_CLIENTS_MAX 512  /* of one helper */
 #define FACTS_BUCKETS_MAX 24
 
@@ -59,6 +60,12 @@ struct facts_key {
     char vm[FACTS_NAME_MAX]; /* "": unknown */
 };
 
+/* One path of a multipath map. */
+struct facts_path {
+    char name[40], state[16];
+    enum { FACTS_NO, FACTS_YES, FACTS_UNKNOWN } registered;
+};
+
 /* A command that the device has not answered. */
 struct facts_hung {
     int64_t pid;
@@ -84,7 +91,9 @@ struct facts_device {
     char last_error[160];
     struct facts_hung hung; /* the oldest one; age_s 0: none */
     unsigned n_keys;
-    struct facts_key *keys; /* owned */
+    struct facts_key *keys;   /* owned */
+    unsigned n_paths;         /* of a map; 0: not told */
+    struct facts_path *paths; /* owned */
 };
 
 struct facts_client {

@@ -80,6 +80,24 @@ static void look_report_helper(const struct crowd_member *member, struct json *j
     json_close(json, '}');
 }
 
+static void look_report_paths(const struct facts_device *device, struct json *json)
+{
+    json_open(json, "paths", '[');
+    for (unsigned i = 0; i < device->n_paths; i++) {
+        const struct facts_path *path = &device->paths[i];
+
+        json_open(json, NULL, '{');
+        json_text(json, "path", path->name);
+        json_text(json, "state", path->state);
+        if (path->registered == FACTS_UNKNOWN)
+            json_null(json, "registered");
+        else
+            json_bool(json, "registered", path->registered == FACTS_YES);
+        json_close(json, '}');
+    }
+    json_close(json, ']');
+}
+
 static void look_report_use(struct lun *lun, const struct lun_use *use, struct json *json)
 {
     const struct facts_device *device = use->device;
@@ -111,6 +129,7 @@ static void look_report_use(struct lun *lun, const struct lun_use *use, struct j
         json_close(json, '}');
     }
     json_close(json, ']');
+    look_report_paths(device, json);
     json_close(json, '}');
 }
 

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/facts_paths.h"
+
 static bool lun_is_live(const struct facts_key *key)
 {
     return key->connected && !key->stale;
@@ -132,8 +134,40 @@ static void lun_look_at_paths(struct lun *lun, const struct lun_use *use)
     }
 }
 
+/*
+ * A map is one nexus to its client, so it has to be registered by each path that the map uses. Two
+ * helpers may tell of the same map: the one that misses most counts. Returns how many that are.
+ */
+static unsigned lun_look_at_map(struct lun *lun, const struct lun_use *use, unsigned n_before)
+{
+    const struct facts_device *device = use->device;
+    unsigned n_missing = 0, n_registered = 0;
+    bool is_used = false;
+
+    for (unsigned i = 0; i < device->n_paths; i++) {
+        n_missing += facts_path_is_missing(&device->paths[i]);
+        n_registered += device->paths[i].registered == FACTS_YES;
+    }
+    /* One that is registered by no path has been fenced, or has taken its key away. */
+    if (n_missing == 0 || n_registered == 0)
+        return n_before;
+    for (unsigned i = 0; i < device->n_keys; i++) {
+        if (!lun_is_live(&device->keys[i]) || device->keys[i].replaced)
+            continue;
+        is_used = true;
+        lun_name_add(lun->missing_vms, device->keys[i].vm);
+    }
+    for (unsigned i = 0; is_used && i < device->n_paths; i++) {
+        if (facts_path_is_missing(&device->paths[i]))
+            lun_name_add(lun->missing_paths, device->paths[i].name);
+    }
+    return is_used && n_missing > n_before ? n_missing : n_before;
+}
+
 static void lun_judge(struct lun *lun)
 {
+    unsigned n_of_maps = 0;
+
     for (unsigned i = 0; i < lun->n_uses; i++) {
         const struct lun_use *use = &lun->uses[i];
 
@@ -157,7 +191,9 @@ static void lun_judge(struct lun *lun)
             }
         }
         lun_look_at_paths(lun, use);
+        n_of_maps = lun_look_at_map(lun, use, n_of_maps);
     }
+    lun->n_paths_missing += n_of_maps;
 }
 
 static int lun_compare_uses(const void *a, const void *b)

@@ -29,14 +29,15 @@ struct lun {
     const struct facts_device *told; /* whose word on the reservation is the newest; NULL: none */
     unsigned n_live;                 /* keys whose client is connected, to any helper */
     unsigned n_stale;                /* keys of this host that no live client has */
-    unsigned n_paths_missing;        /* disks of this unit on which a client that is registered on
-                                        another one is not */
+    unsigned n_paths_missing;        /* paths of this unit by which a client that is registered by
+                                        another one is not: disks that it uses, or paths of a map */
     bool same_nexus;                 /* two live clients by one I_T nexus */
     bool between_helpers;            /* of different helpers, so that neither of these can know */
     unsigned n_compared;
-    char vms[LUN_NAMES_MAX];         /* of live keys, "a, b" */
-    char nexus_vms[LUN_NAMES_MAX];   /* those of same_nexus */
-    char missing_vms[LUN_NAMES_MAX]; /* of n_paths_missing */
+    char vms[LUN_NAMES_MAX];           /* of live keys, "a, b" */
+    char nexus_vms[LUN_NAMES_MAX];     /* those of same_nexus */
+    char missing_vms[LUN_NAMES_MAX];   /* of n_paths_missing */
+    char missing_paths[LUN_NAMES_MAX]; /* those of them that are paths of a map */
 };
 
 struct lun_list {

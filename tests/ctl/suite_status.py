@@ -52,6 +52,17 @@ def has_line(t, text, *words):
 
 
 @test
+def paths_of_maps(t):
+    document = example()
+    document["worker"]["maps"][0]["paths"].append(
+        {"device": "8:80", "name": "sdf\x1b[2J", "state": "up", "registered": False})
+    text = status(t, document)
+    has_line(t, text, "253:0", "sdd", "up", "yes", "2 s ago")
+    has_line(t, text, "253:0", "sde", "away", "not known")
+    has_line(t, text, "253:0", r"sdf\x1b[2J", "up", "NO")
+
+
+@test
 def devices_and_their_numbers(t):
     text = status(t, example())
     has_line(t, text, "8:32", "sdc", "naa.60014051111111111111111111111111", "11", "0", "1", "34 s",

@@ -399,6 +399,9 @@ CLAIMS: Dict[str, List[Tuple[str, str]]] = {
          "protocol/status.latency_is_measured"),
         ("A key whose client has vanished without unregistering",
          "protocol/status.stale_key vm/status.stale_key"),
+        ("Of a multipath map *worker* has each path as the",
+         "mpath/jobs.helper_is_told_of_paths mpath/jobs.path_that_was_added "
+         "unit/backend_mpath.test_table vm/maps.paths_in_the_status"),
         ("Eight readers are served at a time, each for at most",
          "protocol/status.readers_that_do_not_read protocol/status.ten_thousand_readers "
          "unit/ledger.test_bounds"),
@@ -775,7 +778,8 @@ CLAIMS: Dict[str, List[Tuple[str, str]]] = {
         ("Of each helper, all with **qemu_pr_helper_** before",
          "exporter/metrics.worker exporter/metrics.worker_queue_and_what_hangs"),
         ("Of each logical unit: **lun_info**, the summary",
-         "exporter/metrics.few_series_for_each_lun"),
+         "exporter/metrics.few_series_for_each_lun "
+         "exporter/node.registration_missing_on_a_path_of_a_map"),
         ("0 after SIGTERM or SIGINT, 1 if it cannot serve;",
          "exporter/cli.ends_by_signal exporter/cli.port_in_use"),
         ("qemu-pr-helper(8), qemu-pr-ctl(1), prometheus(1)",

@@ -53,6 +53,7 @@ def free_port() -> int:
 def document(**changes: Any) -> Any:
     """A helper that has nothing to tell."""
     one = example()
+    one["worker"].update(maps=[])
     one.update(connections=[], devices=[], same_nexus={"scope": "helper", "devices": 0, "alarms": 0})
     one.update(changes)
     return one
@@ -70,6 +71,18 @@ def key(vm: Optional[str], number: int, pid: Optional[int], **changes: Any) -> A
     one = {"key": f"0x{number:016x}", "connection": 1, "connected": True, "stale": False,
            "replaced": False, "verified": True, "pid": pid, "uid": 107, "vm": vm, "age_s": 10.0}
     one.update(changes)
+    return one
+
+
+def mapped(keys: List[Any], paths: List[Any], wwn: str = "3600140500000000000000000000000aa",
+           **changes: Any) -> Any:
+    """A helper with one multipath map; of each path its state, and whether it is registered."""
+    told = {"device": "253:0", "wwn": f"mpath-{wwn}", "age_s": 2.5, "paths": [
+        {"device": f"8:{16 * i}", "name": f"sd{chr(97 + i)}", "state": state, "registered": registered}
+        for i, (state, registered) in enumerate(paths)]}
+    one = document(devices=[device(f"mpath-{wwn}", device="253:0", kind="multipath", name="dm-0",
+                                   map="mpatha", nexus=None, keys=keys)], **changes)
+    one["worker"].update(state="running", maps=[told])
     return one
 
 

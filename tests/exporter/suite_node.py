@@ -9,7 +9,7 @@ from support import scaled
 from support.process import Program
 from support.tap import cases, test
 
-from exporter.fixture import client, device, document, key, sample
+from exporter.fixture import client, device, document, key, mapped, sample
 
 WWN = "naa.6001405aaaaaaaaaaaaaaaaaaaaaaaaa"
 
@@ -109,6 +109,58 @@ def no_registration_missing(t, one):
     _, told, found = look(t, one)
     t.equal(alarms(told), [], "alarms")
     t.equal(found[sample("qemu_pr_helper_lun_paths_unregistered", wwn=WWN)], 0, "metric")
+
+
+UP, MISSING, AWAY = ("up", True), ("up", False), ("away", False)
+MAP = "naa.600140500000000000000000000000aa"
+
+
+@test
+def registration_missing_on_a_path_of_a_map(t):
+    one, told, found = look(t, mapped([key("alpha", 1, 10)], [UP, MISSING, ("up", None), MISSING, UP]))
+    t.equal(alarms(told), [("PathUnregistered", MAP)], "alarms")
+    t.matches(f"^alpha is registered on the map mpatha .{MAP}. by some of its paths, and not by sdb, sdd,",
+              told["alarms"][0]["what"], "words")
+    t.matches("multipathd fail path", told["alarms"][0]["remedy"], "what to do")
+    t.equal(found[sample("qemu_pr_helper_lun_paths_unregistered", wwn=MAP)], 2, "metric")
+    use, = told["luns"][0]["uses"]
+    t.equal([(path["path"], path["state"], path["registered"]) for path in use["paths"]][1:3],
+            [("sdb", "up", False), ("sdc", "up", None)], "paths in JSON")
+    t.matches("sdb up, <strong>not registered</strong>; sdc up, not known", one.get("/").text, "page")
+
+
+@test
+def map_of_two_helpers(t):
+    """Each tells of the same paths: they are counted once."""
+    _, told, found = look(t, mapped([key("alpha", 1, 10)], [UP, MISSING, UP]),
+                          mapped([key("alpha", 1, 10)], [UP, MISSING, MISSING]))
+    t.equal(alarms(told), [("PathUnregistered", MAP)], "alarms")
+    t.equal(found[sample("qemu_pr_helper_lun_paths_unregistered", wwn=MAP)], 2, "metric")
+
+
+GONE = {"connected": False, "stale": True}
+
+
+@cases(("every path is registered", mapped([key("alpha", 1, 10)], [UP, UP])),
+       ("one is away", mapped([key("alpha", 1, 10)], [UP, AWAY])),
+       ("one hangs", mapped([key("alpha", 1, 10)], [UP, ("hangs", False)])),
+       ("one is not known", mapped([key("alpha", 1, 10)], [UP, ("up", None)])),
+       ("fenced", mapped([key("alpha", 1, 10)], [MISSING, MISSING])),
+       ("no client is registered", mapped([], [UP, MISSING])),
+       ("its client has gone", mapped([key("alpha", 1, 10, verified=False, **GONE)], [UP, MISSING])))
+def no_registration_missing_on_a_map(t, one):
+    _, told, found = look(t, one)
+    t.equal(alarms(told), [], "alarms")
+    t.equal(found[sample("qemu_pr_helper_lun_paths_unregistered", wwn=MAP)], 0, "metric")
+
+
+@test
+def paths_of_another_map(t):
+    """The number is used again: what was told of the map before is nothing to this one."""
+    one = mapped([key("alpha", 1, 10)], [UP, MISSING])
+    one["worker"]["maps"][0]["wwn"] = "mpath-3600140500000000000000000000000bb"
+    _, told, _ = look(t, one)
+    t.equal(alarms(told), [], "alarms")
 
 
 @test

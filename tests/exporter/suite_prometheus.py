@@ -17,7 +17,7 @@ from support.process import Program
 from support.tap import limit, test
 
 from ctl.status_server import example
-from exporter.fixture import Exporter, client, device, document, free_port, key
+from exporter.fixture import Exporter, client, device, document, free_port, key, mapped
 from exporter.suite_mixin import RULES, alerts, read
 
 VMS = 50
@@ -83,6 +83,11 @@ def unregistered_path(number):
     return faulty
 
 
+def unregistered_path_of_a_map(number):
+    return mapped([key(f"vm-{number}", number, 100000 + number)], [("up", True), ("up", False)],
+                  connections=healthy(number)["connections"])
+
+
 def stale_key(number):
     faulty = healthy(number)
     faulty["devices"][0]["keys"][0].update(connected=False, stale=True)
@@ -112,6 +117,7 @@ def busy(number, count):
 FAULTS = {
     2: ({"QemuPrSameNexus"}, shared_disk(1, 2)),
     3: ({"QemuPrPathUnregistered"}, unregistered_path(3)),
+    9: ({"QemuPrPathUnregistered"}, unregistered_path_of_a_map(9)),
     4: ({"QemuPrStaleKey"}, stale_key(4)),
     5: ({"QemuPrHungCommand", "QemuPrLunWithoutAnswers"}, dead_disk(5)),
     6: ({"QemuPrWorkerFailed"}, failed_worker(6)),
