@@ -6,7 +6,9 @@ write. How the paths and the processes behind it fail is in test_map_paths.py an
 test_map_faults.py.
 """
 import errno
+import json
 import os
+import socket
 import struct
 from typing import List, Optional
 
@@ -36,6 +38,37 @@ open_lab = context.opener(Lab, Context)
 def register(t: Context, host: Host, key: int = KEY) -> None:
     t.replied(host.tell(scsi.REGISTER, action_key=key), GOOD, "registers")
     t.registered(key)
+
+
+def told(path: str) -> List[tuple]:
+    """What a helper's status says of the map's paths."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(10)
+        sock.connect(path)
+        document = json.loads(b"".join(iter(lambda: sock.recv(65536), b"")))
+    return sorted((path["state"], path["registered"])
+                  for one in document["worker"]["maps"] for path in one["paths"])
+
+
+@test
+@limit(120)
+def paths_in_the_status(t: Context) -> None:
+    """As they are: registered, offline, and back again."""
+    status = "/run/paths-status"
+    helper = t.start("root", f"--status-socket={status}")
+    t.equal(told(status), [], "before the first command")
+    a = t.open(helper)
+    t.replied(a.tell(scsi.REGISTER, action_key=KEY), GOOD, "registers")
+    t.equal(told(status), [("up", True)] * PATHS, "registered")
+    lost = t.target.initiators[0]
+    t.fail(lost)
+    t.replied(a.tell(scsi.RESERVE, KIND, KEY), GOOD, "reserves")
+    t.equal(told(status), [("away", True)] + [("up", True)] * (PATHS - 1), "one is offline")
+    t.restore(lost)
+    helper.wait_until("the worker has looked again",
+                      lambda: told(status) == [("up", True)] * PATHS, 30)
+    t.replied(a.tell(scsi.CLEAR, key=KEY), GOOD, "clears")
+    t.equal(told(status), [("up", False)] * PATHS, "cleared")
 
 
 # -- PERSISTENT RESERVE OUT
