@@ -12,7 +12,7 @@
 #include "base/escape.h"
 #include "base/parse.h"
 #include "node/document.h"
-#include "node/facts_paths.h"
+#include "node/facts_internal.h"
 
 #define FACTS_MOST 1e15 /* what a double counts exactly */
 

@@ -126,6 +126,9 @@ struct facts {
 int facts_read(struct json_object *document, struct facts *ret_facts);
 void facts_deinit(struct facts *facts);
 
+/* A client that is registered on the map is not by this path, which it uses. */
+bool facts_path_is_missing(const struct facts_path *path);
+
 /*
  * One name for one logical unit: of a map's "mpath-3600..." and a path's "naa.600..." the latter.
  * Without a name of its own it is "device-MAJOR:MINOR".

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "node/facts_paths.h"
-
+/* The paths of a multipath map, as the helper's worker has told of them. */
 #include <errno.h>
 #include <json.h>
 #include <stdlib.h>
@@ -8,6 +7,8 @@
 
 #include "base/escape.h"
 #include "node/document.h"
+#include "node/facts.h"
+#include "node/facts_internal.h"
 
 /* Maps of one document that are looked at; a helper tells of fewer. */
 #define FACTS_MAPS_MAX 1024

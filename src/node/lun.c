@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/facts_paths.h"
-
 static bool lun_is_live(const struct facts_key *key)
 {
     return key->connected && !key->stale;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* The paths of a multipath map, as the helper's worker has told of them (src/proto/maptable.h). */
-#ifndef NODE_FACTS_PATHS_H
-#define NODE_FACTS_PATHS_H
+/* The parts of facts.h: facts_paths.c. */
+#ifndef NODE_FACTS_INTERNAL_H
+#define NODE_FACTS_INTERNAL_H
 
 #include "node/facts.h"
 
@@ -11,8 +11,5 @@
  */
 int facts_read_paths(struct json_object *worker, const char *wwn, struct facts_device *device,
                      double *left_out);
-
-/* A client that is registered on the map is not by this path, which it uses. */
-bool facts_path_is_missing(const struct facts_path *path);
 
 #endif
