@@ -368,5 +368,5 @@ int main(int argc, char **argv)
     exporter_forget(&exporter);
     past_deinit(&exporter.past);
     close(signals);
-    return EXIT_SUCCESS;
+    exit(EXIT_SUCCESS);
 }

@@ -26,9 +26,7 @@ static const char *const sandbox_allowed[] = {
     "mremap",                 /* node/fetch.c: fetch_read: realloc */
     "madvise",                /* exporter/main.c: exporter_forget: malloc_trim */
     "getrandom",              /* node/fetch.c: fetch_parse: json_tokener_parse */
-    "exit_group",             /* exporter/main.c: main: return */
-    "rt_sigprocmask",         /* exporter/main.c: main: return */
-    "rt_sigreturn",           /* exporter/main.c: main: return */
+    "exit_group",             /* exporter/main.c: main: exit */
     "restart_syscall",        /* exporter/main.c: exporter_run: poll */
     "futex",                  /* exporter/http.c: http_run: MHD_run */
     "getpid",                 /* exporter/http.c: http_run: MHD_run */
@@ -54,7 +52,7 @@ static const char *const sandbox_allowed[] = {
     "fstatat64",              /* node/crowd_find.c: crowd_find: stat */
     "statx",                  /* node/crowd_find.c: crowd_find: stat */
     "read",                   /* exporter/past.c: past_start_of: read */
-    "uname",                  /* node/look.c: look_report: gethostname */
+    "uname",                  /* node/look.c: look_report_node: gethostname */
     /* HTTP, and the log */
     "accept4",                /* exporter/http.c: http_run: MHD_run */
     "accept",                 /* exporter/http.c: http_run: MHD_run */
@@ -68,8 +66,7 @@ static const char *const sandbox_allowed[] = {
     "sendto",                 /* exporter/http.c: http_run: MHD_run */
     "send",                   /* exporter/http.c: http_run: MHD_run */
     "sendmsg",                /* exporter/http.c: http_run: MHD_run */
-    "write",                  /* base/log.c: log_line: write */
-    "writev",                 /* base/log.c: log_line: writev */
+    "write",                  /* base/log.c: log_write_fd: write */
 };
 
 /* Those that are allowed with certain arguments only. */

@@ -7,7 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 from ctl.status_server import StatusServer, example
 from support import scaled, tap
@@ -102,10 +102,11 @@ class Reply(NamedTuple):
 class Exporter(Program):
     """A running exporter of its own port."""
 
-    def __init__(self, build: str, directory: str, places: List[str], *options: str):
+    def __init__(self, build: str, directory: str, places: List[str], *options: str,
+                 prefix: Sequence[str] = ()):
         self.port = free_port()
         arguments = [word for place in places for word in ("--status", place)]
-        super().__init__([os.path.join(build, "qemu-pr-exporter"), "--listen",
+        super().__init__([*prefix, os.path.join(build, "qemu-pr-exporter"), "--listen",
                           f"127.0.0.1:{self.port}", *arguments, *options], directory)
         self.wait_log("serving http://")
 
@@ -125,6 +126,10 @@ class Lab(Scratch):
         super().__init__("pr-exporter-")
         self.build = build
         self.full = full
+        with open(os.path.join(build, "qemu-pr-exporter"), "rb") as file:
+            program = file.read()
+        #: No system call filter, and more memory.
+        self.sanitized = b"__asan_init" in program or b"__tsan_init" in program
         adopt_orphans()
 
 
