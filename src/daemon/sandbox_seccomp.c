@@ -110,6 +110,7 @@ static const struct filter_rule sandbox_conditional[] = {
 static const int sandbox_fcntls[] = {
     F_GETFL,     /* helper/route.c: route_is_writable: fcntl */
     F_OFD_SETLK, /* base/fdio.c: fdio_set_lock: fcntl */
+    F_GET_SEALS, /* helper/backend_mpath.c: mpath_is_table: fcntl */
 };
 
 static const char *const sandbox_fatal[] = {

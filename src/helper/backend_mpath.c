@@ -12,6 +12,7 @@
 #include "helper/backend_mpath.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,14 +68,23 @@ void mpath_get_facts(struct mpath *mpath, struct mpath_facts *ret)
     pthread_mutex_unlock(&mpath->facts_lock);
 }
 
+/* Memory that the other side could make shorter would end us by SIGBUS. */
+static bool mpath_is_table(int fd)
+{
+    struct stat status;
+    int seals = fd >= 0 ? fcntl(fd, F_GET_SEALS) : -1;
+
+    return seals >= 0 && (seals & F_SEAL_SHRINK) && fstat(fd, &status) == 0 &&
+           status.st_size == sizeof(struct maptable);
+}
+
 /* In place of the one before; fd -1: none. Without it the status says less, and that is all. */
 static void mpath_set_table(struct mpath *mpath, int fd)
 {
     const struct maptable *old;
     void *table = MAP_FAILED;
-    struct stat status;
 
-    if (fd >= 0 && fstat(fd, &status) == 0 && status.st_size == sizeof(*mpath->table))
+    if (mpath_is_table(fd))
         table = mmap(NULL, sizeof(*mpath->table), PROT_READ, MAP_SHARED, fd, 0);
     pthread_mutex_lock(&mpath->facts_lock);
     old = mpath->table;

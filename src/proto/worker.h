@@ -3,11 +3,11 @@
  * Between the helper and the multipath worker, both of the same build: messages of fixed size on
  * SOCK_SEQPACKET sockets, so that each is whole or not there.
  *
- *   worker -> helper   hello, once, on the channel: can it work? With an fd of the table of its
- * maps (proto/maptable.h), if it has one helper -> worker   request, on the channel, with two fds:
- * device, and a socket for the reply worker -> helper   reply, on that socket; end of file instead:
- * its process is dead helper -> worker   farewell, on the channel: a client that has sent requests
- * is gone
+ *   worker -> helper   hello, once, on the channel: can it work?
+ *                      with an fd of the table of its maps (proto/maptable.h), if it has one
+ *   helper -> worker   request, on the channel, with two fds: device, and a socket for the reply
+ *   worker -> helper   reply, on that socket; end of file instead: its process is dead
+ *   helper -> worker   farewell, on the channel: a client that has sent requests is gone
  *
  * A socket for each reply means that replies need not be told apart, and that the death of the
  * one process that worked on a request ends the wait of the one thread that waits for it.

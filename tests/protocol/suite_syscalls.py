@@ -51,7 +51,8 @@ import array, os, socket, sys
 sys.path.insert(0, {tests!r})
 from support import worker
 channel = socket.socket(fileno=worker.CHANNEL)
-channel.send(worker.HELLO.pack(0, worker.KIND["hello"], 1, os.getpid(), b""))
+table = os.memfd_create("table", os.MFD_ALLOW_SEALING)
+socket.send_fds(channel, [worker.HELLO.pack(0, worker.KIND["hello"], 1, os.getpid(), b"")], [table])
 while True:
     message, control, _, _ = channel.recvmsg(worker.REQUEST.size, socket.CMSG_SPACE(8))
     if not message:
