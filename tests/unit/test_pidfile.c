@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -21,26 +20,24 @@
 #include "passing.h"
 #include "scratch.h"
 
-#ifndef SYS_fcntl64
-#define SYS_fcntl64 SYS_fcntl
-#endif
-
 /* How many of the next attempts to lock find the file replaced (or gone). */
 static unsigned replace_times;
 static bool replace_by_nothing;
 static unsigned attempts;
 
-static int fcntl_with_replacing(int fd, int command, void *argument)
+static void replace(int command)
 {
     if (command == F_OFD_SETLK && ++attempts <= replace_times) {
         unlink(scratch_path("pid"));
         if (!replace_by_nothing)
             scratch_write("pid", "of another\n");
     }
-    return (int)syscall(SYS_fcntl64, fd, command, argument);
 }
 
-/* Which of the two a call of fcntl() becomes is up to the C library. */
+/* Which of the two a call of fcntl() becomes is up to the C library, and so are the numbers of some
+ * commands: those of ppc64el are not the kernel's. Not every library has the second. */
+int __real_fcntl(int fd, int command, ...);
+int __real_fcntl64(int fd, int command, ...) __attribute__((weak));
 int __wrap_fcntl(int fd, int command, ...);
 int __wrap_fcntl64(int fd, int command, ...);
 
@@ -52,7 +49,8 @@ int __wrap_fcntl(int fd, int command, ...)
     va_start(arguments, command);
     argument = va_arg(arguments, void *);
     va_end(arguments);
-    return fcntl_with_replacing(fd, command, argument);
+    replace(command);
+    return __real_fcntl(fd, command, argument);
 }
 
 int __wrap_fcntl64(int fd, int command, ...)
@@ -63,7 +61,8 @@ int __wrap_fcntl64(int fd, int command, ...)
     va_start(arguments, command);
     argument = va_arg(arguments, void *);
     va_end(arguments);
-    return fcntl_with_replacing(fd, command, argument);
+    replace(command);
+    return __real_fcntl64(fd, command, argument);
 }
 
 static int set_up(void **state)
