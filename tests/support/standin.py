@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The test's side of the SG_IO stand-in (tests/standin/sgio.h, which explains each field)."""
+"""The test's side of the SG_IO stand-in (tests/standin/sgio.h, which explains each field).
+
+A program of another machine under qemu-user has numbers of its own byte order in the control block."""
 import ctypes
 import mmap
 import os
 import platform
+import sys
 import threading
 import time
 from typing import List, NamedTuple, Optional
@@ -29,9 +32,12 @@ SYS_FUTEX = {"x86_64": 202, "aarch64": 98, "riscv64": 98, "ppc64le": 221, "s390x
 FUTEX_WAKE = 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
+#: tests/cross/run says the byte order.
+_Structure = {"big": ctypes.BigEndianStructure, "little": ctypes.LittleEndianStructure}[
+    os.environ.get("TEST_EMULATED", sys.byteorder)]
 
 
-class _Device(ctypes.Structure):
+class _Device(_Structure):
     _fields_ = [
         ("rdev", ctypes.c_uint64), ("error", ctypes.c_int32), ("error_calls", ctypes.c_int32),
         ("status", ctypes.c_uint32), ("host_status", ctypes.c_uint32),
@@ -45,7 +51,7 @@ class _Device(ctypes.Structure):
         ("sense", ctypes.c_uint8 * SENSE_MAX), ("data", ctypes.c_uint8 * DATA_MAX)]
 
 
-class _Call(ctypes.Structure):
+class _Call(_Structure):
     _fields_ = [
         ("rdev", ctypes.c_uint64), ("number", ctypes.c_uint32), ("interface_id", ctypes.c_int32),
         ("direction", ctypes.c_int32), ("command_size", ctypes.c_uint32),
@@ -54,7 +60,7 @@ class _Call(ctypes.Structure):
         ("flags", ctypes.c_uint32), ("access", ctypes.c_int32), ("cdb", ctypes.c_uint8 * CDB_MAX)]
 
 
-class _Control(ctypes.Structure):
+class _Control(_Structure):
     _fields_ = [
         ("magic", ctypes.c_uint64), ("calls", ctypes.c_uint32), ("foreign", ctypes.c_uint32),
         ("device", _Device * DEVICES), ("call", _Call * CALLS),
