@@ -97,6 +97,19 @@ def make(t):
         t.run(["make", "-C", clone(t), *one.text.split()[1:]], patience=8 * MINUTES)
 
 
+@limit(12 * MINUTES)
+@test
+def meson_install(t):
+    """By the README's block, below a directory of its own."""
+    build(t)
+    root = t.lab.make_directory()
+    text = typed(t, "README.md", "meson setup build")
+    t.run(["sh", "-ec", f"cd '{clone(t)}'\n{text}"], patience=8 * MINUTES, DESTDIR=root,
+          HOME=os.path.dirname(clone(t)))
+    program = os.path.join(root, "usr/bin/qemu-pr-helper")
+    t.matches("^qemu-pr-helper version", t.run([program, "--version"]), "what was installed")
+
+
 @limit(15 * MINUTES)
 @test
 def another_build(t):

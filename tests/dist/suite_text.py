@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What programs can check of texts: shell scripts, spelling, links."""
+import json
 import os
 import re
 import subprocess
@@ -76,6 +77,24 @@ def pages_can_be_found(t):
     """Each page for users is linked from README."""
     t.equal([page for page in t.lab.tracked("docs/*.md") if f"({page})" not in read("README.md")],
             [], "not in README")
+
+
+@test
+def arrays_are_those_of_the_quirks(t):
+    """What validate says to be known of a target has a row in docs/support.md with the quirk's name and the
+    same evidence."""
+    section = read("docs/support.md").partition("\n## Arrays\n")[2]
+    rows = [line for line in section.splitlines() if line.startswith("| ")]
+    known = [(quirk["name"], one["target"], one["evidence"])
+             for quirk in json.loads(read("dist/validate/quirks.json"))["quirks"]
+             for one in quirk.get("known", [])]
+    t.check(len(known) > 10, f"only {known}")
+    missing = [(quirk, target) for quirk, target, evidence in known if not any(
+        row.startswith(f"| {re.split('[ ,:]', target)[0]}") and f"(`{quirk}`)" in row
+        and f"| {evidence} |" in row for row in rows)]
+    t.equal(missing, [], "not in docs/support.md")
+    named = set(re.findall(r"\(`([a-z-]+)`\)", "\n".join(rows)))
+    t.equal(sorted(named - {quirk for quirk, _, _ in known}), [], "quirks that there are not")
 
 
 # -- commands in the pages

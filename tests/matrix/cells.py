@@ -4,8 +4,12 @@ with the project's files below /src, a directory that stays at /build, and nothi
 
 A script ends with 0 if all is well. With SKIPPED it has written to /build/skipped why it could not try.
 """
+import os
 from typing import List, NamedTuple, Tuple
 
+from support import pages
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SKIPPED = 77
 RELEASES = {"bookworm": "Debian 12", "trixie": "Debian 13", "sid": "Debian sid"}
 
@@ -92,14 +96,26 @@ try check "check ARGS='{" ".join(CHROOT_SUITES)}'"
 tail -n 1 /build/check.log
 """
 
+
+def readme(start: str) -> str:
+    """A block of the README, which is to be typed here: where apt does not ask."""
+    block = pages.item(TOP, "README.md", start)
+    if pages.WHERE[block.key] != pages.MATRIX:
+        raise AssertionError(f"{block.key} is tried elsewhere")
+    return f"""
+echo 'APT::Get::Assume-Yes "true"; APT::Install-Recommends "false";' >/etc/apt/apt.conf.d/90assume
+cd /build/package
+( set -e
+{block.text}
+) >>/build/log 2>&1 </dev/null || {{ tail -n 30 /build/log; exit 1; }}
+"""
+
+
 PACKAGE = """
 apt-get -qq update
 cp -r ~/qemu-pr-helper /build/package
-cd /build/package
 apt-get -qq install -y --no-install-recommends build-essential lintian >/build/apt.log 2>&1
-apt-get -qq build-dep -y --no-install-recommends ./ >>/build/apt.log 2>&1
-dpkg-buildpackage --build=binary --unsigned-source --unsigned-changes >/build/log 2>&1 </dev/null ||
-    { tail -n 30 /build/log; exit 1; }
+""" + readme("apt build-dep") + """
 lintian --allow-root --fail-on=error,warning /build/*.changes
 """
 #: Installed, upgraded and removed, the distribution's own helper beside it. There is no service
@@ -116,6 +132,9 @@ qemu-pr-helper --help | grep -q status-socket
 apt-get -qq purge -y qemu-pr-helper >>/build/apt.log 2>&1
 [ "$(sha256sum </usr/bin/qemu-pr-helper)" = "$theirs" ]
 [ ! -e /usr/bin/qemu-pr-helper.qemu ]
+""" + readme("apt install") + """
+qemu-pr-helper --help | grep -q status-socket
+apt-get -qq purge -y qemu-pr-helper >>/build/apt.log 2>&1
 """
 #: The packages' own tests, in debian/tests: each of them has to run.
 AUTOPKGTEST = """

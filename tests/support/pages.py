@@ -12,8 +12,9 @@ from typing import Dict, Iterator, List, NamedTuple, Tuple
 PAGES = ("README.md", "HACKING.md", "docs/fleets.md", "docs/kubevirt.md", "docs/libvirt.md",
          "docs/migration.md", "docs/monitoring.md", "docs/multipath.md", "docs/qemu.md", "docs/support.md",
          "docs/troubleshooting.md", "docs/validate.md")
-#: tests/vm/test_pages.py; suite_pages.py of tests/dist, in a clone; suite_docs.py of tests/exporter.
-VM, CLONE, EXPORTER = "vm", "clone", "exporter"
+#: tests/vm/test_pages.py; suite_pages.py of tests/dist, in a clone; suite_docs.py of tests/exporter;
+#: suite_rpm.py of tests/dist; the cells "packages" of tests/matrix.
+VM, CLONE, EXPORTER, RPM, MATRIX = "vm", "clone", "exporter", "rpm", "matrix"
 
 #: By page and first line. What is none of these is the reason why it is not tried.
 WHERE: Dict[Tuple[str, str], str] = {
@@ -21,8 +22,11 @@ WHERE: Dict[Tuple[str, str], str] = {
     ("README.md", "make check"): "it is what runs this",
     ("README.md", "qemu-pr-helper -k /run/qemu-pr-helper.sock &"): VM,
     ("README.md", "# /etc/qemu-pr-helper.conf"): VM,
-    ("README.md", "dpkg-buildpackage -b -us -uc"):
-        "dist/package builds and vm/package installs them, with dpkg: apt wants a network",
+    ("README.md", "apt build-dep ./"): MATRIX,
+    ("README.md", "apt install ../qemu-pr-helper_*.deb ../qemu-pr-ctl_*.deb "
+                  "../libprhelper0_*.deb"): MATRIX,
+    ("README.md", "dnf builddep dist/rpm/prhelper.spec"): RPM,
+    ("README.md", "meson setup build"): CLONE,
     ("HACKING.md", "make"): CLONE,
     ("HACKING.md", "make SETUP=no"): CLONE,
     ("HACKING.md", "meson setup other -Db_sanitize=address,undefined && "
