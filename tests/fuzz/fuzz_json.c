@@ -30,8 +30,8 @@ static struct json_object *parse_as(const char *text, size_t length, int flags)
     return document;
 }
 
-/* As a reader that insists on UTF-8 sees it. json-c 0.18 takes all but ASCII for control characters if
- * it is to be strict, where char is signed; then it need not be. */
+/* As a reader that insists on UTF-8 sees it. json-c 0.18 takes all but ASCII for control characters
+ * if it is to be strict, where char is signed; then it need not be. */
 static struct json_object *parse(const char *text, size_t length)
 {
     static const char accent[] = "[\"\xc3\xa9\"]";
