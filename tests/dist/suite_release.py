@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What has to agree when a version is released; tools/release relies on it."""
+import hashlib
+import json
 import os
 import re
 import shutil
+import tarfile
 
 from support.tap import cases, test
 
@@ -47,10 +50,10 @@ class Repository:
     """As much of the project as tools/release looks at before the tests."""
 
     FILES = ("meson.build", "NEWS", "debian/changelog", "dist/rpm/prhelper.spec",
-             "tools/release")
+             "tools/release", "tools/sbom")
 
     def __init__(self, t):
-        self.t, self.top = t, t.lab.make_directory()
+        self.t, self.top, self.keys = t, t.lab.make_directory(), t.lab.make_directory()
         for path in self.FILES:
             os.makedirs(os.path.dirname(os.path.join(self.top, path)), exist_ok=True)
             shutil.copy(os.path.join(TOP, path), os.path.join(self.top, path))
@@ -86,7 +89,11 @@ class Repository:
 
     def release(self, version, status, *options):
         return self.t.run([os.path.join(self.top, "tools", "release"), version, *options], status,
-                          HOME=self.top)
+                          HOME=self.top, GNUPGHOME=self.keys)
+
+    def read(self, name):
+        with open(os.path.join(self.top, name), "rb") as file:
+            return file.read()
 
     def made(self):
         """Tags, and files that are not the project's."""
@@ -96,11 +103,17 @@ class Repository:
         """Something small, with a test suite that says how it was called and ends as it is told."""
         self.write("meson.build", f"project('small',\n  version: '{meson_version()}',\n)\n")
         self.write("tests/run", """#!/bin/sh
-echo "$@" >"$HOME/.git/called"
+echo "$PWD $@" >"$HOME/.git/called"
 [ -e "$2/build.ninja" ] || exit 3
 cat verdict
 exit "$(cat status)"
 """, 0o755)
+
+    def passes(self):
+        self.builds()
+        self.write("verdict", "8 passed, 0 failed, 0 skipped\n")
+        self.write("status", "0\n")
+        self.commit()
 
 
 @test
@@ -162,19 +175,86 @@ def release_refuses_when_tests_fail(t):
 
 @test
 def release_makes_tag_and_archive(t):
-    """After all tests, the long ones too, of a build of its own."""
+    """After all tests, the long ones too, of what is in the archive."""
     version = meson_version()
     repository = Repository(t)
-    repository.builds()
-    repository.write("verdict", "8 passed, 0 failed, 0 skipped\n")
-    repository.write("status", "0\n")
-    repository.commit()
-    repository.release(version, 0)
-    archive = f"qemu-pr-helper-{version}.tar.xz"
-    t.equal(repository.made(), ([f"v{version}"], [archive]), "tags and archives")
-    with open(os.path.join(repository.top, ".git", "called"), encoding="utf-8") as file:
-        t.matches(r"^--build /\S+/build --full$", file.read(), "the tests' arguments")
+    repository.passes()
+    said = repository.release(version, 0)
+    name = f"qemu-pr-helper-{version}"
+    files = [f"{name}.sha256", f"{name}.spdx.json", f"{name}.tar.xz"]
+    t.equal(repository.made(), ([f"v{version}"], files), "tags and files")
+    t.matches(f"{' '.join(files)}\\.$", said, "what it says")
+    t.matches(rf"^/\S+/{name} --build build --full$", repository.read(".git/called").decode(),
+              "where the tests were run, and their arguments")
     t.matches(r"(?m)^- ", repository.git("cat-file", "tag", f"v{version}"), "news in the tag")
-    names = t.run(["tar", "-tf", os.path.join(repository.top, archive)]).split()
-    t.check(f"qemu-pr-helper-{version}/meson.build" in names, f"in the archive: {names}")
-    t.check(all(one.startswith(f"qemu-pr-helper-{version}/") for one in names), "its directory")
+    names = t.run(["tar", "-tf", os.path.join(repository.top, files[2])]).split()
+    t.check(f"{name}/meson.build" in names, f"in the archive: {names}")
+    t.check(all(one.startswith(f"{name}/") for one in names), "its directory")
+    t.run(["sh", "-c", f"cd {repository.top} && sha256sum --check --strict {files[0]}"])
+
+
+@test
+def release_says_what_is_in_it(t):
+    """SPDX 2.3: every file and every dependency, by references that lead somewhere."""
+    repository = Repository(t)
+    repository.write("src/a.c", "// SPDX-License-Identifier: LGPL-2.1-or-later\n")
+    repository.passes()
+    repository.write("meson.build", repository.read("meson.build").decode() +
+                     "dependency('libseccomp', version: '>= 2.5')\n"
+                     "dependency('json-c', required: false)\ndependency('cmocka')\n")
+    repository.commit()
+    repository.release(meson_version(), 0)
+    name = f"qemu-pr-helper-{meson_version()}"
+    document = json.loads(repository.read(f"{name}.spdx.json"))
+    package = document["packages"][0]
+    t.equal((document["spdxVersion"], document["dataLicense"], package["name"], package["versionInfo"],
+             package["licenseDeclared"]),
+            ("SPDX-2.3", "CC0-1.0", "qemu-pr-helper", meson_version(), "LGPL-2.1-or-later"), "package")
+    t.equal(package["checksums"][0]["checksumValue"],
+            hashlib.sha256(repository.read(f"{name}.tar.xz")).hexdigest(), "checksum of the archive")
+    with tarfile.open(os.path.join(repository.top, f"{name}.tar.xz")) as archive:
+        inside = {f"./{one.name.partition('/')[2]}": archive.extractfile(one).read()
+                  for one in archive.getmembers() if one.isfile()}
+    t.equal({one["fileName"]: [sum["checksumValue"] for sum in one["checksums"]]
+             for one in document["files"]},
+            {path: [hashlib.sha1(data).hexdigest(), hashlib.sha256(data).hexdigest()]
+             for path, data in inside.items()}, "files")
+    source = next(one for one in document["files"] if one["fileName"] == "./src/a.c")
+    t.equal(source["licenseInfoInFiles"], ["LGPL-2.1-or-later"], "licence of a source")
+    known = [one["SPDXID"] for one in (document, *document["packages"], *document["files"])]
+    t.equal(len(known), len(set(known)), "identifiers, each once")
+    used = {one[end] for one in document["relationships"]
+            for end in ("spdxElementId", "relatedSpdxElement")}
+    t.equal(used - set(known), set(), "references to nothing")
+    t.equal({one["spdxElementId"]: one["relationshipType"] for one in document["relationships"]
+             if "DEPENDENCY" in one["relationshipType"]},
+            {"SPDXRef-Package-libseccomp": "DEPENDENCY_OF",
+             "SPDXRef-Package-json-c": "OPTIONAL_DEPENDENCY_OF",
+             "SPDXRef-Package-cmocka": "TEST_DEPENDENCY_OF"}, "dependencies")
+
+
+@test
+def release_is_signed(t):
+    """With a key that is made for this test."""
+    repository = Repository(t)
+    repository.passes()
+    user = "t@t.invalid"
+    t.run(["gpg", "--batch", "--quiet", "--passphrase", "", "--quick-generate-key", user, "ed25519",
+           "sign"], GNUPGHOME=repository.keys)
+    t.cleanup.callback(t.run, ["gpgconf", "--kill", "all"], GNUPGHOME=repository.keys)
+    repository.release(meson_version(), 0, "--sign-with", user)
+    name = f"qemu-pr-helper-{meson_version()}"
+    for file in (f"{name}.tar.xz", f"{name}.sha256"):
+        path = os.path.join(repository.top, file)
+        t.run(["gpg", "--batch", "--quiet", "--verify", f"{path}.asc", path], GNUPGHOME=repository.keys)
+    t.run(["git", "-C", repository.top, "verify-tag", f"v{meson_version()}"], GNUPGHOME=repository.keys)
+
+
+@test
+def release_refuses_a_key_that_is_not_there(t):
+    """Before the tests, which take hours."""
+    repository = Repository(t)
+    repository.passes()
+    t.matches("gpg has no secret key nosuch@t.invalid",
+              repository.release(meson_version(), 1, "--sign-with", "nosuch@t.invalid"), "what it says")
+    t.equal(repository.made(), ([], []), "tags and files")
