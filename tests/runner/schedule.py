@@ -6,13 +6,16 @@ longest come first, by what they took last time or else by their limit, and the 
 shown together when it has ended. What measures runs when all others have ended, one after the other.
 A virtual machine waits until there is memory for it.
 
+Many suites wait for something most of the time. So, if no number of jobs was asked for, one suite more
+begins whenever a processor has had little to do for a moment.
+
 Where more wants to run than there are processors, by us or by others, all takes longer. So the limits
 of a suite, and by TEST_TIME_SCALE those of its tests, are multiplied by the load of a processor at its
 start; those of what measures are not.
 """
 import os
 import threading
-from typing import Callable, Dict, List, Optional, Sequence
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from .suite import Result, Run, Suite
 
@@ -20,6 +23,8 @@ from .suite import Result, Run, Suite
 FOR_MACHINES = 0.75
 #: Beside others a suite may take so many times longer.
 STRETCH = 2.0
+#: If so much of a processor has been idle for so many seconds, there is room for a suite more.
+SPARE, PAUSE = 0.4, 2.0
 #: The limits are not multiplied by more for a load.
 MOST_LOAD = 10.0
 
@@ -41,20 +46,43 @@ def load() -> float:
     return min(MOST_LOAD, max(1.0, os.getloadavg()[0] / processors()))
 
 
+class Idle:
+    """How many processors had nothing to do since the last time that this was asked."""
+
+    def __init__(self) -> None:
+        self._before = self._ticks()
+
+    @staticmethod
+    def _ticks() -> Tuple[int, int]:
+        """Of all processors: those without work, all."""
+        with open("/proc/stat", encoding="ascii") as file:
+            ticks = [int(word) for word in file.readline().split()[1:9]]
+        return ticks[3] + ticks[4], sum(ticks)
+
+    def __call__(self) -> float:
+        (idle, total), before = self._ticks(), self._before
+        self._before = idle, total
+        # Those of other containers, too, if this one has a part of the machine; a share is a share.
+        return processors() * (idle - before[0]) / max(1, total - before[1])
+
+
 class Schedule:
     """One use of suites. done(suite, result) is called for each, one call at a time. busy: how many
-    want each processor by what has been started beside us."""
+    want each processor by what has been started beside us. extra: so many more than jobs at a time, as
+    long as a processor is idle."""
 
     def __init__(self, suites: Sequence[Suite], jobs: int, directory: str,
                  say: Callable[[str], None], done: Callable[[Suite, Result], None],
                  seconds: Optional[Dict[str, float]] = None, busy: float = 1.0,
-                 current_load: Callable[[], float] = load):
+                 current_load: Callable[[], float] = load, extra: int = 0,
+                 idle: Optional[Callable[[], float]] = None):
         self._waiting = list(suites)
         self._jobs, self._directory = jobs, directory
         self._say, self._done = say, done
         self._stretch = STRETCH if jobs > 1 else 1.0
         self._scale = float(os.environ.get("TEST_TIME_SCALE", "1"))
         self._busy, self._load = busy, current_load
+        self._extra, self._idle = extra, idle or Idle()
         self._megabytes = int(FOR_MACHINES * available_megabytes())
         self._running: List[Suite] = []
         self._runs: List[Run] = []
@@ -74,9 +102,9 @@ class Schedule:
         return (not suite.megabytes or
                 sum(one.megabytes for one in self._running) + suite.megabytes <= self._megabytes)
 
-    def _next(self) -> Optional[Suite]:
-        """The first that may start now."""
-        if len(self._running) >= self._jobs:
+    def _next(self, room: int) -> Optional[Suite]:
+        """The first that may start now, with others so that there are so many."""
+        if len(self._running) >= room:
             return None
         # What runs alone comes last, and waits for everything before it.
         return next((one for one in self._waiting if self._fits(one)), None)
@@ -110,14 +138,18 @@ class Schedule:
         """Until all have ended. An interruption ends them."""
         try:
             with self._changed:
+                room = self._jobs
                 while (self._waiting or self._running) and not self._error:
-                    suite = self._next() if self._waiting else None
+                    suite = self._next(room) if self._waiting else None
+                    room = self._jobs
                     if suite:
                         self._waiting.remove(suite)
                         self._running.append(suite)
                         threading.Thread(target=self._one, args=(suite,), daemon=True).start()
-                    else:
-                        self._changed.wait()
+                        continue
+                    self._idle()  # from now on
+                    if not self._changed.wait(PAUSE) and self._idle() >= SPARE:
+                        room += self._extra
         finally:
             for run in list(self._runs):
                 run.terminate()

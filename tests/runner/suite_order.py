@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Suites side by side: what runs beside what, and whose lines are where."""
 import os
+import time
 from unittest import mock
 
 from support.tap import cases, limit, test
+
+from .schedule import Idle, processors
 
 #: Each waits for the other one, which a FIFO tells: they pass side by side only.
 MEET = ("cat there >/dev/null; echo >here; echo ok 1 - met",
@@ -36,6 +39,37 @@ def lines_of_a_suite_are_together(t):
 def one_at_a_time(t, settings):
     t.run([t.script(f"suite {number}", ALONE, **settings) for number in range(4)], jobs=4)
     t.equal([result.counts for result in t.results.values()], [(1, 0, 0)] * 4, "results")
+
+
+#: Passes as one of so many at a time, at most.
+CROWD = ("mkdir $$; sleep 0.1; test $(ls | grep -c '^[0-9]*$') -le {most} && echo ok; rmdir $$")
+
+
+@cases(("idle", 1.0, 3), ("busy", 0.1, 2))
+def more_while_idle(t, idle, most):
+    """One more, if there may be one more; of a busy machine as many as there are processors."""
+    with mock.patch("runner.schedule.PAUSE", 0.05):
+        t.run([t.script(f"{number}", CROWD.format(most=most)) for number in range(6)], jobs=2, extra=1,
+              idle=lambda: idle)
+    t.equal([result.counts for result in t.results.values()], [(1, 0, 0)] * 6, "results")
+
+
+@test
+@limit(15)
+def third_beside_two_that_wait(t):
+    t.run([t.script("fifo", "mkfifo here there; echo ok")])
+    t.run([t.script("a", "cat here; echo ok"), t.script("b", "cat there; echo ok"),
+           t.script("c", "echo >here; echo >there; echo ok", limit=1)], jobs=2, extra=1,
+          idle=lambda: 0.5)
+    t.equal({name: t.results[name].failed for name in "abc"}, {"a": 0, "b": 0, "c": 0}, "failures")
+
+
+@test
+def idle_processors(t):
+    """Of this machine: a share that is one."""
+    idle = Idle()
+    time.sleep(0.2)
+    t.check(0 <= idle() <= processors(), "share")
 
 
 @test
