@@ -59,7 +59,7 @@ def more_while_idle(t, idle, most):
 def third_beside_two_that_wait(t):
     t.run([t.script("fifo", "mkfifo here there; echo ok")])
     t.run([t.script("a", "cat here; echo ok"), t.script("b", "cat there; echo ok"),
-           t.script("c", "echo >here; echo >there; echo ok", limit=1)], jobs=2, extra=1,
+           t.script("c", "echo >here; echo >there; echo ok")], jobs=2, extra=1,
           idle=lambda: 0.5)
     t.equal({name: t.results[name].failed for name in "abc"}, {"a": 0, "b": 0, "c": 0}, "failures")
 
