@@ -12,7 +12,8 @@ import time
 import urllib.parse
 import urllib.request
 
-from support import scaled
+from support import scaled, scsi
+from support.client import Connection
 from support.process import Program
 from support.tap import limit, test
 
@@ -24,16 +25,16 @@ VMS = 50
 
 
 class Prometheus(Program):
-    def __init__(self, t, exporter):
+    def __init__(self, t, *exporters, interval="1s"):
         directory = t.directory()
         self.port = free_port()
         rules = re.sub(r"^ +for: .*\n", "", read(RULES), flags=re.MULTILINE).replace("[5m]", "[4s]")
         with open(os.path.join(directory, "rules.yaml"), "w", encoding="utf-8") as file:
             file.write(rules)
-        config = {"global": {"scrape_interval": "1s", "scrape_timeout": "1s",
-                             "evaluation_interval": "1s"}, "rule_files": ["rules.yaml"],
+        config = {"global": {"scrape_interval": interval, "scrape_timeout": interval,
+                             "evaluation_interval": interval}, "rule_files": ["rules.yaml"],
                   "scrape_configs": [{"job_name": "qemu-pr-exporter", "static_configs": [
-                      {"targets": [f"127.0.0.1:{exporter.port}"]}]}]}
+                      {"targets": [f"127.0.0.1:{one.port}" for one in exporters]}]}]}
         with open(os.path.join(directory, "prometheus.yml"), "w", encoding="utf-8") as file:
             json.dump(config, file)
         super().__init__([t.tool("prometheus"), f"--config.file={directory}/prometheus.yml",
@@ -182,6 +183,75 @@ def each_alert_fires_and_is_cured(t):
     problems = [one for target in prometheus.ask("targets")["activeTargets"]
                 for one in [target["lastError"]] if one]
     t.equal(problems, [], "what Prometheus says of the scrape")
+    t.check(not re.search("duplicate|out of order", prometheus.log()), "no sample is refused")
+
+
+NODES, SIMULATORS = 20, 10
+
+
+class SimulatedNode:
+    """Real simulators, each with a LUN whose one host has registered and holds it, and an exporter."""
+
+    def __init__(self, t, number):
+        self.sockets, home = t.directory(), t.directory()
+        self.luns = [os.path.join(home, f"lun{i}") for i in range(SIMULATORS)]
+        self.hosts = [os.path.join(home, f"host{i}") for i in range(SIMULATORS)]
+        self.simulators = []
+        for i, (lun, host) in enumerate(zip(self.luns, self.hosts)):
+            with open(lun, "wb"):
+                pass
+            one = Program([os.path.join(t.lab.build, "qemu-pr-simulator"), "-q",
+                           "--nexus", f"node{number}-vm{i}={host}",
+                           f"--status-socket={self.sockets}/vm{i}.sock"], home)
+            t.cleanup.callback(one.close)
+            self.simulators.append(one)
+
+    def use(self, t):
+        for lun, host in zip(self.luns, self.hosts):
+            self.simulators[0].wait_until("its socket", lambda host=host: os.path.exists(host), 60)
+            with Connection(host) as connection:
+                fd = os.open(lun, os.O_RDWR)
+                for action, kind, parameters in ((scsi.REGISTER, 0, scsi.parameters(0, 0xa)),
+                                                 (scsi.RESERVE, 5, scsi.parameters(0xa, 0))):
+                    reply = connection.command(scsi.pr_out(24, action, kind), fd, parameters)
+                    t.equal(reply.status, scsi.GOOD, f"service action {action}")
+                os.close(fd)
+        self.exporter = t.exporter(self.sockets)
+
+
+@test
+@limit(600)
+def twenty_exporters_over_two_hundred_simulators(t):
+    """Each with an address of its own: no series comes twice, and a fault is told of where it is."""
+    t.needs_full()
+    t.tool("prometheus")
+    nodes = [SimulatedNode(t, number) for number in range(NODES)]
+    for node_ in nodes:
+        node_.use(t)
+    prometheus = Prometheus(t, *(node_.exporter for node_ in nodes), interval="5s")
+    prometheus.wait_until("all are there", lambda: [
+        one["value"][1] for one in prometheus.query("sum(qemu_pr_helper_up)")]
+        == [str(NODES * SIMULATORS)], 120)
+    prometheus.wait_firing("nothing is wrong", set(), 60)
+    t.equal(prometheus.query("count(count by (instance) (qemu_pr_helper_lun_info))")[0]["value"][1],
+            str(NODES), "nodes with LUNs")
+    series = int(prometheus.query('count({__name__=~"qemu_pr_.*"})')[0]["value"][1])
+    took = max(float(one["value"][1]) for one in prometheus.query("scrape_duration_seconds"))
+
+    sick = nodes[7]
+    begun = time.monotonic()
+    sick.simulators[5].signal(signal.SIGSTOP)
+    prometheus.wait_firing("one that is stopped", {"QemuPrHelperUnreadable"}, 60)
+    told = prometheus.query('ALERTS{alertstate="firing"}')
+    t.equal({(one["metric"]["instance"], one["metric"]["helper"]) for one in told},
+            {(f"127.0.0.1:{sick.exporter.port}", "vm5")}, "which one")
+    print(f"# told after {time.monotonic() - begun:.1f} s; {series} series of {NODES} nodes, the slowest "
+          f"scrape {took:.3f} s")
+    sick.simulators[5].signal(signal.SIGCONT)
+    prometheus.wait_firing("it is cured", set(), 60)
+    problems = [one["lastError"] for one in prometheus.ask("targets")["activeTargets"]
+                if one["lastError"]]
+    t.equal(problems, [], "what Prometheus says of the scrapes")
     t.check(not re.search("duplicate|out of order", prometheus.log()), "no sample is refused")
 
 
