@@ -67,9 +67,9 @@ __attribute__((noreturn)) static void spawn_fail(int channel, const char *path, 
     _exit(SPAWN_FAILED);
 }
 
-__attribute__((noreturn)) static void spawn_child(const char *path, int channel)
+__attribute__((noreturn)) static void spawn_child(const char *path, bool is_beside, int channel)
 {
-    char *const argv[] = {(char *)path, NULL};
+    char *const argv[] = {(char *)path, is_beside ? (char *)WORKER_BESIDE : NULL, NULL};
     const char *daemon = getenv("MULTIPATH_SOCKET_NAME");
     char variable[PATH_MAX];
     char *environment[] = {NULL, NULL};
@@ -100,10 +100,9 @@ int spawn_worker(const char *path)
     CLEANUP_CLOSE int ours = -1;
     CLEANUP_CLOSE int theirs = -1;
     int pair[2];
+    bool is_beside = waitpid(-1, NULL, WNOHANG) >= 0;
     pid_t pid;
 
-    if (waitpid(-1, NULL, WNOHANG) >= 0)
-        return -EAGAIN;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return -errno;
     ours = pair[0];
@@ -112,6 +111,6 @@ int spawn_worker(const char *path)
     if (pid < 0)
         return -errno;
     if (pid == 0)
-        spawn_child(path, theirs);
+        spawn_child(path, is_beside, theirs);
     return steal_fd(&ours);
 }

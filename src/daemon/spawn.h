@@ -26,10 +26,10 @@ bool spawn_is_possible(const char *path, char *ret_problem, size_t problem_size)
 void spawn_init(void);
 
 /*
- * Execute the worker. Of the environment it gets MULTIPATH_SOCKET_NAME and nothing else. Returns
- * the helper's end of its channel, the caller's from now on, or a negative errno; -EAGAIN: the last
- * worker, or what it left in the kernel, still lives, and two at work on one map could undo
- * each other's work. That it cannot be executed is said in its hello.
+ * Execute the worker. Of the environment it gets MULTIPATH_SOCKET_NAME and nothing else; and the
+ * argument WORKER_BESIDE if the last one, or what it left in the kernel, still lives. Returns the
+ * helper's end of its channel, the caller's from now on, or a negative errno. That it cannot be
+ * executed is said in its hello.
  */
 int spawn_worker(const char *path);
 

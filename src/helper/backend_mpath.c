@@ -36,10 +36,6 @@
 #define MPATH_DELAY_MAX_MS 30000 /* up to this */
 #define MPATH_STEADY_MS    60000 /* a worker that lived so long was a good one */
 
-/* The keeper waits for the rest of a dead worker to go; usually it is a matter of microseconds. */
-#define MPATH_GONE_TRIES    20
-#define MPATH_GONE_PAUSE_MS 10
-
 /* Either message, and a byte to see that it is too long. On the heap: stacks are small here. */
 #define MPATH_BUFFER_SIZE (WORKER_REPLY_SIZE + 1)
 _Static_assert(WORKER_REQUEST_SIZE <= MPATH_BUFFER_SIZE, "a request fits as well");
@@ -134,18 +130,6 @@ static void mpath_set_timeout(int sock, int option, unsigned ms)
     setsockopt(sock, SOL_SOCKET, option, &timeout, sizeof(timeout));
 }
 
-static int mpath_ask_keeper(struct mpath *mpath)
-{
-    const struct timespec pause = {.tv_nsec = MPATH_GONE_PAUSE_MS * 1000000L};
-    int r = keeper_start_worker(mpath->keeper);
-
-    for (unsigned tries = 1; r == -EAGAIN && tries < MPATH_GONE_TRIES; tries++) {
-        nanosleep(&pause, NULL);
-        r = keeper_start_worker(mpath->keeper);
-    }
-    return r;
-}
-
 /* The worker cannot work. Said once for each reason; the single commands have lines of their own.
  */
 static enum mpath_state mpath_refuse(struct mpath *mpath, const char *problem)
@@ -183,6 +167,11 @@ static enum mpath_state mpath_receive_hello(struct mpath *mpath, int channel)
         mpath_set_facts(mpath, MPATH_STOPPED, 0, problem); /* to be tried again */
         return MPATH_LATER;
     }
+    if (hello.later) {
+        log_error("no multipath worker yet: %s", hello.text);
+        mpath_set_facts(mpath, MPATH_STOPPED, 0, hello.text);
+        return MPATH_LATER;
+    }
     if (!hello.ready)
         return mpath_refuse(mpath, hello.text);
     mpath_set_table(mpath, table);
@@ -207,11 +196,7 @@ static enum mpath_state mpath_start(struct mpath *mpath)
     if (mpath->started_ms && now < mpath->started_ms + mpath->delay_ms)
         return mpath->facts.condition == MPATH_FAILED ? MPATH_NEVER : MPATH_LATER;
 
-    channel = mpath_ask_keeper(mpath);
-    if (channel == -EAGAIN) {
-        log_client("the last multipath worker, or a command of it, has not ended yet");
-        return MPATH_LATER;
-    }
+    channel = keeper_start_worker(mpath->keeper);
     if (mpath->delay_ms == 0 || now - mpath->started_ms > MPATH_STEADY_MS)
         mpath->delay_ms = MPATH_DELAY_MIN_MS;
     else if (mpath->delay_ms < MPATH_DELAY_MAX_MS / 2)

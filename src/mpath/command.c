@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "mpath/hold.h"
 #include "scsi/cdb.h"
 #include "scsi/prout.h"
 
@@ -248,7 +249,7 @@ static void command_begin(struct command *command, int64_t lock_until_ms)
         command_say(command, "%s", strerror(-r));
         if (r == -ENOENT)
             report_gone(map);
-    } else if (map_is_held(map)) {
+    } else if (map_is_held(map) || hold_is_taken(map->journal.fd)) {
         command_busy(command, "an earlier command still hangs");
     } else {
         observe_fill(command);

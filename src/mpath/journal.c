@@ -28,6 +28,7 @@
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "mpath/hold.h"
 #include "mpath/host.h"
 
 #define JOURNAL_HEADER_SIZE 20
@@ -76,13 +77,14 @@ int journal_open_directory(char *ret_error, size_t error_size)
 
 int journal_open(struct journal *journal, int directory, const char *uuid)
 {
+    int r;
+
     journal->fd = -1;
     if (directory < 0)
         return 0;
-    if (strchr(uuid, '/'))
-        return -EINVAL;
-    journal->fd = openat(directory, uuid, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    return journal->fd < 0 ? -errno : 0;
+    r = hold_open(directory, uuid);
+    journal->fd = r < 0 ? -1 : r;
+    return r < 0 ? r : 0;
 }
 
 bool journal_is_unfinished(int directory, const char *uuid, const struct paths_map *map)

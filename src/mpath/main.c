@@ -45,7 +45,7 @@ static void main_ignore_signals(void)
 }
 
 /* All that is needed, or what is missing in hello->text. */
-static bool main_prepare(struct worker *worker, struct worker_hello *hello)
+static bool main_prepare(struct worker *worker, bool is_beside, struct worker_hello *hello)
 {
     char problem[WORKER_TEXT_SIZE];
 
@@ -55,6 +55,14 @@ static bool main_prepare(struct worker *worker, struct worker_hello *hello)
     main_ignore_signals();
     memory_init();
     worker->shared.journal = journal_open_directory(problem, sizeof(problem));
+    if (worker->shared.journal < 0 && is_beside) {
+        hello->later = true;
+        snprintf(hello->text, sizeof(hello->text),
+                 "a worker before this one may still be at a command, and the journal that would "
+                 "tell of which map cannot be used: %.300s",
+                 problem);
+        return false;
+    }
     worker->shared.opener = opener_start();
     if (worker->shared.opener < 0) {
         snprintf(hello->text, sizeof(hello->text), "cannot start the process that opens paths: %s",
@@ -70,6 +78,7 @@ int main(int argc, char **argv)
     uint8_t bytes[WORKER_HELLO_SIZE];
     struct worker_hello hello = {.pid = (uint32_t)getpid()};
     struct worker worker = {.channel = MAIN_CHANNEL};
+    bool is_beside;
     int table;
 
     if (fdio_open_standard() < 0 || !main_has_channel()) {
@@ -77,10 +86,11 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     fdio_close_strays(MAIN_CHANNEL + 1);
+    is_beside = argc > 1 && strcmp(argv[1], WORKER_BESIDE) == 0;
     shared_init(&worker.shared);
 
     table = shared_make_table(&worker.shared);
-    hello.ready = main_prepare(&worker, &hello);
+    hello.ready = main_prepare(&worker, is_beside, &hello);
     worker_encode_hello(bytes, &hello);
     if (fdio_send_fds(worker.channel, bytes, sizeof(bytes), &table, table >= 0) < 0 || !hello.ready)
         return EXIT_FAILURE;

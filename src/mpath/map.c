@@ -218,7 +218,7 @@ int map_list_paths(struct map *map)
         struct path *path = map_take(old, n_old, &found[i]);
 
         if (!path)
-            path = path_new(&found[i], map->names.number, map->shared->opener, map->journal.fd,
+            path = path_new(&found[i], &map->names, map->shared->opener, map->shared->journal,
                             &map->lock, &map->news);
         if (path)
             map->path[map->count++] = path;

@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/fdio.h"
+#include "mpath/hold.h"
 #include "mpath/opener.h"
 #include "scsi/sense.h"
 #include "sg/reply.h"
@@ -43,13 +44,28 @@ static void path_issue(struct path *path)
     }
 }
 
+/* Before a command that changes something. Returns 0 or a negative errno. */
+static int path_take_hold(struct path *path)
+{
+    if (path->directory >= 0 && path->hold < 0) {
+        int fd = hold_open(path->directory, path->map->uuid);
+
+        if (fd < 0)
+            return fd;
+        path->hold = fd;
+    }
+    return hold_take(path->hold);
+}
+
 /* Without the lock. */
 static void path_work(struct path *path)
 {
     struct path_job *job = &path->job;
+    bool changes = job->cdb[0] == SPC_PERSISTENT_RESERVE_OUT;
+    int r;
 
     if (path->fd < 0) {
-        int fd = opener_open(path->opener, path->map, path->names.name);
+        int fd = opener_open(path->opener, path->map->number, path->names.name);
 
         job->error = fd < 0 ? -fd : 0;
         path->fd = fd < 0 ? -1 : fd;
@@ -57,7 +73,15 @@ static void path_work(struct path *path)
     job->opened = path->fd >= 0;
     if (!job->opened)
         return;
+    r = changes ? path_take_hold(path) : 0;
+    if (r < 0) {
+        job->opened = false;
+        job->error = -r;
+        return;
+    }
     path_issue(path);
+    if (changes)
+        hold_give(path->hold);
     if (job->error == ENODEV || job->error == ENXIO) { /* another one may have its name next time */
         cleanup_close(&path->fd);
         path->fd = -1;
@@ -69,10 +93,10 @@ static void path_main(struct thread *thread)
     struct path *path = (struct path *)thread;
 
     /* What hangs here must not keep open what the rest of a process that was killed had open, such
-     * as the sockets by which the helper waits for its answers. But the map's journal stays locked.
+     * as the sockets by which the helper waits for its answers.
      */
 #ifndef SANITIZED /* which takes equal numbers for the same file */
-    fdio_part(path->opener, path->journal);
+    fdio_part(path->opener, path->directory);
 #endif
     pthread_mutex_lock(path->lock);
     while (!path->quits) {
@@ -87,11 +111,12 @@ static void path_main(struct thread *thread)
         pthread_cond_broadcast(path->news);
     }
     pthread_mutex_unlock(path->lock);
+    cleanup_close(&path->hold);
     cleanup_close(&path->fd);
 }
 
-struct path *path_new(const struct sysfs_path *names, dev_t map, int opener, int journal,
-                      pthread_mutex_t *lock, pthread_cond_t *news)
+struct path *path_new(const struct sysfs_path *names, const struct sysfs_map *map, int opener,
+                      int directory, pthread_mutex_t *lock, pthread_cond_t *news)
 {
     struct path *path = (struct path *)thread_new(sizeof(*path));
 
@@ -100,10 +125,10 @@ struct path *path_new(const struct sysfs_path *names, dev_t map, int opener, int
     path->names = *names;
     path->map = map;
     path->opener = opener;
-    path->journal = journal;
+    path->directory = directory;
     path->lock = lock;
     path->news = news;
-    path->fd = -1;
+    path->fd = path->hold = -1;
     pthread_cond_init(&path->wake, NULL);
     if (nexus_read(names->number, &path->nexus) < 0 ||
         thread_start(&path->thread, path_main, &path->id) < 0) {

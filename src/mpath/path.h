@@ -44,8 +44,8 @@ struct path {
     pthread_t id;
     struct sysfs_path names;
     struct nexus nexus;
-    dev_t map;
-    int opener, journal; /* kept open by the thread; journal: -1: none */
+    const struct sysfs_map *map; /* borrowed */
+    int opener, directory;       /* kept open by the thread; directory: of the journal; -1: none */
 
     pthread_mutex_t *lock; /* the map's */
     pthread_cond_t *news;  /* the map's: a job is done */
@@ -54,7 +54,9 @@ struct path {
     bool quits;
     struct path_job job;
 
-    int fd; /* of the path, in the thread's own table; -1: not open */
+    /* In the thread's own table; -1: not open. */
+    int fd;   /* of the path */
+    int hold; /* hold.h */
 
     /* What the map's thread has learnt of it. */
     bool is_asked; /* whether it has a relative target port is known */
@@ -65,9 +67,12 @@ struct path {
     bool is_learnt;       /* nexus.initiator and target_port are what the target has shown */
 };
 
-/* Start one, without opening the path. NULL: no memory, no fd, or no thread. */
-struct path *path_new(const struct sysfs_path *names, dev_t map, int opener, int journal,
-                      pthread_mutex_t *lock, pthread_cond_t *news);
+/*
+ * Start one, without opening the path. directory: the journal's (journal.h); -1: none. NULL: no
+ * memory, no fd, or no thread.
+ */
+struct path *path_new(const struct sysfs_path *names, const struct sysfs_map *map, int opener,
+                      int directory, pthread_mutex_t *lock, pthread_cond_t *news);
 
 /*
  * Give an idle one something to do; the job's data are the path's from now on. map_fd: the map, as

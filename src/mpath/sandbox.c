@@ -83,6 +83,14 @@ static const struct filter_rule sandbox_conditional[] = {
     {"fcntl", SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, F_GETFL)},
     /* mpath/sysfs.c: sysfs_identify: fcntl */
     {"fcntl64", SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, F_GETFL)},
+    /* mpath/hold.c: hold_take: fcntl */
+    {"fcntl", SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, F_OFD_SETLK)},
+    /* mpath/hold.c: hold_take: fcntl */
+    {"fcntl64", SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, F_OFD_SETLK)},
+    /* mpath/hold.c: hold_is_taken: fcntl */
+    {"fcntl", SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, F_OFD_GETLK)},
+    /* mpath/hold.c: hold_is_taken: fcntl */
+    {"fcntl64", SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, F_OFD_GETLK)},
     /* multipathd/multipathd.c: multipathd_connect: socket */
     {"socket", SCMP_A0(SCMP_CMP_MASKED_EQ, 0xffffffff, AF_UNIX)},
     /* mpath/opener.c: opener_open: socketpair */

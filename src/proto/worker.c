@@ -9,7 +9,10 @@
 
 #include "base/bytes.h"
 
-#define WORKER_VERSION 2
+#define WORKER_VERSION 3
+
+/* The second field of a hello. */
+enum worker_readiness { WORKER_NEVER, WORKER_READY, WORKER_LATER };
 
 /* The first field: kind and version, so that neither can be taken for another. */
 enum worker_kind {
@@ -46,7 +49,7 @@ void worker_encode_hello(uint8_t bytes[WORKER_HELLO_SIZE], const struct worker_h
     struct writer writer = writer_over(bytes, WORKER_HELLO_SIZE);
 
     writer_be32(&writer, WORKER_HELLO);
-    writer_be32(&writer, hello->ready);
+    writer_be32(&writer, hello->ready ? WORKER_READY : hello->later ? WORKER_LATER : WORKER_NEVER);
     writer_be32(&writer, hello->pid);
     worker_put_text(&writer, hello->text, sizeof(hello->text));
 }
@@ -63,9 +66,10 @@ bool worker_decode_hello(const uint8_t *bytes, size_t size, struct worker_hello 
     ready = reader_be32(&reader);
     hello.pid = reader_be32(&reader);
     worker_take_text(&reader, hello.text, sizeof(hello.text));
-    if (kind != WORKER_HELLO || ready > 1)
+    if (kind != WORKER_HELLO || ready > WORKER_LATER)
         return false;
-    hello.ready = ready;
+    hello.ready = ready == WORKER_READY;
+    hello.later = ready == WORKER_LATER;
     *ret = hello;
     return true;
 }

@@ -31,11 +31,18 @@
 #define WORKER_FAREWELL_SIZE 8
 #define WORKER_REPLY_SIZE    (12 + SENSE_SIZE + WORKER_TEXT_SIZE + WIRE_DATA_MAX)
 
+/*
+ * The worker's argument if one before it may still be at a command: two at work on one map could
+ * undo each other's work, so it needs what tells of which maps that are.
+ */
+#define WORKER_BESIDE "beside"
+
 #define WORKER_REQUEST_FDS 2 /* the device, the socket for the reply */
 
 /* The worker's first words. */
 struct worker_hello {
     bool ready;                  /* it takes requests; else it ends */
+    bool later;                  /* not ready, but may be soon */
     uint32_t pid;                /* its own; 0: it could not be executed */
     char text[WORKER_TEXT_SIZE]; /* not ready: what is missing; else "" */
 };

@@ -716,7 +716,8 @@ CLAIMS: Dict[str, List[Tuple[str, str]]] = {
          "mpath/start.not_root mpath/answers.life vm/maps.as_mpathpersist"),
         ("Commands that change something on one map come one",
          "mpath/jobs.one_map_in_order mpath/jobs.hung_maps mpath/jobs.hanging_paths "
-         "mpath/jobs.returned_path_is_registered"),
+         "mpath/jobs.returned_path_is_registered mpath/restart.held_by_another "
+         "vm/map_faults.worker_killed_while_a_path_changes"),
         ("The helper starts it when a guest first needs it, and",
          "vm/map_faults.worker_killed_idle mpath/start.sandboxed "
          "mpath/start.opener_has_only_its_own mpath/start.signals_do_not_end_it "

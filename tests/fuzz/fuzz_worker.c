@@ -32,7 +32,8 @@ static void check_hello(const uint8_t *bytes, size_t size)
     check_text(hello.text, sizeof(hello.text));
     worker_encode_hello(built, &hello);
     fuzz_check(worker_decode_hello(built, sizeof(built), &again));
-    fuzz_check(again.ready == hello.ready && strcmp(again.text, hello.text) == 0);
+    fuzz_check(again.ready == hello.ready && again.later == hello.later &&
+               strcmp(again.text, hello.text) == 0);
 }
 
 static void check_request(uint8_t *bytes, size_t size)

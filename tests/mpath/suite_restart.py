@@ -10,7 +10,8 @@ from support import scsi
 from support.target import HANG, LATE
 from support.tap import cases, test
 
-from .fixture import (BUSY, CONFLICT, GOOD, KEY, KIND, NEW_KEY, OTHER, OTHER_KEY, Context, Session)
+from .fixture import (BUSY, CONFLICT, GOOD, KEY, KIND, NEW_KEY, OTHER, OTHER_KEY, UNKNOWN, Context,
+                      Session)
 
 
 class Command(NamedTuple):
@@ -165,3 +166,36 @@ def shared_map(t: Context) -> None:
     t.answered(first.reply(30), GOOD, "")
     t.answered(other.reply(30), GOOD, "")
     s.registered(NEW_KEY, 2)
+
+
+@test
+def beside_without_a_journal(t: Context) -> None:
+    """One before it may still be at a command, and nothing tells of which map."""
+    machine = t.machine()
+    os.mkdir(machine.path("journal"))
+    os.chmod(machine.path("journal"), 0o777)
+    machine.make_map(3)
+    hello = machine.start(options=["beside"]).hello()
+    t.equal((hello.ready, hello.later), (False, True), "ready, later")
+    t.matches("may still be at a command.*may be written to by others", hello.text, "text")
+    t.check(t.ready(machine), "without one before it")
+
+
+@test
+def held_by_another(t: Context) -> None:
+    """A command of another worker has been given up and is still under way: no command on that map,
+    at once, by any worker of this host; other maps are served."""
+    s = t.start()
+    second = Session(t, s.machine, s.map, t.ready(s.machine, options=["beside"]))
+    other = s.machine.make_map(2, name="mpathb")
+    s.good(scsi.REGISTER, 0, KEY)
+    s.target.hang(0, LATE, only_out=True)
+    t.answered(s.tell(scsi.REGISTER, KEY, NEW_KEY, deadline=3), UNKNOWN, "outcome unknown")
+    for one in (s, second):
+        t.answered(one.tell(scsi.RESERVE, NEW_KEY, kind=KIND, deadline=30), BUSY,
+                   "an earlier command still hangs")
+    second.good(scsi.REGISTER, 0, OTHER_KEY, on=other)
+    s.target.go_on(0)
+    second.worker.wait_until("no BUSY", lambda: second.tell(scsi.RESERVE, NEW_KEY, kind=KIND).code
+                             != BUSY, 15)
+    t.equal(s.held, KIND, "reserved")

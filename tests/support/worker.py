@@ -17,7 +17,7 @@ TEXT_SIZE = 512
 HELLO = struct.Struct(f">HHII{TEXT_SIZE}s")
 REQUEST = struct.Struct(f">HHIII16s{scsi.DATA_MAX}s")
 REPLY = struct.Struct(f">HHII{scsi.SENSE_SIZE}s{TEXT_SIZE}s{scsi.DATA_MAX}s")
-KIND = {"hello": ord("h") << 8 | 2, "request": ord("q") << 8 | 2, "reply": ord("p") << 8 | 2}
+KIND = {"hello": ord("h") << 8 | 3, "request": ord("q") << 8 | 3, "reply": ord("p") << 8 | 3}
 
 
 #: src/proto/maptable.h: a map, and one of its paths.
@@ -29,6 +29,7 @@ STATES, REGISTERED = ("up", "away", "hangs", "failed"), (False, True, None)
 class Hello(NamedTuple):
     ready: bool
     text: str
+    later: bool = False
 
 
 class Told(NamedTuple):
@@ -122,7 +123,8 @@ class Opener:
 class Worker(Program):
     """The program, started as the keeper starts it."""
 
-    def __init__(self, binary: str, directory: str, prefix: Sequence[str] = (), **arguments):
+    def __init__(self, binary: str, directory: str, prefix: Sequence[str] = (),
+                 options: Sequence[str] = (), **arguments):
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.table = -1
         before = arguments.pop("before_exec", None)
@@ -133,7 +135,7 @@ class Worker(Program):
             os.dup2(theirs.fileno(), CHANNEL)  # inheritable
 
         with theirs:
-            super().__init__([*prefix, binary], directory, pass_fds=[CHANNEL], before_exec=before_exec,
+            super().__init__([*prefix, binary, *options], directory, pass_fds=[CHANNEL], before_exec=before_exec,
                              **arguments)
 
     def hello(self, timeout: float = 30.0) -> Hello:
@@ -144,9 +146,9 @@ class Worker(Program):
         if not message:
             raise AssertionError(f"no hello; stderr: {self.log()!r}")
         zero, kind, ready, _pid, text = HELLO.unpack(message)
-        if (zero, kind) != (0, KIND["hello"]) or ready > 1:
+        if (zero, kind) != (0, KIND["hello"]) or ready > 2:
             raise AssertionError(f"a hello of kind {zero:x} {kind:x}, ready {ready}")
-        return Hello(bool(ready), _text(text))
+        return Hello(ready == 1, _text(text), ready == 2)
 
     def maps(self) -> Dict[str, Dict[str, Told]]:
         """What the table that came with the hello says of each path, by map and path."""
@@ -177,7 +179,7 @@ class Worker(Program):
 
     def farewell(self, connection: int) -> None:
         """A client is gone."""
-        self.send_raw(struct.pack(">HHI", 0, ord("f") << 8 | 2, connection), [])
+        self.send_raw(struct.pack(">HHI", 0, ord("f") << 8 | 3, connection), [])
 
     def end(self, timeout: float = 10.0) -> int:
         """Close the channel and wait for the exit code."""

@@ -30,6 +30,7 @@
 enum deed {
     SAY_READY,
     SAY_UNREADY,
+    SAY_LATER,
     SAY_NOTHING_AND_END,
     SAY_NONSENSE,
 
@@ -55,19 +56,11 @@ static int64_t now_ms;
 
 int __wrap_clock_gettime(clockid_t clock, struct timespec *ret);
 int __wrap_keeper_start_worker(struct keeper *unused);
-int __wrap_nanosleep(const struct timespec *time, struct timespec *left);
 
 int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
 {
     (void)clock;
     *ret = (struct timespec){.tv_sec = now_ms / 1000, .tv_nsec = now_ms % 1000 * 1000000};
-    return 0;
-}
-
-int __wrap_nanosleep(const struct timespec *time, struct timespec *left)
-{
-    (void)left;
-    now_ms += time->tv_sec * 1000 + time->tv_nsec / 1000000;
     return 0;
 }
 
@@ -115,7 +108,8 @@ static void worker_main(int channel, enum deed at_start)
     static uint8_t bytes[WORKER_REQUEST_SIZE];
     struct fdio_message message;
 
-    if (at_start == SAY_UNREADY)
+    hello.later = at_start == SAY_LATER;
+    if (at_start == SAY_UNREADY || at_start == SAY_LATER)
         strcpy(hello.text, "no rights here");
     worker_encode_hello(bytes, &hello);
     if (at_start == SAY_NONSENSE)
@@ -433,21 +427,19 @@ static void test_keeper_fails(void **state)
     assert_status(ANSWER, SPC_STATUS_RESERVATION_CONFLICT);
 }
 
-/* What the last worker left behind takes a moment to go, or longer than that. */
-static void test_last_one_lives(void **state)
+/* What the last worker left behind is in the way of this one. */
+static void test_not_yet(void **state)
 {
     (void)state;
-    keeper.error = -EAGAIN;
-    keeper.errors = 3;
-    assert_status(ANSWER, SPC_STATUS_RESERVATION_CONFLICT);
-    kill(keeper.pid, SIGKILL);
-    assert_int_equal(worker_end(), -SIGKILL);
-    now_ms += 60000;
-    keeper.errors = 1000;
+    keeper.at_start = SAY_LATER;
     assert_status(ANSWER, SPC_STATUS_BUSY);
-    assert_true(keeper.errors > 900);
-    keeper.errors = 0;
+    assert_facts(MPATH_STOPPED, "no rights here");
+    assert_non_null(strstr(logged(), "no multipath worker yet: no rights here"));
+    keeper.at_start = SAY_READY;
+    assert_status(ANSWER, SPC_STATUS_BUSY); /* not at once */
+    now_ms += 1000;
     assert_status(ANSWER, SPC_STATUS_RESERVATION_CONFLICT);
+    assert_facts(MPATH_RUNNING, "");
 }
 
 static void test_none_possible(void **state)
@@ -505,7 +497,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_unready, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_bad_start, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_keeper_fails, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_last_one_lives, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_not_yet, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_none_possible, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_many_threads, set_up, tear_down),
     };

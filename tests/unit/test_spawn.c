@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The keeper executes a worker: what the worker finds, and when there may be another. The workers
- * here are shell scripts, which have their channel as fd 3.
+ * The keeper executes a worker: what the worker finds, and what it is told of one before it. The
+ * workers here are shell scripts, which have their channel as fd 3.
  */
 #include "cmocka_compat.h"
 
@@ -135,30 +135,42 @@ static void test_cannot_be_executed(void **state)
     close(channel);
 }
 
-/* Until the last one has gone, and whatever it has left behind. */
-static void test_one_at_a_time(void **state)
+/* A worker's argument; it ends then, its child does not. */
+static const char *argument(pid_t *ret_child)
 {
-    int first, second;
-    pid_t child;
+    static char text[64];
+    int channel = keeper_start_worker(&keeper);
+
+    assert_true(channel >= 0);
+    snprintf(text, sizeof(text), "%.*s", (int)sizeof(text) - 1, hear(channel));
+    *ret_child = (pid_t)atoi(hear(channel));
+    assert_true(*ret_child > 0);
+    assert_string_equal(hear(channel), "");
+    close(channel);
+    return text;
+}
+
+/* It is told whether the last one has gone, and all that it has left behind. */
+static void test_beside(void **state)
+{
+    pid_t first, second;
 
     (void)state;
-    start("sleep 1000 3>&- & echo $! >&3; head -c 1 <&3 >/dev/null");
-    first = keeper_start_worker(&keeper);
-    assert_true(first >= 0);
-    child = (pid_t)atoi(hear(first));
-    assert_true(child > 0);
-    assert_int_equal(keeper_start_worker(&keeper), -EAGAIN);
-    assert_int_equal(send(first, "go\n", 3, MSG_NOSIGNAL), 3);
-    assert_string_equal(hear(first), ""); /* the worker has gone; its child has not */
-    assert_int_equal(keeper_start_worker(&keeper), -EAGAIN);
-    assert_int_equal(kill(child, SIGKILL), 0);
-    while ((second = keeper_start_worker(&keeper)) == -EAGAIN)
+    start("sleep 1000 3>&- & echo \"$@.\" >&3; echo $! >&3");
+    assert_string_equal(argument(&first), ".\n");
+    assert_string_equal(argument(&second), WORKER_BESIDE ".\n");
+    assert_int_equal(kill(second, SIGKILL), 0);
+    assert_string_equal(argument(&second), WORKER_BESIDE ".\n");
+    assert_int_equal(kill(second, SIGKILL), 0);
+    assert_int_equal(kill(first, SIGKILL), 0);
+    for (;;) {
+        bool alone = strcmp(argument(&first), ".\n") == 0;
+
+        assert_int_equal(kill(first, SIGKILL), 0);
+        if (alone)
+            break;
         await_pause();
-    assert_true(second >= 0);
-    child = (pid_t)atoi(hear(second));
-    assert_int_equal(kill(child, SIGKILL), 0);
-    close(first);
-    close(second);
+    }
 }
 
 /* Nothing stays behind in this process or the keeper. */
@@ -171,10 +183,8 @@ static void test_many(void **state)
     start("exit 0");
     before = count_fds();
     for (unsigned i = 0; i < 20; i++) {
-        int channel;
+        int channel = keeper_start_worker(&keeper);
 
-        while ((channel = keeper_start_worker(&keeper)) == -EAGAIN)
-            await_pause();
         assert_true(channel >= 0);
         assert_string_equal(hear(channel), "");
         close(channel);
@@ -200,7 +210,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_channel_and_fds, scratch_set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_rights, scratch_set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_cannot_be_executed, scratch_set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_one_at_a_time, scratch_set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_beside, scratch_set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_many, scratch_set_up, tear_down),
     };
 

@@ -19,7 +19,7 @@ static int list_set_up(void **state)
 
 static void test_hello(void **state)
 {
-    const struct worker_hello hello = {true, 4711, "all is well"};
+    struct worker_hello hello = {.ready = true, .pid = 4711, .text = "all is well"};
     struct worker_hello back;
     uint8_t bytes[WORKER_HELLO_SIZE];
 
@@ -29,6 +29,12 @@ static void test_hello(void **state)
     assert_true(back.ready);
     assert_uint_equal(back.pid, 4711);
     assert_string_equal(back.text, "all is well");
+    assert_false(back.later);
+    hello.ready = false;
+    hello.later = true;
+    worker_encode_hello(bytes, &hello);
+    assert_true(worker_decode_hello(bytes, sizeof(bytes), &back));
+    assert_true(!back.ready && back.later);
 }
 
 /* Neither control characters nor a missing NUL get through. */
@@ -148,7 +154,7 @@ static void test_refused(void **state)
     assert_false(worker_decode_hello(bytes, WORKER_HELLO_SIZE - 1, &hello));
     assert_false(worker_decode_hello(bytes, WORKER_HELLO_SIZE + 1, &hello));
     assert_false(worker_decode_hello(bytes, 0, &hello));
-    bytes[7] = 2;
+    bytes[7] = 3;
     assert_false(worker_decode_hello(bytes, WORKER_HELLO_SIZE, &hello));
     bytes[7] = 1, bytes[3]++;
     assert_false(worker_decode_hello(bytes, WORKER_HELLO_SIZE, &hello));

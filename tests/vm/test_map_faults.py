@@ -18,6 +18,7 @@ import lab
 from host import CONFLICT, GOOD, WRITE_EXCLUSIVE_REGISTRANTS, Host
 from maps import (BUSY, EACH_USER, INVALID_OPCODE, KEY, NEW_KEY, NOBODY, NODE,
                   NO_COMMUNICATION, OTHER_KEY, Context, Lab, find_worker, is_busy, of_a_map)
+from points import Points
 from support import accounts, procfs, scaled, scsi
 from support.client import Reply
 from support.process import Helper
@@ -26,6 +27,7 @@ from support.tap import cases, limit, test
 PACKAGES = ["multipath"]
 
 KIND = WRITE_EXCLUSIVE_REGISTRANTS
+SECOND_MAP = "mpathb"
 #: What is remembered of maps; the file of each is locked by who is at a command.
 JOURNAL = "/run/qemu-pr-mpath"
 #: What an administrator is told when a key is not as it should be.
@@ -206,32 +208,89 @@ def worker_killed_busy(t: Context, user: str) -> None:
     new_worker(t, helper, worker)
 
 
-@test
-@limit(120)
-def worker_killed_while_a_path_hangs(t: Context) -> None:
-    """Its process stays until the kernel lets go of the path; the client's answer does not wait for
-    that. Another helper is not let at the map meanwhile: the command may yet be executed."""
-    helper, other = t.start("nobody"), t.start("nobody", "--mpath-timeout=3")
-    a, b = t.open(helper, timeout=60), t.open(other, timeout=60)
-    register(t, a)
-    t.replied(b.tell(scsi.RESERVE, KIND, NEW_KEY), CONFLICT, "the other helper's worker is there")
+def second_map(t: Context, helper: Helper) -> Host:
+    """Another map of the same helper."""
+    target = lab.Iscsi(lab.Backstore("second"), 2, network=2)
+    t.daemons.wait_paths(SECOND_MAP, 2)
+    node = f"/dev/mapper/{SECOND_MAP}"
+    lab.wait_for(node, lambda: os.path.exists(node))
+    for initiator in target.initiators:
+        initiator.drain()
+    return t.open(helper, node)
+
+
+def killed_at(t: Context, helper: Helper, a: Host) -> int:
+    """Its command's answer does not wait for the kernel. Returns the worker, which is still there."""
     worker = find_worker(helper)
-    t.unplug(t.target.initiators[0])
-    parameters = scsi.parameters(KEY, NEW_KEY)
-    a.connection.send_request(scsi.pr_out(len(parameters), scsi.REGISTER), [a.fd], parameters)
-    lab.wait_for("the worker at the command", lambda: is_busy(helper))
+    assert worker
     os.kill(worker, signal.SIGKILL)
     started = time.monotonic()
     t.replied(a.connection.receive_reply(), NO_COMMUNICATION, "the command under way")
     taken = time.monotonic() - started
     t.check(taken < scaled(1), f"after {taken:.2f} s")
     t.check(os.path.exists(f"/proc/{worker}"), "it hangs")
-    t.replied(a.tell(scsi.RESERVE, KIND, KEY), BUSY, "the next one")
-    t.replied(b.tell(scsi.RESERVE, KIND, KEY), BUSY, "by the other helper")
-    other.wait_log("another helper is at a command on it")
+    return worker
+
+
+@test
+@limit(120)
+def worker_killed_while_a_path_is_asked(t: Context) -> None:
+    """Its process stays until the kernel lets go of the path. What hangs changes nothing, so the map is
+    served by the others, through any helper."""
+    helper, other = t.start("nobody"), t.start("nobody", "--mpath-timeout=10")
+    a, b = t.open(helper, timeout=60), t.open(other, timeout=60)
+    register(t, a)
+    t.replied(b.tell(scsi.RESERVE, KIND, NEW_KEY), CONFLICT, "the other helper's worker is there")
+    t.unplug(t.target.initiators[0])
+    parameters = scsi.parameters(KEY, NEW_KEY)
+    a.connection.send_request(scsi.pr_out(len(parameters), scsi.REGISTER), [a.fd], parameters)
+    lab.wait_for("the worker at the command", lambda: is_busy(helper))
+    worker = killed_at(t, helper, a)
+    t.replied(b.tell(scsi.RESERVE, KIND, KEY), GOOD, "by the other helper")
+    lab.wait_for("this one's next worker", lambda: a.tell(scsi.RESERVE, KIND, KEY) == GOOD)
+    t.check(os.path.exists(f"/proc/{worker}"), "the first one still hangs")
     t.plug()
     t.check(procfs.wait_gone(worker, scaled(30)), "it is gone")
     new_worker(t, helper, worker)
+
+
+@test
+@limit(120)
+def worker_killed_while_a_path_changes(t: Context) -> None:
+    """The command may yet be executed: nothing is done to that map until then, by any helper; another
+    map of the same helper is served."""
+    points = Points()
+    points.arm()
+    helper = t.start("nobody", f"--mpath-worker={points.path}")
+    other = t.start("nobody", "--mpath-timeout=20")
+    a, b = t.open(helper, timeout=60), t.open(other, timeout=60)
+    neighbour = second_map(t, helper)
+    register(t, a)
+    t.replied(b.tell(scsi.RESERVE, KIND, NEW_KEY), CONFLICT, "the other helper's worker is there")
+    points.arm(stop_at_change=1)
+    parameters = scsi.parameters(KEY, NEW_KEY)
+    a.connection.send_request(scsi.pr_out(len(parameters), scsi.REGISTER), [a.fd], parameters)
+    lab.wait_for("a path's thread at its command", lambda: points.control.stopped)
+    t.unplug(next(one for one in t.target.initiators
+                  if os.stat(one.path).st_rdev == points.device))
+    points.control.goes_on = 1
+    time.sleep(0.3)  # into the kernel
+    worker = killed_at(t, helper, a)
+    lab.wait_for("the next worker", lambda: neighbour.tell(scsi.REGISTER_AND_IGNORE, 0, 0, KEY) == GOOD)
+    for host in (a, b):
+        started = time.monotonic()
+        t.replied(host.tell(scsi.RESERVE, KIND, KEY), BUSY, "the map")
+        t.check(time.monotonic() - started < scaled(2), "BUSY at once")
+    other.wait_log("an earlier command still hangs")
+    t.replied(neighbour.tell(scsi.RESERVE, KIND, KEY), GOOD, "the other map")
+    t.check(os.path.exists(f"/proc/{worker}"), "the first one still hangs")
+    t.plug()
+    t.check(procfs.wait_gone(worker, scaled(30)), "it is gone")
+    lab.wait_for("the map", lambda: a.tell(scsi.RESERVE, KIND, NEW_KEY) != BUSY)
+    key = t.disk.registrations()[0].key
+    t.registered(key)
+    t.followed(key)
+    t.replied(neighbour.tell(scsi.REGISTER_AND_IGNORE), GOOD, "the other map is left")
 
 
 @cases(*EACH_USER)
