@@ -241,12 +241,18 @@ def worker_killed_while_a_path_is_asked(t: Context) -> None:
     a, b = t.open(helper, timeout=60), t.open(other, timeout=60)
     register(t, a)
     t.replied(b.tell(scsi.RESERVE, KIND, NEW_KEY), CONFLICT, "the other helper's worker is there")
-    t.unplug(t.target.initiators[0])
-    parameters = scsi.parameters(KEY, NEW_KEY)
-    a.connection.send_request(scsi.pr_out(len(parameters), scsi.REGISTER), [a.fd], parameters)
-    lab.wait_for("the worker at the command", lambda: is_busy(helper))
-    worker = killed_at(t, helper, a)
-    t.replied(b.tell(scsi.RESERVE, KIND, KEY), GOOD, "by the other helper")
+    hangs, *others = t.target.initiators
+    t.unplug(hangs)
+    with contextlib.ExitStack() as plugs:
+        # As long as none answers it waits for all.
+        for path in others:
+            path.unplug()
+            plugs.callback(path.plug)
+        parameters = scsi.parameters(KEY, NEW_KEY)
+        a.connection.send_request(scsi.pr_out(len(parameters), scsi.REGISTER), [a.fd], parameters)
+        lab.wait_for("the worker at the command", lambda: is_busy(helper))
+        worker = killed_at(t, helper, a)
+    lab.wait_for("by the other helper", lambda: b.tell(scsi.RESERVE, KIND, KEY) == GOOD)
     lab.wait_for("this one's next worker", lambda: a.tell(scsi.RESERVE, KIND, KEY) == GOOD)
     t.check(os.path.exists(f"/proc/{worker}"), "the first one still hangs")
     t.plug()
