@@ -79,6 +79,7 @@ struct keeper_state {
     const char *pidfile_path;
     const char *status_path;
     const char *worker_path;
+    const char *worker_socket;
     bool has_socket;
     bool has_status;
     bool has_pidfile;
@@ -173,7 +174,9 @@ static int keeper_handle(struct keeper_state *state, const struct keeper_questio
     case KEEPER_REMOVE_PIDFILE:
         return keeper_remove(state->pidfile_path, &state->has_pidfile, &state->pidfile);
     case KEEPER_START_WORKER:
-        r = state->worker_path ? spawn_worker(state->worker_path) : -ENOSYS;
+        r = state->worker_socket ? spawn_connect(state->worker_socket)
+            : state->worker_path ? spawn_worker(state->worker_path)
+                                 : -ENOSYS;
         if (r < 0)
             return r;
         *ret_fd = r;
@@ -282,6 +285,7 @@ int keeper_start(struct keeper *keeper, const struct keeper_options *options)
         .status_path = options->status_path,
         .pidfile_path = options->pidfile_path,
         .worker_path = options->worker_path,
+        .worker_socket = options->worker_socket,
     };
     CLEANUP_CLOSE int ours = -1;
     CLEANUP_CLOSE int theirs = -1;

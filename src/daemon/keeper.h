@@ -28,9 +28,10 @@ struct keeper_options {
     const struct inode_id *socket; /* what it is now */
     const char *status_path;       /* a second one; NULL: none */
     const struct inode_id *status;
-    const char *pidfile_path; /* to be removed; NULL: none */
-    int pidfile_fd;           /* holds the lock of what it is now; -1: none */
-    const char *worker_path;  /* to be executed on request; NULL: never */
+    const char *pidfile_path;  /* to be removed; NULL: none */
+    int pidfile_fd;            /* holds the lock of what it is now; -1: none */
+    const char *worker_path;   /* to be executed on request; NULL: never */
+    const char *worker_socket; /* to be connected to instead; NULL: none */
 };
 
 /*

@@ -16,6 +16,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -113,4 +114,19 @@ int spawn_worker(const char *path)
     if (pid == 0)
         spawn_child(path, is_beside, theirs);
     return steal_fd(&ours);
+}
+
+int spawn_connect(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    CLEANUP_CLOSE int sock = -1;
+
+    if (strlen(path) >= sizeof(address.sun_path))
+        return -ENAMETOOLONG;
+    strcpy(address.sun_path, path);
+    sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (sock < 0 || connect(sock, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+        fcntl(sock, F_SETFL, 0) < 0)
+        return -errno;
+    return steal_fd(&sock);
 }

@@ -33,4 +33,10 @@ void spawn_init(void);
  */
 int spawn_worker(const char *path);
 
+/*
+ * The same of a worker that the service manager starts, by connecting to the socket that is there
+ * for that. Does not wait. Returns the helper's end of the channel or a negative errno.
+ */
+int spawn_connect(const char *path);
+
 #endif

@@ -140,6 +140,21 @@ static enum mpath_state mpath_refuse(struct mpath *mpath, const char *problem)
     return MPATH_NEVER;
 }
 
+/* It is not there, or not for us; or it has too much to do. */
+static enum mpath_state mpath_refuse_service(struct mpath *mpath, int error)
+{
+    char problem[WORKER_TEXT_SIZE];
+
+    snprintf(problem, sizeof(problem), "cannot connect to %s: %s%s", mpath->options.service,
+             strerror(error),
+             error == ENOENT || error == ECONNREFUSED ? " (is qemu-pr-mpath.socket started?)" : "");
+    if (error == ENOENT || error == ECONNREFUSED || error == EACCES || error == EPERM)
+        return mpath_refuse(mpath, problem);
+    log_error("no multipath worker yet: %s", problem);
+    mpath_set_facts(mpath, MPATH_STOPPED, 0, problem);
+    return MPATH_LATER;
+}
+
 /* Under the lock. */
 static enum mpath_state mpath_receive_hello(struct mpath *mpath, int channel)
 {
@@ -204,6 +219,8 @@ static enum mpath_state mpath_start(struct mpath *mpath)
     else
         mpath->delay_ms = MPATH_DELAY_MAX_MS;
     mpath->started_ms = now;
+    if (channel < 0 && mpath->options.service)
+        return mpath_refuse_service(mpath, -channel);
     if (channel < 0) {
         log_error("the keeper cannot start the multipath worker: %s", strerror(-channel));
         return MPATH_LATER;

@@ -22,6 +22,7 @@ struct mpath_options {
     unsigned deadline_ms;   /* for a command in the worker */
     unsigned grace_ms;      /* beyond that: the worker tells of a missed deadline by itself */
     unsigned io_timeout_ms; /* for the kernel, of each of its SG_IO */
+    const char *service;    /* borrowed: the socket of what starts workers; NULL: the keeper does */
 };
 
 /* What is known of the worker, for reports. */

@@ -245,9 +245,12 @@ static int helper_start_keeper(struct helper *helper)
         .deadline_ms = options->mpath_timeout_s * 1000,
         .grace_ms = MAIN_MPATH_GRACE_MS,
         .io_timeout_ms = options->io_timeout_s * 1000,
+        .service = options->mpath_socket,
     };
     char problem[MAIN_ERROR_SIZE];
-    bool may_spawn = spawn_is_possible(options->mpath_worker, problem, sizeof(problem));
+    bool may_spawn = !options->mpath_socket &&
+                     spawn_is_possible(options->mpath_worker, problem, sizeof(problem));
+    bool has_maps = may_spawn || options->mpath_socket;
     const struct keeper_options keeper_options = {
         .socket_path = helper->inherited ? NULL : options->socket_path,
         .socket = &helper->socket_inode,
@@ -256,11 +259,12 @@ static int helper_start_keeper(struct helper *helper)
         .pidfile_path = options->pidfile,
         .pidfile_fd = helper->pidfile_fd,
         .worker_path = may_spawn ? options->mpath_worker : NULL,
+        .worker_socket = options->mpath_socket,
     };
     int r;
 
-    mpath_init(&helper->mpath, &mpath_options, may_spawn ? &helper->keeper : NULL, problem);
-    if (helper->inherited && helper->pidfile_fd < 0 && !helper->status_path && !may_spawn &&
+    mpath_init(&helper->mpath, &mpath_options, has_maps ? &helper->keeper : NULL, problem);
+    if (helper->inherited && helper->pidfile_fd < 0 && !helper->status_path && !has_maps &&
         geteuid() != 0)
         return 0; /* nothing to keep, and nothing of root's in /proc to be kept from */
     r = keeper_start(&helper->keeper, &keeper_options);

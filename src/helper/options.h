@@ -37,6 +37,7 @@ struct options {
     unsigned max_buffers_mib;
 
     const char *mpath_worker;
+    const char *mpath_socket; /* NULL: start mpath_worker */
 
     char *config_text;    /* owned: what the strings above may point into */
     char *pidfile_buffer; /* owned, or NULL */

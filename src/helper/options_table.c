@@ -40,6 +40,11 @@ static int options_set_user(struct option_use *use)
 {
     struct options_parser *parser = use->target;
 
+    if (!*use->value) { /* as if it had not been given */
+        parser->options.uid = (uid_t)-1;
+        parser->user_gid = (gid_t)-1;
+        return 0;
+    }
     if (parse_user(use->value, &parser->options.uid, &parser->user_gid))
         return 0;
     snprintf(use->error, sizeof(use->error), "invalid user '%s'", use->value);
@@ -50,6 +55,10 @@ static int options_set_group(struct option_use *use)
 {
     struct options_parser *parser = use->target;
 
+    if (!*use->value) {
+        parser->options.gid = (gid_t)-1;
+        return 0;
+    }
     if (parse_group(use->value, &parser->options.gid))
         return 0;
     snprintf(use->error, sizeof(use->error), "invalid group '%s'", use->value);
@@ -154,6 +163,9 @@ static const struct option_row options_rows[] = {
      SECONDS(mpath_timeout_s, 1)},
     {0, "mpath-worker", "FILE", "the program for those commands", BUILD_MPATH_WORKER,
      .set = option_set_path, FIELD(mpath_worker)},
+    {0, "mpath-socket", "PATH",
+     "the socket of a service that starts that program, instead of\nstarting it from here",
+     .set = option_set_path, FIELD(mpath_socket)},
     {0, "log", "stderr|syslog", "where messages go (default stderr; syslog with -d)",
      .set = options_set_log, FIELD(syslog), .choice = {"stderr", "syslog"}},
     {0, "audit", "on|off", "log each command that changes something (default on; with -q\noff)",

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * qemu-pr-mpath: executes PERSISTENT RESERVE OUT on multipath maps for qemu-pr-helper, whose keeper
- * starts it with a channel as fd 3 (proto/worker.h). Not for people: it has no options.
+ * starts it with a channel as fd 3 (proto/worker.h), or the service manager for a connection to
+ * qemu-pr-mpath.socket. Not for people: it has no options.
  *
  * The first thing that it says is whether it can work; if not, what is missing, and that is all.
  */
@@ -15,6 +16,7 @@
 
 #include "base/fdio.h"
 #include "base/memory.h"
+#include "mpath/channel.h"
 #include "mpath/host.h"
 #include "mpath/journal.h"
 #include "mpath/opener.h"
@@ -23,15 +25,6 @@
 #include "proto/worker.h"
 
 #define MAIN_CHANNEL 3
-
-static bool main_has_channel(void)
-{
-    int type;
-    socklen_t size = sizeof(type);
-
-    return getsockopt(MAIN_CHANNEL, SOL_SOCKET, SO_TYPE, &type, &size) == 0 &&
-           type == SOCK_SEQPACKET;
-}
 
 /* What would end us goes to a whole control group, and is not for us: our end is that of the
  * channel.
@@ -47,15 +40,19 @@ static void main_ignore_signals(void)
 /* All that is needed, or what is missing in hello->text. */
 static bool main_prepare(struct worker *worker, bool is_beside, struct worker_hello *hello)
 {
+    bool is_service = channel_is_service(MAIN_CHANNEL);
     char problem[WORKER_TEXT_SIZE];
 
+    if (is_service && channel_check_peer(MAIN_CHANNEL, hello->text, sizeof(hello->text)) < 0)
+        return false;
     if (host_take_rights(hello->text, sizeof(hello->text)) < 0)
         return false;
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     main_ignore_signals();
     memory_init();
     worker->shared.journal = journal_open_directory(problem, sizeof(problem));
-    if (worker->shared.journal < 0 && is_beside) {
+    /* Of a service's workers none knows of one before it. */
+    if (worker->shared.journal < 0 && (is_beside || is_service)) {
         hello->later = true;
         snprintf(hello->text, sizeof(hello->text),
                  "a worker before this one may still be at a command, and the journal that would "
@@ -81,7 +78,7 @@ int main(int argc, char **argv)
     bool is_beside;
     int table;
 
-    if (fdio_open_standard() < 0 || !main_has_channel()) {
+    if (fdio_open_standard() < 0 || !channel_is_one(MAIN_CHANNEL)) {
         fprintf(stderr, "qemu-pr-mpath is started by qemu-pr-helper, not by hand\n");
         return EXIT_FAILURE;
     }

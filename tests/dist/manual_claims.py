@@ -325,6 +325,9 @@ CLAIMS: Dict[str, List[Tuple[str, str]]] = {
          "mpath/jobs.deadline"),
         ("--mpath-worker=FILE The program for such commands, an",
          "vm/map_faults.no_worker_at_all unit/options.test_command_lines"),
+        ("--mpath-socket=PATH Do not start that program from",
+         "vm/systemd.multipath_map vm/systemd.multipath_socket_masked "
+         "unit/backend_mpath.test_no_service"),
         ("--log=stderr, --log=syslog Where messages go. Default:",
          "protocol/log.log_to_syslog protocol/log.closed_stderr_turns_to_syslog"),
         ("--audit=on, --audit=off Whether to log a line for each",
@@ -438,6 +441,9 @@ CLAIMS: Dict[str, List[Tuple[str, str]]] = {
          "protocol/service.status_tells_the_number_of_clients protocol/service.watchdog"),
         ("*qemu-pr-helper.socket* and *qemu-pr-helper.service*",
          "vm/systemd.instances vm/pages.systemd_template"),
+        ("The services run as the user *qemu-pr-helper*, with",
+         "vm/systemd.process vm/systemd.configuration_of_libvirt vm/systemd.multipath_map "
+         "vm/systemd.multipath_socket_masked vm/systemd.multipath_socket_is_for_helpers"),
         ("Drop-ins (``systemctl edit``) say what is different:",
          "vm/pages.systemd_socket vm/pages.systemd_template"),
         ("0 after a signal, 1 if it could not start. Errors go to",
@@ -710,8 +716,8 @@ CLAIMS: Dict[str, List[Tuple[str, str]]] = {
          "- names of other pages"),
     ],
     "qemu-pr-mpath.8": [
-        ("Started by **qemu-pr-helper**, not by hand.",
-         "mpath/start.by_hand"),
+        ("Started by **qemu-pr-helper**, or by the service",
+         "mpath/start.by_hand mpath/start.service"),
         ("This is the worker to which qemu-pr-helper(8) hands",
          "mpath/start.not_root mpath/answers.life vm/maps.as_mpathpersist"),
         ("Commands that change something on one map come one",
@@ -725,8 +731,11 @@ CLAIMS: Dict[str, List[Tuple[str, str]]] = {
         ("*/run/qemu-pr-mpath* What is remembered of each map",
          "mpath/restart.killed mpath/restart.bad_journal mpath/restart.journal_of_others "
          "mpath/restart.shared_map"),
-        ("None. It listens on a channel that the helper passes it",
+        ("None. It listens on a channel that it is passed as file",
          "mpath/start.by_hand vm/map_faults.no_worker_at_all"),
+        ("As the service *qemu-pr-mpath@.service* it has its",
+         "mpath/start.service mpath/start.service_for_another "
+         "mpath/start.service_without_a_journal"),
         ("0 when the helper is gone, 1 if it cannot work. What is",
          "mpath/start.no_rights mpath/start.not_root"),
         ("qemu-pr-helper(8), qemu-pr-ctl(1), mpathpersist(8),",

@@ -40,6 +40,7 @@ static void check_options(const struct options *options)
     fuzz_check(!options->pidfile || options->pidfile[0] == '/');
     fuzz_check(!options->daemon || options->pidfile);
     fuzz_check(options->mpath_worker && options->mpath_worker[0] == '/');
+    fuzz_check(!options->mpath_socket || options->mpath_socket[0] == '/');
     fuzz_check(options->level <= LOG_LEVEL_DEBUG);
     fuzz_check(options->io_timeout_s >= 1 && options->io_timeout_s <= 86400);
     fuzz_check(options->mpath_timeout_s >= 1 && options->mpath_timeout_s <= 86400);
@@ -59,7 +60,8 @@ static bool same_text(const char *a, const char *b)
 static void check_same(const struct options *a, const struct options *b)
 {
     fuzz_check(same_text(a->socket_path, b->socket_path) && same_text(a->pidfile, b->pidfile) &&
-               same_text(a->mpath_worker, b->mpath_worker));
+               same_text(a->mpath_worker, b->mpath_worker) &&
+               same_text(a->mpath_socket, b->mpath_socket));
     fuzz_check(a->daemon == b->daemon && a->level == b->level && a->syslog == b->syslog &&
                a->sandbox == b->sandbox && a->uid == b->uid && a->gid == b->gid &&
                a->socket_mode == b->socket_mode && a->socket_uid == b->socket_uid &&

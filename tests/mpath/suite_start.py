@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 
 from support import procfs, scsi
 from support.process import Program
@@ -45,6 +46,77 @@ def not_root(t: Context) -> None:
     machine = t.machine()
     refused(t, machine, "^the helper was not started as root", binary=t.lab.real,
             before_exec=become_nobody if os.geteuid() == 0 else None)
+
+
+class Service:
+    """The service manager's socket, with the worker that it starts for a connection."""
+
+    def __init__(self, t: Context, machine: Machine, user: int = 0):
+        self.path = machine.path("socket")
+        os.chmod(machine.directory, 0o755)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+            listener.bind(self.path)
+            os.chmod(self.path, 0o666)
+            listener.listen()
+            ours = self._connect_as(user)
+            theirs, _ = listener.accept()
+        self.worker = machine.start(channel=(ours, theirs))
+
+    def _connect_as(self, user: int) -> socket.socket:
+        """As the credentials at the other end are those of the time of connect(2), by a child."""
+        ours, theirs = socket.socketpair()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                if user:
+                    os.setresuid(user, user, user)
+                made = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                made.connect(self.path)
+                socket.send_fds(theirs, [b"."], [made.fileno()])
+                os._exit(0)
+            except OSError:
+                os._exit(1)
+        theirs.close()
+        with ours:
+            _, fds, _, _ = socket.recv_fds(ours, 1, 1)
+        os.waitpid(pid, 0)
+        return socket.socket(fileno=fds[0])
+
+
+@test
+def service(t: Context) -> None:
+    """A connection to the service manager's socket is a channel as another."""
+    machine = t.machine()
+    worker = Service(t, machine).worker
+    hello = worker.hello()
+    t.equal((hello.ready, hello.text), (True, ""), "hello")
+    reply = worker.send(machine.make_map(1).open(), scsi.pr_in(8, scsi.READ_KEYS)).reply()
+    t.check(reply, "no answer")
+    t.equal(worker.end(), 0, "exit code")
+
+
+@test
+def service_for_another(t: Context) -> None:
+    """Whatever the socket's mode lets connect."""
+    if os.geteuid() != 0:
+        raise Skip("only root can become another user")
+    machine = t.machine()
+    worker = Service(t, machine, NOBODY).worker
+    hello = worker.hello()
+    t.check(not hello.ready and not hello.later, "it is ready")
+    t.matches(f"is for user 0, and a process of user {NOBODY} has connected to it$", hello.text, "text")
+    t.equal(worker.wait_exit(), 1, "exit code")
+
+
+@test
+def service_without_a_journal(t: Context) -> None:
+    """It cannot know of workers before it."""
+    machine = t.machine()
+    os.mkdir(machine.path("journal"))
+    os.chmod(machine.path("journal"), 0o777)
+    hello = Service(t, machine).worker.hello()
+    t.check(not hello.ready, "it is ready")
+    t.matches("may be written to by others", hello.text, "text")
 
 
 @test

@@ -7,7 +7,7 @@ import select
 import socket
 import struct
 import subprocess
-from typing import Dict, NamedTuple, Optional, Sequence
+from typing import Dict, NamedTuple, Optional, Sequence, Tuple
 
 from . import procfs, scaled, scsi, tap
 from .process import Program
@@ -124,8 +124,9 @@ class Worker(Program):
     """The program, started as the keeper starts it."""
 
     def __init__(self, binary: str, directory: str, prefix: Sequence[str] = (),
-                 options: Sequence[str] = (), **arguments):
-        self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                 options: Sequence[str] = (),
+                 channel: Optional[Tuple[socket.socket, socket.socket]] = None, **arguments):
+        self.channel, theirs = channel or socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.table = -1
         before = arguments.pop("before_exec", None)
 

@@ -442,6 +442,31 @@ static void test_not_yet(void **state)
     assert_facts(MPATH_RUNNING, "");
 }
 
+/* The socket of the service that starts workers is not there, then has too much to do. */
+static void test_no_service(void **state)
+{
+    struct reply reply;
+
+    (void)state;
+    mpath.options.service = "/run/its.sock";
+    keeper.error = -ENOENT;
+    keeper.errors = 1;
+    logged();
+    assert_false(execute(SPC_PERSISTENT_RESERVE_OUT, ANSWER, &reply));
+    assert_facts(MPATH_FAILED, "cannot connect to /run/its.sock: No such file or directory (is "
+                               "qemu-pr-mpath.socket started?)");
+    assert_non_null(strstr(logged(), "is qemu-pr-mpath.socket started?"));
+    assert_false(execute(SPC_PERSISTENT_RESERVE_OUT, ANSWER, &reply)); /* is not tried at once */
+    now_ms += 1000;
+    keeper.error = -EAGAIN;
+    keeper.errors = 1;
+    assert_status(ANSWER, SPC_STATUS_BUSY);
+    assert_non_null(strstr(logged(), "no multipath worker yet: cannot connect to /run/its.sock"));
+    now_ms += 2000;
+    assert_status(ANSWER, SPC_STATUS_RESERVATION_CONFLICT);
+    assert_facts(MPATH_RUNNING, "");
+}
+
 static void test_none_possible(void **state)
 {
     struct reply reply;
@@ -498,6 +523,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_bad_start, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_keeper_fails, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_not_yet, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_no_service, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_none_possible, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_many_threads, set_up, tear_down),
     };

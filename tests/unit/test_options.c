@@ -112,6 +112,7 @@ static const char *describe(const struct options *options)
     say(&text, options->max_clients != 0, "clients=%lld", NULL, options->max_clients);
     say(&text, options->max_threads != 0, "threads=%lld", NULL, options->max_threads);
     say(&text, options->max_buffers_mib != 16, "buffers=%lld", NULL, options->max_buffers_mib);
+    say(&text, options->mpath_socket, "mpath-socket=%s", options->mpath_socket, 0);
     if (text > description)
         text--;
     *text = '\0';
@@ -190,6 +191,8 @@ static void test_command_lines(void **state)
         {"-v -q", "level=0"},
         {"-u root", "uid=0 gid=0"},
         {"-u 0", "uid=0 gid=0"},
+        {"--user=", ""},
+        {"--mpath-socket=/s", "mpath-socket=/s"},
         {"-u 4294967294", "uid=4294967294"},
         {"--user=root --group=4711", "uid=0 gid=4711"},
         {"-g 4711 -u root", "uid=0 gid=4711"},
@@ -241,10 +244,10 @@ static void test_rejected(void **state)
     } rows[] = {
         {"-k a.sock", PRH "socket path must be absolute\n"},
         {"--socket=", PRH "socket path must be absolute\n"},
+        {"--mpath-socket=s", PRH "--mpath-socket=s: not an absolute path\n"},
         {"-u nosuchuser", PRH "invalid user 'nosuchuser'\n"},
         {"-u 4294967295", PRH "invalid user '4294967295'\n"},
         {"-u -1", PRH "invalid user '-1'\n"},
-        {"--user=", PRH "invalid user ''\n"},
         {"-g nosuchgroup", PRH "invalid group 'nosuchgroup'\n"},
         {"-g 4294967295", PRH "invalid group '4294967295'\n"},
         {"-x", PRH "invalid option -- 'x'\n" TRY},
@@ -378,6 +381,8 @@ static void test_config(void **state)
         {"user=root\ngroup=5\n", "", "uid=0 gid=5"},
         {"user=root\n", "-g 6", "uid=0 gid=6"},
         {"group=5\n", "-u root", "uid=0 gid=5"},
+        {"user=root\ngroup=5\n", "--user= --group=", ""},
+        {"user=root\n", "--user=", ""},
         {"socket-mode=660\nsocket-user=0\nsocket-group=0\n", "",
          "mode=660 socket-uid=0 socket-gid=0"},
         {"log=syslog\n", "", "syslog"},

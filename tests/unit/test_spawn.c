@@ -6,9 +6,11 @@
 #include "cmocka_compat.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "await.h"
 #include "daemon/keeper.h"
@@ -173,6 +175,34 @@ static void test_beside(void **state)
     }
 }
 
+/* The service manager's socket, instead of a program. */
+static void test_service(void **state)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct keeper_options options = {.pidfile_fd = -1, .worker_socket = address.sun_path};
+    int listener, accepted, channel;
+
+    (void)state;
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", scratch_path("service"));
+    assert_int_equal(keeper_start(&keeper, &options), 0);
+    assert_int_equal(keeper_start_worker(&keeper), -ENOENT);
+    listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(keeper_start_worker(&keeper), -ECONNREFUSED);
+    assert_int_equal(listen(listener, 0), 0);
+    channel = keeper_start_worker(&keeper);
+    assert_true(channel >= 0);
+    assert_int_equal(fcntl(channel, F_GETFL) & O_NONBLOCK, 0);
+    assert_int_equal(keeper_start_worker(&keeper), -EAGAIN); /* its queue is full */
+    accepted = accept(listener, NULL, NULL);
+    assert_int_equal(send(accepted, "hello", 5, MSG_NOSIGNAL), 5);
+    assert_string_equal(hear(channel), "hello");
+    close(accepted);
+    assert_string_equal(hear(channel), "");
+    close(channel);
+    close(listener);
+}
+
 /* Nothing stays behind in this process or the keeper. */
 static void test_many(void **state)
 {
@@ -210,6 +240,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_channel_and_fds, scratch_set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_rights, scratch_set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_cannot_be_executed, scratch_set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_service, scratch_set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_beside, scratch_set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_many, scratch_set_up, tear_down),
     };

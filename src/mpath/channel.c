@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "mpath/channel.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+bool channel_is_one(int fd)
+{
+    int type;
+    socklen_t size = sizeof(type);
+
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET;
+}
+
+/* The name of our end; "": it has none, or is no socket of a file. */
+static void channel_name(int fd, char name[sizeof(struct sockaddr_un)])
+{
+    struct sockaddr_un address = {0};
+    socklen_t size = sizeof(address);
+
+    name[0] = '\0';
+    if (getsockname(fd, (struct sockaddr *)&address, &size) == 0 && address.sun_family == AF_UNIX)
+        snprintf(name, sizeof(address), "%.*s", (int)sizeof(address.sun_path), address.sun_path);
+}
+
+bool channel_is_service(int fd)
+{
+    char name[sizeof(struct sockaddr_un)];
+
+    channel_name(fd, name);
+    return name[0] != '\0';
+}
+
+int channel_check_peer(int fd, char *ret_error, size_t error_size)
+{
+    char name[sizeof(struct sockaddr_un)];
+    struct ucred peer;
+    socklen_t size = sizeof(peer);
+    struct stat status;
+    int r;
+
+    channel_name(fd, name);
+    if (lstat(name, &status) < 0 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0) {
+        r = -errno;
+        snprintf(ret_error, error_size, "cannot tell who has connected to %s: %s", name,
+                 strerror(-r));
+        return r;
+    }
+    if (peer.uid != 0 && peer.uid != status.st_uid) {
+        snprintf(ret_error, error_size,
+                 "%s is for user %ld, and a process of user %ld has connected to it", name,
+                 (long)status.st_uid, (long)peer.uid);
+        return -EPERM;
+    }
+    return 0;
+}
