@@ -18,6 +18,8 @@ ALWAYS = """
     lib/systemd/system/qemu-pr-helper.socket
     lib/systemd/system/qemu-pr-helper@.service
     lib/systemd/system/qemu-pr-helper@.socket
+    lib/systemd/system/qemu-pr-mpath.socket
+    lib/systemd/system/qemu-pr-mpath@.service
     LIBDIR/libprhelper.so
     LIBDIR/libprhelper.so.0
     LIBDIR/libprhelper.so.VERSION
@@ -28,7 +30,6 @@ ALWAYS = """
     share/qemu-pr-helper/status.schema.json
     lib/sysusers.d/qemu-pr-helper.conf
     lib/tmpfiles.d/qemu-pr-helper.conf
-    share/qemu-pr-helper/systemd/no-multipath.conf
 """
 WITH_CTL = """
     bin/qemu-pr-ctl
@@ -169,7 +170,7 @@ def sample_configuration(t):
     t.matches(rf"conf:{len(settings)}: there is no option 'bad'", output, "what it says")
 
 
-@cases("qemu-pr-helper.service", "qemu-pr-helper@.service")
+@cases("qemu-pr-helper.service", "qemu-pr-helper@.service", "qemu-pr-mpath@.service")
 def unit_starts_what_is_installed(t, name):
     unit = t.lab.find(name)
     with open(unit, encoding="utf-8") as file:

@@ -93,7 +93,7 @@ WHERE: Dict[Tuple[str, str], str] = {
     ("docs/qemu.md", "qemu-pr-ctl full-status -k /run/qemu-pr-helper.sock /dev/sdX"): VM,
     ("docs/qemu.md", "systemctl enable --now qemu-pr-helper@blue.socket"): VM,
     ("docs/qemu.md", "qemu-pr-ctl status --status-socket=/run/qemu-pr-helper/status/service-blue"): VM,
-    ("docs/qemu.md", "mkdir -p /etc/systemd/system/qemu-pr-helper@.service.d"): VM,
+    ("docs/qemu.md", "systemctl mask --now qemu-pr-mpath.socket"): VM,
     ("docs/qemu.md", "mkdir -p /etc/systemd/system/qemu-pr-helper.service.d"):
         "the virtual machine's kernel runs without AppArmor's tools; dist/policies reads the profile",
     ("docs/qemu.md", "checkmodule -M -m -o qemu_pr_helper.mod "

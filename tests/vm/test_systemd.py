@@ -40,7 +40,8 @@ NODE = f"/dev/mapper/{MAP}"
 UNITS = "/usr/lib/systemd/system"
 #: Administrators' units and drop-ins that are gone at the next boot; the tests' own.
 RUNTIME = f"/run/systemd/system/{UNIT}.d"
-NO_MULTIPATH = "no-multipath.conf"
+MPATH_SOCKET_UNIT, MPATH_TEMPLATE = "qemu-pr-mpath.socket", "qemu-pr-mpath@.service"
+MPATH_SOCKET = "/run/qemu-pr-mpath.sock"
 PROBE = "/payload/tests/vm/systemd_probe.py"
 PROBE_RESULT = "/run/probe/result"
 #: What a machine does at its boot and this container need not.
@@ -56,7 +57,7 @@ MASKED = ["systemd-udevd.service", "systemd-udevd-control.socket", "systemd-udev
           "systemd-ask-password-console.path"]
 JOINED = container.CLONE_NEWPID | container.CLONE_NEWNS | container.CLONE_NEWCGROUP
 #: By `systemd-analyze security`, in tenths; 0 is best, 100 worst.
-EXPOSURES = [("as shipped", [], 22), ("without multipath", [NO_MULTIPATH], 12)]
+EXPOSURES = [("the helper", UNIT, 12), ("the worker", MPATH_TEMPLATE.replace("@", "@some"), 16)]
 KEY = 0xA1A2A3A4A5A6A7A8
 #: Where every helper of a host tells its status.
 STATUS = "/run/qemu-pr-helper/status"
@@ -67,7 +68,7 @@ EPERM, EROFS, EAFNOSUPPORT = 1, 30, 97
 
 def install(helper: str) -> None:
     """The units, this program as the helper, and the worker."""
-    for name in (UNIT, SOCKET_UNIT, *TEMPLATES):
+    for name in (UNIT, SOCKET_UNIT, *TEMPLATES, MPATH_SOCKET_UNIT, MPATH_TEMPLATE):
         shutil.copy(f"/payload/bin/{name}", UNITS)
     shutil.copy(helper, PROGRAM)
     os.makedirs(os.path.dirname(WORKER), exist_ok=True)
@@ -224,21 +225,22 @@ open_lab = context.opener(Lab, Context)
 # -- the files themselves
 
 
-@cases(*EXPOSURES)
+@test
 @ours("the units are ours")
-def verify(t: Context, drop_ins: List[str], _most: int) -> None:
-    t.manager.configure(drop_ins)
+def verify(t: Context) -> None:
+    t.manager.configure([])
     # There are no manual pages in here.
-    units = [UNIT, SOCKET_UNIT, *(one.replace("@", "@some") for one in TEMPLATES)]
+    units = [UNIT, SOCKET_UNIT, MPATH_SOCKET_UNIT,
+             *(one.replace("@", "@some") for one in (*TEMPLATES, MPATH_TEMPLATE))]
     result = t.manager.run("systemd-analyze", "--man=no", "verify", *units)
     t.equal((result.returncode, result.stdout), (0, ""), "systemd-analyze verify")
 
 
 @cases(*EXPOSURES)
 @ours("the units are ours")
-def security(t: Context, drop_ins: List[str], most: int) -> None:
-    t.manager.configure(drop_ins)
-    result = t.manager.run("systemd-analyze", "--no-pager", f"--threshold={most}", "security", UNIT)
+def security(t: Context, unit: str, most: int) -> None:
+    t.manager.configure([])
+    result = t.manager.run("systemd-analyze", "--no-pager", f"--threshold={most}", "security", unit)
     level = re.search(r"Overall exposure level for \S+: (\d+\.\d)", result.stdout)
     t.check(level, f"no figure in {result.stdout!r}")
     print(f"# exposure {level.group(1)}, at most {most / 10}")
@@ -348,7 +350,7 @@ def watchdog(t: Context) -> None:
 def drop_in(t: Context, unit: str, text: str) -> None:
     """Under a name of its own: an instance's would hide the template's of the same name."""
     directory = f"/run/systemd/system/{unit}.d"
-    os.makedirs(directory)
+    os.makedirs(directory, exist_ok=True)
     t.cleanup.callback(shutil.rmtree, directory)
     lab.write(f"{directory}/{unit}.conf", text)
 
@@ -402,11 +404,11 @@ def instances(t: Context) -> None:
 # -- what it may do
 
 
-@cases(("as shipped", [], accounts.NUMBER), ("without multipath", [NO_MULTIPATH], None))
+@test
 @ours("it keeps more privileges")
-def process(t: Context, drop_ins: List[str], uid: int) -> None:
-    """The helper itself gives up all but one capability under either unit, and works."""
-    t.manager.configure(drop_ins)
+def process(t: Context) -> None:
+    """The helper has one capability and its own user, and works."""
+    t.manager.configure([])
     connection = t.connect()
     t.register(connection)
     pid = t.main_pid()
@@ -415,41 +417,40 @@ def process(t: Context, drop_ins: List[str], uid: int) -> None:
         t.equal((thread.permitted, thread.effective, thread.inheritable, thread.ambient),
                 (rawio, rawio, 0, 0), "capabilities")
         t.equal((thread.no_new_privs, thread.seccomp), (1, 2), "no_new_privs and seccomp mode")
-        if uid is None:
-            t.check(thread.uids[0] != 0 and len(set(thread.uids)) == 1, f"uids {thread.uids}")
-        else:
-            t.equal(thread.uids, [uid] * 4, "uids")
+        t.equal(thread.uids, [accounts.NUMBER] * 4, "uids")
     t.equal(len(status()["connections"]), 1, "clients by the status")
-    private = os.readlink(f"/proc/{pid}/ns/net") != os.readlink("/proc/self/ns/net")
-    t.equal(private, bool(drop_ins), "whether the network is private")
+    t.check(os.readlink(f"/proc/{pid}/ns/net") != os.readlink("/proc/self/ns/net"),
+            "the network is not private")
 
 
-@cases(("as shipped", []), ("without multipath", [NO_MULTIPATH]))
+@test
 @ours("the units are ours")
-def configuration_of_libvirt(t: Context, drop_ins: List[str]) -> None:
-    """A status socket of libvirt's helpers, where the service may not write, is not the service's."""
-    lab.write("/etc/qemu-pr-helper.conf", "status-socket=/run/qemu-pr-helper-%d.status\n")
+def configuration_of_libvirt(t: Context) -> None:
+    """What is for helpers that libvirt starts as root is not the service's: a status socket where it may
+    not write, a user that it cannot become."""
+    lab.write("/etc/qemu-pr-helper.conf", "status-socket=/run/qemu-pr-helper-%d.status\n"
+                                          f"user=daemon\ngroup={QEMU_GROUP}\n")
     t.cleanup.callback(os.unlink, "/etc/qemu-pr-helper.conf")
-    t.manager.configure(drop_ins)
+    t.manager.configure([])
     t.register(t.connect())
     t.equal(len(status()["connections"]), 1, "clients by the status")
 
 
-@cases(("as shipped", []), ("without multipath", [NO_MULTIPATH]))
+@test
 @limit(60)
 @ours("the units are ours")
-def no_status_directory(t: Context, drop_ins: List[str]) -> None:
+def no_status_directory(t: Context) -> None:
     """It serves without a status: nothing starts it again and again."""
     os.rename(STATUS, STATUS + ".away")
     t.cleanup.callback(os.rename, STATUS + ".away", STATUS)
-    t.manager.configure(drop_ins)
+    t.manager.configure([])
     t.register(t.connect())
     t.equal(t.manager.show("NRestarts", "ActiveState"), {"NRestarts": "0", "ActiveState": "active"},
             "the service")
 
 
-def probe(t: Context, drop_ins: List[str]) -> Dict[str, object]:
-    """What systemd_probe.py can do in the helper's place: errno or, for what worked, 0."""
+def probe(t: Context, unit: str, template: str = "") -> Dict[str, object]:
+    """What systemd_probe.py can do in this unit's place: errno or, for what worked, 0."""
     os.makedirs("/etc/multipath", exist_ok=True)
     shutil.rmtree(os.path.dirname(PROBE_RESULT), ignore_errors=True)
     os.makedirs(os.path.dirname(PROBE_RESULT))
@@ -465,13 +466,12 @@ def probe(t: Context, drop_ins: List[str]) -> Dict[str, object]:
         t.cleanup.callback(listeners[-1].close)
     os.chmod("/run/multipathd.socket", 0o666)
     # An empty assignment takes the helper's command away.
-    t.manager.configure(drop_ins, Type="oneshot", Restart="no", WatchdogSec="0",
-                        ReadWritePaths=os.path.dirname(PROBE_RESULT))
-    with open(f"{RUNTIME}/test.conf", "a", encoding="ascii") as file:
-        file.write(f"ExecStart=\nExecStart=/usr/bin/python3 -IS {PROBE} {PROBE_RESULT} "
-                   f"{t.disk.path}\n")
+    t.manager.configure([])
+    drop_in(t, template or unit, "[Service]\nType=oneshot\nRestart=no\nWatchdogSec=0\n"
+            f"ReadWritePaths={os.path.dirname(PROBE_RESULT)}\nExecStart=\n"
+            f"ExecStart=/usr/bin/python3 -IS {PROBE} {PROBE_RESULT} {t.disk.path}\n")
     t.manager.control("daemon-reload")
-    t.manager.control("start", UNIT)
+    t.manager.control("start", unit)
     with open(PROBE_RESULT, encoding="utf-8") as file:
         return json.load(file)
 
@@ -479,15 +479,14 @@ def probe(t: Context, drop_ins: List[str]) -> Dict[str, object]:
 @test
 @limit(60)
 @ours("the units are ours")
-def what_multipath_needs(t: Context) -> None:
-    """The process that serves multipath maps is a descendant of the helper's, in the same unit."""
-    found = probe(t, [])
-    for what in ("disk", "multipathd", "old multipathd", "execute", "PERSISTENT RESERVE IN",
-                 "another's command line", "proc devices"):
+def what_the_worker_needs(t: Context) -> None:
+    found = probe(t, MPATH_TEMPLATE.replace("@", "@probe"), MPATH_TEMPLATE)
+    for what in ("disk", "multipathd", "old multipathd", "execute", "PERSISTENT RESERVE IN"):
         t.equal(found.pop(what), 0, what)
     t.equal(found.pop("uid"), 0, "uid")
-    t.equal(found.pop("permitted"),
-            procfs.capability_mask("sys_rawio", "setuid", "setgid"), "capabilities")
+    t.equal(found.pop("permitted"), procfs.capability_mask("sys_rawio"), "capabilities")
+    t.check(found.pop("proc devices") != 0, "what is no process's in /proc: allowed")
+    del found["another's command line"]  # root's are seen, by kernels without hidepid= at least
     t.equal(found, {"control node": EPERM, "disk for writing": EPERM, "keys file": EROFS,
                     "write below /usr": EROFS, "write below /etc": EROFS, "root's disk": EPERM,
                     "internet socket": EAFNOSUPPORT, "user namespace": EPERM,
@@ -497,9 +496,9 @@ def what_multipath_needs(t: Context) -> None:
 @test
 @limit(60)
 @ours("the units are ours")
-def what_it_needs_without_multipath(t: Context) -> None:
-    found = probe(t, [NO_MULTIPATH])
-    t.check(found.pop("uid") != 0, "it runs as root")
+def what_the_helper_needs(t: Context) -> None:
+    found = probe(t, UNIT)
+    t.equal(found.pop("uid"), accounts.NUMBER, "uid")
     t.equal(found.pop("permitted"), procfs.capability_mask("sys_rawio"), "capabilities")
     for what in ("another's command line", "proc devices"):
         t.equal(found.pop(what), 0, what)
@@ -510,21 +509,97 @@ def what_it_needs_without_multipath(t: Context) -> None:
         t.check(found.pop(what) != 0, f"{what}: allowed")
 
 
-@cases(("as shipped", [], client.reply(), [KEY] * 2),
-       ("without multipath", [NO_MULTIPATH], client.check_condition(5, 0x20, 0), []))
-@limit(120)
-@ours("the peer registers one path of a map")
-def multipath_map(t: Context, drop_ins: List[str], wanted: client.Reply, keys: List[int]) -> None:
-    """By the worker, which is in the same unit; without multipath there is none."""
-    t.lab.make_map()
-    t.manager.configure(drop_ins)
-    connection = t.connect()
+# -- multipath maps, by a worker in a unit of its own
+
+
+def register_map(t: Context, connection: Connection, key: int) -> client.Reply:
+    parameters = scsi.parameters(0, key)
     fd = os.open(NODE, os.O_RDWR | os.O_CLOEXEC)
     try:
-        for action_key, left in ((KEY, keys), (0, [])):
-            parameters = scsi.parameters(0, action_key)
-            cdb = scsi.pr_out(len(parameters), scsi.REGISTER_AND_IGNORE)
-            t.equal(connection.command(cdb, fd, parameters), wanted, f"REGISTER of {action_key:#x}")
-            t.equal([one.key for one in t.lab.mapped.registrations()], left, "keys in configfs")
+        return connection.command(scsi.pr_out(len(parameters), scsi.REGISTER_AND_IGNORE), fd,
+                                  parameters)
     finally:
         os.close(fd)
+
+
+def workers(t: Context) -> List[str]:
+    """Their units."""
+    lines = t.manager.control("list-units", "--all", "--plain", "--no-legend", "--full",
+                              MPATH_TEMPLATE.replace("@", "@*")).splitlines()
+    return [line.split()[0] for line in lines]
+
+
+@test
+@limit(120)
+@ours("the peer registers one path of a map")
+def multipath_map(t: Context) -> None:
+    """A worker for each helper, which ends with it, or is replaced if it dies."""
+    t.lab.make_map()
+    t.manager.configure([])
+    connection = t.connect()
+    t.equal(register_map(t, connection, KEY), client.reply(), "REGISTER")
+    t.equal([one.key for one in t.lab.mapped.registrations()], [KEY] * 2, "keys in configfs")
+    unit, = workers(t)
+    pid = int(t.manager.show("MainPID", unit=unit)["MainPID"])
+    t.check(pid > 0 and unit not in str(t.manager.show("ControlGroup")), "a unit of its own")
+    t.manager.control("kill", "--signal=SIGKILL", unit)
+    seen: List[client.Reply] = []
+
+    def served() -> bool:
+        seen[:] = [register_map(t, connection, 0)]
+        return seen[0] == client.reply()
+    lab.wait_for("another worker", served, 30)
+    t.equal([one.key for one in t.lab.mapped.registrations()], [], "keys in configfs")
+    t.equal(len(workers(t)), 1, "workers")
+    t.manager.control("stop", UNIT)
+    lab.wait_for("its end with the helper", lambda: not workers(t), 30)
+
+
+@test
+@limit(120)
+@ours("the units are ours")
+def multipath_socket_masked(t: Context) -> None:
+    """Maps are refused, all else is served, and the log says why; until it is there again."""
+    t.lab.make_map()
+    t.manager.configure([])
+    t.manager.control("mask", "--runtime", "--now", MPATH_SOCKET_UNIT)
+    t.cleanup.callback(t.manager.control, "unmask", "--runtime", MPATH_SOCKET_UNIT)
+    connection = t.connect()
+    t.equal(register_map(t, connection, KEY), client.check_condition(5, 0x20, 0), "REGISTER on a map")
+    t.equal([one.key for one in t.lab.mapped.registrations()], [], "keys in configfs")
+    t.register(connection)
+    log = "\n".join(guest.kernel_log(1000))
+    t.check(re.search(f"multipath maps: cannot connect to {MPATH_SOCKET}: .*{MPATH_SOCKET_UNIT}", log),
+            "the log does not say it")
+    t.manager.control("unmask", "--runtime", MPATH_SOCKET_UNIT)
+    t.manager.control("start", MPATH_SOCKET_UNIT)
+    lab.wait_for("maps are served", lambda: register_map(t, connection, 0) == client.reply(), 30)
+
+
+@test
+@ours("the units are ours")
+def multipath_socket_is_for_helpers(t: Context) -> None:
+    """Others cannot connect; and if an administrator lets them, the worker sends them away."""
+    t.manager.configure([])
+    t.manager.control("start", MPATH_SOCKET_UNIT)
+    found = os.stat(MPATH_SOCKET)
+    t.equal((found.st_mode & 0o777, found.st_uid), (0o600, accounts.NUMBER), "mode and owner")
+
+    def connect_as(uid: int) -> str:
+        script = ("import os, socket, sys\n"
+                  f"os.setresuid({uid}, {uid}, {uid})\n"
+                  "s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)\n"
+                  "try:\n"
+                  f"    s.connect('{MPATH_SOCKET}')\n"
+                  "except OSError as error:\n"
+                  "    sys.exit(error.strerror)\n"
+                  "print(s.recv(4096)[12:].rstrip(bytes(1)).decode())\n")
+        return subprocess.run(["/usr/bin/python3", "-ISc", script], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              check=False, timeout=30).stdout.strip()
+    t.equal(connect_as(65534), "Permission denied", "another user")
+    t.equal(connect_as(accounts.NUMBER), "", "the helper's user")
+    os.chmod(MPATH_SOCKET, 0o666)
+    t.matches(f"is for user {accounts.NUMBER}, and a process of user 65534 has connected to it",
+              connect_as(65534), "with another mode")
+    t.manager.control("restart", MPATH_SOCKET_UNIT)
