@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The manifests: no schema is at hand, so what matters is looked at piece by piece."""
+"""The manifests, by what matters in them; suite_schemas.py holds them against schemas."""
 import json
 import os
 import subprocess
