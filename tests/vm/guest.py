@@ -31,6 +31,7 @@ import types
 from typing import TYPE_CHECKING, Iterable, List, NoReturn, Tuple
 
 if TYPE_CHECKING:
+    import apparmor
     from support.tap import Test
 
 PAYLOAD = "/payload"
@@ -115,6 +116,13 @@ def choose(module: types.ModuleType, tests: "List[Test]", rows: str) -> "List[Te
     return [one for one in tests if (one.name in needs) == (rows == "emulated")]
 
 
+def confine() -> "apparmor.Denials":
+    """Programs of ours have their AppArmor profiles from now on."""
+    import apparmor  # pylint: disable=import-outside-toplevel
+    apparmor.load()
+    return apparmor.Denials()
+
+
 def run_tests(words: List[str]) -> int:
     """Run the test file of the configuration in this process; 1 if a test failed."""
     sys.path.insert(0, os.path.join(PAYLOAD, "tests"))
@@ -134,6 +142,7 @@ def run_tests(words: List[str]) -> int:
         print("1..0")
         return 0
     tests = [one for one in tests for _ in range(settings["repeat"])]
+    denials = confine() if settings["confined"] else None
     started = time.monotonic()  # counts from the kernel's start
     with module.open_lab(settings) as make_context:
         if settings["timings"]:
@@ -141,7 +150,10 @@ def run_tests(words: List[str]) -> int:
         def announced(one: tap.Test) -> tap.Context:
             if not settings["shell"]:
                 print(deadline(scaled(one.limit), one.full_name), end="", flush=True)
-            return make_context(one)
+            context = make_context(one)
+            if denials:
+                context.cleanup.callback(denials.none)
+            return context
         result = tap.run(tests, announced, settings["peer"], settings["timings"])
         if not settings["shell"]:
             print(deadline(margin(), "cleaning up"), end="", flush=True)
