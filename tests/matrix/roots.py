@@ -9,10 +9,11 @@ import fcntl
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
-from typing import Dict, Iterator, List, Sequence
+from typing import Dict, Iterator, List, Sequence, Tuple
 
-from support import apt
+from support import apt, scaled
 
 #: mmdebstrap is granted this, on a machine that does much else.
 MAKE_SECONDS = 1200
@@ -70,6 +71,20 @@ def locked(path: str) -> Iterator[None]:
         yield
 
 
+def execute(argv: List[str], limit: float) -> Tuple[int, str]:
+    """Exit status and all that is printed; 124 if the limit ends it, and all that it started."""
+    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True, errors="backslashreplace",
+                               start_new_session=True)
+    try:
+        output, _ = process.communicate(timeout=limit)
+        return process.returncode, output
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        output, _ = process.communicate()
+        return 124, f"{output}\nnot finished after {limit:.0f} s"
+
+
 class Root:
     def __init__(self, cache: str, release: str, packages: Sequence[str], kind: str = ""):
         """cache: the directory for all of them. kind: what distinguishes two of one release."""
@@ -97,18 +112,15 @@ class Root:
             partial = self.path + ".partial"
             shutil.rmtree(partial, ignore_errors=True)
             # What it mounts in there ends with it, however it ends: nothing is ever removed through it.
-            command = ["unshare", "--mount", "--propagation=private", "mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory",
+            command = ["unshare", "--mount", "--propagation=private", "mmdebstrap",
+                       "--mode=root", "--variant=minbase", "--format=directory",
                        *(f"--aptopt={option}" for option in APT_OPTIONS),
                        "--dpkgopt=force-unsafe-io",  # what breaks off is made again
                        f"--include={','.join(self._packages)}", self.release, partial, mirror]
-            try:
-                done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                      stderr=subprocess.STDOUT, text=True, errors="replace",
-                                      timeout=MAKE_SECONDS, check=False)
-            except subprocess.TimeoutExpired as error:
-                raise Unavailable(f"mmdebstrap took more than {MAKE_SECONDS} s") from error
-            if done.returncode:
-                last = [line for line in done.stdout.splitlines() if line.startswith("E:")][:1]
+            status, output = execute(command, scaled(MAKE_SECONDS))
+            if status:
+                last = [line for line in output.splitlines() if line.startswith("E:")][:1] or \
+                    output.splitlines()[-1:]
                 raise Unavailable(f"mmdebstrap {self.release}: {(last or ['failed'])[0]}")
             os.rename(partial, self.path)
 
