@@ -86,6 +86,24 @@ def what_administrators_look_for(t):
               t.run(["dpkg-deb", "--info", archive(t, "qemu-pr-helper"), "conffiles"]), "conffiles")
 
 
+@test
+def each_page_is_in_one_package(t):
+    """Those of docs/, and README.md's links to them lead somewhere."""
+    listing = [line.split()[5] for package in PACKAGES
+               for line in t.run(["dpkg-deb", "--contents", archive(t, package)]).splitlines()]
+    pages = [re.sub(r"\.gz$", "", os.path.basename(path)) for path in listing
+             if re.search(r"/usr/share/doc/[^/]+/[^/]+\.md(\.gz)?$", path)]
+    wanted = [os.path.basename(path) for path in glob.glob(os.path.join(TOP, "docs", "*.md"))]
+    t.equal(sorted(pages), sorted(wanted + ["README.md", "SECURITY.md"]), "pages")
+
+
+@test
+def symbols_are_as_recorded(t):
+    """A symbol that goes fails the build; one that is not in debian/libprhelper0.symbols does not."""
+    t.equal(re.findall(r"(?m)^dpkg-gensymbols: .*$", read(os.path.join(directory(t), "log"))), [],
+            "what dpkg-gensymbols had to say")
+
+
 @limit(120)
 @test
 def lintian_finds_nothing(t):
