@@ -9,7 +9,7 @@ SETUP ?= yes
 ARGS  ?=
 TIME  ?= 10
 
-.PHONY: all programs run serve check check-vm check-full check-matrix coverage bench fuzz fuzz-coverage soak clean help
+.PHONY: all programs docs run serve check check-vm check-full check-matrix coverage bench fuzz fuzz-coverage soak clean help
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
 
@@ -17,9 +17,14 @@ all: $(BUILD)/build.ninja
 programs: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) programs
 
+# The manual in HTML, in $(BUILD)/docs/html.
+docs: setup-docs $(BUILD)/build.ninja
+	@ninja -C $(BUILD) docs
+
 help:
 	@echo 'make run          build, and tell what it is for: two simulated hosts and a shared disk'
 	@echo 'make run DEVICE=/dev/sdX   the same on a real disk, after a question'
+	@echo 'make docs         all documents and manual pages as HTML, with a search, in $(BUILD)/docs/html'
 	@echo 'make serve        build, start the helper on a socket of its own, say how to talk to it'
 	@echo 'make check        build and run the test suite'
 	@echo 'make check-vm     of these the ones with real LUNs, QEMU, libvirt, systemd; in virtual machines'
@@ -75,8 +80,8 @@ soak: setup-check all
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: setup-build setup-check setup-full setup-fuzz
-setup-build setup-check setup-full setup-fuzz: setup-%:
+.PHONY: setup-build setup-docs setup-check setup-full setup-fuzz
+setup-build setup-docs setup-check setup-full setup-fuzz: setup-%:
 	@[ '$(SETUP)' = no ] || tools/setup $* $(BUILD)
 
 $(BUILD)/build.ninja: | setup-build

@@ -91,10 +91,11 @@ def make_run(t):
 @test
 def make(t):
     build(t)
-    for start in ("make\n", "make SETUP=no"):
+    for start in ("make\n", "make SETUP=no", "make docs"):
         one, = [one for one in pages.items(TOP, "HACKING.md") if one.text == start.strip()]
         t.equal(pages.WHERE[one.key], pages.CLONE, "where it is to be tried")
         t.run(["make", "-C", clone(t), *one.text.split()[1:]], patience=8 * MINUTES)
+    t.check(os.path.exists(os.path.join(clone(t), "build/docs/html/index.html")), "the manual")
 
 
 @limit(12 * MINUTES)
@@ -180,7 +181,7 @@ def shell_in_the_virtual_machine(t):
         if select.select([terminal], [], [], 1)[0]:
             try:
                 seen += os.read(terminal, 65536)
-            except OSError:  # EIO: nobody has the other end any more
+            except OSError:  # EIO: the other end is closed
                 break
             if answers and seen.count(PROMPT) >= prompts:
                 os.write(terminal, answers.pop(0))

@@ -12,7 +12,7 @@ from dist.fixture import TOP, read
 #: What the script itself runs, and what a complete system has beside it.
 NEEDED = ("bash", "env", "grep", "id", "install", "mktemp", "rm", "sed", "sort", "tail")
 PRESENT = ("cc", "meson", "ninja", "pkg-config", "rst2man", "git", "python3", "qemu-system-x86_64",
-           "clang")
+           "clang", "cmark-gfm", "mandoc")
 #: Of cc, the preprocessor's question for a header; of pkg-config, for a library.
 CC = 'case "$*" in *"$HEADER_MISSING"*) exit 1;; esac'
 PKG_CONFIG = 'case "$*" in *"$LIBRARY_MISSING"*) exit 1;; esac'
@@ -67,7 +67,7 @@ class System:
             return [line.split()[-1] for line in file if line.startswith("install")]
 
 
-@cases("build", "check", "fuzz")
+@cases("build", "docs", "check", "fuzz")
 def nothing_missing_is_said(t, kind):
     for debian in (False, True):
         status, output = System(t, debian=debian).setup(kind)

@@ -9,12 +9,13 @@ import os
 import re
 from typing import Dict, Iterator, List, NamedTuple, Tuple
 
-PAGES = ("README.md", "HACKING.md", "docs/fleets.md", "docs/kubevirt.md", "docs/libvirt.md",
-         "docs/migration.md", "docs/monitoring.md", "docs/multipath.md", "docs/qemu.md", "docs/support.md",
+PAGES = ("README.md", "HACKING.md", "docs/fleets.md", "docs/guide.md", "docs/kubevirt.md", "docs/libvirt.md",
+         "docs/migration.md", "docs/monitoring.md", "docs/multipath.md", "docs/nvme.md", "docs/qemu.md",
+         "docs/support.md",
          "docs/troubleshooting.md", "docs/validate.md")
 #: tests/vm/test_pages.py; suite_pages.py of tests/dist, in a clone; suite_docs.py of tests/exporter;
-#: suite_rpm.py of tests/dist; the cells "packages" of tests/matrix.
-VM, CLONE, EXPORTER, RPM, MATRIX = "vm", "clone", "exporter", "rpm", "matrix"
+#: suite_rpm.py of tests/dist; the cells "packages" of tests/matrix; tests/vm/test_nvme.py.
+VM, CLONE, EXPORTER, RPM, MATRIX, NVME = "vm", "clone", "exporter", "rpm", "matrix", "nvme"
 
 #: By page and first line. What is none of these is the reason why it is not tried.
 WHERE: Dict[Tuple[str, str], str] = {
@@ -29,6 +30,7 @@ WHERE: Dict[Tuple[str, str], str] = {
     ("README.md", "meson setup build"): CLONE,
     ("HACKING.md", "make"): CLONE,
     ("HACKING.md", "make SETUP=no"): CLONE,
+    ("HACKING.md", "make docs"): CLONE,
     ("HACKING.md", "meson setup other -Db_sanitize=address,undefined && "
                    "ninja -C other"): CLONE,
     ("HACKING.md", "make check"): "it is what runs this",
@@ -46,6 +48,8 @@ WHERE: Dict[Tuple[str, str], str] = {
     ("HACKING.md", "tests/exporter/run liars"): CLONE,
     ("HACKING.md", "tests/dist/run"): CLONE,
     ("HACKING.md", "tests/dist/run rpm"): "it is the suite dist/rpm",
+    ("HACKING.md", "tests/dist/run browser"): "it is the suite dist/browser",
+    ("HACKING.md", "tests/vm/table --build build sid qemu"): "it writes into the page that says so",
     ("HACKING.md", "tests/dist/vm"): "it is the suite vm/package",
     ("HACKING.md", "tests/sanitized build address"): "it is the suite sanitized/address",
     ("HACKING.md", "tests/static/run"): "it is the suite static",
@@ -59,6 +63,9 @@ WHERE: Dict[Tuple[str, str], str] = {
     ("HACKING.md", "qemu-pr-ctl doctor -k /tmp/s /dev/sdX"): "as in docs/qemu.md, and there it is",
     ("HACKING.md", "tests/vm/run --shell real_lun"): CLONE,
     ("HACKING.md", "tests/vm/run --shell maps"): "as with real_lun",
+    ("docs/guide.md", "qemu-pr-ctl validate --for=windows,pacemaker --direct /dev/DISK"): VM,
+    ("docs/guide.md", "qemu-pr-ctl doctor /dev/DISK"): VM,
+    ("docs/nvme.md", "modprobe -a target_core_mod tcm_loop"): NVME,
     ("docs/kubevirt.md",
      "podman build -t REGISTRY/qemu-pr-helper:VERSION -f dist/kubernetes/Containerfile ."):
         "the base image comes from a registry; dist/container builds it on one of its own",

@@ -35,6 +35,8 @@ def emulated(image: str, work: str, settings: dict, accelerator: str, shell: boo
     """work: a directory for this run, with payload.img."""
     arguments = ["console=ttyS0", "mitigations=off", "nokaslr", "cryptomgr.notests",
                  "random.trust_cpu=on", "no_timer_check", "tsc=reliable", "rootwait",
+                 # Two NVMe hosts in one machine are two disks, not two paths of one.
+                 "nvme_core.multipath=N",
                  "payload=/dev/nvme0n1,/dev/nvme0n2", *KERNEL_ARGUMENTS]
     lines = ["-serial", "mon:stdio", "-serial", "null"] if shell else [
         "-serial", f"file:{console(work)}", "-chardev", "stdio,id=guest,signal=off",
@@ -101,7 +103,7 @@ def free_megabytes(directory: str) -> int:
 
 def _guard(group: int) -> int:
     """A process that kills a group of processes when the fd that is returned is closed, which the
-    end of this process does, too, whatever that is. user-mode-linux needs it: its kernel can be
+    end of this process does, too, no matter how. user-mode-linux needs it: its kernel can be
     told to end with its parent, but what it traces would be left behind."""
     watched, ours = os.pipe()
     pid = os.fork()

@@ -113,7 +113,7 @@ class Context(context.Context):
         return "\n".join([*self._said, super().log()])
 
     def shell(self, text: str) -> str:
-        """To its end, without an error; what it printed. Whatever is asked is answered with yes."""
+        """To its end, without an error; what it printed. Each question is answered with yes."""
         with terminal.typed(9 * "y\n") as stdin:
             done = subprocess.run(["busybox", "sh", "-ec", text], stdin=stdin, text=True,
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
@@ -282,7 +282,7 @@ def keys(t: Context) -> None:
 
 @test
 def after_a_crash(t: Context) -> None:
-    """A key that nobody has any more, with the reservation, is put away."""
+    """A key that no host has any more, with the reservation, is put away."""
     t.helper()
     gone = t.host(t.lab.other.path)
     t.good(gone.tell(0, action_key=OTHER_KEY), "REGISTER")
@@ -310,6 +310,8 @@ def before_a_cluster(t: Context) -> None:
     t.check(os.path.exists("/tmp/storage-report.json"), "no report for programs")
     text = put_in(typed(page, "qemu-pr-ctl validate --for=all --direct"), DISK=a)
     t.matches("^pacemaker +will pass as far", t.shell(text), "without the helper")
+    text = put_in(typed("docs/guide.md", "qemu-pr-ctl validate"), DISK=a)
+    t.matches("^windows +will pass as far", t.shell(text), "for two kinds of cluster")
     with open(f"{PROFILES}/mine.json", "w", encoding="utf-8") as file:
         file.write(typed(page, "{"))
     text = f"qemu-pr-ctl validate --for=mine --second /dev/{b} /dev/{a}"
@@ -330,6 +332,8 @@ def doctor(t: Context) -> None:
     daemons.wait_paths(MAP, 2)
     lab.wait_for(f"/dev/mapper/{MAP}", lambda: os.path.exists(f"/dev/mapper/{MAP}"))
     t.helper()
+    t.matches("^ok +device", t.shell(put_in(typed("docs/guide.md", "qemu-pr-ctl doctor"), DISK=t.name)),
+              "what it says of the disk")
     text = typed("docs/troubleshooting.md", "qemu-pr-ctl doctor")
     t.check("/path/of/the/helpers/socket" in text, "the words for a socket")
     printed = t.shell(put_in(text, DISK=t.name, MAP=MAP)
