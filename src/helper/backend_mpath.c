@@ -77,14 +77,15 @@ static bool mpath_is_table(int fd)
 /* In place of the one before; fd -1: none. Without it the status says less, and that is all. */
 static void mpath_set_table(struct mpath *mpath, int fd)
 {
-    const struct maptable *old;
-    void *table = MAP_FAILED;
+    const struct maptable *table = NULL, *old;
 
     if (mpath_is_table(fd))
-        table = mmap(NULL, sizeof(*mpath->table), PROT_READ, MAP_SHARED, fd, 0);
+        table = mmap(NULL, sizeof(*table), PROT_READ, MAP_SHARED, fd, 0);
+    if (table == MAP_FAILED)
+        table = NULL;
     pthread_mutex_lock(&mpath->facts_lock);
     old = mpath->table;
-    mpath->table = table == MAP_FAILED ? NULL : table;
+    mpath->table = table;
     pthread_mutex_unlock(&mpath->facts_lock);
     if (old)
         munmap((void *)old, sizeof(*old));
