@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A picture of the report's two plainest stories, as SVG: what a slow device and hung commands do to
-everybody else. Plain text, so that a new run makes a readable change."""
+all others. Plain text, so that a new run makes a readable change."""
 import html
 import math
 from typing import Dict, List, Optional, Tuple

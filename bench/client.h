@@ -11,7 +11,7 @@
  * measures must not share code with what is measured.
  */
 
-#define CLIENT_CDB         16 /* on the wire, whatever the command's own length is */
+#define CLIENT_CDB         16 /* on the wire, no matter how long the command is */
 #define CLIENT_ALLOCATION  512
 #define CLIENT_REPLY_FIXED 104
 

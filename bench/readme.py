@@ -17,7 +17,7 @@ BEGIN, END = "<!-- bench/run --readme: begin -->\n", "<!-- bench/run --readme: e
 DIGITS = 4
 BUSY = 1.0  # load from which on a run's times deserve a warning
 VERDICTS = {True: "", False: "missed", None: "not measured"}
-#: Of whom a whole run has every figure, but for those that nobody could give.
+#: Of whom a whole run has every figure, but for those that none could give.
 REQUIRED = [row.figure for row in ROWS + VM_ROWS if not row.figure.startswith("hung_")]
 
 Figures = Dict[str, Dict[str, float]]

@@ -76,7 +76,7 @@ class Server:
         raise RuntimeError(f"{self._process.args[0]} does not listen")
 
     def processes(self) -> List[int]:
-        """The server and everything it started, whatever session that moved to."""
+        """The server and everything it started, no matter which session that moved to."""
         parents: Dict[int, int] = {}
         for entry in filter(str.isdigit, os.listdir("/proc")):
             with contextlib.suppress(OSError):

@@ -203,7 +203,7 @@ def layout_stays_as_it_is(t):
 
 @test
 def nothing_is_inline(t):
-    """Whoever makes a binding has only the symbols."""
+    """The author of a binding has only the symbols."""
     t.check("inline" not in without_comments(read(HEADER)), "the header has inline functions")
 
 

@@ -11,7 +11,7 @@ from client.installed import MAP, TOP, Context, read
 from support.tap import Skip, cases, limit, test
 
 #: abidw --no-corpus-path --no-show-locs --no-comp-dir-path --no-elf-needed --drop-undefined-syms
-#: --exported-interfaces-only. Made anew by whoever changes the ABI on purpose.
+#: --exported-interfaces-only. To be made anew if the ABI is changed on purpose.
 RECORD = os.path.join(TOP, "tests", "client", "libprhelper.abi")
 IGNORED = os.path.join(TOP, "tests", "client", "private.abignore")
 

@@ -3,8 +3,8 @@
 #define TESTS_CLIENT_PEER_H
 
 /*
- * A helper that is played by the test itself, in the same thread: whatever the library does in
- * between cannot wait for it, or the test would never end.
+ * A helper that is played by the test itself, in the same thread: no matter what the library does
+ * in between cannot wait for it, or the test would never end.
  */
 
 #include <sys/mman.h>

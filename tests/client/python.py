@@ -100,7 +100,7 @@ def every_typed_call(t):
     scene = Scene(t)
     prhelper, a, b, lun = scene.prhelper, scene.a, scene.b, scene.lun
     kind = prhelper.Type.WRITE_EXCLUSIVE_REGISTRANTS_ONLY
-    t.equal(a.read_keys(lun), prhelper.Keys(0, [], False), "keys of nobody")
+    t.equal(a.read_keys(lun), prhelper.Keys(0, [], False), "no keys")
     t.equal(a.register(lun, 0, KEY), None, "register")
     b.register_ignore(lun.fileno(), OTHER, prhelper.APTPL)
     t.equal(a.read_keys(lun), prhelper.Keys(2, [KEY, OTHER], False), "keys")
@@ -152,7 +152,7 @@ def status_is_an_exception(t, fault, kind, outcome):
     t.equal(type(error).__name__, kind, "its class")
     t.equal(error.outcome, scene.prhelper.Outcome[outcome], "outcome")
     t.equal(str(error), error.result.text, "text")
-    # Unless one asks for the result whatever it is.
+    # Unless one asks for the result in any case.
     result = scene.a.execute(scene.lun, bytes.fromhex("5f030000000000001800"), bytes(24))
     t.equal((result.status, result.outcome), (error.status, error.outcome), "result")
 

@@ -118,7 +118,7 @@ static void test_bad_arguments(void **state)
     prhelper_close(NULL);
 }
 
-/* Nobody accepts and the queue is full. */
+/* No process accepts and the queue is full. */
 static void test_queue_is_full(void **state)
 {
     struct sockaddr_un address = address_of(path);

@@ -295,7 +295,7 @@ static void run(bool with_faults, uint32_t seed)
     unfinished = CLIENTS * COMMANDS;
     for (unsigned i = 0; i < CLIENTS; i++) {
         clients[i].watched = -1;
-        if (i < 3 * BAD_CLIENTS) /* they come first, and so are in everybody's way */
+        if (i < 3 * BAD_CLIENTS) /* they come first, and so are in the way of all others */
             clients[i].kind = ZOO_HANGING + i % 3;
     }
     while (unfinished > 0) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Commands that something comes between: time-outs, signals, bytes that nobody asked for, the end.
+/* Commands that something comes between: time-outs, signals, bytes that were not asked for, the
+ * end.
  */
 #include "cmocka_compat.h"
 

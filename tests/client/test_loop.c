@@ -336,7 +336,7 @@ static void test_timeout(void **state)
     prhelper_close(helper);
     close(sock);
 
-    /* An answer that is there counts, however late somebody looks. */
+    /* An answer that is there counts, however late the caller looks. */
     helper = peer_adopt(&sock);
     prhelper_set_timeout(helper, SOON_MS);
     assert_int_equal(start_prout(helper, STDIN_FILENO, &result), PRHELPER_PENDING);

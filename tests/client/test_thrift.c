@@ -251,7 +251,7 @@ static void test_no_allocation(void **state)
         for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
             table_row = commands[i].name;
             peer_reply(sock, PRHELPER_BUSY, 0);
-            /* What was there before is nobody's answer. */
+            /* What was there before is no command's answer. */
             commands[i].call();
             assert_int_equal(r, PRHELPER_UNEXPECTED);
             close(sock);

@@ -3,8 +3,8 @@
  * What LIO, as of Linux 6.1, has registered after commands that register others than the sender, by
  * rules of its own, as READ FULL STATUS then tells it:
  *
- * - Of a TransportID it reads protocol, format and text. The length is that of the text, whatever
- *   ADDITIONAL LENGTH says.
+ * - Of a TransportID it reads protocol, format and text. The length is that of the text, no matter
+ * what ADDITIONAL LENGTH says.
  * - SPEC_I_PT registers through the first target port. Who is registered there is left out, but not
  *   who is being registered by the same command: the sender, or one that is listed twice.
  * - ALL_TG_PT registers through the other target ports the name alone, without ISID, whether or not

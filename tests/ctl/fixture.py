@@ -117,7 +117,7 @@ class FakeHelper:
 
 
 class Disk:
-    """A loop device with scripted answers; its node is one of our own, which everybody may open."""
+    """A loop device with scripted answers; its node is one of our own, which every user may open."""
 
     def __init__(self, device: loop.Loop, answers: standin.Device, node: str):
         self.path = node
@@ -194,7 +194,7 @@ class Lab(Scratch):
         return self._control
 
     def disk(self, scsi_disk: bool = True) -> Disk:
-        """Always the same one; with False one that is no SCSI disk to anybody."""
+        """Always the same one; with False one that is no SCSI disk."""
         if scsi_disk not in self._disks:
             try:
                 device = loop.Loop(self.make_directory(), scsi=scsi_disk)

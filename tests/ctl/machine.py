@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A machine for the doctor to look at: a /sys, a /run with a multipathd, and a PATH with a
-multipath(8), all of the test's own. The device is a loop device, which that /sys takes for whatever
+multipath(8), all of the test's own. The device is a loop device, which that /sys takes for any kind that
 the test says; the helper answers what the test has written down."""
 import os
 import struct

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Before a command that can take something from somebody: the question, --yes, --dry-run."""
+"""Before a command that can take something from others: the question, --yes, --dry-run."""
 import os
 import subprocess
 
@@ -31,7 +31,7 @@ ASKING = (
     ("release", ["-K", "2", "-T", "7"], {}),
     ("release", ["-K", "2", "-T", "8"], {}))
 
-#: What takes nothing, or what somebody has for himself.
+#: What takes nothing, or what only the caller has.
 SILENT = (["register", "-K", "2", "-S", "9"], ["reserve", "-K", "2", "-T", "5"],
           ["release", "-K", "2", "-T", "5"],
           ["register-move", "-K", "2", "-S", "9", "-X", "sas:5000c500a1b2c3d4", "-Q", "1"],
@@ -148,7 +148,7 @@ def news_is_not_lost(t):
 
 @test
 def register_ignore_on_a_free_disk(t):
-    """Nobody is registered, so there is nothing to ask."""
+    """None is registered, so there is nothing to ask."""
     lun = t.make_lun()
     t.expect(t.ctl("register-ignore", "-S", "1", *t.host("a"), lun), GOOD, err="")
     t.expect(t.ctl("register-ignore", "-S", "1", *t.host("a"), lun), GOOD, err="")

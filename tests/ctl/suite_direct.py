@@ -184,7 +184,7 @@ def disk_without_sys(t):
 
 @test
 def not_a_scsi_disk_to_change(t):
-    """Nobody asks the kernel: other drivers pass commands on to what lies below them."""
+    """The kernel is not asked: other drivers pass commands on to what lies below them."""
     disk = t.no_scsi_disk
     t.expect(direct(t, "clear", "--yes", "-K", "1", device=disk.path), REFUSED, "",
              f"qemu-pr-ctl: {disk.path}: clear: refused\n"
@@ -194,7 +194,7 @@ def not_a_scsi_disk_to_change(t):
 
 @test
 def not_a_device(t):
-    """Nobody asks the kernel here either: a tape, say, would take the command."""
+    """The kernel is not asked here either: a tape, say, would take the command."""
     lun = t.make_lun()
     t.expect(t.ctl("keys", "--direct", lun), REFUSED, "",
              f"qemu-pr-ctl: {lun}: keys: refused\n"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The doctor's advice does not hurt a live holder: each command in the remedies that its source has is
-known here, as one that takes nothing from anybody, or as one before which the loss is said. What
+known here, as one that takes nothing from others, or as one before which the loss is said. What
 qemu-pr-ctl is told to do is done, beside a host that holds the reservation."""
 import glob
 import os

@@ -168,7 +168,7 @@ def no_multipathd(t):
     found(t, checks, "multipathd", "failure", "multipathd does not answer, neither at "
           "@/org/kernel/linux/storage/multipathd nor at /run/multipathd.socket",
           "systemctl start multipathd")
-    t.check("reservation_key" not in checks, "what nobody can tell is left out")
+    t.check("reservation_key" not in checks, "what cannot be told is left out")
     found(t, checks, "paths", "good", "all paths are up")
     found(t, checks, "queueing", "unknown", "whether commands wait while the map has no path",
           f"'dmsetup table {MAP}'")

@@ -55,7 +55,7 @@ REGISTRATIONS = {
     "others only": (
         (fc_path(1, 7), fc_path(2, 8)), "none", "unset", "good",
         "0 of 2 paths are registered; prstatus is unset", ""),
-    "a word that nobody knows": (
+    "an unknown word": (
         (fc_path(HOST_KEY, 1), fc_path(HOST_KEY, 2)), "0xabc", "perhaps", "good",
         "2 of 2 paths are registered; prstatus is known to root only", ""),
     "without a TransportID": (

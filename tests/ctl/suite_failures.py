@@ -173,7 +173,7 @@ NONSENSE = (
 
 @cases(*NONSENSE)
 def nonsense_after_a_change(t, answer, words):
-    """What a command that changes something has done nobody knows then, and how to find out."""
+    """What a command that changes something has done is not known then, and how to find out."""
     fake = t.fake(answer)
     lun = t.make_lun()
     said(t, t.ctl("register", "-S", "1", "-k", fake.path, lun), UNKNOWN,

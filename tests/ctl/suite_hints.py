@@ -171,7 +171,7 @@ def no_warning_about_nothing(t):
 
 
 def page_says(scene, host, key, kind):
-    """Do what docs/troubleshooting.md says of keys that nobody puts away, on this host."""
+    """Do what docs/troubleshooting.md says of keys that stay behind, on this host."""
     text = pages.item(TOP, "docs/troubleshooting.md", "qemu-pr-ctl register --new-key=99").text
     for word, instead in (("/dev/DISK", " ".join([*scene.t.host(host), scene.lun])), ("KEY", key),
                           ("TYPE", kind), ("qemu-pr-ctl", scene.t.lab.ctl)):

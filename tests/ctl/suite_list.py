@@ -20,7 +20,7 @@ A, B = "iqn.2026-11.simulator:a", "iqn.2026-11.simulator:b"
 #: Stops the program as soon as the process that asks is there, until its time is over by far.
 LATE = '''"$@" & until pgrep -P $! >/dev/null; do kill -0 $! || exit 98; done
 kill -STOP $!; sleep SECONDS; kill -CONT $!; wait $!'''
-#: What is promised, however many devices there are and whatever hangs.
+#: What is promised, however many devices there are and no matter what hangs.
 PROMISED = 5.0
 
 

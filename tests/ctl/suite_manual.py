@@ -86,7 +86,7 @@ def long_names_may_be_shortened(t):
 
 @test
 def options_of_every_command(t):
-    """Who of the commands lacks one of those that all have is said, and nobody else does."""
+    """Who of the commands lacks one of those that all have is said, and no other does."""
     text = t.ctl("--help").out
     commands = set(re.findall(r"^  ([a-z][a-z-]+)  ", text, re.MULTILINE))
     without = {letter: {one for one in commands if f"  -{letter}, " not in t.ctl(one, "--help").out}

@@ -148,7 +148,7 @@ def nothing_yet(t):
 
 @test
 def hostile_names(t):
-    """Whatever a VM is called, it cannot do anything to a terminal, nor move a column."""
+    """No matter what a VM is called, it cannot do anything to a terminal, nor move a column."""
     document = example()
     for client in document["connections"]:
         client["vm"] = "\x1b[2J\r\n\u202eevil\x9b5m"

@@ -73,7 +73,7 @@ def steps(report):
 
 
 def untouched(t, lun):
-    """Nobody is registered, and nobody holds it."""
+    """No host is registered, and none holds it."""
     t.equal(t.expect(t.ctl("keys", "--json", *t.host("b"), lun), GOOD).json["keys"], [], "keys")
     t.equal(t.ctl("reservation", "--json", *t.host("b"), lun).json["reserved"], False, "reserved")
 

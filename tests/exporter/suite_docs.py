@@ -77,7 +77,7 @@ def make_run_ends_with_the_page(t):
 
 
 def end_group(shell):
-    """It and whatever it has started and not ended."""
+    """It and all that it has started and not ended."""
     try:
         os.killpg(shell.pid, signal.SIGKILL)
     except ProcessLookupError:

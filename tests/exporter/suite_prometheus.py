@@ -173,7 +173,7 @@ def each_alert_fires_and_is_cured(t):
 
     exporter.process.kill()
     exporter.wait_exit()
-    prometheus.wait_firing("nobody is scraped", {"QemuPrDataMissing"})
+    prometheus.wait_firing("no node is scraped", {"QemuPrDataMissing"})
     port = exporter.port
     again = Program([os.path.join(t.lab.build, "qemu-pr-exporter"), "--listen", f"127.0.0.1:{port}",
                      "--status", directory], t.directory())

@@ -17,7 +17,7 @@ from support.process import Helper, serving
 from . import plan
 from .injector import Fault, Injector, Memory
 
-#: However a single call ends, nobody waits longer than this for what comes of it.
+#: However a single call ends, no client waits longer than this for what comes of it.
 PATIENCE = 10.0
 
 

@@ -11,7 +11,7 @@
  * It is done by a seccomp filter that asks a supervisor about each call (seccomp_unotify(2)), who
  * lets it go on or answers in place of the kernel. Filters of the program itself come on top of it,
  * and what they refuse is not asked about. The program keeps the pid that inject was started with;
- * the supervisor is nobody's child, and ends when the last process that has the filter is gone.
+ * the supervisor is no process's child, and ends when the last process that has the filter is gone.
  */
 #include <errno.h>
 #include <fcntl.h>

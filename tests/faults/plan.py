@@ -4,7 +4,7 @@
 Every call gets each errno of COMMON, and those that the code looks for (SPECIAL). Few calls are
 left out, or get less:
 
-close   Whatever it returns, the fd is gone (close(2)), and an injected error would keep it open.
+close   No matter what it returns, the fd is gone (close(2)), and an injected error would keep it open.
         tests/faults/suite_memory.py makes it close and then fail, all of them at once.
 futex, rseq, rt_sigaction, rt_sigprocmask
         Most of these calls are the C library's own. It ends the process, or takes no notice, where

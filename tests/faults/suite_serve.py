@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A helper that serves while one system call fails.
 
-Whoever is told something is told the truth. At most one client notices; the helper lives; when the
+Each answer is true. At most one client notices; the helper lives; when the
 clients have gone it has the fds that it had before; and the next client is served as ever.
 """
 import os

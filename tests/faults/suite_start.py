@@ -106,7 +106,7 @@ def keeper(t: Context) -> None:
 @test
 @limit(3600)
 def default_user(t: Context) -> None:
-    """What nobody asked for is no reason not to serve; and it is said."""
+    """What was not asked for is no reason not to serve; and it is said."""
     t.needs_root()
     start = Start(t, t.injector())
     start.record()

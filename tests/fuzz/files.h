@@ -56,7 +56,7 @@ static inline void files_set(const uint8_t *bytes, size_t size)
     fuzz_check(pwrite(files_fd, bytes, size, 0) == (ssize_t)size);
 }
 
-/* The lowest free number: after whatever does not keep an fd it is the same as before. */
+/* The lowest free number: after a call that keeps no fd it is the same as before. */
 static inline int files_next_fd(void)
 {
     int fd = fcntl(files_fd, F_DUPFD_CLOEXEC, 0);

@@ -221,7 +221,8 @@ static void client_request(struct client *client, uint8_t selector, struct reade
     client_send(client, bytes + cut, size - cut, cut == 0 || late);
 }
 
-/* What pool threads do, until there is nothing to do. Nobody sends meanwhile, so there is an end.
+/* What pool threads do, until there is nothing to do. No client sends meanwhile, so there is an
+ * end.
  */
 static void serve(void)
 {
@@ -358,7 +359,7 @@ static void check_received(const struct client *client)
     fuzz_check(reader_left(&reader) == 0);
 }
 
-/* Let everybody finish, and look at what has come. */
+/* Let all clients finish, and look at what has come. */
 static void settle(void)
 {
     bool progress = true;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The writer of the status document, given names of virtual machines and the like that anybody may
+ * The writer of the status document, given names of virtual machines and the like that any user may
  * have chosen. Input: texts, each ended by NUL. A second implementation of JSON reads it, and finds
  * in it what was put there.
  */

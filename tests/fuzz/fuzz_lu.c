@@ -51,7 +51,7 @@ static void check_invariants(void)
     fuzz_check(memcmp(saved, saved_again, size) == 0);
 }
 
-/* Only one nexus may write with an exclusive type, whatever it is; the holder always may. */
+/* Only one nexus may write with an exclusive type, of any kind; the holder always may. */
 static void check_access(void)
 {
     unsigned writers = 0;

@@ -7,7 +7,7 @@
 #include "fuzz.h"
 #include "paths/paths.h"
 
-/* No command on so few paths takes more steps, whatever comes back. */
+/* No command on so few paths takes more steps, no matter what comes back. */
 #define STEPS_MAX 20000
 
 static struct paths_map map;
@@ -84,7 +84,7 @@ static void take_command(struct reader *input, struct paths_command *command)
     command->sa_key = reader_u8(input) % 4;
 }
 
-/* A step is one that a caller can carry out, whatever came before it. */
+/* A step is one that a caller can carry out, no matter what came before it. */
 static void check_step(const struct paths *engine, const struct paths_step *step, uint64_t lost)
 {
     switch (step->kind) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The command line of a QEMU, which whoever starts a process may choose, to the doctor. Input: the
+ * The command line of a QEMU, which the starter of a process may choose, to the doctor. Input: the
  * arguments, each with its NUL. The disk is "/d".
  */
 #include "doctor/qemu_disk.h"

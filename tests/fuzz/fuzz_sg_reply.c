@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * What a kernel, a host adapter and a device say of a command, turned into a reply: whatever they
- * make up, GOOD leaves only if all of them say so, a driver also by sense data that tell of
+ * What a kernel, a host adapter and a device say of a command, turned into a reply: no matter what
+ * they make up, GOOD leaves only if all of them say so, a driver also by sense data that tell of
  * success. Input: opcode, length, errno, and a result.
  */
 #include "fuzz.h"

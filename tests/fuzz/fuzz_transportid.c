@@ -6,7 +6,7 @@
 #include "fuzz.h"
 #include "scsi/transportid.h"
 
-/* Whatever way it came in: it has one form, and its text means the same. */
+/* No matter how it came in: it has one form, and its text means the same. */
 static void check_id(const struct transportid *id, size_t room)
 {
     char text[TRANSPORTID_TEXT_SIZE + 1], cut[257];

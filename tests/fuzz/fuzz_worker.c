@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Messages between the helper and the multipath worker. Each side must stand whatever the other one
- * sends. Input: which message, by how many bytes its size is wrong, the message; zeros behind it.
+ * Messages between the helper and the multipath worker. Each side must stand no matter what the
+ * other one sends. Input: which message, by how many bytes its size is wrong, the message; zeros
+ * behind it.
  */
 #include "fuzz.h"
 #include "proto/worker.h"

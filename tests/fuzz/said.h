@@ -3,8 +3,8 @@
 #define TESTS_FUZZ_SAID_H
 
 /*
- * For targets whose code asks a daemon by its socket: whatever it connects to has already said what
- * the target puts here, and says nothing more. Linked with --wrap=connect.
+ * For targets whose code asks a daemon by its socket: the process it connects to has already said
+ * what the target puts here, and says nothing more. Linked with --wrap=connect.
  */
 
 #include <fcntl.h>

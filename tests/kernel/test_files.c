@@ -17,7 +17,7 @@ static int set_lock(int fd, short type)
     return fcntl(fd, F_SETLK, &lock);
 }
 
-/* Whether somebody else, as which a child counts, can lock the file. */
+/* Whether another process, such as a child, can lock the file. */
 static bool others_can_lock(const char *name)
 {
     pid_t child = fork();
@@ -118,7 +118,7 @@ static void probe_names(void)
     probe(can_connect("final"), "serve/listen.c", "it can be connected to by that name");
     close(sock);
     probe(!can_connect("final") && errno == ECONNREFUSED, "serve/listen.c",
-          "nobody listens any more: ECONNREFUSED, which tells a stale socket from a live one");
+          "no listener any more: ECONNREFUSED, which tells a stale socket from a live one");
 
     sock = bind_to("temporary");
     probe(linkat(here, "temporary", here, "final", 0) < 0 && errno == EEXIST, "serve/listen.c",

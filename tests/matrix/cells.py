@@ -79,10 +79,10 @@ tail -n 1 /build/tests.log
 """
 #: An ordinary user without rights is told by each what to type; root types it, and then it works.
 USER = f"""
-useradd -m somebody
+useradd -m newcomer
 as_user() {{
-    setpriv --reuid=somebody --regid=somebody --init-groups --inh-caps=-all \\
-        env HOME=/home/somebody bash -euc "cd /home/somebody; $1"
+    setpriv --reuid=newcomer --regid=newcomer --init-groups --inh-caps=-all \\
+        env HOME=/home/newcomer bash -euc "cd /home/newcomer; $1"
 }}
 try() {{
     ! as_user "make -C qemu-pr-helper $2" >/build/$1-first.log 2>&1

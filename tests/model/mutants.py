@@ -207,7 +207,7 @@ MUTANTS: Dict[str, Tuple[str, str, str, str]] = {
         "    if (engine->looked && paths_with(engine, engine->command.sa_key) != 0)\n"
         "        RESUME_CALL(", "    if (false)\n        RESUME_CALL("),
 
-    # From here on by somebody who had read the rules, and not the engine.
+    # From here on by an author who had read the rules, and not the engine.
     "key-by-the-list": (
         "plain", "look_plain.c",
         "        if (engine->result == PATHS_RESULT_GOOD) {\n            engine->view.key[engine->by]",

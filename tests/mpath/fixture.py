@@ -140,7 +140,7 @@ class Multipathd:
         return self.key.get(name, "none") if self.configured == "file" else self.configured
 
     def close(self) -> None:
-        """Nobody can connect any more. May be called again."""
+        """No client can connect any more. May be called again."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
@@ -293,7 +293,7 @@ class Context(tap.Context):
         return fd
 
     def answered(self, got: Optional[Reply], wanted: tuple, text: str = "^$") -> None:
-        self.check(got is not None, "nobody answered")
+        self.check(got is not None, "no answer came")
         assert got
         self.equal(got.code, wanted, f"answer ({got.text})")
         self.matches(text, got.text, "text for the administrator")
@@ -331,7 +331,7 @@ class Session:
 
     def tell(self, action: int, key: int = 0, new: int = 0, kind: int = 0, **more) -> Reply:
         reply = self.send(action, key, new, kind, **more).reply(30)
-        assert reply, "nobody answered"
+        assert reply, "no answer came"
         return reply
 
     def good(self, action: int, key: int = 0, new: int = 0, kind: int = 0, **more) -> None:
@@ -341,7 +341,7 @@ class Session:
              **times: float) -> Reply:
         reply = self.worker.send((on or self.map).open(os.O_RDONLY), scsi.pr_in(8192, action),
                                  **times).reply(30)
-        assert reply, "nobody answered"
+        assert reply, "no answer came"
         return reply
 
     @property

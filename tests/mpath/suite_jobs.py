@@ -258,7 +258,7 @@ def hung_maps(t: Context) -> None:
     for number in range(HUNG):
         s.target.go_on(2 + number)
     for one in pending:
-        t.check(one.reply(60) is not None, "nobody answered")
+        t.check(one.reply(60) is not None, "no answer came")
 
 
 @test
@@ -301,7 +301,7 @@ def malformed(t: Context, message: bytes) -> None:
     ours, theirs = os.pipe()
     s.worker.send_raw(message, [theirs, theirs])
     os.close(theirs)
-    t.equal(os.read(ours, 1), b"", "end of file: nobody has it any more")
+    t.equal(os.read(ours, 1), b"", "end of file: no process has it any more")
     os.close(ours)
     s.good(scsi.REGISTER, 0, KEY)
 

@@ -108,7 +108,7 @@ def killed_and_fenced(t: Context, name: str, path: int, how: int) -> None:
 
 @test
 def repaired_unasked(t: Context) -> None:
-    """Before anybody asks for the map: a path without the key would fail the guest's writes."""
+    """Before a client asks for the map: a path without the key would fail the guest's writes."""
     s = begin(t, "fc", COMMANDS["register"])
     kill_at(s, COMMANDS["register"], 1, LATE)
     s.worker.wait_until("all paths are registered, or none",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What whoever has taken over the worker or its opener could do (support/attempts.py)."""
+"""What an attacker could do in the worker or its opener (support/attempts.py)."""
 import contextlib
 import ctypes
 import errno
@@ -121,7 +121,7 @@ def left(t: Context, name: str, who: str) -> None:
 
 @test
 def opener_opens_paths_of_seen_maps_alone(t: Context) -> None:
-    """Asked by a worker that somebody has taken over: a disk that is no path of a map, a path of a
+    """Asked by a worker under an attacker's control: a disk that is no path of a map, a path of a
     map that no client has passed, and a name that leads elsewhere stay closed."""
     s = t.start(2)
     other = s.machine.make_map(1, name="mpathb")
@@ -135,7 +135,7 @@ def opener_opens_paths_of_seen_maps_alone(t: Context) -> None:
     path_only = os.open(other.node, os.O_PATH)
     t.own(path_only)
     t.equal(opener.ask(other.rdev, other.names[0], path_only), -errno.EPERM,
-            "shown by an fd that anybody can make")
+            "shown by an fd that any user can make")
     t.check(opener.ask(other.rdev, other.names[0], other.open()) >= 0, "shown as a client would")
 
 

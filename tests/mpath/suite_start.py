@@ -40,7 +40,7 @@ def no_rights(t: Context) -> None:
 
 @test
 def not_root(t: Context) -> None:
-    """The real program, as somebody else."""
+    """The real program, as another user."""
     def become_nobody() -> None:
         os.setresuid(NOBODY, NOBODY, NOBODY)
     machine = t.machine()
@@ -188,7 +188,7 @@ def sandboxed(t: Context) -> None:
 
 @test
 def opener_has_only_its_own(t: Context) -> None:
-    """Nobody's end of file waits for it."""
+    """No client's end of file waits for it."""
     s = t.start()
     opener, = procfs.children(s.worker.pid)
     s.worker.wait_until("fds 0 to 3", lambda: sorted(procfs.fds(opener)) == [0, 1, 2, 3])

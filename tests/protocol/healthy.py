@@ -50,7 +50,7 @@ def stalled_replies(t, helper, count=100):
 
 class Floor:
     """A server that does nothing but answer. How long a client waits for it is what the machine
-    takes to give a process its turn, under whatever runs beside it."""
+    takes to give a process its turn, under the load of the moment."""
 
     def __init__(self, t):
         self.socket_path = os.path.join(t.directory(), "floor")

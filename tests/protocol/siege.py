@@ -29,7 +29,7 @@ class Abuser:
                     os.setuid(uid)
                 abuse(lambda: os.write(say, b"!"))
                 signal.pause()
-            except BaseException:  # which nobody else would be told of
+            except BaseException:  # which would be lost otherwise
                 traceback.print_exc()
             finally:
                 os._exit(1)
@@ -47,7 +47,7 @@ class Abuser:
 
 
 def silent_seconds(t, helper, connection, seconds=1.0):
-    """Processor time that the helper spends for each second in which nobody sends anything."""
+    """Processor time that the helper spends for each second in which no client sends anything."""
     before = procfs.cpu_seconds(helper.pid)
     t.check(not connection.readable(seconds / scaled(1)), "something was sent to a silent client")
     return (procfs.cpu_seconds(helper.pid) - before) / seconds

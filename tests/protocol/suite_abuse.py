@@ -351,7 +351,7 @@ def leave_by_shutdown(connection):
 
 
 def leave_by_ending(connection):
-    """Only the sending side: whoever goes on has to see the end of file."""
+    """Only the sending side: the process that goes on has to see the end of file."""
     connection.end()
     connection.receive_rest()
     connection.close()

@@ -278,7 +278,7 @@ def peer_of_another_pid_namespace(t):
 @test
 @ours(NO_AUDIT)
 def process_that_is_gone(t):
-    """Its connection lives on in a child. Its pid may be anybody's by now: no name is guessed."""
+    """Its connection lives on in a child. Its pid may be that of any process by now: no name is guessed."""
     helper = t.start()
     client = t.connect(helper)
     script = ("import os, sys, time; sys.path.insert(0, sys.argv[1])\n"
@@ -306,7 +306,7 @@ def process_that_is_gone(t):
 @test
 @ours(NO_AUDIT)
 def flood(t):
-    """What is left out is counted; and nobody has to wait."""
+    """What is left out is counted; and no client has to wait."""
     helper = t.start()
     fd = t.own(t.disk.open())
     with t.connect(helper) as client:

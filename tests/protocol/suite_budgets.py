@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What one process may have of the helper: whatever it does, a client of another one, of the same
+"""What one process may have of the helper: no matter what it does, a client of another one, of the same
 user or of another, is served as if it were not there."""
 import fcntl
 import os
@@ -350,7 +350,7 @@ def queue_of_a_listener(t, kind):
 
 
 def rampage(path, disk, slow, null):
-    """An abuser that does whatever it can think of, in any order, until it is killed."""
+    """An abuser that does all it can think of, in any order, until it is killed."""
     def abuse(ready):
         raise_fd_limit()
         dice, keep = random.Random(16), []

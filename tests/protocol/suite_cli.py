@@ -134,7 +134,7 @@ def invalid_id(t, option, value, message):
 
 @cases(("by name", "nobody", NOBODY.pw_uid, NOBODY.pw_gid),
        ("by number", str(NOBODY.pw_uid), NOBODY.pw_uid, NOBODY.pw_gid),
-       row_ours("what its group is, nobody says", "number without a name", "54321", 54321, None))
+       row_ours("its group is not known", "number without a name", "54321", 54321, None))
 @differs("the peer keeps root's group", failure="group ids")
 def user(t, value, uid, gid):
     """The group goes with the user."""

@@ -21,7 +21,7 @@ REFUSED = check_condition(5, 0x20, 0)
 BUSY = reply(scsi.BUSY)
 CLEANUP = scsi.cleanup()
 
-NOT_CHECKED = "the peer sends the ioctl to whatever it was given"
+NOT_CHECKED = "the peer sends the ioctl to any device that it was given"
 
 
 # -- SG_IO
@@ -188,7 +188,7 @@ def a_client_cannot_flood_the_log(t):
 
 
 class Partition:
-    """Of a disk of its own. An honest command on that disk is executed, whatever becomes of one by
+    """Of a disk of its own. An honest command on that disk is executed, regardless of one by
     the partition."""
 
     def __init__(self, t):

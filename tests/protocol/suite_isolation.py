@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""One client's trouble is nobody else's, and what clients may have has limits. suite_abuse.py has
+"""One client's trouble is not another's, and what clients may have has limits. suite_abuse.py has
 those who mean harm."""
 import os
 import resource

@@ -109,7 +109,7 @@ def closed_stderr_without_syslog(t):
 
 
 @test
-@differs("the peer waits for somebody to read", failure="timed out|still running")
+@differs("the peer waits for a reader", failure="timed out|still running")
 def stderr_that_nobody_reads(t):
     read_end, write_end = os.pipe()
     t.own(read_end)
@@ -275,7 +275,7 @@ def trace_of_one_command(t):
 @cases(("the journal", "journal"), ("syslog", "syslog"))
 @ours("the peer has no event of its own")
 def trace_where_lines_are_stamped(t, where):
-    """Whoever receives the line knows pid and time: they are not said twice."""
+    """The receiver of the line knows pid and time: they are not said twice."""
     if where == "syslog":
         log = Syslog(t)
         helper = t.start("-T", "reply", "--log=syslog", wrap=log.wrap)
@@ -294,7 +294,7 @@ def trace_where_lines_are_stamped(t, where):
 @test
 @ours("the peer has no event of its own")
 def trace_to_a_pipe_that_nobody_reads(t):
-    """It must hold up nobody; not even the start waits for a reader."""
+    """It must hold up no client; not even the start waits for a reader."""
     path = os.path.join(t.directory(), "pipe")
     os.mkfifo(path)
     reader = t.own(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
@@ -450,7 +450,7 @@ def status_is_told_while_commands_hang(t):
 @test
 @ours(NO_OPTION)
 def status_client_that_never_reads(t):
-    """Nobody waits for it."""
+    """No client waits for it."""
     t.needs_option("status-socket")
     path = os.path.join(t.directory(), "status")
     helper = t.start(f"--status-socket={path}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The client that matters: a real QEMU connects, whoever starts the helper."""
+"""The client that matters: a real QEMU connects, no matter who starts the helper."""
 import os
 import shutil
 
@@ -69,7 +69,7 @@ def connects(t, start):
     guest = Guest(t, helper.socket_path)
     t.equal(guest.managers(), {"pr0": True}, "pr-managers")
     t.check(len(procfs.fds(helper.pid)) > before, "the helper has no connection")
-    # It stays: nobody closes an idle connection, nor is another client in its way.
+    # It stays: an idle connection is not closed, nor is another client in its way.
     disk = t.own(t.disk.open())
     t.ask(scsi.pr_in(16), disk, reply(payload=DEFAULT_DATA), helper=helper)
     t.equal(guest.managers(), {"pr0": True}, "pr-managers")

@@ -18,7 +18,7 @@ TASK_SET_FULL = reply(scsi.TASK_SET_FULL)
 
 PARAMETERS = scsi.parameters(0x1111, 0x2222)
 CANARY = b"\xc5\x3a" * 4096
-#: Sense data that nobody would synthesise: descriptor format, every byte another.
+#: Sense data that no program would synthesise: descriptor format, every byte another.
 DEVICE_SENSE = b"\x72" + bytes(range(1, 96))
 FALSE_GOOD = "the peer answers GOOD, a guest believes that it fenced its neighbour"
 
@@ -47,7 +47,7 @@ def payload(t, allocation):
 
 
 @cases(0, 1, 8, 8191)
-@differs("the peer asks the device for 8,192 bytes whatever the client wants",
+@differs("the peer asks the device for 8,192 bytes no matter what the client wants",
          failure="transfer length")
 def exactly_the_allocation_length_is_transferred(t, allocation):
     t.disk.answer(CANARY)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What whoever has taken over a thread of the helper could do: system calls by its own threads.
+"""What an attacker could do who runs code in a thread of the helper: system calls by its own threads.
 
 Most are put into a waiting thread by tracing it (support/inject.py), the rest are made by the
 stand-in in the middle of a command.
@@ -207,7 +207,7 @@ def memory(t, starter):
             raise Skip("no Landlock in this kernel, and user 0")
         user = str(user_of(helper) if whose == "its user's" else 0)
         with bystander("setpriv", f"--reuid={user}", "--clear-groups", "--") as victim:
-            t.check(try_memory(t, helper, victim, whose) >= 4, "hardly anything was tried")
+            t.check(try_memory(t, helper, victim, whose) >= 4, "almost nothing was tried")
         t.works(helper)
         helper.close()
         t.disk.settle()

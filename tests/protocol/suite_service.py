@@ -166,7 +166,7 @@ def pidfile_is_locked_for_life(t):
 
 
 def pass_fds_of(t, helper, path):
-    """By clients that may open the file, on a CDB and where nobody wants an fd."""
+    """By clients that may open the file, on a CDB and where no fd is wanted."""
     for flags in (os.O_RDONLY, os.O_RDWR, os.O_PATH):
         fd = t.open(path, flags)
         # What the peer makes of such an fd is in devices.unfit_fd.
@@ -271,7 +271,7 @@ def background(t):
         t.equal([fds[number] for number in range(3)], [os.devnull] * 3, "standard fds")
         t.equal(os.readlink(f"/proc/{pid}/cwd"), "/", "directory")
         t.check(os.getsid(pid) != os.getsid(0) and os.getsid(pid) != program.pid,
-                "it is in a session of somebody else")
+                "it is in a session of another process")
         t.equal(program.log(), "", "standard error")
         os.kill(pid, signal.SIGTERM)
         t.gone(pid, "the background process")

@@ -395,7 +395,7 @@ def replace_by_socket(path):
        ("a socket, SIGTERM", replace_by_socket, signal.SIGTERM),
        ("a file, SIGKILL", replace_by_file, signal.SIGKILL),
        ("a socket, SIGKILL", replace_by_socket, signal.SIGKILL))
-@ours("the peer removes whatever has the name")
+@ours("the peer removes anything that has the name")
 def what_somebody_else_put_there_stays(t, replace, number):
     pidfile = os.path.join(t.directory(), "pid")
     helper = t.start("-f", pidfile)

@@ -51,7 +51,7 @@ def long_socket_path(t, size):
     t.equal(os.listdir(os.path.dirname(path)), [], "directory")
 
 
-@cases(row_differs("the peer serves where hardly anybody can connect", "still running",
+@cases(row_differs("the peer serves where almost no client can connect", "still running",
                    "108", 108), 109, 200, 5000)
 def too_long_socket_path(t, size):
     program = t.run("-k", long_path(t, size))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The /sys of support/sysfs.py, as the helper sees it: the disks of the run are SCSI disks, what is
-none has not become one, and nobody outside of the run is told."""
+none has not become one, and nothing outside of the run is told."""
 import os
 import stat
 
@@ -16,7 +16,7 @@ def of(pid, directory, name):
 
 
 def kind(entry):
-    """What somebody strict takes the directory of a block device for."""
+    """What a strict reader takes the directory of a block device for."""
     if os.path.exists(os.path.join(entry, "dm")):
         return "map"
     if os.path.exists(os.path.join(entry, "partition")):

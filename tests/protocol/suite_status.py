@@ -249,7 +249,7 @@ def connections_by_state(t):
 @limit(60)
 @ours(NO_STATUS)
 def hung_command(t):
-    """With its age, while everybody else goes on."""
+    """With its age, while all others go on."""
     told = Told(t, "--hung-after=3")
     t.equal(told.read()["hung_after_s"], 3, "seconds in the document")
     machine = Machine(t, told.helper, "-name", "stuck")
@@ -522,7 +522,7 @@ def input_is_not_looked_at(t):
 @limit(60)
 @ours(NO_STATUS)
 def readers_that_do_not_read(t):
-    """Eight at a time are waited for, each for five seconds; nobody else waits."""
+    """Eight at a time are waited for, each for five seconds; no other waits."""
     told = Told(t)
     clients = [t.connect(told.helper) for _ in range(2100)]
     probe = told.read()

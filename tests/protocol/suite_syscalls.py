@@ -151,7 +151,7 @@ def use_kernel(t, trace):
 @limit(60)
 @ours("the peer has no filter")
 def each_entry_is_needed(t):
-    """An entry that nobody needs has no business there, nor has a reason without need."""
+    """An entry that is not needed has no business there, nor has a reason without need."""
     t.needs_root()
     unless_off(t)
     if platform.machine() != "x86_64" or platform.libc_ver()[0] != "glibc":

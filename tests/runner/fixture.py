@@ -29,7 +29,7 @@ class Context(tap.Context):
                  **settings).run()
 
     def git(self, *words: str) -> str:
-        """In the test's directory, as somebody."""
+        """In the test's directory, as a user of its own."""
         settings = {"GIT_AUTHOR_NAME": "t", "GIT_AUTHOR_EMAIL": "t@example.org",
                     "GIT_COMMITTER_NAME": "t", "GIT_COMMITTER_EMAIL": "t@example.org",
                     "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}

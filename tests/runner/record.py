@@ -20,7 +20,7 @@ def commit(directory: str) -> str:
                                   capture_output=True).stdout
         except (OSError, subprocess.CalledProcessError):
             return None
-    # Only of this very directory: an unpacked archive may lie in somebody else's repository.
+    # Only of this very directory: an unpacked archive may lie in another repository.
     if (git("rev-parse", "--show-prefix") or "-").strip() or git("status", "--porcelain") != "":
         return ""
     return (git("rev-parse", "HEAD") or "").strip()

@@ -8,7 +8,7 @@ from typing import Counter, Iterator, List
 
 from .suite import Result, Suite
 
-#: Ends with whoever started it: then its standard input ends.
+#: Ends with the process that started it: then its standard input ends.
 BUSY = """
 import os, threading
 threading.Thread(target=lambda: (os.read(0, 1), os._exit(0)), daemon=True).start()

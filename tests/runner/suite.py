@@ -115,7 +115,7 @@ class Run:
         return self._process.returncode, usage.ru_utime + usage.ru_stime
 
     def _judge_end(self, code: int) -> None:
-        """Whatever a suite does not say of itself."""
+        """What a suite does not say of itself."""
         ran = self._passed + len(self._failures) + self._skipped
         if self._expired:
             self._fail(f"not finished after {self._limit} s")

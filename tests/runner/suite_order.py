@@ -11,8 +11,8 @@ from .schedule import Idle, processors
 #: Each waits for the other one, which a FIFO tells: they pass side by side only.
 MEET = ("cat there >/dev/null; echo >here; echo ok 1 - met",
         "echo >there; cat here >/dev/null; echo ok 1 - met")
-#: Passes if nobody else is at the same.
-ALONE = "mkdir busy && sleep 0.1 && rmdir busy && echo ok 1 - nobody else"
+#: Passes if no other suite does the same.
+ALONE = "mkdir busy && sleep 0.1 && rmdir busy && echo ok 1 - alone"
 
 
 def meet(t, **settings):

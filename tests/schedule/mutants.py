@@ -62,7 +62,7 @@ MUTANTS: Dict[str, Tuple[str, str, str]] = {
     "no-word-at-leaving": (
         "stop",
         "== 2;\n    pthread_cond_broadcast(&pool->changed);", "== 2;"),
-    "nobody-reaped": (
+    "none-reaped": (
         "stop",
         "    if (before)\n        thread_reap(&before->thread);", "    (void)before;"),
     "reap-oneself": (
@@ -87,7 +87,7 @@ MUTANTS: Dict[str, Tuple[str, str, str]] = {
         "        pthread_cond_broadcast(&pool->changed);\n"
         "        pthread_mutex_unlock(&pool->lock);\n        for (unsigned i",
         "        pthread_mutex_unlock(&pool->lock);\n        for (unsigned i"),
-    "nobody-relieves": (
+    "none-relieves": (
         "closing where threads are scarce",
         "        if (relieve)\n            break;", "        relieve = false;"),
     "closed-twice": (

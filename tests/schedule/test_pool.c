@@ -5,9 +5,9 @@
  *
  *     schedule-pool [--full] [SCENARIO]
  *
- * What must hold in each state: no connection is served by two threads; whenever nobody but a
+ * What must hold in each state: no connection is served by two threads; whenever none but a
  * client can go on, no event waits to be taken, however many commands hang (no wake-up is lost,
- * nobody starves); no memory of a thread that was reaped is written to; and no run goes on for
+ * none starves); no memory of a thread that was reaped is written to; and no run goes on for
  * ever. At each end: everything was served and closed, once, and the pool's counts are right; or,
  * if it was stopped, every thread has ended and been reaped.
  *
@@ -186,7 +186,7 @@ static void clients(void)
 
 #define value_of(object) atomic_load_explicit(object, memory_order_seq_cst)
 
-/* Nobody can go on, and nobody stopped the pool. */
+/* No thread can go on, and none stopped the pool. */
 static void look_at_rest(void)
 {
     const struct pool *pool = &model.pool;
@@ -247,7 +247,7 @@ static void look(unsigned ways[ENGINE_THREADS_MAX + 1])
     if (ways[ENGINE_THREADS_MAX] == ways[CLIENTS] && !model.stopping) {
         for (unsigned i = 0; i < CONNECTIONS_MAX; i++) {
             if (model_ready(i))
-                engine_violation("an event waits, and nobody takes it");
+                engine_violation("an event waits, and no thread takes it");
         }
     }
     for (unsigned i = 0; i < ENGINE_THREADS_MAX && ways[ENGINE_THREADS_MAX] == 0; i++) {

@@ -76,7 +76,7 @@ def latency(t):
 
 @test
 def hang(t):
-    """Until the line goes; meanwhile it holds up nobody else, not even on the same nexus."""
+    """Until the line goes; meanwhile it holds up no other, not even on the same nexus."""
     scene = Scene(t, "LUN hang\n")
     scene.host.connection.send_request(scsi.pr_in(8), [scene.host.lun])
     other = t.host(scene.simulator, "a", t.make_lun())

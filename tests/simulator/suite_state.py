@@ -205,7 +205,7 @@ def killed_at_any_moment(t):
 
 @test
 def leftover_of_a_killed_one(t):
-    """A temporary file that nobody finished is neither read nor in the way."""
+    """A temporary file that was not finished is neither read nor in the way."""
     scene = Scene(t)
     a, _ = scene.start()
     t.good(a.register(0xA, flags=APTPL))
@@ -231,7 +231,7 @@ def as_nobody():
 
 @test
 def unwritable_directory(t):
-    """What cannot be saved has not happened, and nobody is told of it."""
+    """What cannot be saved has not happened, and no client is told of it."""
     scene = Scene(t)
     a, b = scene.start()
     t.good(a.register(0xA, flags=APTPL))
@@ -353,7 +353,7 @@ def a_directory_in_the_way(t):
 
 @test
 def many_clients_at_once(t):
-    """Each REGISTER that was answered GOOD is there, whoever else was saving."""
+    """Each REGISTER that was answered GOOD is there, also if another was saving."""
     names = [f"n{number}" for number in range(16)]
     scene = Scene(t)
     hosts = scene.start(nexuses=names)

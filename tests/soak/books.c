@@ -3,7 +3,7 @@
  * A tag is in those bytes of the CDB that are reserved or vendor specific in both commands and mean
  * nothing to the logical unit: the client in byte 9, the number of its request in bytes 3 and 4.
  * Each client has a ring of entries, long enough that one which is reached again is no longer
- * anybody's concern.
+ * the concern of any client.
  *
  * Data and parameter lists are kept as hashes.
  */

@@ -19,7 +19,7 @@ enum connection_result {
     CONNECTION_TIMEOUT, /* nothing came in time */
 };
 
-/* Returns an fd, or -1 while nobody listens. */
+/* Returns an fd, or -1 while there is no listener. */
 int connection_open(const char *path, unsigned patience_s);
 
 /* Send size bytes, with n fds. */

@@ -3,7 +3,7 @@
 #define SOAK_COUNTS_H
 
 /*
- * Whatever is counted, each under the name that the report has. Everything but the violations has
+ * All that is counted, each under the name that the report has. Everything but the violations has
  * to have happened by the end of a run: a load that no longer does what it should proves nothing.
  */
 

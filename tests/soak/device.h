@@ -25,7 +25,7 @@ struct device_options {
 int device_start(struct mailbox *mailbox, const struct device_options *options);
 void device_stop(void);
 
-/* The host's helper is gone: nobody waits for what it has sent. */
+/* The host's helper is gone: no process waits for what it has sent. */
 void device_forget(unsigned host);
 
 /* The key that the host has registered on the disk, or 0. */

@@ -23,7 +23,7 @@ THREADS = 3
 
 
 class State(NamedTuple):
-    """What a helper has when nobody asks anything of it."""
+    """What a helper has when no client asks anything of it."""
     fds: int
     private_kb: int  # 0 with a sanitizer, which keeps what the helper gives back
 
@@ -50,7 +50,7 @@ class Result(NamedTuple):
 
 
 class Watcher(threading.Thread):
-    """Somebody who reads a helper's status again and again. Each document has to be whole."""
+    """A client that reads a helper's status again and again. Each document has to be whole."""
 
     def __init__(self, path: str):
         super().__init__(daemon=True)
@@ -180,7 +180,7 @@ class Lab(Scratch):
 
 
 def end_group(pid: int) -> None:
-    """Of a leader that has ended: whoever it has left behind."""
+    """Of a leader that has ended: the processes it has left behind."""
     try:
         os.killpg(pid, signal.SIGKILL)
     except ProcessLookupError:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * What befalls a helper is counted twice, before and after: a connection may have been lost to
- * whatever had not ended when it was made.
+ * all that had not ended when it was made.
  */
 #include "hosts.h"
 

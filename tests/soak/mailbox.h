@@ -5,7 +5,7 @@
 /*
  * The wire between the helpers' SG_IO and the disks: memory that the helpers, through the library
  * that is preloaded into them (driver.c), share with the process that plays the disks (device.c).
- * What has been sent is the disks' affair, whatever becomes of the helper: so it is with real ones.
+ * What has been sent is the disks' affair, also if the helper dies: so it is with real ones.
  *
  * A command takes a free slot of its host, fills it in, marks it SENT, rings the bell and waits on
  * the slot's state. The device answers into the slot, marks it DONE and wakes the waiter, which
@@ -31,7 +31,7 @@ enum mailbox_state {
     MAILBOX_DONE,
 };
 
-/* Ways in which the library can make a liar of the helper, to see whether anybody notices. */
+/* Ways in which the library can make a liar of the helper, to see whether a test notices. */
 enum mailbox_mutant {
     MUTANT_NONE,
     MUTANT_GOOD,    /* a conflict becomes GOOD */

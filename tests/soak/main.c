@@ -5,7 +5,7 @@
  * was counted. What is wrong is said in lines that begin with "#".
  *
  * Before the load and after it there is a line "ready PID" or "quiet PID", of the veteran, and a
- * line is waited for, so that somebody may look at what that helper has. SIGTERM ends the load
+ * line is waited for, so that a person may look at what that helper has. SIGTERM ends the load
  * early.
  */
 #include <errno.h>
@@ -276,7 +276,7 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     sigaction(SIGTERM, &end_early, NULL);
-    signal(SIGPIPE, SIG_IGN); /* helpers have to be ended, even if nobody listens */
+    signal(SIGPIPE, SIG_IGN); /* helpers have to be ended, even without a listener */
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     snprintf(mailbox, sizeof(mailbox), "%s/mailbox", options.hosts.directory);
     options.hosts.mailbox = mailbox;

@@ -14,7 +14,7 @@ const char host_class[] = "class";
 const char host_landlock_sys[] = ".";
 const char host_dev[] = "/dev/pts"; /* a path is a pseudo-terminal */
 const char host_journal[] = "journal";
-const char *const host_multipathd[] = {"multipathd", "@test/multipathd of nobody"};
+const char *const host_multipathd[] = {"multipathd", "@test/multipathd without a listener"};
 
 bool host_is_disk(const struct stat *status)
 {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * What the libraries have in common that are preloaded in the place of ioctl(2): the function
- * itself, and memory that they share with whoever has started the program. The includer defines
- * preload_ioctl(); there is one for each library.
+ * itself, and memory that they share with the process that started the program. The includer
+ * defines preload_ioctl(); there is one for each library.
  *
  * The program may run under a system call filter, so an ioctl makes no other call here than itself.
  */
@@ -40,7 +40,7 @@ static inline bool preload_is_loop(const struct stat *status)
 
 /*
  * Before main(): the file, which begins with these eight bytes, for reading and writing. Without it
- * the program ends, since going on would send commands of a test to whatever the fd is.
+ * the program ends, since going on would send commands of a test to any device that the fd is.
  */
 static inline void *preload_map(const char *path, size_t size, uint64_t magic, const char *what)
 {

@@ -56,13 +56,13 @@ __attribute__((constructor)) static void sgio_open(void)
 /* Wait until *word is no longer value, or for us microseconds. Returns as the system call does. */
 static long sgio_wait(uint32_t *word, uint32_t value, uint32_t us)
 {
-    /* The layout that SYS_futex takes on every architecture, whatever time_t is. */
+    /* The layout that SYS_futex takes on every architecture, no matter what time_t is. */
     long timeout[2] = {us / 1000000, us % 1000000 * 1000L};
 
     return syscall(SYS_futex, word, FUTEX_WAIT, value, us == FOREVER ? NULL : timeout, NULL, 0);
 }
 
-/* No other sleep is sure to be allowed: wait on a word that nobody wakes. */
+/* No other sleep is sure to be allowed: wait on a word that is not woken. */
 static void sgio_delay(uint32_t us)
 {
     uint32_t never = 0;

@@ -34,7 +34,7 @@ def enter() -> None:
         mounts.make_private()
         cover(text + LINE)
     except OSError:
-        pass  # without root there is nobody to become anyway
+        pass  # without root there is no user to become anyway
 
 
 def cover(text: str) -> None:

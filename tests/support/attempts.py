@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What somebody would try who has taken a process over: system calls with arguments that work.
+"""What an attacker would try who runs code in a process: system calls with arguments that work.
 
 That they do is what prove() finds out, by a process of root's without walls; a kernel that has no
 such call gives a reason to skip. So each refusal elsewhere is a wall's doing, not the arguments'.

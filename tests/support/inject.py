@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""System calls made by a thread of somebody else: what would whoever has taken it over be allowed?
+"""System calls made by a thread of another process: what would an attacker in it be allowed?
 
 The thread is stopped in the system call that it waits in (ptrace), made to execute another one by
 the same instruction, and put back. The kernel's filters see a call of that thread like any other:

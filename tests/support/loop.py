@@ -33,7 +33,7 @@ class Unavailable(Exception):
 
 class Loop:
     """One loop device. The kernel detaches it at its last close, so nothing is left behind even if
-    the run is killed. scsi=False: to nobody a SCSI disk."""
+    the run is killed. scsi=False: no SCSI disk."""
 
     def __init__(self, directory: str, size: int = 4 << 20, scsi: bool = True):
         try:
@@ -67,10 +67,10 @@ class Loop:
                         break
                     except OSError as error:
                         os.close(self._keep)
-                        if error.errno != errno.EBUSY:  # else somebody was faster
+                        if error.errno != errno.EBUSY:  # else another process was faster
                             raise
                 else:
-                    raise Unavailable("every free loop device was taken by somebody else")
+                    raise Unavailable("every free loop device was taken by another process")
         except OSError as error:
             raise Unavailable(f"no loop device to be had: {error}") from error
         info = bytearray(INFO_SIZE)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A mount namespace of a run: what it mounts is seen by its own processes, and by nobody else."""
+"""A mount namespace of a run: what it mounts is seen by its own processes, and by no other."""
 import ctypes
 import os
 import threading
@@ -10,7 +10,7 @@ from .tree import TOP
 CLONE_NEWNS = 0x00020000
 MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 0x20, 0x1000, 0x4000, 1 << 18
 
-#: Directories that every system has, and that nobody misses for the time of a run.
+#: Directories that every system has, and that are not missed for the time of a run.
 PLACES = ("/mnt", "/media", "/srv")
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -49,7 +49,7 @@ def _is_open(path: str) -> bool:
 
 def open_to_all(directory: str) -> str:
     """The directory under a name by which other users reach it as well: a checkout may be below
-    /root. Nothing can be written to it there, so that nobody removes it by mistake."""
+    /root. Nothing can be written to it there, so that it is not removed by mistake."""
     if os.geteuid() != 0 or _is_open(directory):
         return directory
     for place in PLACES:

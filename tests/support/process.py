@@ -156,7 +156,7 @@ class Program:
         return self.wait_exit(timeout)
 
     def close(self) -> None:
-        """Whatever state it is in: end it, and the processes it started."""
+        """In any state: end it, and the processes it started."""
         started = procfs.children(self.pid) if self.running else []
         if self.running:
             self.process.kill()

@@ -164,7 +164,7 @@ def private_kb(pid: int, without: str = "") -> int:
 
 
 def wait_gone(pid: int, timeout: float) -> bool:
-    """Until the process, which may be anybody's child, has ended."""
+    """Until the process, which may be any process's child, has ended."""
     deadline = time.monotonic() + timeout
     while state(pid) not in "XZ":
         if time.monotonic() > deadline:

@@ -19,7 +19,7 @@ class Qmp:
         deadline = time.monotonic() + scaled(timeout)
         while self.socket.connect_ex(path) != 0:  # not there yet, or not listening yet
             if time.monotonic() > deadline:
-                raise QmpError(f"nobody listens on {path}")
+                raise QmpError(f"there is no listener on {path}")
             time.sleep(0.005)
         self._lines = self.socket.makefile("r", encoding="utf-8")
         self.events: List[dict] = []

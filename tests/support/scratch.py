@@ -6,7 +6,7 @@ import tempfile
 
 
 class Scratch:
-    """A directory for a whole run, and in it one for whatever asks. Others may enter it, but only
+    """A directory for a whole run, and in it one for each caller. Others may enter it, but only
     by names that they know."""
 
     def __init__(self, prefix: str):

@@ -9,7 +9,7 @@ from typing import Dict, List, NamedTuple
 from .tap import Skip
 
 LINE = re.compile(r"^(\d+) +(?:<\.\.\. )?(\w+)(?:\(| resumed>)(.*)$")
-#: Whoever is made by clone is a thread of the maker, or a process that starts with its filter.
+#: What is made by clone is a thread of the maker, or a process that starts with its filter.
 CLONES = ("clone", "clone3", "fork", "vfork")
 UNFINISHED = " <unfinished ...>"
 

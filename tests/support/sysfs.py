@@ -4,7 +4,7 @@
 The helper takes a block device for a disk only if sysfs says that it is one, and loop devices have
 no SCSI device there. A run that calls enter() has a mount namespace of its own, in which
 /sys/dev/block and /sys/block are directories of ours: they lead to the kernel's entries, but for the
-disks of the run. Nobody else sees them, and they are gone with the last process of the run.
+disks of the run. No other process sees them, and they are gone with the last process of the run.
 
 A disk looks as the SCSI disk driver makes it look (Documentation/ABI/stable/sysfs-block, and
 drivers/scsi/scsi_sysfs.c of the kernel), as far as our programs ask:

@@ -303,7 +303,7 @@ def main(about: str, tests: Sequence[Test], make_lab: Callable[[argparse.Namespa
     if arguments.list:
         print("\n".join(one.full_name for one in chosen))
         return 0
-    # Also whoever loses patience with us shall find nothing left behind.
+    # A run that is ended from outside leaves nothing behind either.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         lab = make_lab(arguments)

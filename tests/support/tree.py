@@ -11,7 +11,7 @@ BUILT = ("build*", "obj-*", ".cache")
 
 
 def is_checkout() -> bool:
-    """An archive may lie inside of somebody else's checkout: that says nothing about its files."""
+    """An archive may lie inside of another checkout: that says nothing about its files."""
     return os.path.exists(os.path.join(TOP, ".git"))
 
 

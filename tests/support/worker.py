@@ -71,7 +71,7 @@ class Pending:
         return bool(select.select([self.socket], [], [], 0)[0])
 
     def reply(self, timeout: float = 10.0) -> Optional[Reply]:
-        """None at end of file: nobody answered."""
+        """None at end of file: no answer came."""
         with self.socket:
             self.socket.settimeout(scaled(timeout))
             message = self.socket.recv(REPLY.size + 1)
@@ -85,7 +85,7 @@ class Pending:
 
 class Opener:
     """The worker's end of the channel to the process that opens paths (src/mpath/opener.c), as
-    somebody has it who has taken the worker over."""
+    an attacker has it who runs code in the worker."""
     REQUEST, REPLY = struct.Struct(">II32s"), struct.Struct(">I")
     PIDFD_GETFD = 438
 

@@ -222,7 +222,7 @@ static inline void client_expect_reply(int sock, uint32_t status, uint32_t size,
         assert_int_equal(data[i], fill);
 }
 
-/* Whatever went before, the connection serves. */
+/* The connection serves, no matter what went before. */
 static inline void client_expect_serving(int sock)
 {
     client_request(sock, PR_IN, ACT_GOOD, 24, 0xa5);

@@ -263,7 +263,7 @@ static void test_answers(void **state)
     assert_uint_equal(reply.size, 24);
     assert_uint_equal(data[23], 0xda);
 
-    /* Not a byte beyond the allocation length, whatever the worker says. */
+    /* Not a byte beyond the allocation length, no matter what the worker says. */
     assert_true(execute(SPC_PERSISTENT_RESERVE_IN, ANSWER_TOO_MUCH, &reply));
     assert_uint_equal(reply.size, 24);
     assert_uint_equal(data[23], 0xda);
@@ -282,7 +282,7 @@ static void test_text(void **state)
     assert_non_null(strstr(logged(), "device 253:7: path sdz is down"));
 }
 
-/* Whoever had the command in hand has gone; others are served by the same worker. */
+/* The worker that had the command has gone; others are served by the same worker. */
 static void test_no_answer(void **state)
 {
     (void)state;
@@ -305,7 +305,7 @@ static void test_worker_ends(void **state)
     assert_status(ANSWER, SPC_STATUS_RESERVATION_CONFLICT);
     assert_uint_equal(keeper.starts, 2);
 
-    kill(keeper.pid, SIGKILL); /* idle: nobody's command is lost */
+    kill(keeper.pid, SIGKILL); /* idle: no command is lost */
     assert_int_equal(worker_end(), -SIGKILL);
     now_ms += 2000;
     assert_status(ANSWER, SPC_STATUS_RESERVATION_CONFLICT);

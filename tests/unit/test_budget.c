@@ -59,7 +59,7 @@ static void test_alone(void **state)
     close_all(account);
 }
 
-/* However many of them want everything, and whoever they are, the floor is there for the next. */
+/* However many of them want everything, of any user, the floor is there for the next. */
 static void test_many_greedy(void **state)
 {
     struct budget_account *greedy[8], *modest;
@@ -126,7 +126,7 @@ static void test_greedy_of_one_user(void **state)
     close_all(other);
 }
 
-/* What is too small to be shared out is for whoever comes first. */
+/* What is too small to be shared out is first come, first served. */
 static void test_small(void **state)
 {
     struct budget_account *account = budget_open(&budget, 1, 10, 0);
@@ -233,7 +233,7 @@ static void test_lines(void **state)
     other = budget_open(&budget, 2, 5, 0);
     left_out = 0;
     assert_uint_equal(count_lines(other, BUDGET_CHANGES, &left_out), 100);
-    assert_true(left_out > 0); /* told by whoever comes next */
+    assert_true(left_out > 0); /* told by the next one */
     budget_close(other);
     budget_close(loud);
 }

@@ -77,7 +77,7 @@ static void test_reader_take(void **state)
     assert_true(reader_ok(&empty));
 }
 
-/* Writes 21 bytes whatever the room is. */
+/* Writes 21 bytes no matter how much room there is. */
 static void write_all(struct writer *writer)
 {
     writer_u8(writer, 0x11);

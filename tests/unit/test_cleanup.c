@@ -97,7 +97,7 @@ static void test_futex(void **state)
     assert_false(futex_wait(&word, 0, 30)); /* the time is over */
     assert_int_in_range(clock_now_ms() - start, 29, await_limit_ms());
     assert_true(futex_wait(&word, 1, await_limit_ms())); /* not that value: no wait */
-    futex_wake(&word);                                   /* nobody waits: no harm */
+    futex_wake(&word);                                   /* no waiter: no harm */
 
     assert_int_equal(pthread_create(&thread, NULL, wake_after_change, NULL), 0);
     while (!atomic_load(&word))

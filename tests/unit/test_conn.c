@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The state machine of a connection, as a client sees it: whatever the way in which bytes and fds
+ * The state machine of a connection, as a client sees it: no matter how bytes and fds
  * come, either the right reply or an end, and no fd left behind. table_end() counts them.
  */
 #include "cmocka_compat.h"

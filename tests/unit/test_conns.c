@@ -368,7 +368,7 @@ static void test_shutdown_all(void **state)
     conns_shutdown_all(&conns);
     client_expect_end(idle);
     client_expect_end(half_cdb);
-    client_expect_end(executing); /* at once, whatever its command does */
+    client_expect_end(executing); /* at once, also while its command runs */
     assert_false(is_readable(conns.drained_fd));
     backend_release();
     await_events(conns.drained_fd, POLLIN);

@@ -367,7 +367,7 @@ static bool lock_file(int fd, short type)
     return fcntl(fd, F_SETLK, &lock) == 0;
 }
 
-/* In a process of its own, as it closes whatever there is. locked: a file that the parent has a
+/* In a process of its own, as it closes all fds. locked: a file that the parent has a
  * lock of. Returns 0 or where it failed. */
 static int close_strays_child(int locked)
 {
@@ -417,8 +417,8 @@ static void test_close_strays(void **state)
     pair_tear_down(state);
 }
 
-/* What is kept is really still locked, whatever is closed, and until the process ends: not longer,
- * although the parent has a copy of the fd. */
+/* What is kept is really still locked, no matter what is closed, and until the process ends: not
+ * longer, although the parent has a copy of the fd. */
 static void test_close_strays_keeps_the_lock(void **state)
 {
     const char *path = scratch_write("pid", "1\n");

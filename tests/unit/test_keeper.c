@@ -23,7 +23,7 @@
 
 #define NOBODY 65534
 
-/* A socket under this name, and its inode. Nobody listens on it: to the keeper it is all one. */
+/* A socket under this name, and its inode. It has no listener: to the keeper it is all one. */
 static struct inode_id make_socket(const char *name)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -96,7 +96,7 @@ static void test_remove_on_request(void **state)
     assert_int_equal(keeper_remove_pidfile(&keeper), 0);
     assert_false(exists("pid"));
 
-    /* What has been removed is not ours any more, whoever makes it anew. */
+    /* What has been removed is not ours any more, no matter who makes it anew. */
     make_socket("sock");
     scratch_write("pid", "1\n");
     assert_int_equal(keeper_remove_socket(&keeper), 0);
@@ -248,7 +248,7 @@ static void test_signals(void **state)
     end(&keeper);
 }
 
-/* Whatever comes over the channel, nothing but our files is touched, and the keeper stays. */
+/* No matter what comes over the channel, nothing but our files is touched, and the keeper stays. */
 static void test_malformed_requests(void **state)
 {
     struct inode_id inode;
@@ -405,7 +405,8 @@ static void test_privileges(void **state)
     end(&keeper);
 }
 
-/* libvirt's directories belong to the machine's user, and root without capabilities is nobody. */
+/* libvirt's directories belong to the machine's user, and root without capabilities may do nothing
+ * there. */
 static void test_root_in_a_foreign_directory(void **state)
 {
     struct inode_id inode;

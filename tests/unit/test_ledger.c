@@ -410,7 +410,8 @@ static void test_reading(void **state)
     expect("");
 }
 
-/* A map registers by all of its paths: it is one nexus with each, by whatever their names tell. */
+/* A map registers by all of its paths: it is one nexus with each, no matter what their names tell.
+ */
 static void test_map_and_its_paths(void **state)
 {
     const dev_t map = makedev(253, 0);
@@ -523,7 +524,7 @@ static void test_bounds(void **state)
 
 #define ledger_test(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
-/* What somebody reads as READ FULL STATUS: one key, by the initiator port of this name. */
+/* What a client reads as READ FULL STATUS: one key, by the initiator port of this name. */
 static void read_full_status(dev_t number, uint64_t key, const char *port, size_t size)
 {
     struct prin_registrant registrant = {.key = key, .relative_target_port = 1};

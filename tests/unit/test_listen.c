@@ -197,7 +197,7 @@ static void test_watched(void **state)
     close(watch);
 }
 
-/* Whoever sees the name can connect. A child looks for it as fast as it can. */
+/* A process that sees the name can connect. A child looks for it as fast as it can. */
 static void test_seen_is_connectable(void **state)
 {
     const char *path = scratch_path("sock");
@@ -250,7 +250,7 @@ static void test_remove(void **state)
     assert_int_equal(rename(path, scratch_path("moved")), 0);
     assert_int_equal(inode_remove(path, &ours), 0); /* gone already */
     close(make_socket(path, SOCK_STREAM, 1));
-    assert_int_equal(inode_remove(path, &ours), 0); /* of somebody else */
+    assert_int_equal(inode_remove(path, &ours), 0); /* of another user */
     found = identify(path);
     assert_false(inode_same(&found, &ours));
     assert_int_equal(rename(scratch_path("moved"), path), 0);
@@ -272,7 +272,7 @@ static void test_stale(void **state)
     stale = identify(path);
     sock = open_at(path, &inode);
     assert_true(sock >= 0);
-    /* Whoever may still look for the stale one by its inode does not find ours. */
+    /* A process that still looks for the stale one by its inode does not find ours. */
     assert_false(inode_same(&stale, &inode));
     assert_true(stale.inode != inode.inode);
     assert_int_equal(client_connect(path), 0);
@@ -420,7 +420,7 @@ static void test_long_paths(void **state)
     }
 }
 
-/* What somebody does to the directory between our bind and what comes next. */
+/* What another user does to the directory between our bind and what comes next. */
 static void (*after_bind)(const char *name);
 
 int __real_bind(int sock, const struct sockaddr *address, socklen_t size);
@@ -486,7 +486,7 @@ static void put_nothing(const char *name)
     assert_int_equal(unlink(name), 0);
 }
 
-/* Whatever is put in the place of the socket keeps its mode and its owner. */
+/* A file put in the place of the socket keeps its mode and its owner. */
 static void test_swapped(void **state)
 {
     static const struct {
@@ -498,7 +498,7 @@ static void test_swapped(void **state)
         {"dangling link", put_dangling_link, ESTALE},
         {"file", put_file, ESTALE},
         {"second name", put_second_name, ESTALE},
-        {"socket of somebody else", put_socket_of_theirs, ESTALE},
+        {"socket of another user", put_socket_of_theirs, ESTALE},
         {"nothing", put_nothing, ENOENT},
     };
 
@@ -538,7 +538,7 @@ static void test_swapped(void **state)
     table_row = NULL;
 }
 
-/* The name has its mode from the first moment, whatever the umask. */
+/* The name has its mode from the first moment, no matter what the umask is. */
 static mode_t mode_after_bind;
 
 static void look_at_mode(const char *name)
@@ -580,7 +580,7 @@ static void test_mode_from_the_start(void **state)
     }
 }
 
-/* Where the process works is nobody's business. */
+/* Where the process works does not matter. */
 static void test_working_directory(void **state)
 {
     char before[PATH_MAX], after[PATH_MAX];
@@ -615,7 +615,7 @@ static unsigned replace_and_remove(void)
     return n_pauses;
 }
 
-/* As somebody else, until *ret_channel is closed. */
+/* As another user, until *ret_channel is closed. */
 static pid_t lock_as_nobody(void (*take)(void), int *ret_channel)
 {
     char byte;
@@ -675,7 +675,7 @@ static void test_locks_of_others(void **state)
 
     (void)state;
     if (geteuid() != 0) {
-        print_message("# test_locks_of_others: only root can be somebody else\n");
+        print_message("# test_locks_of_others: only root can be another user\n");
         skip();
     }
     assert_int_equal(chmod(scratch, 0777), 0);

@@ -357,7 +357,7 @@ static void test_syslog_full(void **state)
     assert_int_equal(syslog_seen.calls, 3);
 }
 
-/* Nobody is there: nothing to count, nobody to tell. */
+/* No client: nothing to count, none to tell. */
 static void test_syslog_absent(void **state)
 {
     (void)state;

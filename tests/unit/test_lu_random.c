@@ -120,7 +120,7 @@ static void check_step(const struct view *before, const struct view *after, unsi
     assert_uint_equal(after->generation - before->generation,
                       result->changed && generation_rises[service_action]);
 
-    /* RESERVE and RELEASE touch no registration; nobody but REGISTER and MOVE adds one. */
+    /* RESERVE and RELEASE touch no registration; only REGISTER and MOVE adds one. */
     for (size_t i = 0; i < strlen(SCRIPT_NEXUSES); i++) {
         const struct seen *was = &before->nexus[i], *is = &after->nexus[i];
 
@@ -133,7 +133,7 @@ static void check_step(const struct view *before, const struct view *after, unsi
             assert_uint_equal(was->key, is->key);
     }
 
-    /* Nobody but registrants changes anything, but by registering. */
+    /* Only registrants change anything, but by registering. */
     if (result->changed && service_action != SPC_PROUT_REGISTER &&
         service_action != SPC_PROUT_REGISTER_AND_IGNORE_EXISTING_KEY)
         assert_true(before->nexus[nexus].registered);

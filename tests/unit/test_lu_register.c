@@ -30,7 +30,7 @@ static void test_register(void **state)
          NULL},
         /* Scope and type are ignored. */
         {"", "A register 0 1 t2 sf", "good", "g1 A=1", NULL},
-        /* A reservation of somebody else stands in nobody's way. */
+        /* A reservation of another nexus is in no one's way. */
         {"A register 0 1; A reserve 1 0 t3", "B register 0 2", "good", "g2 t3 A=1* B=2", NULL},
         {"A register 0 1; A reserve 1 0 t8", "B register 0 2", "good", "g2 t8 A=1* B=2*", NULL},
     };
@@ -76,12 +76,12 @@ static void test_register_by_holder(void **state)
          "good", "g4 B=2 C=3", "B:2A/04 C:2A/04"},
         {"A register 0 1; B register 0 2; C register 0 3; A reserve 1 0 t6", "A ignore 0 0", "good",
          "g4 B=2 C=3", "B:2A/04 C:2A/04"},
-        /* Somebody else leaves. */
+        /* Another nexus leaves. */
         {"A register 0 1; B register 0 2; B reserve 2 0 t5", "A register 1 0", "good", "g3 t5 B=2*",
          NULL},
         {"A register 0 1; B register 0 2; A reserve 1 0 t3", "B register 2 0", "good", "g3 t3 A=1*",
          NULL},
-        /* All registrants: it stays until the last one leaves, and nobody is told. */
+        /* All registrants: it stays until the last one leaves, and none is told. */
         {"A register 0 1; B register 0 2; A reserve 1 0 t7", "A register 1 0", "good", "g3 t7 B=2*",
          NULL},
         {"A register 0 1; B register 0 2; A reserve 1 0 t8", "A register 1 0", "good", "g3 t8 B=2*",
@@ -286,7 +286,7 @@ static void test_spec_i_pt_iscsi_device(void **state)
     }
 }
 
-/* Registers initiators nobody else has, through port 1, until `count` registrations are there. */
+/* Registers initiators of its own, through port 1, until `count` registrations are there. */
 static void fill(size_t count)
 {
     while (script_lu.registrations < count) {

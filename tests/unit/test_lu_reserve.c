@@ -23,11 +23,11 @@ static void test_reserve(void **state)
         {"A register 0 1", "A reserve 0 0 t1", "conflict", NULL, NULL},
         {"A register 0 1", "a reserve 1 0 t1", "conflict", NULL, NULL},
         {"B register 0 2", "A reserve 2 0 t1", "conflict", NULL, NULL},
-        /* What the reservation forbids is a conflict, whatever else is wrong. */
+        /* What the reservation forbids is a conflict, no matter what else is wrong. */
         {"A register 0 1; A reserve 1 0 t1", "B reserve 0 0 t2", "conflict", NULL, NULL},
         {"A register 0 1; B register 0 2; A reserve 1 0 t5", "B reserve 2 0 t5 s1", "conflict",
          NULL, NULL},
-        /* Types and scopes that do not exist, also where nobody is registered. */
+        /* Types and scopes that do not exist, also where none is registered. */
         {"A register 0 1", "A reserve 1 0 t0", "5/24/00", NULL, NULL},
         {"A register 0 1", "A reserve 1 0 t2", "5/24/00", NULL, NULL},
         {"A register 0 1", "A reserve 1 0 t4", "5/24/00", NULL, NULL},
@@ -78,7 +78,7 @@ static void test_release(void **state)
         {THREE "A reserve 1 0 t8", "A release 1 0 t8", "good", "g3 A=1 B=2 C=3", "B:2A/04 C:2A/04"},
         /* Any holder may. */
         {THREE "A reserve 1 0 t7", "B release 2 0 t7", "good", "g3 A=1 B=2 C=3", "A:2A/04 C:2A/04"},
-        /* A registered one that holds nothing: nothing done, no error, whatever it says. */
+        /* A registered one that holds nothing: nothing done, no error, no matter what it says. */
         {THREE "A reserve 1 0 t5", "B release 2 0 t5", "good", NULL, NULL},
         {THREE "A reserve 1 0 t1", "B release 2 0 t3", "good", NULL, NULL},
         {THREE "A reserve 1 0 t1", "B release 2 0 t2 s5", "good", NULL, NULL},
@@ -253,7 +253,8 @@ static void test_conflict_before_attention(void **state)
     assert_string_equal(script_outcome(script_command("B register b 0")), "6/2A/05");
 }
 
-/* REPLACE LOST RESERVATION is not served; a registrant is told so, whoever holds the reservation.
+/* REPLACE LOST RESERVATION is not served; a registrant is told so, no matter who holds the
+ * reservation.
  */
 static void test_replace_lost(void **state)
 {

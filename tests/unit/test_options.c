@@ -300,7 +300,7 @@ static void test_rejected(void **state)
     table_row = NULL;
 }
 
-/* Help and version are given at once, whatever else there is to complain about later on. */
+/* Help and version are given at once, even if there is an error later on. */
 static void test_exits(void **state)
 {
     static const struct {

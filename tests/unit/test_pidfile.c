@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The PID file and its lock. Whoever else holds one is a child; what happens between the open and
+ * The PID file and its lock. The other holder of one is a child; what happens between the open and
  * the lock is done by a wrapped fcntl(2).
  */
 #include "cmocka_compat.h"
@@ -159,7 +159,7 @@ static void test_lock(void **state)
     assert_string_equal(content(), own_pid()); /* to remove it is for others */
 }
 
-/* Of an instance that has crashed: whatever is in it is replaced, all of it. */
+/* Of an instance that has crashed: all that is in it is replaced. */
 static void test_stale(void **state)
 {
     char error[256];

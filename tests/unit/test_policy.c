@@ -18,7 +18,7 @@ static const struct {
 } writable_rows[KINDS] = {
     [DEVICE_OTHER] = {POLICY_REFUSE, POLICY_REFUSE, POLICY_DONE},
     [DEVICE_SG] = {POLICY_ISSUE, POLICY_ISSUE, POLICY_DONE},
-    [DEVICE_BLOCK] = {POLICY_ISSUE, POLICY_REFUSE, POLICY_REFUSE}, /* nobody has looked */
+    [DEVICE_BLOCK] = {POLICY_ISSUE, POLICY_REFUSE, POLICY_REFUSE}, /* not looked at */
     [DEVICE_DISK] = {POLICY_ISSUE, POLICY_ISSUE, POLICY_DONE},
     [DEVICE_NOT_SCSI] = {POLICY_ISSUE, POLICY_REFUSE, POLICY_DONE},
     [DEVICE_PARTITION] = {POLICY_ISSUE, POLICY_REFUSE, POLICY_DONE},
@@ -53,7 +53,7 @@ static void test_writable(void **state)
     table_row = NULL;
 }
 
-/* Reading is all the same; whatever changes something is refused. */
+/* Reading is all the same; all that changes something is refused. */
 static void test_read_only(void **state)
 {
     (void)state;

@@ -65,7 +65,7 @@ static void test_maximum(void **state)
     assert_true(pool_ensure(&pool));
     for (int round = 0; round < 3; round++) {
         block(0, 3);
-        /* The last one is there for everybody, as long as it does not block itself. */
+        /* The last one is there for all, as long as it does not block itself. */
         for (unsigned i = 3; i < JOBS; i++) {
             do_now(i, BLOCK);
             assert_false(jobs[i].answer);
@@ -254,7 +254,7 @@ static void test_load(void **state)
     end();
 }
 
-/* Whoever asks from outside of the pool must not talk its last thread into blocking. */
+/* A caller from outside of the pool must not talk its last thread into blocking. */
 static void ask_from_outside(void)
 {
     for (unsigned round = 0; round < 60; round++) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* How the pool closes fds, of which any may block whoever closes it. */
+/* How the pool closes fds, of which any may block its closer. */
 #include "cmocka_compat.h"
 
 #include <sys/resource.h>
@@ -45,7 +45,7 @@ static void test_close_is_left_to_others(void **state)
     end();
 }
 
-/* A full list holds up whoever has more, until a thread returns. Then all are closed. */
+/* A full list holds up a thread that has more, until a thread returns. Then all are closed. */
 static void test_full_list(void **state)
 {
     struct traced_fd traced = traced_fd_open();

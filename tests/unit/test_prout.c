@@ -369,7 +369,7 @@ static void test_encode(void **state)
     table_row = NULL;
 }
 
-/* Whatever decodes is encoded to a list that decodes to the same, with the same TransportIDs. */
+/* What decodes is encoded to a list that decodes to the same, with the same TransportIDs. */
 static void test_round_trip(void **state)
 {
     (void)state;

@@ -83,7 +83,7 @@ static void test_out(void **state)
          HELD(1, 5, 0xa)},
         {"one of all unregisters", HELD(1, 7, 0), SPC_PROUT_REGISTER, 0, 0xb, 0, UNKNOWN},
         {"one more of all registers", HELD(1, 7, 0), SPC_PROUT_REGISTER, 0, 0, 0xb, HELD(1, 7, 0)},
-        {"whoever it was", HELD(1, 5, 0xa), SPC_PROUT_REGISTER_AND_IGNORE_EXISTING_KEY, 0, 0, 0xb,
+        {"any registrant", HELD(1, 5, 0xa), SPC_PROUT_REGISTER_AND_IGNORE_EXISTING_KEY, 0, 0, 0xb,
          UNKNOWN},
         {"there is none", NONE(1), SPC_PROUT_REGISTER_AND_IGNORE_EXISTING_KEY, 0, 0, 0xb, NONE(1)},
         {"move", HELD(1, 5, 0xa), SPC_PROUT_REGISTER_AND_MOVE, 0, 0xa, 0xd, HELD(NOW, 5, 0xd)},
@@ -120,14 +120,14 @@ static void test_told(void **state)
                                                         0, 0, 0, 0, 0, 0, 0xe, [21] = 5};
     static const uint8_t none[PRIN_RESERVATION_SIZE] = {0, 0, 0, 1};
     static const struct ledger_reservation by_e = HELD(NOW, 5, 0xe), by_a = HELD(1, 5, 0xa),
-                                           nobody = NONE(NOW);
+                                           unreserved = NONE(NOW);
     struct ledger_reservation reservation = by_a;
 
     (void)state;
     do_in(&reservation, SPC_PRIN_READ_RESERVATION, held, 24);
     assert_known(&reservation, &by_e);
     do_in(&reservation, SPC_PRIN_READ_RESERVATION, none, 8);
-    assert_known(&reservation, &nobody);
+    assert_known(&reservation, &unreserved);
     reservation = by_a;
     do_in(&reservation, SPC_PRIN_READ_RESERVATION, held, 12); /* cut: it says nothing */
     assert_known(&reservation, &by_a);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * What is sent to a device, and what not, whatever the kernel says when it is asked what the device
- * is: each system call of that, with each errno, alone and with all that come after it. The fd is a
- * directory that fstat(2) calls a block device, /sys/dev/block a tree of the test's own, and the
- * device a count of the SG_IO that reach it.
+ * What is sent to a device, and what not, no matter what the kernel says when it is asked what the
+ * device is: each system call of that, with each errno, alone and with all that come after it. The
+ * fd is a directory that fstat(2) calls a block device, /sys/dev/block a tree of the test's own,
+ * and the device a count of the SG_IO that reach it.
  */
 #include "cmocka_compat.h"
 
@@ -426,8 +426,8 @@ static void test_full_table(void **state)
     table_row = NULL;
 }
 
-/* A map is never told to do what its target alone can, whatever keeps us from seeing that it is
- * one. */
+/* A map is never told to do what its target alone can, no matter what keeps us from seeing that it
+ * is one. */
 static void test_capabilities(void **state)
 {
     const uint8_t cdb[16] = {SPC_PERSISTENT_RESERVE_IN, SPC_PRIN_REPORT_CAPABILITIES, [8] = 8};

@@ -82,7 +82,7 @@ int __wrap_ioctl(int fd, unsigned long command, ...)
     return 0;
 }
 
-/* Time passes only where somebody sleeps. */
+/* Time passes only where a thread sleeps. */
 int __wrap_nanosleep(const struct timespec *time, struct timespec *left)
 {
     (void)left;

@@ -161,7 +161,7 @@ def quiet(client: socket.socket, path: str, fault: Fault) -> None:
 
 def main() -> None:
     make_fault, program, path = FAULTS[sys.argv[1]], sys.argv[2], sys.argv[4]
-    # Another fault: whatever is under way is lost. The caller gets what it wants to see of an end.
+    # Another fault: all that is under way is lost. The caller gets what it wants to see of an end.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     hidden = f"{path}.real"
     with subprocess.Popen([program, "-k", hidden],

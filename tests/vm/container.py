@@ -72,7 +72,7 @@ def _follow(pid: int) -> NoReturn:
 def enter(flags: int, prepare: Optional[Callable[[], None]] = None,
           cgroup: str = "") -> Callable[[], None]:
     """What is to be done in a process between fork and exec so that it is in new namespaces
-    (flags), and in a control group. prepare() sets up the mounts, which nobody outside sees."""
+    (flags), and in a control group. prepare() sets up the mounts, which are not seen outside."""
     def body() -> None:
         if cgroup:
             lab.write(f"{cgroup}/cgroup.procs", os.getpid())

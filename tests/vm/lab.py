@@ -286,8 +286,8 @@ class Initiator:
         write(f"{self.device}/state", "running\n")
 
     def unplug(self) -> None:
-        """Commands get no answer from now on, and nobody is told why. After half a minute they time
-        out, and nobody here would repair a session that the kernel then gives up."""
+        """Commands get no answer from now on, and no reason is told. After half a minute they time
+        out, and nothing here would repair a session that the kernel then gives up."""
         run("busybox", "ip", "route", "add", "blackhole", self.portal, "table", "local")
 
     def plug(self) -> None:
@@ -295,7 +295,7 @@ class Initiator:
         run("busybox", "ip", "route", "delete", "blackhole", self.portal, "table", "local")
 
     def delete(self) -> None:
-        """Take the device away from under whoever uses it, as a pulled cable or an admin would."""
+        """Take the device away from under its users, as a pulled cable or an admin would."""
         write(f"{self.device}/delete", 1)
         wait_for(f"{self.path} gone", lambda: not os.path.exists(self.path))
 
@@ -459,7 +459,7 @@ def delete_partition(disk: str) -> None:
             if error.errno != errno.EBUSY:
                 raise
             return False
-    wait_for(f"{disk}1 is in nobody's use", done)
+    wait_for(f"{disk}1 is not in use", done)
 
 
 def add_map(name: str, uuid: str, *lines: str) -> str:
@@ -473,7 +473,7 @@ def add_map(name: str, uuid: str, *lines: str) -> str:
 
 
 def remove_map(name: str) -> None:
-    # Whoever heard of it by an event may still be looking at it.
+    # A process that heard of it by an event may still be looking at it.
     run("dmsetup", "remove", "--noudevsync", "--retry", name)
 
 

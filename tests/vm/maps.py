@@ -108,7 +108,7 @@ class State(NamedTuple):
 
 
 class Lab(Devices):
-    """The devices, and a helper of root's and one of nobody's, with the same options."""
+    """The devices, and a helper of root's and one of the user nobody's, with the same options."""
 
     def __init__(self, settings: dict, options: Sequence[str] = (), file: Optional[str] = None,
                  **configuration: str):
@@ -238,7 +238,7 @@ class Context(tap.Context):
         return next(one for one in self.target.initiators if one.name == name)
 
     def state(self) -> State:
-        """Which path of the map holds a reservation is nobody's business but the map's."""
+        """Which path of the map holds a reservation matters to the map alone."""
         holder, kind = self.disk.reservation()
         return State(self.disk.registrations(), "the map" if holder in self.names else holder, kind, self.daemons.key(MAP),
                      self.daemons.registered(MAP))

@@ -2,7 +2,7 @@
 """Live migration of a virtual machine that has registered with its disk, as a scripted client.
 
 What newer versions of QEMU do (scsi-block's property migrate-pr): the source reads reservation and
-keys, and takes its own key along; the destination registers that key whatever it had registered,
+keys, and takes its own key along; the destination registers that key over any other,
 and, if the guest holds the reservation, takes both over by PREEMPT with that key twice; the source
 ends with CLEANUP, by which a helper forgets what is kept beside the disk.
 """

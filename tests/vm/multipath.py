@@ -2,7 +2,7 @@
 """A real device-mapper multipath map: udevd, multipathd, and several sessions to one LUN.
 
 udevd and multipathd have to run before the disks appear. Only iSCSI paths become part of a map:
-whatever else reaches the LUN, such as lab.Loopback, is another host.
+all else that reaches the LUN, such as lab.Loopback, is another host.
 """
 import contextlib
 import json
@@ -113,7 +113,7 @@ class Multipath:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """multipathd answers nobody, and does nothing for its maps."""
+        """multipathd answers no client, and does nothing for its maps."""
         self.programs["multipathd"].signal(signal.SIGSTOP)
         try:
             yield

@@ -87,7 +87,7 @@ class Machine:
 
     def status_changes(self) -> List[bool]:
         """What PR_MANAGER_STATUS_CHANGED has said so far, in order."""
-        self.connected()  # whatever came before this answer has been read with it
+        self.connected()  # all that came before this answer has been read with it
         return [event["data"]["connected"] for event in self.qmp.events
                 if event["event"] == "PR_MANAGER_STATUS_CHANGED" and
                 event["data"]["id"] == MANAGER]
@@ -185,7 +185,7 @@ class Context(tap.Context):
         shared.reset()
 
     def helper(self, socket_path: Optional[str] = None, **options: Any) -> Helper:
-        """A helper that serves; as root, on a socket that everybody may use. For one that is to be
+        """A helper that serves; as root, on a socket that every user may use. For one that is to be
         started by its socket, socket_path is empty, and the options say the rest."""
         directory = self.lab.directory()
         os.makedirs(directory)

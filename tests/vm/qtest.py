@@ -58,7 +58,7 @@ class Qtest:
         deadline = time.monotonic() + scaled(timeout)
         while self.socket.connect_ex(path) != 0:  # not there yet, or not listening yet
             if time.monotonic() > deadline:
-                raise OSError(f"nobody listens on {path}")
+                raise OSError(f"there is no listener on {path}")
             time.sleep(0.005)
         self._lines = self.socket.makefile("r", encoding="ascii")
 

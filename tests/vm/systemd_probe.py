@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Takes the helper's place in its unit and tries what the helper's processes need, and what nobody
+"""Takes the helper's place in its unit and tries what the helper's processes need, and what none
 needs. Writes what came of each, 0 or an errno, to the file that it is told.
 
     systemd_probe.py RESULT DISK
@@ -75,7 +75,7 @@ def read_keys() -> None:
 
 
 def other_command_line() -> None:
-    """Of whoever started us: another process, of another user perhaps."""
+    """Of the process that started us: another process, of another user perhaps."""
     with open(f"/proc/{os.getppid()}/cmdline", "rb") as file:
         if not file.read():
             raise OSError(errno.ENODATA, "")

@@ -124,7 +124,7 @@ def time_program(figure: str, *command: object) -> Dict[str, float]:
 
 
 def measure_reads(t: Context, name: str, device: str, tool: Sequence[str]) -> None:
-    """READ KEYS, through whom there is and without anybody."""
+    """READ KEYS, through each helper and without one."""
     def latency(*command: object) -> Dict[str, float]:
         got = ask(*command, "--device", device, "--requests", REQUESTS, "--warmup-requests", WARM_UP)
         return {f"{name}_read_p50_us": got["latency_ns_p50"] / 1000,

@@ -43,7 +43,7 @@ class Context(tap.Context):
 
 
 def know(target: lab.Iscsi, name: str) -> None:
-    """Let LIO know an initiator that never comes: it registers nobody that it has no ACL for."""
+    """Let LIO know an initiator that never comes: it registers none that it has no ACL for."""
     for tag in target.groups:
         group = f"{target.fabric}/tpgt_{tag}"
         os.makedirs(f"{group}/acls/{name}/lun_0")

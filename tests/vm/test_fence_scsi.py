@@ -2,7 +2,7 @@
 """Pacemaker's fence_scsi and sg_persist, unmodified, with their PERSISTENT RESERVE commands led
 through the helper by a preloaded library (tests/preload).
 
-Both run as an ordinary user: whatever the helper did not do for them, the kernel would refuse. Two
+Both run as an ordinary user: what the helper did not do for them, the kernel would refuse. Two
 nodes of a cluster are two I_T nexuses, each with a place of its own for what fence_scsi remembers.
 """
 import contextlib

@@ -155,7 +155,7 @@ class Context(context.Context):
         return host
 
     def open_journal(self) -> None:
-        """Nobody else is there in here to receive what programs say to syslog."""
+        """No other process is there in here to receive what programs say to syslog."""
         os.makedirs(os.path.dirname(JOURNAL), exist_ok=True)
         self.journal = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.journal.bind(JOURNAL)
@@ -178,7 +178,7 @@ open_lab = context.opener(Lab, Context)
 
 
 def processes(program: str) -> List[int]:
-    """Whoever runs it."""
+    """The user that runs it."""
     found = []
     for name in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError), open(f"/proc/{name}/cmdline", "rb") as file:
@@ -234,7 +234,7 @@ class Started:
         self.stderr = -1
 
     def locked(self) -> bool:
-        """Whether somebody holds the PID file's lock, which to libvirt means alive."""
+        """Whether a process holds the PID file's lock, which to libvirt means alive."""
         fd = os.open(self.pid_path, os.O_RDWR | os.O_CLOEXEC)
         try:
             fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What multipath maps need beside their paths: the worker, multipathd, its configuration, the
 starter's rights. Without them there is an answer and a line in the log that an
-administrator can act on, and everybody else is served as before.
+administrator can act on, and all others are served as before.
 """
 import contextlib
 import ctypes
@@ -100,7 +100,7 @@ def rights(t: Context, user: str) -> None:
 
 
 def ordinary_user() -> None:
-    """Become nobody with CAP_SYS_RAWIO in the ambient set, as a service manager would."""
+    """Become the user nobody with CAP_SYS_RAWIO in the ambient set, as a service manager would."""
     libc = ctypes.CDLL(None, use_errno=True)
     bit = procfs.CAPABILITIES["sys_rawio"]
     os.setgroups([])
@@ -433,7 +433,7 @@ def key_after_clear(t: Context, key: str) -> None:
           ("preempt", scsi.PREEMPT), ("preempt and abort", scsi.PREEMPT_AND_ABORT)]))
 @limit(60)
 def key_mismatch(t: Context, action: int) -> None:
-    """The key is none of this map's, be it another host's or nobody's."""
+    """The key is none of this map's, be it another host's or none's."""
     helper = t.start("nobody")
     a = t.open(helper)
     register(t, a)

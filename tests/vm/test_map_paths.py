@@ -145,7 +145,7 @@ def reads_past_a_dead_path(t: PathContext, number: int) -> None:
 
 
 def meets(fd: int, dead: lab.Initiator) -> bool:
-    """Anybody's I/O, udev's for one, may meet it first and fail it in the map: it is put back."""
+    """Other I/O, udev's for one, may meet it first and fail it in the map: it is put back."""
     number = os.stat(dead.path).st_rdev
     lab.run("dmsetup", "message", MAP, "0",
             f"reinstate_path {os.major(number)}:{os.minor(number)}")

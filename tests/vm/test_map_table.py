@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A multipath map as its virtual machine sees it: one nexus, whatever happens to its paths. Two hosts
+"""A multipath map as its virtual machine sees it: one nexus, no matter what happens to its paths. Two hosts
 write all the time, one on the map and one on the other host, and each knows which of its writes may
 land (writers.py).
 

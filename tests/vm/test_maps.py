@@ -102,7 +102,7 @@ def registers_and_ignores(t: Context, user: str) -> None:
     t.registered(KEY)
     t.followed(KEY)
     t.replied(a.tell(scsi.REGISTER_AND_IGNORE, key=OTHER_KEY, action_key=NEW_KEY), GOOD,
-              "registers whatever it had")
+              "registers over any key")
     t.registered(NEW_KEY)
     t.followed(NEW_KEY)
     t.replied(a.tell(scsi.REGISTER_AND_IGNORE), GOOD, "unregisters")
@@ -160,7 +160,7 @@ def preempts(t: Context, user: str, action: int) -> None:
                                ("preempt and abort", scsi.PREEMPT_AND_ABORT)]))
 @limit(60)
 def preempts_itself(t: Context, user: str, action: int) -> None:
-    """All registrations stay: the device drops those of the other paths, as of anybody else."""
+    """All registrations stay: the device drops those of the other paths, as of any other host."""
     a = t.open(user)
     register(t, a)
     t.replied(a.tell(scsi.RESERVE, KIND, KEY), GOOD, "reserves")
@@ -274,9 +274,9 @@ STEPS = [
     ("release", [(scsi.REGISTER, 0, KEY), (scsi.RESERVE, KEY, 0)], scsi.RELEASE, KEY, 0),
     ("release nothing", [(scsi.REGISTER, 0, KEY)], scsi.RELEASE, KEY, 0),
     ("clear", [(scsi.REGISTER, 0, KEY), (scsi.RESERVE, KEY, 0)], scsi.CLEAR, KEY, 0),
-    ("preempt nobody", [(scsi.REGISTER, 0, KEY), (scsi.RESERVE, KEY, 0)], scsi.PREEMPT, KEY,
+    ("preempt no host", [(scsi.REGISTER, 0, KEY), (scsi.RESERVE, KEY, 0)], scsi.PREEMPT, KEY,
      NEW_KEY),
-    ("preempt and abort nobody", [(scsi.REGISTER, 0, KEY), (scsi.RESERVE, KEY, 0)],
+    ("preempt and abort no host", [(scsi.REGISTER, 0, KEY), (scsi.RESERVE, KEY, 0)],
      scsi.PREEMPT_AND_ABORT, KEY, NEW_KEY),
 ]
 #: The status of mpathpersist's exit codes; mpath_persist.h
@@ -296,7 +296,7 @@ def as_mpathpersist(t: Context, before: List[tuple], action: int, key: int,
                     action_key: int) -> None:
     """The same status, registrations, reservation, and the same told to multipathd. Where we
     differ on purpose is in tests of its own: RELEASE without holding, PREEMPT of oneself, and a key
-    that nobody has registered."""
+    that no host has registered."""
     outcomes = []
     a = t.open("nobody")
     for tell in (persist, lambda act, *keys: a.tell(act, KIND, *keys).status):
@@ -320,7 +320,7 @@ def as_mpathpersist(t: Context, before: List[tuple], action: int, key: int,
          [("keys", scsi.READ_KEYS), ("reservation", scsi.READ_RESERVATION),
           ("capabilities", scsi.REPORT_CAPABILITIES), ("full status", scsi.READ_FULL_STATUS)]))
 def reads(t: Context, user: str, action: int) -> None:
-    """Byte by byte what a path says, whatever is there to be read and however much is asked."""
+    """Byte by byte what a path says, no matter what is there to be read and however much is asked."""
     a = t.open(user)
 
     def compare(when: str) -> None:

@@ -68,7 +68,7 @@ open_lab = context.opener(Lab, Context)
 @cases(*TYPES)
 @limit(60)
 def holder(t: Context, kind: int) -> None:
-    """There and back again: the reservation goes along, and nobody else notices."""
+    """There and back again: the reservation goes along, and no other host notices."""
     here, there = t.source_and_destination()
     third = t.hosts[2]
     t.others_register([third])
@@ -77,7 +77,7 @@ def holder(t: Context, kind: int) -> None:
     all_registrants = kind >= 7
     for source, destination in ((here, there), (there, here)):
         state = migrate(t, source, destination)
-        # A reservation of all registrants is nobody's, and is read with a key of zero.
+        # A reservation of all registrants has no holder, and is read with a key of zero.
         t.equal(state.reservation, Reservation(0 if all_registrants else KEY, kind), "reservation")
         drain(*t.hosts[:3])
         t.equal(sorted(destination.keys()[1]), [OTHER_KEY, KEY], "keys")
@@ -123,7 +123,7 @@ def many_keys(t: Context, count: int) -> None:
     t.equal((first.status, first.size), (scsi.GOOD, min(8 + 8 * count, 136)), "the first answer")
     t.equal(migration.State(source).keys,
             [OTHER_KEY + number for number in range(count - 1)] + [KEY], "keys")
-    # The destination has been somebody else's host until now.
+    # The destination has been another machine's host until now.
     migrate(t, source, destination)
     drain(*t.hosts)
     t.equal(sorted(destination.keys()[1]),

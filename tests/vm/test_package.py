@@ -120,7 +120,7 @@ class Context(tap.Context):
         self.equal(done.returncode, 0, f"exit status of dpkg {arguments[0]}")
 
     def install(self, kind: str = "ours") -> None:
-        """And whatever becomes of the test, the next one begins without."""
+        """Even if the test fails, the next one begins without."""
         self.cleanup.callback(subprocess.run, ["dpkg", "--force-all", "--purge", *self.names()],
                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                               stderr=subprocess.DEVNULL, check=False)
@@ -210,7 +210,7 @@ def serves_a_disk(t: Context) -> None:
 @limit(360)
 @test
 def upgrade(t: Context) -> None:
-    """Whoever is served stays served; afterwards it is the new version's turn."""
+    """A client that is served stays served; afterwards it is the new version's turn."""
     t.install()
     old = t.start()
     versions, inode = t.versions(), os.stat(PROGRAM).st_ino

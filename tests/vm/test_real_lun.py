@@ -167,7 +167,7 @@ def no_device_mapper(t: Context, user: str) -> None:
 @cases(*EACH_USER)
 @ours("it can read all of it")
 def kernel_memory(t: Context, user: str) -> None:
-    """Root with CAP_SYS_RAWIO may read it; the helper's threads may not, whatever they are made to."""
+    """Root with CAP_SYS_RAWIO may read it; the helper's threads may not, no matter what they are made to do."""
     inject.needs_injection()
     try:
         with open("/proc/kcore", "rb") as kernel:
@@ -217,7 +217,7 @@ def register(t: Context, user: str) -> None:
     t.replied(a.tell(scsi.REGISTER, key=KEY_A, action_key=KEY_C), GOOD, "a changes its key")
     t.registered(a=KEY_C, b=KEY_B)
     t.replied(b.tell(scsi.REGISTER_AND_IGNORE, key=KEY_A, action_key=KEY_A), GOOD,
-              "b registers whatever it had")
+              "b registers over any key")
     t.registered(a=KEY_C, b=KEY_A)
     t.replied(a.tell(scsi.REGISTER, key=KEY_C), GOOD, "a unregisters")
     t.registered(b=KEY_A)
@@ -356,7 +356,7 @@ def clear(t: Context, user: str) -> None:
 @cases(*((label, action) for label, action in
          [("reserve", scsi.RESERVE), ("release", scsi.RELEASE), ("clear", scsi.CLEAR)]))
 def unregistered(t: Context, action: int) -> None:
-    """The device's own sense data, whatever we may think of it."""
+    """The device's own sense data, as it is."""
     direct = lab.pr_out(t.hosts("root")[1].fd, action, WRITE_EXCLUSIVE, KEY_A)
     t.check(direct.status != scsi.GOOD, "the device agrees")
     for user in USERS:
@@ -419,7 +419,7 @@ def register_and_move(t: Context, user: str) -> None:
          [("keys", scsi.READ_KEYS), ("reservation", scsi.READ_RESERVATION),
           ("capabilities", scsi.REPORT_CAPABILITIES), ("full status", scsi.READ_FULL_STATUS)]))
 def read(t: Context, user: str, action: int) -> None:
-    """Byte by byte what the device says, whatever is there to be read and however much is asked."""
+    """Byte by byte what the device says, no matter what is there to be read and however much is asked."""
     a, b = t.hosts(user)
 
     def compare(when: str) -> None:

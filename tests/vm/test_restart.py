@@ -2,8 +2,8 @@
 """The helper ends and comes back while a guest sends commands, one after the other.
 
 After SIGTERM no command fails. After SIGKILL a command may be lost, and then the guest gets the
-sense that QEMU makes for that, and no other. With socket activation nobody's connect() fails.
-Whatever happens, an answer that is GOOD is true: each registration has a new key, and the keys that
+sense that QEMU makes for that, and no other. With socket activation no connect() fails.
+No matter what happens, an answer that is GOOD is true: each registration has a new key, and the keys that
 the guest reads are compared with what it was told, and with LIO's table.
 """
 import contextlib
@@ -164,7 +164,7 @@ class Activated(Service):
 
 
 class Callers(threading.Thread):
-    """Clients that come and go all the time: none may be refused, whatever happens to the helper."""
+    """Clients that come and go all the time: none may be refused, no matter what happens to the helper."""
 
     def __init__(self, path: str):
         super().__init__(daemon=True)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """make run DEVICE=...: the story of the take-over on a real LUN, through the real helper.
 
-A disk of LIO's is behind two I_T nexuses; scsi_debug's knows no persistent reservations. Whatever
+A disk of LIO's is behind two I_T nexuses; scsi_debug's knows no persistent reservations. No matter what
 happens, the LUN is afterwards as it was before.
 """
 import contextlib

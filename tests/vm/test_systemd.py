@@ -119,7 +119,7 @@ class Manager:
         return self.pid != 0
 
     def run(self, *command: str) -> subprocess.CompletedProcess:
-        """A program in the container: systemd hears nobody whose pid it cannot see."""
+        """A program in the container: systemd hears no process whose pid it cannot see."""
         return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, check=False,
                               preexec_fn=container.join(self.pid, JOINED))

@@ -217,7 +217,7 @@ def owner_and_challenger(t: Context, kind: str) -> List[Node]:
 @cases(*EACH)
 @limit(60)
 def defended(t: Context, kind: str) -> None:
-    """The owner is alive: whoever challenges it loses, whenever that is."""
+    """The owner is alive: a challenger loses, whenever that is."""
     nodes = owner, challenger = owner_and_challenger(t, kind)
     for defences in (1, 2, 3):
         remembered = challenger.reservation().key
@@ -319,7 +319,7 @@ def hand_over(t: Context, owner: Node, successor: Node, nodes: List[Node]) -> No
     """Preempt, release, reserve, clear: and whom each of these concerns."""
     bystanders = [node for node in nodes if node not in (owner, successor)]
     t.conflict(successor.tell(scsi.PREEMPT, TYPE, owner.key, owner.key), "PREEMPT by a wrong key")
-    t.conflict(successor.preempt(0xDEAD), "PREEMPT of nobody's key")
+    t.conflict(successor.preempt(0xDEAD), "PREEMPT of no host's key")
     t.nothing_told(nodes)
     t.good(successor.preempt(owner.key), f"PREEMPT of {owner.name} by {successor.name}")
     t.nothing_told([successor, *bystanders])
