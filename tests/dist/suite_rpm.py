@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 
+from support import pages
 from support.process import Helper
 from support.tap import cases, limit, test
 
@@ -24,8 +25,17 @@ LEFT_OUT = {"etc/apparmor.d/qemu-pr-helper", "usr/lib64/libprhelper.a"}
 OTHER_POLICY = ("no-packager-tag", "no-group-tag", "no-signature", "library-without-ldconfig",
                 "lib-package-without-%mklibname", "missing-hash-section", "shlib-policy-name-error",
                 "no-dependency-on locales", "outside-libdir-files", "non-versioned-file-in-library-package")
+#: The README takes the archive from git.
+COMMIT = ("git init --quiet && git add --all && git -c user.name=test -c user.email=test@test.invalid "
+          "commit --quiet --message=test")
 #: Built once for all tests.
 built = {}
+
+
+def script(path, text):
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(f"#!/bin/sh\n{text}\n")
+    os.chmod(path, 0o755)
 
 
 def directory(t):
@@ -34,17 +44,19 @@ def directory(t):
         for tool, package in (("checkmodule", "checkpolicy"), ("semodule_package", "semodule-utils")):
             t.tool(tool, package)
         path = t.lab.make_directory()
-        name = f"qemu-pr-helper-{meson_version()}"
         for one in t.lab.tracked():
-            os.makedirs(os.path.dirname(os.path.join(path, name, one)), exist_ok=True)
-            shutil.copy(os.path.join(TOP, one), os.path.join(path, name, one))
-        t.run(["tar", "-C", path, "-cJf", f"{path}/{name}.tar.xz", name], patience=60)
-        shutil.copy(os.path.join(TOP, "dist/sysusers.d/qemu-pr-helper.conf"),
-                    f"{path}/qemu-pr-helper.sysusers")
-        t.run([rpmbuild, "-ba", "--nodeps", "--define", f"_topdir {path}/top",
-               "--define", f"_sourcedir {path}",
-               "--load", os.path.join(TOP, "tests/dist/rpm.macros"), os.path.join(TOP, SPEC)],
-              patience=300)
+            os.makedirs(os.path.dirname(os.path.join(path, "source", one)), exist_ok=True)
+            shutil.copy(os.path.join(TOP, one), os.path.join(path, "source", one))
+        os.mkdir(f"{path}/bin")
+        # Debian's rpmbuild has neither Fedora's macros nor a database of what is installed.
+        script(f"{path}/bin/rpmbuild",
+               f'exec {rpmbuild} --nodeps --define "_topdir {path}/top" '
+               f'--load {os.path.join(TOP, "tests/dist/rpm.macros")} "$@"')
+        script(f"{path}/bin/dnf", ":")
+        block = pages.item(TOP, "README.md", "dnf builddep")
+        t.equal(pages.WHERE[block.key], pages.RPM, "where it is to be tried")
+        t.run(["sh", "-ec", f"cd '{path}/source'\n{COMMIT}\n{block.text}"], patience=300,
+              PATH=f"{path}/bin:{os.environ['PATH']}", HOME=path)
         built["path"] = path
     return built["path"]
 
@@ -100,7 +112,7 @@ def rpmlint_finds_no_error(t):
 
 @test
 def takes_the_place_of_qemus(t):
-    """It cannot be installed beside it, and whatever wants it is content."""
+    """It cannot be installed beside it, and packages that require it are content."""
     for kind in ("conflicts", "provides"):
         output = t.run(["rpm", "-qp", f"--{kind}", package(t, "prhelper")])
         t.matches(r"(?m)^qemu-pr-helper$", output, kind)
