@@ -79,7 +79,7 @@ class Schedule:
         self._waiting = list(suites)
         self._jobs, self._directory = jobs, directory
         self._say, self._done = say, done
-        self._stretch = STRETCH if jobs > 1 else 1.0
+        self._stretch = STRETCH if jobs + extra > 1 else 1.0
         self._scale = float(os.environ.get("TEST_TIME_SCALE", "1"))
         self._busy, self._load = busy, current_load
         self._extra, self._idle = extra, idle or Idle()
@@ -88,7 +88,7 @@ class Schedule:
         self._runs: List[Run] = []
         self._changed = threading.Condition()
         self._error: Optional[BaseException] = None
-        if jobs > 1:
+        if jobs + extra > 1:
             known = seconds or {}
             self._waiting.sort(key=lambda one: (one.alone, -known.get(one.name, one.limit)))
 
@@ -112,7 +112,7 @@ class Schedule:
     def _one(self, suite: Suite) -> None:
         """In a thread of its own."""
         lines: List[str] = []
-        say = self._say if self._jobs == 1 else lines.append
+        say = self._say if self._jobs + self._extra == 1 else lines.append
         try:
             # suite.limit has been multiplied by self._scale already.
             scale = self._scale if suite.alone else max(self._scale, self._busy, self._load())

@@ -65,6 +65,17 @@ def third_beside_two_that_wait(t):
 
 
 @test
+def lines_on_one_processor(t):
+    """There are two at a time even so."""
+    t.run([t.script("fifo", "mkfifo here there; echo ok")])
+    t.lines.clear()
+    t.run([t.script("a", "echo one; cat here; echo ok"), t.script("b", "echo two; echo >here; echo ok")],
+          jobs=1, extra=1, idle=lambda: 0.5)
+    found = [line.split(":")[0].split()[-1] for line in t.lines if not line.startswith("    ")]
+    t.check(found in (list("aaabbb"), list("bbbaaa")), f"{t.lines}")
+
+
+@test
 def idle_processors(t):
     """Of this machine: a share that is one."""
     idle = Idle()
