@@ -194,15 +194,16 @@ def five_hundred_maps(t, hanging):
     t.check(took < scaled(PROMISED), f"{took:.1f} s")
 
 
-@cases(("its answer", "latency 100", "answered"), ("silence", "hang", "silent"))
+@cases(("its answer", "latency {latency}", "answered"), ("silence", "hang", "silent"))
 @limit(60)
 def late(t, fault, state):
     """A program that gets no processor takes what was said in time, and a device's silence for
     silence, not for an error of its own process."""
     machine = Machine(t)
     one, other = machine.disk("sda", UNIT), machine.disk("sdb", UNIT)
-    t.fault(one, f"{fault}\n{other} {fault}")
     allowed = scaled(2)
+    fault = fault.format(latency=round(200 * allowed))  # of two commands: less than half of the time
+    t.fault(one, f"{fault}\n{other} {fault}")
     units = machine.units("--all", f"--timeout={allowed}",
                           script=LATE.replace("SECONDS", str(allowed + 1)))
     t.equal([(one["state"], one.get("problem")) for one in units.values()], 2 * [(state, None)],
