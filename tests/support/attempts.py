@@ -28,7 +28,8 @@ NUMBERS = {
     "open": 2, "poll": 7, "mmap": 9, "ioctl": 16, "pread64": 17, "dup": 32, "getpid": 39,
     "socket": 41, "clone": 56, "fork": 57, "execve": 59, "kill": 62, "fcntl": 72, "creat": 85, "unlink": 87,
     "chmod": 90, "ptrace": 101, "setuid": 105, "setgroups": 116, "prctl": 157, "chroot": 161,
-    "mount": 165, "futex": 202, "clock_nanosleep": 230, "epoll_wait": 232, "keyctl": 250,
+    "mount": 165, "futex": 202, "restart_syscall": 219, "clock_nanosleep": 230,
+    "epoll_wait": 232, "keyctl": 250,
     "openat": 257, "ppoll": 271, "unshare": 272, "inotify_init1": 294, "prlimit64": 302,
     "process_vm_readv": 310, "memfd_create": 319, "io_uring_setup": 425}
 I386_GETPID = 20

@@ -12,6 +12,9 @@ from typing import Callable, Dict, List, Optional, Sequence
 from . import procfs, scaled
 from .attempts import NUMBERS
 
+#: Calls that a main loop waits in.
+WAITING = tuple(NUMBERS[name] for name in ("poll", "ppoll", "restart_syscall"))
+
 PR_SET_CHILD_SUBREAPER = 36
 
 #: Only this much of the caller's environment reaches a program under test.
@@ -137,13 +140,13 @@ class Program:
     def suspend_in_poll(self) -> None:
         """SIGSTOP, while its main loop waits: it has looked at nothing of what comes meanwhile, and
         makes another system call to go on (restart_syscall(2)). Elsewhere it may be on its way: it
-        is let go on, and stopped again."""
+        is let go on, and stopped again. It may wait in restart_syscall(2) then, and for ever."""
         def suspended() -> bool:
             self.signal(signal.SIGSTOP)
             self.wait_until("every thread stopped",
                             lambda: all(procfs.state(thread.tid) in "TtX"
                                         for thread in procfs.threads(self.pid)))
-            if procfs.system_call(self.pid) in (NUMBERS["poll"], NUMBERS["ppoll"]):
+            if procfs.system_call(self.pid) in WAITING:
                 return True
             self.signal(signal.SIGCONT)
             return False
