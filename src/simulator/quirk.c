@@ -36,6 +36,8 @@ static const char *const names[] = {
     [QUIRK_KEYS_SWAPPED] = "keys-swapped",
     [QUIRK_SLOW_PREEMPT] = "slow-preempt",
     [QUIRK_ATTENTIONS] = "attentions",
+    [QUIRK_JOINING_CONFLICTS] = "joining-conflicts",
+    [QUIRK_RELEASE_UNREGISTERS] = "release-unregisters",
     [QUIRK_SENSE_FOR_STRANGERS] = "sense-for-strangers",
     [QUIRK_ATTENTION_FIRST] = "attention-first",
     [QUIRK_KEYS_REVERSED] = "keys-reversed",
@@ -193,6 +195,11 @@ static bool quirk_before(enum quirk quirk, unsigned *turn, struct lu *lu, unsign
         if (quirk_is_preempt(command))
             nanosleep(&pause, NULL);
         return false;
+    case QUIRK_JOINING_CONFLICTS:
+        return (quirk_is_out(command, SPC_PROUT_REGISTER) ||
+                quirk_is_out(command, SPC_PROUT_REGISTER_AND_IGNORE_EXISTING_KEY)) &&
+               lu->reserved && !registered && command->other &&
+               quirk_answer(result, SPC_STATUS_RESERVATION_CONFLICT, SPC_NO_ADDITIONAL_SENSE);
     case QUIRK_ATTENTIONS:
         return quirk_check(result, SPC_RESERVATIONS_RELEASED);
     case QUIRK_ATTENTION_FIRST:
@@ -279,6 +286,18 @@ static void quirk_alter_data(enum quirk quirk, const struct quirk_command *comma
         result->length = quirk_double_keys(data, result->length, request->length);
 }
 
+/* Take a key away by the command for it. */
+static void quirk_unregister(struct lu *lu, unsigned nexus, uint64_t key)
+{
+    const struct prout prout = {.key = key};
+    uint8_t cdb[CDB_FIELD_SIZE] = {0}, list[PROUT_SIZE];
+    struct lu_result result;
+
+    cdb_encode_prout(cdb, SPC_PROUT_REGISTER, 0, 0, PROUT_SIZE);
+    prout_encode(SPC_PROUT_REGISTER, &prout, NULL, 0, list, sizeof(list));
+    lu_execute(lu, nexus, cdb, list, sizeof(list), NULL, 0, &result);
+}
+
 static bool quirk_is_new_key(const struct quirk_command *command)
 {
     return quirk_is_out(command, SPC_PROUT_REGISTER) && command->key && command->other;
@@ -310,7 +329,7 @@ void quirk_execute(enum quirk quirk, unsigned *turn, struct lu *lu, unsigned nex
                    const struct request *request, struct lu_result *ret)
 {
     const struct quirk_command command = quirk_look(request);
-    bool is_in = !command.is_out;
+    bool is_in = !command.is_out, was_reserved = lu->reserved;
 
     if (quirk == QUIRK_ONE_REGISTRATION)
         nexus = 0;
@@ -326,4 +345,7 @@ void quirk_execute(enum quirk quirk, unsigned *turn, struct lu *lu, unsigned nex
     lu_execute(lu, nexus, request->cdb, is_in ? NULL : request->data, is_in ? 0 : request->length,
                is_in ? request->data : NULL, is_in ? request->length : 0, ret);
     quirk_after(quirk, lu, nexus, &command, request, ret);
+    if (quirk == QUIRK_RELEASE_UNREGISTERS && quirk_is_out(&command, SPC_PROUT_RELEASE) &&
+        was_reserved && !lu->reserved)
+        quirk_unregister(lu, nexus, command.key);
 }

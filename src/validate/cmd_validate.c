@@ -327,6 +327,7 @@ static int validate_run(const struct options *options)
     for (unsigned i = 0; i < 2; i++)
         nexus_close(&validate.run.nexus[i]);
     json_object_put(validate.run.first);
+    json_object_put(validate.run.seen);
     json_object_put(validate.profiles);
     json_object_put(validate.quirks);
     if (options->json && !validate.report)

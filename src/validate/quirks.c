@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * A rule is an object. What it has of "do", "id", "expect", "type" and "aptpl" must be that of the
- * step; "got" is what came of it. Texts are patterns of fnmatch(3).
+ * step; "got" is what came of it. "after" is what the same nexus did last in this sequence and was
+ * GOOD, or "nothing"; "held" is "other" if the other nexus has reserved in it; "seen" is a quirk
+ * that this run has shown before. Texts are patterns of fnmatch(3).
  */
 #include "validate/quirks.h"
 
@@ -36,6 +38,19 @@ static bool quirks_same_text(struct json_object *rule, struct json_object *step,
     return !wanted || (found && fnmatch(wanted, found, 0) == 0);
 }
 
+static bool quirks_fits_past(struct json_object *rule, unsigned nexus,
+                             const struct quirks_past *past)
+{
+    const char *after = document_text(rule, "after"), *held = document_text(rule, "held");
+    const char *last = past->last[nexus] ? past->last[nexus] : "nothing";
+    const char *seen = document_text(rule, "seen");
+    bool by_other = past->holder >= 0 && past->holder != (int)nexus;
+
+    return (!after || fnmatch(after, last, 0) == 0) &&
+           (!held || by_other == (strcmp(held, "other") == 0)) &&
+           (!seen || document_object(past->seen, seen));
+}
+
 static bool quirks_fits(struct json_object *rule, struct json_object *step, const char *got)
 {
     const char *pattern = document_text(rule, "got");
@@ -50,13 +65,15 @@ static bool quirks_fits(struct json_object *rule, struct json_object *step, cons
 }
 
 struct json_object *quirks_find(struct json_object *quirks, struct json_object *step,
-                                const char *got)
+                                unsigned nexus, const struct quirks_past *past, const char *got)
 {
     for (size_t i = 0; i < document_count(quirks, "quirks"); i++) {
         struct json_object *quirk = document_item(quirks, "quirks", i);
 
         for (size_t j = 0; j < document_count(quirk, "when"); j++) {
-            if (quirks_fits(document_item(quirk, "when", j), step, got))
+            struct json_object *rule = document_item(quirk, "when", j);
+
+            if (quirks_fits(rule, step, got) && quirks_fits_past(rule, nexus, past))
                 return quirk;
         }
     }

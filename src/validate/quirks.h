@@ -13,8 +13,17 @@
  */
 struct json_object *quirks_load(const char *directory, char *error, size_t size);
 
-/* The quirk that a step shows by what came of it, an object of `quirks`, or NULL. */
+/* What came before a step: the same answer means another thing after another command. */
+struct quirks_past {
+    const char *last[2]; /* what each nexus did that was GOOD, without what reads; NULL: nothing */
+    int holder;          /* the nexus that has reserved, in this sequence; -1: none */
+    struct json_object *seen; /* names of quirks that this run has shown, as members */
+};
+
+/*
+ * The quirk that a step of this nexus shows by what came of it, an object of `quirks`, or NULL.
+ */
 struct json_object *quirks_find(struct json_object *quirks, struct json_object *step,
-                                const char *got);
+                                unsigned nexus, const struct quirks_past *past, const char *got);
 
 #endif

@@ -138,14 +138,17 @@ static struct step_context run_context(struct run *run, int64_t beat_ms)
         .keys = &run->keys,
         .quirks = run->quirks,
         .beat_ms = beat_ms,
+        .past = {.holder = -1, .seen = run->seen},
     };
 }
 
 void run_begin(struct run *run)
 {
-    struct step_context context = run_context(run, 0);
     struct json_object *step = json_object_new_object(), *record;
+    struct step_context context;
 
+    run->seen = json_object_new_object();
+    context = run_context(run, 0);
     output_add_text(step, "id", "0");
     output_add_text(step, "nexus", "A");
     output_add_text(step, "do", "keys");

@@ -26,6 +26,7 @@ struct run {
     struct json_object *quirks; /* borrowed */
     struct keys keys;           /* of the profile that runs */
     struct json_object *first;  /* owned: the record of the first READ KEYS, if that failed */
+    struct json_object *seen;   /* owned: names of quirks that were shown, as members */
     bool force;                 /* registrations of others may be removed */
     bool unlisted;              /* who was registered before could not be read */
     bool foreign;               /* another host registered meanwhile */

@@ -214,13 +214,45 @@ static enum step_verdict step_judge(const struct profile_verb *verb, struct json
 static void step_add_quirk(struct step_context *context, struct json_object *step,
                            struct json_object *record, const char *got)
 {
-    struct json_object *quirk = quirks_find(context->quirks, step, got);
+    struct json_object *quirk = quirks_find(context->quirks, step,
+                                            (unsigned)(step_nexus(context, step) - context->nexus),
+                                            &context->past, got);
 
+    if (quirk)
+        json_object_object_add(context->past.seen, document_text(quirk, "name"),
+                               json_object_new_boolean(1));
     output_add_text(record, "quirk", document_text(quirk, "name"));
     output_add_text(record, "means", document_text(quirk, "means"));
     output_add_text(record, "concerns", document_text(quirk, "concerns"));
     if (document_object(quirk, "known"))
         json_object_object_add(record, "known", json_object_get(document_object(quirk, "known")));
+}
+
+/* It was GOOD: what comes after it is seen in its light. */
+static void step_remember(struct step_context *context, const struct profile_verb *verb,
+                          struct json_object *step)
+{
+    unsigned nexus = (unsigned)(step_nexus(context, step) - context->nexus);
+
+    if (verb->action != PROFILE_COMMAND)
+        return;
+    switch (verb->command) {
+    case NEXUS_RESERVE:
+        context->past.holder = (int)nexus;
+        break;
+    case NEXUS_RELEASE:
+    case NEXUS_CLEAR:
+        context->past.holder = -1;
+        break;
+    case NEXUS_PREEMPT:
+    case NEXUS_PREEMPT_ABORT:
+        if (context->past.holder >= 0)
+            context->past.holder = (int)nexus;
+        break;
+    default:
+        break;
+    }
+    context->past.last[nexus] = verb->name;
 }
 
 enum step_verdict step_run(struct step_context *context, struct json_object *step,
@@ -247,6 +279,8 @@ enum step_verdict step_run(struct step_context *context, struct json_object *ste
     json_object_object_add(record, "ms", json_object_new_double((double)answer.us / 1000));
     if (verdict == STEP_NOTE || verdict == STEP_FAIL || verdict == STEP_UNKNOWN)
         step_add_quirk(context, step, record, slow ? "slow" : answer.got);
+    if (strcmp(answer.got, "good") == 0)
+        step_remember(context, verb, step);
     *ret_record = record;
     return verdict;
 }

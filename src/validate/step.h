@@ -8,6 +8,7 @@
 
 #include "validate/keys.h"
 #include "validate/nexus.h"
+#include "validate/quirks.h"
 
 enum step_verdict {
     STEP_PASS,
@@ -26,6 +27,7 @@ struct step_context {
     struct keys *keys;
     struct json_object *quirks;
     int64_t beat_ms; /* an answer must not take longer; 0: no matter */
+    struct quirks_past past;
 };
 
 /* What it would send, in words: "A: PREEMPT, key 0x...", on a line of its own. */

@@ -44,6 +44,9 @@ QUIRKS = [
      "lvm ocf-sg-persist opensvc pacemaker pnfs veritas windows"),
     ("quirk attentions", "attentions-without-end",
      "lvm ocf-sg-persist opensvc pacemaker pnfs storage veritas windows"),
+    ("quirk joining-conflicts", "joining-refused",
+     "lvm ocf-sg-persist opensvc pacemaker pnfs windows"),
+    ("quirk release-unregisters", "release-unregisters", "ocf-sg-persist opensvc"),
     ("sense 5/20/00", "no-reservations",
      "lvm ocf-sg-persist opensvc pacemaker pnfs storage veritas windows"),
 ]
