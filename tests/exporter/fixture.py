@@ -194,7 +194,8 @@ class Context(tap.Context):
     def helper(self, directory: str, name: str = "real") -> Helper:
         """A real helper whose status socket is in this directory."""
         one = Helper(os.path.join(self.lab.build, "qemu-pr-helper"), self.directory(),
-                     [f"--status-socket={os.path.join(directory, name)}.sock"])
+                     [f"--status-socket={os.path.join(directory, name)}.sock",
+                      *(["--sandbox=off"] if self.lab.sanitized else [])])
         self.programs.append(one)
         self.cleanup.callback(one.close)
         return one.wait_ready()

@@ -37,7 +37,7 @@ def garbage(t, data, reason):
     directory = t.directory()
     truth(t, directory)
     t.serve(directory, "liar", data)
-    one = t.exporter(directory)
+    one = t.exporter(directory, options=["--timeout=10000"] if reason == "too large" else [])
     is_told(t, t.metrics(one), "liar", reason)
     told = {each["helper"]: each["state"] for each in t.status(one)["helpers"]}
     t.equal(told, {"liar": reason, "truth": "answered"}, "JSON")
@@ -137,7 +137,8 @@ def lies_of_every_kind(t):
     text stays one that both parsers read, and other helpers are not touched."""
     rng = random.Random(24)
     lies = [wrong for _, wrong in variations(example())]
-    lies = rng.sample(lies, min(len(lies), 300)) + [spoil(rng, example()) for _ in range(100)]
+    many = 60 if t.lab.sanitized else 300  # all of them have to answer in time
+    lies = rng.sample(lies, min(len(lies), many)) + [spoil(rng, example()) for _ in range(many // 3)]
     for one in lies:  # else it is no lie, but garbage
         one.update(program="qemu-pr-helper", format=1)
     directory = t.directory()
@@ -150,7 +151,7 @@ def lies_of_every_kind(t):
     states = {dict(labels)["state"]: value for (name, labels), value in found.items()
               if name == "qemu_pr_exporter_helpers" and value}
     t.equal(set(states) - {"too large"}, {"answered"}, "states")
-    t.check(states["answered"] > 300, f"{states} answered")
+    t.check(states["answered"] > many, f"{states} answered")
     time.sleep(1.1)
     result = t.run(t.tool("promtool"), "check", "metrics", stdin=exporter.get("/metrics").text)
     t.equal((result.returncode, result.stderr), (0, ""), "promtool")
@@ -182,6 +183,8 @@ def amplification(t):
     # What we serve may come too late on a busy machine.
     exporter.wait_until("hollow is too large", lambda: t.metrics(exporter).get(hollow) == 1, 60)
     t.check(took < scaled(20), f"it took {took:.1f} s")
+    if t.lab.sanitized:
+        return  # sanitizers have memory of their own
     with open(f"/proc/{exporter.pid}/status", encoding="ascii") as file:
         peak = next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
     t.check(peak < 160 << 10, f"it took {peak} kB at most")

@@ -146,7 +146,7 @@ def a_thousand_luns_in_two_hundred_helpers(t):
         begun = time.monotonic()
         reply = one.get("/metrics", Accept=OPENMETRICS)
         best = min(best, time.monotonic() - begun)
-    t.check(best <= scaled(0.5), f"a scrape took {best:.3f} s")
+    t.check(t.lab.sanitized or best <= scaled(0.5), f"a scrape took {best:.3f} s")
     t.check(len(reply.text) <= 10 << 20, f"{len(reply.text)} bytes")
     found = t.parse(reply.text)
     t.equal(sum(value for (name, _), value in found.items() if name == "qemu_pr_helper_up"), 200, "up")

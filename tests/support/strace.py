@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import subprocess
-from typing import Dict, List, NamedTuple
+from typing import Dict, List, NamedTuple, Set
 
 from .tap import Skip
 
@@ -56,6 +56,11 @@ def _calls(path: str) -> List[Call]:
                 unfinished[thread] = len(calls)
             calls.append(Call(number, thread, name, text))
     return calls
+
+
+def names(path: str) -> Set[str]:
+    """All that was called, from the first execve on."""
+    return {call.name for call in _calls(path)}
 
 
 def filtered(path: str) -> List[Call]:
