@@ -150,11 +150,11 @@ void paths_aim_nothing(struct paths *engine);
 bool paths_refill(struct paths *engine);
 
 /*
- * FRAME_PART. multipathd has left the first word of a command without an answer: BUSY, since
- * nothing has been sent to the target. It may yet do what it was told; the next command tells it
- * anew.
+ * FRAME_PART. multipathd has left the first word of a command without an answer, or refused it
+ * where the command needs it: BUSY, since nothing has been sent to the target. It may yet do what
+ * it was told; the next command tells it anew.
  */
-bool paths_abandon(struct paths *engine);
+bool paths_abandon(struct paths *engine, enum paths_reason reason);
 
 /* FRAME_COMMAND. A command that ends without an answer is begun again from the look. */
 typedef bool paths_command_function(struct paths *engine);

@@ -56,7 +56,9 @@ void paths_registrations(const struct paths *engine, uint64_t *ret_with, uint64_
 
 /*
  * The map's key is what its usable registered paths have. An absent path speaks only if no usable
- * one is registered; else an old key on an absent path would make a wrong key right.
+ * one is registered; else an old key on an absent path would make a wrong key right. So no key (0)
+ * is right if no usable path is registered, unless an absent one has the map's key: then what can
+ * be used has returned, and is not registered yet.
  */
 bool paths_key_right(const struct paths *engine, uint64_t key)
 {
@@ -64,6 +66,8 @@ bool paths_key_right(const struct paths *engine, uint64_t key)
 
     if (speaking & paths_usable(engine))
         speaking &= paths_usable(engine);
+    if (key == 0 && (paths_with(engine, engine->memory.key) & engine->memory.had))
+        return false;
     return key == 0 ? !(paths_registered(engine) & paths_usable(engine))
                     : (paths_with(engine, key) & speaking) != 0;
 }
@@ -340,7 +344,11 @@ bool paths_look(struct paths *engine)
         engine->tried |= paths_bit(engine->by);
         paths_prepare_read(engine, engine->by, SPC_PRIN_READ_FULL_STATUS);
         RESUME_CALL(engine, PATHS_FRAME_ACT, paths_send(engine));
-        engine->looked = engine->result == PATHS_RESULT_GOOD && look_read_view(engine);
+        /* Read again if it is not understood: paths may not have been twins after all. */
+        engine->looked = engine->result == PATHS_RESULT_GOOD &&
+                         (look_read_view(engine) || look_read_view(engine));
+        if (!engine->looked)
+            memset(&engine->view, 0, sizeof(engine->view));
         /* 5/20/00, 5/24/00: not served. Said once, it is not asked for again. */
         if (engine->result == PATHS_RESULT_CHECK && engine->sense.key == SPC_SENSE_ILLEGAL_REQUEST)
             engine->memory.plain = true;

@@ -137,12 +137,14 @@ static bool paths_command_run(struct paths *engine)
 }
 
 /*
- * Without READ FULL STATUS: no usable path has the guest's key, and whether an absent one has it,
- * or another host alone, cannot be told; nor who of the two holds the reservation.
+ * Without READ FULL STATUS: no usable path has the guest's key (or, if it says that it has none,
+ * the map's), and whether an absent one has it, or another host alone, cannot be told; nor who of
+ * the two holds the reservation.
  */
 static bool paths_is_unattributed(const struct paths *engine)
 {
-    uint64_t with = paths_with(engine, engine->command.key);
+    uint64_t with = paths_with(engine,
+                               engine->command.key ? engine->command.key : engine->memory.key);
 
     if (!engine->memory.plain ||
         engine->command.service_action == SPC_PROUT_REGISTER_AND_IGNORE_EXISTING_KEY)
@@ -181,7 +183,13 @@ static bool paths_run(struct paths *engine)
         }
         engine->sent = engine->lost = false;
         if (engine->command.repair) {
-            paths_answer(engine, SPC_STATUS_GOOD);
+            /* Without a look it is due still. */
+            if (engine->looked)
+                paths_answer(engine, SPC_STATUS_GOOD);
+            else
+                paths_answer_busy(
+                    engine, engine->silent ? PATHS_REASON_MULTIPATHD_SILENT : PATHS_REASON_NOT_READ,
+                    0);
             return true;
         }
     }

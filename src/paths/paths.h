@@ -30,7 +30,7 @@
  * - `memory` lives as long as the map, and is written down at PATHS_STEP_JOURNAL and after the
  *   reply. If the map's paths change, it is encoded for the old map and decoded for the new one.
  * - A command with `repair` when the program starts, when what hung has returned, and whenever a
- *   path answers again that was away: multipathd may not have noticed.
+ *   path answers again that was away: multipathd may not have noticed. Again until it is GOOD.
  * - TEST UNIT READY of PATHS_STEP_ASK is repeated after a unit attention, which goes into `sense`.
  * - Each exchange with multipathd has a deadline, of about a second; what had no answer is
  *   PATHS_LOST.
@@ -279,6 +279,7 @@ struct paths {
     bool level;             /* paths_level(): every usable path has the key */
     bool from_none;         /* the last registration was of an unregistered path */
     bool blind;             /* such a one has no answer: nothing would stop it from coming late */
+    bool late;              /* the same, and seen since or not: multipathd registers too  */
     bool lost;              /* something has no answer */
     bool sent;              /* something that changes the target was sent */
     bool untouched;         /* nothing was executed: the memory is what it was before */

@@ -26,12 +26,12 @@ void paths_aim_nothing(struct paths *engine)
     engine->memory.failed = failed;
 }
 
-bool paths_abandon(struct paths *engine)
+bool paths_abandon(struct paths *engine, enum paths_reason reason)
 {
     RESUME_BEGIN(engine, PATHS_FRAME_PART);
     paths_aim_nothing(engine);
     RESUME_CALL(engine, PATHS_FRAME_PART, paths_write(engine));
-    paths_answer_busy(engine, PATHS_REASON_MULTIPATHD_SILENT, 0);
+    paths_answer_busy(engine, reason, 0);
     RESUME_END(engine, PATHS_FRAME_PART);
 }
 

@@ -41,7 +41,8 @@ static bool register_one(struct paths *engine)
         engine->was = engine->result;
         if (engine->was == PATHS_RESULT_PATH)
             break;
-        engine->blind |= engine->was == PATHS_RESULT_LOST && engine->view.key[engine->keep] == 0;
+        if (engine->was == PATHS_RESULT_LOST && engine->view.key[engine->keep] == 0)
+            engine->blind = engine->late = true;
         if (engine->was == PATHS_RESULT_GOOD) {
             engine->memory.had |= paths_bit(engine->keep);
             engine->memory.expected |= paths_bit(engine->keep);
@@ -71,7 +72,8 @@ static bool register_one(struct paths *engine)
  * Before the holder changes its key: what absent or silent paths of ours still have under the old
  * one goes by PREEMPT of that key, sent by the holder with the same key and type. It keeps its own
  * registration and the reservation and drops the others, in one instant (SPC-4 5.13.11.2.4.3).
- * engine->fenced, or engine->looked is false, if the command cannot go on.
+ * engine->fenced, or engine->looked is false, if the command cannot go on. A conflict is not a
+ * fence: multipathd may have given the holder the new key, and then what is absent goes at the end.
  */
 static bool register_preempt_before_holder(struct paths *engine)
 {
@@ -104,9 +106,12 @@ static bool register_preempt_before_holder(struct paths *engine)
         RESUME_CALL(engine, PATHS_FRAME_PART, paths_write(engine));
         engine->result = PATHS_RESULT_GOOD;
     }
-    engine->fenced = engine->result == PATHS_RESULT_CONFLICT;
-    if (engine->result == PATHS_RESULT_LOST)
+    if (engine->result == PATHS_RESULT_CONFLICT) {
+        RESUME_CALL(engine, PATHS_FRAME_PART, paths_look(engine));
+        engine->fenced = paths_lost_some(engine);
+    } else if (engine->result == PATHS_RESULT_LOST) {
         engine->looked = false;
+    }
     RESUME_END(engine, PATHS_FRAME_PART);
 }
 
@@ -218,7 +223,13 @@ bool paths_register(struct paths *engine)
     if (engine->result != PATHS_RESULT_LOST && engine->start == 0 && !engine->view.sa_key_shared)
         RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_tell_set(engine, PATHS_TELL_SETPRSTATUS));
     if (engine->result == PATHS_RESULT_LOST) {
-        RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_abandon(engine));
+        RESUME_CALL(engine, PATHS_FRAME_COMMAND,
+                    paths_abandon(engine, PATHS_REASON_MULTIPATHD_SILENT));
+        RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
+    }
+    /* It has refused: then it does not take away what an absent path has, when that returns. */
+    if (engine->untold && paths_is_out_of_reach(engine, register_stale_absent(engine))) {
+        RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_abandon(engine, PATHS_REASON_SHARED_ABSENT));
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
     }
 

@@ -55,7 +55,7 @@ bool paths_withdraw(struct paths *engine)
             if (!engine->looked)
                 break;
             /* Unless a 0->n may come late: what it brings has to go as well. */
-            if (paths_registered(engine) == 0 && !engine->blind) {
+            if (paths_registered(engine) == 0 && !engine->late) {
                 engine->memory.aim = PATHS_AIM_NONE;
                 engine->memory.key = engine->memory.old_key = 0;
                 RESUME_CALL(engine, PATHS_FRAME_PROCEDURE, paths_write(engine));
@@ -120,10 +120,14 @@ bool paths_bring_level(struct paths *engine)
             engine->memory.had |= paths_bit(engine->by);
             engine->memory.expected |= paths_bit(engine->by);
         }
-        if (engine->was == PATHS_RESULT_CONFLICT && engine->from_none)
-            RESUME_CALL(engine, PATHS_FRAME_PROCEDURE, paths_learn_twin(engine));
+        if (engine->was == PATHS_RESULT_CONFLICT && engine->from_none) {
+            /* Unless multipathd has registered it meanwhile. */
+            RESUME_CALL(engine, PATHS_FRAME_PROCEDURE, paths_look(engine));
+            if (engine->looked && engine->view.key[engine->keep] == 0)
+                RESUME_CALL(engine, PATHS_FRAME_PROCEDURE, paths_learn_twin(engine));
+        }
         if (engine->was == PATHS_RESULT_LOST && engine->from_none) {
-            engine->blind = true;
+            engine->blind = engine->late = true;
             /* 0.13 then clears the path when it returns; but it would clear a holder that flaps. */
             if (paths_holding(engine) == 0 && !paths_all_registrants(engine)) {
                 RESUME_CALL(engine, PATHS_FRAME_PROCEDURE,
@@ -343,8 +347,10 @@ bool paths_repair(struct paths *engine)
 {
     RESUME_BEGIN(engine, PATHS_FRAME_GUARD);
     RESUME_CALL(engine, PATHS_FRAME_GUARD, paths_tell(engine, PATHS_TELL_GETPRSTATUS, 0, 0));
-    if (engine->result == PATHS_RESULT_LOST)
+    if (engine->result == PATHS_RESULT_LOST) {
+        engine->silent = true;
         RESUME_RETURN(engine, PATHS_FRAME_GUARD);
+    }
     if (engine->memory.aim != PATHS_AIM_NONE || engine->command.repair)
         RESUME_CALL(engine, PATHS_FRAME_GUARD, repair_aim(engine));
     if (engine->memory.aim == PATHS_AIM_NONE)

@@ -88,7 +88,13 @@ bool paths_unregister(struct paths *engine)
     RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_write(engine));
     RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_tell(engine, PATHS_TELL_UNSETPRSTATUS, 0, 0));
     if (engine->result == PATHS_RESULT_LOST) {
-        RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_abandon(engine));
+        RESUME_CALL(engine, PATHS_FRAME_COMMAND,
+                    paths_abandon(engine, PATHS_REASON_MULTIPATHD_SILENT));
+        RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
+    }
+    /* It has refused: then it does not take away what an absent path has, when that returns. */
+    if (engine->untold && paths_is_out_of_reach(engine, paths_absent(engine))) {
+        RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_abandon(engine, PATHS_REASON_SHARED_ABSENT));
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
     }
     if (engine->start == 0) {

@@ -32,7 +32,9 @@ static struct {
 static unsigned sends, reads, asks, tells, journals;
 static uint8_t last_cdb[CDB_SIZE], last_parameters[PROUT_SIZE];
 static struct spc_sense ask_sense;
-static bool silent;          /* multipathd does not answer */
+static uint64_t away;        /* paths that do not answer */
+static bool refuses;         /* multipathd says "fail" */
+static bool silent;          /* or does not answer */
 static unsigned silent_from; /* or not from this message on, counted from 1; 0: it does */
 
 static struct transportid port_of(unsigned path)
@@ -58,7 +60,8 @@ static void start(unsigned paths)
     }
     assert_true(lu_nexus_add(&lu, NEXUS_OF_OTHER, &other, 1));
     ask_sense = SPC_NO_ADDITIONAL_SENSE;
-    silent = false;
+    away = 0;
+    refuses = silent = false;
     silent_from = 0;
 }
 
@@ -107,7 +110,7 @@ static const struct paths_reply *run(struct paths_command command)
         switch (step->kind) {
         case PATHS_STEP_ASK:
             asks++;
-            outcome.answered = step->paths;
+            outcome.answered = step->paths & ~away;
             outcome.sense = ask_sense;
             ask_sense = SPC_NO_ADDITIONAL_SENSE;
             break;
@@ -118,6 +121,8 @@ static const struct paths_reply *run(struct paths_command command)
             tells++;
             if (silent || (silent_from != 0 && tells >= silent_from))
                 outcome.end = PATHS_LOST;
+            else if (refuses && step->tell != PATHS_TELL_GETPRSTATUS)
+                outcome.end = PATHS_REFUSED;
             break;
         case PATHS_STEP_JOURNAL:
             journals++;
@@ -513,6 +518,72 @@ static void test_the_first_word_is_lost(void **state)
     }
 }
 
+/* Without a look, for want of multipathd or of a path, a repair is due still. */
+static void test_a_repair_without_a_look(void **state)
+{
+    static const struct paths_command repair = {.repair = true};
+    const struct paths_reply *reply;
+
+    (void)state;
+    start(2);
+    assert_status(run(REGISTER(0, KEY)), SPC_STATUS_GOOD);
+    silent = true;
+    reply = run(repair);
+    assert_status(reply, SPC_STATUS_BUSY);
+    assert_uint_equal(reply->reason, PATHS_REASON_MULTIPATHD_SILENT);
+    silent = false;
+    away = 3;
+    reply = run(repair);
+    assert_status(reply, SPC_STATUS_BUSY);
+    assert_uint_equal(reply->reason, PATHS_REASON_NOT_READ);
+    away = 0;
+    assert_status(run(repair), SPC_STATUS_GOOD);
+}
+
+/*
+ * An absent path has a key that another host has too, and multipathd does not take what it is told:
+ * it would not take that registration away, so nothing is begun.
+ */
+static void test_multipathd_refuses(void **state)
+{
+    static const uint64_t keys[2] = {5, 0};
+    const struct paths_reply *reply;
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        start(2);
+        assert_status(run(REGISTER(0, KEY)), SPC_STATUS_GOOD);
+        other(SPC_PROUT_REGISTER, 0, 0, KEY);
+        away = 2;
+        refuses = true;
+        reply = run(REGISTER(KEY, keys[i]));
+        assert_status(reply, SPC_STATUS_BUSY);
+        assert_uint_equal(reply->reason, PATHS_REASON_SHARED_ABSENT);
+        assert_uint_equal(sends, 0);
+        assert_false(paths_unfinished(&memory));
+        assert_uint_equal(memory.key, KEY);
+    }
+}
+
+/* A conflict of what takes the old key from absent paths is no fence: the look after it decides. */
+static void test_a_conflict_is_no_fence(void **state)
+{
+    (void)state;
+    start(2);
+    assert_status(run(REGISTER(0, KEY)), SPC_STATUS_GOOD);
+    assert_status(run(RESERVE(5, KEY)), SPC_STATUS_GOOD);
+    away = 2;
+    instead.outcome = (struct paths_outcome){.end = PATHS_DONE,
+                                             .status = SPC_STATUS_RESERVATION_CONFLICT};
+    instead.times = 1;
+    assert_status(run(REGISTER(KEY, 5)), SPC_STATUS_GOOD);
+    assert_uint_equal(instead.times, 0);
+    assert_true(lu.reserved);
+    assert_uint_equal(lu.registrations, 1);
+    assert_uint_equal(memory.key, 5);
+    assert_uint_equal(memory.had, 1);
+}
+
 static void test_the_deadline(void **state)
 {
     struct paths_command reserve = RESERVE(5, KEY);
@@ -665,6 +736,9 @@ int main(void)
         cmocka_unit_test(test_multipathd_is_silent),
         cmocka_unit_test(test_a_reinstatement_is_due),
         cmocka_unit_test(test_the_first_word_is_lost),
+        cmocka_unit_test(test_a_repair_without_a_look),
+        cmocka_unit_test(test_multipathd_refuses),
+        cmocka_unit_test(test_a_conflict_is_no_fence),
         cmocka_unit_test(test_the_deadline),
         cmocka_unit_test(test_journal_bytes),
         cmocka_unit_test(test_registrations),
