@@ -176,6 +176,9 @@ static void command_mark(struct command *command)
         path->is_level = answered && (path->is_level || command->wanted.repair);
         away |= !path->is_level;
     }
+    /* A repair that is not GOOD has not looked: it is due still. */
+    if (command->wanted.repair)
+        away |= paths_step(&command->engine)->reply.status != SPC_STATUS_GOOD;
     map->is_watched = paths_unfinished(memory) || (away && memory->key != 0);
 }
 
