@@ -3,6 +3,11 @@
  * multipathd, as far as it touches registrations: what 0.9 and what 0.13 and later do when a path
  * returns, one exchange with the target after the other. Its socket waits for the lock that this
  * holds, so an exchange with it comes before or after all of it.
+ *
+ * "fail path" takes the path out of its checks until "reinstate path", so that a path which goes
+ * and returns meanwhile is not noticed. "reinstate path" gives the path to the map at once,
+ * registered or not; some time later multipathd looks at it, and then treats it like one that has
+ * returned. So does 0.9, unless it had not yet seen from the map that the path was failed.
  */
 #include "world.h"
 
@@ -60,10 +65,8 @@ static void finish(struct world *world)
 {
     unsigned path = world->daemon.current - 1u;
 
-    if (world->path[path] == PATH_BACK) {
+    if (world->path[path] == PATH_BACK)
         world->path[path] = PATH_UP;
-        world->failed &= (uint8_t) ~(1 << path);
-    }
     next(world);
 }
 
@@ -172,6 +175,26 @@ void daemon_step(struct world *world)
     }
 }
 
+bool daemon_may_miss(void)
+{
+    return setting->multipathd == PATHS_MULTIPATHD_OLD;
+}
+
+void daemon_look(struct world *world, unsigned path, bool missed)
+{
+    struct daemon *daemon = &world->daemon;
+
+    daemon->due &= (uint8_t) ~(1 << path);
+    if (world->path[path] == PATH_DOWN) {
+        say("multipathd looks at A%u, which was reinstated: it is away", path);
+    } else if (missed) {
+        say("multipathd looks at A%u, which was reinstated: it has not seen it fail", path);
+    } else {
+        say("multipathd looks at A%u, which was reinstated", path);
+        daemon_returned(world, path);
+    }
+}
+
 static void set(struct world *world, bool list)
 {
     struct daemon *daemon = &world->daemon;
@@ -180,11 +203,11 @@ static void set(struct world *world, bool list)
     if (setting->multipathd == PATHS_MULTIPATHD_NEW && !daemon->set) {
         daemon->ever = daemon->set = true;
         for (unsigned path = 0; path < setting->paths; path++)
-            up += world->path[path] == PATH_UP;
+            up += world->path[path] == PATH_UP && !(daemon->unchecked >> path & 1);
         /* With a list, nothing is registered if as many keys are there as paths. */
         if (!list || count(world, daemon->key) < up)
             for (unsigned path = 0; path < setting->paths; path++)
-                if (world->path[path] == PATH_UP)
+                if (world->path[path] == PATH_UP && !(daemon->unchecked >> path & 1))
                     daemon->queue |= (uint8_t)(1 << path);
         next(world);
     }
@@ -218,9 +241,16 @@ void daemon_tell(struct world *world, const struct paths_step *step, struct path
         break;
     case PATHS_TELL_FAIL:
         world->failed |= (uint8_t)step->paths;
+        daemon->unchecked |= (uint8_t)step->paths;
+        daemon->due &= (uint8_t)~step->paths;
         say("engine: fail path, of the set %x", (unsigned)step->paths);
         break;
     case PATHS_TELL_REINSTATE:
+        daemon->due |= (uint8_t)(step->paths & daemon->unchecked);
+        for (unsigned path = 0; setting->prompt && path < setting->paths; path++)
+            if (daemon->due >> path & 1 && world->path[path] != PATH_DOWN)
+                daemon_look(world, path, false);
+        daemon->unchecked &= (uint8_t)~step->paths;
         world->failed &= (uint8_t)~step->paths;
         say("engine: reinstate path, of the set %x", (unsigned)step->paths);
         break;

@@ -108,12 +108,16 @@ MUTANTS: Dict[str, Tuple[str, str, str, str]] = {
         "        paths_answer(engine, SPC_STATUS_GOOD);"),
     "not-narrowed": (
         "new", "repair.c",
-        "    engine->memory.failed = paths_all(engine) & ~paths_bit(engine->keep);",
+        "    engine->memory.failed = engine->heard & ~engine->hung & ~paths_bit(engine->keep);",
         "    engine->memory.failed = 0;"),
-    "narrowed-to-those-that-answer": (
+    "narrowed-to-those-that-say-yes": (
         "noise", "repair.c",
-        "    engine->memory.failed = paths_all(engine) & ~paths_bit(engine->keep);",
+        "    engine->memory.failed = engine->heard & ~engine->hung & ~paths_bit(engine->keep);",
         "    engine->memory.failed = engine->up & ~paths_bit(engine->keep);"),
+    "absent-failed-too": (
+        "narrow narrow-old", "repair.c",
+        "    engine->memory.failed = engine->heard & ~engine->hung & ~paths_bit(engine->keep);",
+        "    engine->memory.failed = paths_all(engine) & ~paths_bit(engine->keep);"),
     "widened-early": (
         "new events", "preempt.c",
         "    if (engine->fenced || (engine->level && !engine->blind))\n", "    if (true)\n"),
@@ -139,12 +143,15 @@ MUTANTS: Dict[str, Tuple[str, str, str, str]] = {
         ""),
     "blind-goes-on": (
         "new", "register.c",
-        "        engine->blind |= engine->was == PATHS_RESULT_LOST && engine->view.key[engine->keep] == 0;\n",
-        ""),
+        "            engine->blind = engine->late = true;\n", "            engine->late = true;\n"),
     "withdraw-forgets-late": (
         "new-2", "repair.c",
-        "            if (paths_registered(engine) == 0 && !engine->blind) {",
+        "            if (paths_registered(engine) == 0 && !engine->late) {",
         "            if (paths_registered(engine) == 0) {"),
+    "seen-so-not-late": (
+        "late-shared", "repair.c",
+        "            if (paths_registered(engine) == 0 && !engine->late) {",
+        "            if (paths_registered(engine) == 0 && !engine->blind) {"),
     "revival-unnoticed": (
         "returns new", "look.c",
         "    return with != 0 && (engine->memory.had & ~with) != 0;", "    return false;"),
@@ -188,9 +195,11 @@ MUTANTS: Dict[str, Tuple[str, str, str, str]] = {
     "first-word-unheard": (
         "silences-next", "register.c",
         "    if (engine->result == PATHS_RESULT_LOST) {\n"
-        "        RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_abandon(engine));",
+        "        RESUME_CALL(engine, PATHS_FRAME_COMMAND,\n"
+        "                    paths_abandon(engine, PATHS_REASON_MULTIPATHD_SILENT));",
         "    if (false) {\n"
-        "        RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_abandon(engine));"),
+        "        RESUME_CALL(engine, PATHS_FRAME_COMMAND,\n"
+        "                    paths_abandon(engine, PATHS_REASON_MULTIPATHD_SILENT));"),
     "one-set-of-twins": (
         "host-ports-plain", "twins.c",
         "        if (numbers[other] == numbers[path])", "        if (numbers[other] != 0)"),
@@ -202,7 +211,8 @@ MUTANTS: Dict[str, Tuple[str, str, str, str]] = {
         "    while (engine->todo != 0 && !engine->fenced && engine->looked) {", "    while (false) {"),
     "withdraw-leaves-behind": (
         "deadline-2", "repair.c",
-        "            if (repair_left_behind(engine) != 0) {", "            if (false) {"),    "new-key-taken-back": (
+        "            if (repair_left_behind(engine) != 0) {", "            if (false) {"),
+    "new-key-taken-back": (
         "silences-few", "register.c",
         "    if (engine->looked && paths_with(engine, engine->command.sa_key) != 0)\n"
         "        RESUME_CALL(", "    if (false)\n        RESUME_CALL("),
@@ -214,8 +224,14 @@ MUTANTS: Dict[str, Tuple[str, str, str, str]] = {
         "        if (true) {\n            engine->view.key[engine->by]"),
     "no-key-is-right": (
         "new", "look.c",
+        "    if (key == 0 && (paths_with(engine, engine->memory.key) & engine->memory.had))\n"
+        "        return false;\n"
         "    return key == 0 ? !(paths_registered(engine) & paths_usable(engine))",
         "    return key == 0 ? true"),
+    "no-key-is-right-while-away": (
+        "back-alone", "look.c",
+        "    if (key == 0 && (paths_with(engine, engine->memory.key) & engine->memory.had))\n",
+        "    if (false)\n"),
     "fencing-waits-for-multipathd": (
         "silences", "preempt.c",
         "    RESUME_CALL(engine, PATHS_FRAME_PART, preempt_send_by_one(engine));\n"
@@ -321,11 +337,46 @@ MUTANTS: Dict[str, Tuple[str, str, str, str]] = {
         "silences", "preempt.c",
         "    paths_aim_nothing(engine);\n"
         "    RESUME_CALL(engine, PATHS_FRAME_PART, paths_write(engine));\n"
-        "    paths_answer_busy(engine, PATHS_REASON_MULTIPATHD_SILENT, 0);",
-        "    paths_answer_busy(engine, PATHS_REASON_MULTIPATHD_SILENT, 0);"),
+        "    paths_answer_busy(engine, reason, 0);",
+        "    paths_answer_busy(engine, reason, 0);"),
     "no-look-at-the-end": (
         "new returns new-shared", "register.c",
         "    RESUME_CALL(engine, PATHS_FRAME_PART, paths_tell_set(engine, PATHS_TELL_SETPRSTATUS_LIST));\n"
         "    RESUME_CALL(engine, PATHS_FRAME_PART, paths_bring_level(engine));\n",
         "    RESUME_CALL(engine, PATHS_FRAME_PART, paths_tell_set(engine, PATHS_TELL_SETPRSTATUS_LIST));\n"),
+
+    # What multipathd does with paths that it was told to fail and to reinstate, and what it refuses.
+    "refused-register-is-sent": (
+        "refuses-shared", "register.c",
+        "    if (engine->untold && paths_is_out_of_reach(", "    if (false && paths_is_out_of_reach("),
+    "refused-unregister-is-sent": (
+        "refuses-shared", "unregister.c",
+        "    if (engine->untold && paths_is_out_of_reach(", "    if (false && paths_is_out_of_reach("),
+    "conflict-is-a-fence": (
+        "host-ports returns", "register.c",
+        "        RESUME_CALL(engine, PATHS_FRAME_PART, paths_look(engine));\n"
+        "        engine->fenced = paths_lost_some(engine);\n"
+        "    } else if",
+        "        engine->fenced = true;\n    } else if"),
+    "repaired-without-a-look": (
+        "silences silences-next", "paths.c",
+        "            if (engine->looked)\n                paths_answer(", "            if (true)\n                paths_answer("),
+    "multipathd-taken-for-a-twin": (
+        "new-2", "repair.c",
+        "            if (engine->looked && engine->view.key[engine->keep] == 0)\n", "            if (true)\n"),
+    "parted-twins-not-read-again": (
+        "new-2", "look.c",
+        "                         (look_read_view(engine) || look_read_view(engine));",
+        "                         look_read_view(engine);"),
+    "reinstated-before-the-repair": (
+        "narrow crash new-2", "repair.c",
+        "    if (engine->memory.aim == PATHS_AIM_NONE)\n"
+        "        RESUME_CALL(engine, PATHS_FRAME_GUARD, paths_widen(engine));",
+        "    if (true)\n"
+        "        RESUME_CALL(engine, PATHS_FRAME_GUARD, paths_widen(engine));"),
+    "refused-path-left-failed": (
+        "new-shared narrow-shared", "preempt.c",
+        "        paths_aim_nothing(engine);\n"
+        "        RESUME_CALL(engine, PATHS_FRAME_REFILL, paths_widen(engine));",
+        "        paths_aim_nothing(engine);\n        engine->memory.failed = 0;"),
 }

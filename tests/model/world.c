@@ -33,6 +33,9 @@ const char *const row_text[ROWS] = {
     [14] = "two of three paths down; PREEMPT of another key",
     [15] = "PREEMPT of the own key, held by another host that shares it",
     [16] = "registrations are shared, or no READ FULL STATUS; PREEMPT of the own key",
+    [17] = "a path returns while the map is narrowed to another",
+    [18] = "a path that was failed on purpose goes, and returns unnoticed",
+    [19] = "a path that was reinstated while away returns before multipathd looks; then or next",
 };
 
 void say(const char *format, ...)
@@ -126,6 +129,9 @@ const char *world_class(const struct world *world, enum fault fault)
         {MARK_SHARER_CAME, "sharer-came"},
     };
 
+    static const uint16_t fences = MARK_FENCE_IN_COMMAND | MARK_FENCE_NEW_KEY | MARK_FENCE_IN_HANG |
+                                   MARK_FENCE_UNREPAIRED | MARK_SHARER_CAME | MARK_LATE;
+
     if (world->excused)
         return "irregular-start";
     if (fault == FAULT_DENIED &&
@@ -140,6 +146,10 @@ const char *world_class(const struct world *world, enum fault fault)
         return "guest-migrated-in";
     if (fault == FAULT_DENIED_FRESH)
         return "returned-unregistered";
+    /* A fence takes nothing from another host. */
+    if ((fault == FAULT_STATE || fault == FAULT_OTHER_DENIED) && world->marks & MARK_SHARER_CAME &&
+        !(world->marks & ~fences))
+        return "sharer-came";
     for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)
         if (world->marks & classes[i].mark)
             return classes[i].name;
@@ -200,12 +210,21 @@ void world_describe(const struct world *world, char *text, size_t size)
 static bool is_quiet(const struct world *world)
 {
     return !world->active && !world->pending && !world->look_due && !daemon_busy(world) &&
-           !paths_unfinished(&world->memory);
+           world->daemon.due == 0 && !paths_unfinished(&world->memory);
+}
+
+/* READ KEYS is next, to be compared with a READ FULL STATUS: a change between the two is seen. */
+static bool is_compared(const struct world *world)
+{
+    const struct paths_step *step = &world->engine.step;
+
+    return step->kind == PATHS_STEP_SEND && step->parameters_length == 0 &&
+           (step->cdb[1] & CDB_SERVICE_ACTION_MASK) == SPC_PRIN_READ_KEYS;
 }
 
 static void emit_checked(struct world *next, enum fault fault, world_emit *emit, void *context)
 {
-    if (!setting->quirks.no_full_status || !next->active)
+    if (!next->active || (!setting->quirks.no_full_status && !is_compared(next)))
         next->generation = 0;
     if (fault == FAULT_NONE)
         fault = oracle_access(next);
@@ -311,8 +330,8 @@ static bool is_finished_later(const struct world *world)
 
     for (unsigned path = 0; path < setting->paths; path++)
         for (unsigned other = 0; other < setting->nexuses; other++)
-            if (registers && world->command.sa_key == 0 && world->path[path] == PATH_DOWN &&
-                world->lun.key[path] != 0 &&
+            if (registers && !setting->refuses && world->command.sa_key == 0 &&
+                world->path[path] == PATH_DOWN && world->lun.key[path] != 0 &&
                 world->lun.key[path] == world->lun.key[setting->paths + other])
                 return true;
     return false;
@@ -325,6 +344,7 @@ static enum fault end_with(struct world *world, const struct paths_reply *reply)
 
     end_command(world);
     if (repairing) {
+        world->look_due |= reply->status != SPC_STATUS_GOOD;
         if (!world->look_due && !paths_unfinished(&world->memory) && !daemon_busy(world))
             world->fresh = 0;
         world->migrated &= paths_unfinished(&world->memory);
@@ -357,7 +377,8 @@ static enum fault end_with(struct world *world, const struct paths_reply *reply)
                              ? 0
                              : world->excused;
         if (world->pending == 0 && world->fresh == 0 && !paths_unfinished(&world->memory) &&
-            !daemon_busy(world) && oracle_access(world) == FAULT_NONE)
+            !daemon_busy(world) && oracle_access(world) == FAULT_NONE &&
+            oracle_agrees_wholly(world))
             world->marks &= setting->forgets ? MARK_CRASH : 0;
     }
     return fault;
@@ -857,7 +878,8 @@ static void expand_guest(const struct world *world, world_emit *emit, void *cont
         next.guest_left--;
         next.command = guest_menu[i].command;
         next.command.type = type_of(next.command.type);
-        next.row = row_of(&next);
+        if (row_of(&next) != 0)
+            next.row = row_of(&next);
         next.migrated = (next.migrated && paths_unfinished(&next.memory)) ||
                         (next.command.action == SPC_PROUT_PREEMPT &&
                          next.command.key == next.command.sa_key &&
@@ -870,8 +892,10 @@ static void expand_guest(const struct world *world, world_emit *emit, void *cont
         oracle_command(&next);
         next.quiet = can_be_served(&next) && !setting->quirks.no_full_status &&
                      !setting->quirks.swapped_keys && !next.memory.plain &&
-                     next.memory.aim == PATHS_AIM_NONE && !daemon_busy(&next) && next.fresh == 0;
-        next.smooth = next.memory.aim == PATHS_AIM_NONE && !daemon_busy(&next);
+                     next.memory.aim == PATHS_AIM_NONE && !daemon_busy(&next) &&
+                     next.daemon.due == 0 && next.fresh == 0;
+        next.smooth = next.memory.aim == PATHS_AIM_NONE && !daemon_busy(&next) &&
+                      next.daemon.due == 0;
         begin_command(&next, &command);
         emit_checked(&next, FAULT_NONE, emit, context);
     }
@@ -953,6 +977,23 @@ static void settle(struct world *world, unsigned path)
     oracle_settled(world);
 }
 
+/* multipathd notices a path that returns, unless it does not look, or not yet. */
+static bool is_noticed(const struct world *world, unsigned path)
+{
+    return setting->multipathd != PATHS_MULTIPATHD_NONE &&
+           !((world->daemon.unchecked | world->daemon.due) >> path & 1);
+}
+
+static void note_return(struct world *world, unsigned path)
+{
+    if (world->daemon.due >> path & 1)
+        world->row = 19;
+    else if (world->active && world->daemon.unchecked >> path & 1)
+        world->row = 18;
+    else if (world->active && world->daemon.unchecked != 0)
+        world->row = 17;
+}
+
 static void expand_paths(const struct world *world, world_emit *emit, void *context)
 {
     struct world next;
@@ -972,7 +1013,8 @@ static void expand_paths(const struct world *world, world_emit *emit, void *cont
             next.quiet = next.smooth = false;
             next.look_due = true;
             next.fresh |= (uint8_t)(1 << path);
-            if (setting->multipathd == PATHS_MULTIPATHD_NONE) {
+            note_return(&next, path);
+            if (!is_noticed(&next, path)) {
                 next.path[path] = PATH_UP;
             } else {
                 next.path[path] = PATH_BACK;
@@ -980,7 +1022,7 @@ static void expand_paths(const struct world *world, world_emit *emit, void *cont
             }
             say("path A%u returns", path);
             emit_checked(&next, FAULT_NONE, emit, context);
-            if (setting->blips && setting->multipathd != PATHS_MULTIPATHD_NONE) {
+            if (setting->blips && is_noticed(world, path)) {
                 copy(&next, world);
                 next.look_due = true;
                 next.fresh |= (uint8_t)(1 << path);
@@ -1020,6 +1062,16 @@ void world_expand(const struct world *world, world_emit *emit, void *context)
         copy(&next, world);
         daemon_step(&next);
         emit_checked(&next, FAULT_NONE, emit, context);
+        return;
+    }
+    for (unsigned path = 0; path < setting->paths; path++) {
+        if (!(world->daemon.due >> path & 1))
+            continue;
+        for (int missed = 0; missed <= (int)daemon_may_miss(); missed++) {
+            copy(&next, world);
+            daemon_look(&next, path, missed);
+            emit_checked(&next, FAULT_NONE, emit, context);
+        }
     }
 }
 

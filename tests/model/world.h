@@ -31,6 +31,7 @@ struct setting {
     bool deadlines; /* the deadline of the whole command may pass at any step */
     bool refuses;   /* multipathd says "fail" to all that changes something */
     bool silences;  /* multipathd may leave a message without answer, and without effect */
+    bool prompt;    /* multipathd looks at once at a path that was reinstated */
     bool trusts;    /* a path that has answered the command is not asked again */
     bool irregular; /* starts with a path that is not registered, or has another key */
     struct target_quirks quirks;
@@ -85,6 +86,8 @@ struct daemon {
     uint8_t queue;   /* paths that have returned */
     uint8_t current; /* path in hand, counted from 1; 0: none */
     uint8_t phase, need;
+    uint8_t unchecked; /* paths that it was told to fail: it does not look until "reinstate path" */
+    uint8_t due;       /* reinstated since, and not looked at yet */
 };
 
 struct world {
@@ -97,7 +100,7 @@ struct world {
     uint8_t pending;           /* paths by which a command hangs */
     struct prcommand hanging[WORLD_PATHS];
     uint8_t asked;     /* with setting->trusts: paths that need not be asked again */
-    uint8_t failed;    /* paths failed on purpose */
+    uint8_t failed;    /* paths failed on purpose: no write goes down them */
     uint8_t in_flight; /* of these, by which a write may still be under way */
     uint8_t fresh;     /* paths that returned, and no repair has looked since */
     uint8_t excused;   /* paths that were irregular at the start */
@@ -172,5 +175,8 @@ bool daemon_busy(const struct world *world);
 void daemon_returned(struct world *world, unsigned path);
 void daemon_tell(struct world *world, const struct paths_step *step, struct paths_outcome *ret);
 void daemon_step(struct world *world);
+/* multipathd looks at a path that is due, or what it was told passes it by (`missed`). */
+bool daemon_may_miss(void);
+void daemon_look(struct world *world, unsigned path, bool missed);
 
 #endif
