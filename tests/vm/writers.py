@@ -21,13 +21,13 @@ BLOCK = 4096
 PAUSE = 0.001
 
 
-class Writer:
-    """One host's. node: its device; disk: the file behind all hosts' devices; block: its own."""
+class Judged:
+    """What all writers have in common. disk: the file behind all hosts' devices; block: the writer's
+    own; pause: seconds between two writes."""
 
-    def __init__(self, name: str, node: str, disk: str, block: int):
-        self.name, self.disk, self.block = name, disk, block
+    def __init__(self, name: str, disk: str, block: int, pause: float):
+        self.name, self.disk, self.block, self.pause = name, disk, block, pause
         self.failures: List[str] = []
-        self._fd = os.open(node, os.O_RDWR | os.O_DIRECT | os.O_CLOEXEC)
         self._lock = threading.Lock()
         # Goes on where the one before ended, whose last write is still on the disk.
         self._rule, self._change, self._done, self._number = EITHER, 0, 0, self.landed()
@@ -36,23 +36,21 @@ class Writer:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
+    def put(self, number: int) -> int:
+        """Write it into the block: 0, or an errno."""
+        raise NotImplementedError
+
     def _run(self) -> None:
-        with mmap.mmap(-1, BLOCK) as buffer:
-            while not self._ends:
-                with self._lock:
-                    change = self._change
-                    self._number += 1
-                    number = self._number
-                buffer[:8] = struct.pack(">Q", number)
-                error = 0
-                try:
-                    os.pwritev(self._fd, [buffer], self.block * BLOCK)
-                except OSError as fault:
-                    error = fault.errno
-                with self._lock:
-                    if change == self._change:
-                        self._judge(number, error)
-                time.sleep(PAUSE)
+        while not self._ends:
+            with self._lock:
+                change = self._change
+                self._number += 1
+                number = self._number
+            error = self.put(number)
+            with self._lock:
+                if change == self._change:
+                    self._judge(number, error)
+            time.sleep(self.pause)
 
     def _judge(self, number: int, error: int) -> None:
         self._done += 1
@@ -91,5 +89,25 @@ class Writer:
         self._ends = True
         self._thread.join(scaled(20))
         self._check()
+
+
+class Writer(Judged):
+    """One of this machine's. node: its device."""
+
+    def __init__(self, name: str, node: str, disk: str, block: int):
+        self._fd = os.open(node, os.O_RDWR | os.O_DIRECT | os.O_CLOEXEC)
+        super().__init__(name, disk, block, PAUSE)
+
+    def put(self, number: int) -> int:
+        with mmap.mmap(-1, BLOCK) as buffer:
+            buffer[:8] = struct.pack(">Q", number)
+            try:
+                os.pwritev(self._fd, [buffer], self.block * BLOCK)
+            except OSError as fault:
+                return fault.errno
+        return 0
+
+    def close(self) -> None:
+        super().close()
         if not self._thread.is_alive():
             os.close(self._fd)
