@@ -7,7 +7,8 @@ program of this machine, and what runs on it are processes that this program tra
 processor's own speed. It has one processor, and none of these three.
 
 Both have two disks, root and payload, neither of which is written to, and two serial lines: the
-first is for people, the second for what guest.py has to say. The kernel's messages go to a file.
+first is for people, the second for what guest.py has to say. The kernel's messages go to a file. For
+machines in there the root's image can be a third disk, as it was in the beginning.
 """
 import contextlib
 import fcntl
@@ -41,6 +42,9 @@ def emulated(image: str, work: str, settings: dict, accelerator: str, shell: boo
     lines = ["-serial", "mon:stdio", "-serial", "null"] if shell else [
         "-serial", f"file:{console(work)}", "-chardev", "stdio,id=guest,signal=off",
         "-serial", "chardev:guest"]
+    if settings["ROOT"]:
+        lines += ["-drive", f"if=none,id=again,format=raw,readonly=on,file={image}/root.img",
+                  "-device", "nvme-ns,bus=disks,nsid=3,drive=again"]
     return Command([
         QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
         "-accel", accelerator, "-cpu", "max", "-M", "pc", "-bios", "qboot.rom",
@@ -67,6 +71,8 @@ def user_mode(image: str, work: str, settings: dict, shell: bool, processor: int
     if free_megabytes(SHARED_MEMORY) < settings["MEMORY"] + 64:
         environment["TMPDIR"] = work
     lines = ["ssl=null", "ssl0=fd:0,fd:1"] if shell else ["ssl=null", "ssl1=fd:0,fd:1"]
+    if settings["ROOT"]:
+        lines.append(f"ubd2r={image}/root.img")
     return Command([
         os.path.join(image, "linux.uml"), f"mem={settings['MEMORY']}M",
         f"ubd0={work}/written,{image}/root.img", f"ubd1={work}/payload.img",

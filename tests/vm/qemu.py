@@ -137,14 +137,14 @@ class Guest(Machine):
 class Lab:
     """Made once: the file, the LUN and its two I_T nexuses."""
 
-    def __init__(self, settings: dict):
-        self.peer = settings["peer"]
+    def __init__(self, settings: dict, megabytes: int = MEGABYTES):
+        self.peer, self.megabytes = settings["peer"], megabytes
         #: The helper and what comes before -k: a test of the tests puts another one there.
         self.prefix: List[str] = []
         self.program = settings["helper"]
         self.file = "/var/tmp/lun"
         self._wipe()
-        self.disk = lab.Backstore("shared", MEGABYTES, file=self.file)
+        self.disk = lab.Backstore("shared", megabytes, file=self.file)
         self.hosts = lab.Iscsi(self.disk, 2).initiators
         self._directories = 0
 
@@ -154,7 +154,7 @@ class Lab:
 
     def _wipe(self) -> None:
         with open(self.file, "r+b" if os.path.exists(self.file) else "wb") as file:
-            file.write(bytes(MEGABYTES << 20))
+            file.write(bytes(self.megabytes << 20))
 
     def reset(self) -> None:
         """No registration, no reservation, no unit attention, nothing but zeroes on the disk."""
