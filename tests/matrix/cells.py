@@ -24,7 +24,7 @@ BARE = ("ca-certificates", "git", "make")
 SHORT_SUITES = ("kernel/", "unit/", "protocol/handshake", "protocol/requests", "protocol/replies",
                 "protocol/security", "protocol/sandbox")
 CHROOT_SUITES = ("kernel/", "unit/", "client/", "fuzz/", "ctl", "mpath", "protocol/", "simulator")
-#: Enough to see that `make check` finds and installs what it needs, whoever calls it from wherever: one
+#: Enough to see that `make check` finds and installs what it needs, for any user, from any directory: one
 #: of each kind of program. The same system runs all of CHROOT_SUITES in a cell of its own.
 NEWCOMER_SUITES = ("unit/", "fuzz/", "client/installed", "protocol/handshake", "cross/protocol",
                    "protocol/security", "ctl", "house")

@@ -97,7 +97,7 @@ def service(t: Context) -> None:
 
 @test
 def service_for_another(t: Context) -> None:
-    """Whatever the socket's mode lets connect."""
+    """Each user that the socket's mode lets connect."""
     if os.geteuid() != 0:
         raise Skip("only root can become another user")
     machine = t.machine()

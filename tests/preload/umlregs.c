@@ -3,7 +3,7 @@
  * For user-mode-linux before 6.13 on processors with large extended state (AMX has 8 kB of it). Its
  * kernel keeps 2,696 bytes of a process's extended state, and the host's takes all of it or nothing
  * (xstateregs_set() of Linux: EFAULT), so that the first process of the virtual machine is its
- * last. Here what it sets is laid over what the process has. That is tried whatever errno says: a
+ * last. Here what it sets is laid over what the process has. That is tried for any errno: a
  * signal's handler may have changed it since, for user-mode-linux's do not restore it always, and
  * without its registers the process would be killed.
  */

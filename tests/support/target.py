@@ -85,7 +85,7 @@ class Target:
         return self.execute(nexus, scsi.pr_out(len(parameters), action, kind), parameters).status
 
     def descriptors(self, nexus: int) -> List[bytes]:
-        """Of READ FULL STATUS (SPC-4 6.15.5), whatever it is that other nexuses get to see."""
+        """Of READ FULL STATUS (SPC-4 6.15.5), no matter what other nexuses get to see."""
         hidden, self.control.no_full_status = self.control.no_full_status, 0
         swapped, self.control.swapped = self.control.swapped, 0
         data = self.execute(nexus, scsi.pr_in(8192, scsi.READ_FULL_STATUS)).data

@@ -182,7 +182,7 @@ def repaired_or_withdrawn(t: KilledContext, command: Command) -> None:
 @limit(900 if EVERY else 180)
 def fenced(t: KilledContext, command: Command) -> None:
     """The other host takes all registrations of the map, before the next worker comes. From then on not
-    one write of the map lands, whatever that worker finishes, and by whatever path."""
+    one write of the map lands, no matter what that worker finishes, and by which path."""
     count = 0
     for point in t.points_of(command):
         t.begin(command)
