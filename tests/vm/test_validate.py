@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """qemu-pr-ctl validate on real LUNs, and held against judges that are not this project's: the real
-fence_scsi, on the same good and odd targets.
+fence_scsi and fence_mpath, on the same good and odd targets.
 
 Odd targets are the simulator's: fence_scsi's commands are led there by a preloaded library
 (tests/preload). A scripted Windows client (test_windows_cluster.py) is asked about the same ones.
@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import subprocess
-from typing import Callable, Dict, Iterator, List, Optional
+from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
 import container
 import context
@@ -46,6 +46,14 @@ class Lab:
         self.helper = Helper(settings["helper"], f"{PLACE}/helper",
                              [f"--mpath-worker={WORKER}"]).wait_ready()
         self.simulators = 0
+        self._mapped: Optional[lab.Iscsi] = None
+
+    def mapped(self) -> Tuple[lab.Backstore, List[lab.Initiator]]:
+        """A LUN with three sessions, made once: LIO and iscsistart keep what they have."""
+        if not self._mapped:
+            self.mapped_store = lab.Backstore("mapped", 16)
+            self._mapped = lab.Iscsi(self.mapped_store, 3, network=2)
+        return self.mapped_store, self._mapped.initiators
 
     def close(self) -> None:
         self.helper.close()
@@ -122,7 +130,17 @@ class Context(windows.Context):
                         preexec_fn=container.enter(container.CLONE_NEWNS, lambda: container.mount(
                             f"{PLACE}/node{node}", STORE, flags=container.MS_BIND))).returncode
 
-    def by_fence_scsi(self, devices: List[str], sockets: List[str], lun: Optional[str] = None) -> bool:
+    def fence_mpath(self, node: int, action: str, key: str, device: str, socket: str,
+                    lun: Optional[str] = None) -> int:
+        """The same of fence_mpath. In the place of mpathpersist(8), which wants a map, sg_persist(8):
+        it has these options, and sends to the one path of each node what the other one sends to all."""
+        environment = dict(os.environ, LD_PRELOAD=PRELOAD, PR_SOCKET=socket,
+                           **({"PR_LUN": lun} if lun else {}))
+        return self.run("fence_mpath", "-o", action, "-n", key, "-d", device, "-v",
+                        "--mpathpersist-path=/usr/bin/sg_persist", f"--store-path={PLACE}/node{node}",
+                        env=environment).returncode
+
+    def by_agent(self, fence: Callable[..., int], devices: List[str], sockets: List[str], lun: Optional[str] = None) -> bool:
         """Whether a cluster of two nodes works by its word: both come, one is restarted, one fences
         the other."""
         for node in range(2):
@@ -130,7 +148,7 @@ class Context(windows.Context):
                 os.unlink(f"{PLACE}/node{node}/{file}")
 
         def ok(node: int, action: str, key: str) -> bool:
-            return self.fence(node, action, key, devices[node], sockets[node], lun) == 0
+            return fence(node, action, key, devices[node], sockets[node], lun) == 0
         return (ok(0, "on", KEY_A) and ok(1, "on", KEY_B) and ok(0, "status", KEY_A) and
                 ok(0, "on", KEY_A) and ok(1, "status", KEY_B) and ok(0, "status", KEY_A) and
                 ok(1, "off", KEY_A) and ok(1, "status", KEY_B) and not ok(1, "status", KEY_A))
@@ -209,7 +227,7 @@ def switched_off(t: Context) -> None:
     lab.write(switch, 0)
     try:
         verdicts = t.validate(a, "-k", t.lab.helper.socket_path, "--second", b, status=TROUBLE)
-        judge = t.by_fence_scsi([a, b], 2 * [t.lab.helper.socket_path])
+        judge = t.by_agent(t.fence, [a, b], 2 * [t.lab.helper.socket_path])
     finally:
         lab.write(switch, 1)
     t.equal(verdicts, {name: "pass" if name == "none" else "fail" for name in PROFILE_NAMES}, "verdicts")
@@ -221,7 +239,7 @@ def switched_off(t: Context) -> None:
 def judge_on_lio(t: Context) -> None:
     """fence_scsi works where validate says that it will."""
     a, b = (one.path for one in t.lab.initiators)
-    t.equal(t.by_fence_scsi([a, b], 2 * [t.lab.helper.socket_path]), True, "whether fence_scsi works")
+    t.equal(t.by_agent(t.fence, [a, b], 2 * [t.lab.helper.socket_path]), True, "whether fence_scsi works")
 
 
 #: What the simulator does. Judges and validate differ in none of it.
@@ -251,10 +269,25 @@ def judged_by_fence_scsi(t: Context, what: str) -> None:
     """Its word on the simulator's disk, and the profile of its name."""
     storage = odd(t, what)
     a = t.lab.initiators[0].path
-    judge = t.by_fence_scsi([a, a], [storage.socket(0), storage.socket(1)], storage.lun)
+    judge = t.by_agent(t.fence, [a, a], [storage.socket(0), storage.socket(1)], storage.lun)
     t.renew(storage)
     verdict = verdict_of(t, storage, "pacemaker")
     agree(t, judge, verdict)
+
+
+#: For fence_mpath, which takes longer: those of registering, reserving and preempting.
+ODD_FOR_MPATH = ODD[:10]
+
+
+@cases(*((one or "by the book", one) for one in ODD_FOR_MPATH))
+@limit(180)
+def judged_by_fence_mpath(t: Context, what: str) -> None:
+    """It registers by REGISTER, and looks at what is there after each command."""
+    storage = odd(t, what)
+    a = t.lab.initiators[0].path
+    judge = t.by_agent(t.fence_mpath, [a, a], [storage.socket(0), storage.socket(1)], storage.lun)
+    t.renew(storage)
+    agree(t, judge, verdict_of(t, storage, "pacemaker"))
 
 
 @cases(*((one or "by the book", one) for one in ODD))
@@ -287,8 +320,7 @@ def multipath_map(t: Context) -> None:
     """A map of two paths is one nexus; a third session, which is no path of it, is another host. A
     path of the map is refused."""
     daemons = multipath.Multipath()
-    store = lab.Backstore("mapped", 16)
-    sessions = lab.Iscsi(store, 3, network=2).initiators
+    store, sessions = t.lab.mapped()
     device = os.path.basename(sessions[0].path)
 
     def find() -> Optional[str]:
@@ -310,3 +342,23 @@ def multipath_map(t: Context) -> None:
         t.matches("in use on this host", refused.stdout, "message for a path of a map")
     finally:
         daemons.close()
+
+
+@test
+@limit(180)
+def generic_device(t: Context) -> None:
+    """By it nothing tells whether the disk is in use: --force takes that upon itself. Writes cannot be
+    tried; what can passes, and leaves nothing."""
+    sg = t.lab.initiators[0].generic_path
+    lab.reset(t.lab.initiators)
+    refused = t.run(CTL, "validate", "--profiles", PROFILES, "--for=pacemaker", "--yes", "--direct", sg)
+    t.equal(refused.returncode, REFUSED, "exit status without --force")
+    t.matches("by a SCSI generic device it cannot be seen whether the disk is in use", refused.stdout,
+              "message")
+    t.equal(t.lab.store.registrations(), [], "registrations after the refusal")
+    generation = t.lab.store.generation()
+    second = t.lab.initiators[1].generic_path
+    t.equal(t.validate(sg, "--direct", "--second", second, "--force", software="pacemaker"),
+            {"pacemaker": "pass"}, "verdict with --force")
+    t.check(t.lab.store.generation() > generation, "nothing was sent")
+    t.equal(t.lab.store.registrations(), [], "registrations at the end")
