@@ -446,6 +446,9 @@ CLAIMS: Dict[str, List[Tuple[str, str]]] = {
          "vm/systemd.multipath_socket_masked vm/systemd.multipath_socket_is_for_helpers"),
         ("Drop-ins (``systemctl edit``) say what is different:",
          "vm/pages.systemd_socket vm/pages.systemd_template"),
+        ("Where AppArmor's profiles are loaded, the services have",
+         "vm/systemd.apparmor_profile vm/apparmor.enforced vm/apparmor.other_places "
+         "vm/apparmor.worker_of_a_helper_without_profile"),
         ("0 after a signal, 1 if it could not start. Errors go to",
          "protocol/cli.unknown_option protocol/cli.positional_argument protocol/shutdown.idle "
          "dist/manuals.prefix_of_errors"),
@@ -766,6 +769,8 @@ CLAIMS: Dict[str, List[Tuple[str, str]]] = {
          "exporter/confined.readers_cannot_keep_helpers_busy"),
         ("It needs no privilege but the right to connect to the",
          "exporter/confined.no_capability_and_seccomp"),
+        ("Where it is loaded, the AppArmor profile",
+         "vm/apparmor.exporter dist/policies.apparmor_profiles_are_for_what_is_installed"),
         ("-l HOST:PORT, --listen=HOST:PORT Serve HTTP there,",
          "exporter/cli.port_in_use exporter/http.methods"),
         ("-s PATH, --status=PATH A status socket, or a directory",

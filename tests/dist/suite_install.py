@@ -69,6 +69,7 @@ WITH_PAGES = """
     share/man/man8/qemu-pr-helper.8
 """
 WITH_EXPORTER = """
+    /etc/apparmor.d/qemu-pr-exporter
     bin/qemu-pr-exporter
     lib/systemd/system/qemu-pr-exporter.service
     share/qemu-pr-helper/monitoring/dashboard.json

@@ -82,8 +82,11 @@ def what_administrators_look_for(t):
                  "examples/kubernetes/base/daemonset.yaml"):
         t.matches(rf"usr/share/doc/qemu-pr-helper/(.*/)?{path}(\.gz)?\n",
                   listing, "what is in the package")
-    t.matches("(?m)^/etc/apparmor.d/qemu-pr-helper$",
-              t.run(["dpkg-deb", "--info", archive(t, "qemu-pr-helper"), "conffiles"]), "conffiles")
+    for package in ("qemu-pr-helper", "qemu-pr-exporter"):
+        t.matches(f"(?m)^/etc/apparmor.d/{package}$",
+                  t.run(["dpkg-deb", "--info", archive(t, package), "conffiles"]), "conffiles")
+        t.matches("apparmor_parser", t.run(["dpkg-deb", "--info", archive(t, package), "postinst"]),
+                  f"postinst of {package}")
 
 
 @test

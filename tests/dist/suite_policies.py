@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Confinement: the SELinux module compiles and the AppArmor profile is understood."""
+"""Confinement: the SELinux module compiles and the AppArmor profiles are understood. vm/test_apparmor.py
+has these in force."""
 import os
 import re
 
-from support.tap import test
+from support.tap import cases, test
 
 from dist.fixture import TOP, read
 
 MODULE = "qemu_pr_helper"
-PROFILE = "dist/apparmor/qemu-pr-helper"
+PROFILES = ("qemu-pr-helper", "qemu-pr-exporter")
+#: And how they get to the program: by its path, or by the units (None).
+ATTACHED = {"qemu-pr-helper": None, "qemu-pr-mpath": "/usr/libexec/qemu-pr-mpath",
+            "qemu-pr-exporter": "/usr/bin/qemu-pr-exporter"}
 
 
 @test
@@ -36,19 +40,23 @@ def selinux_labels_what_is_installed(t):
             t.check(os.path.exists(t.lab.root() + path), f"{path} is not installed")
 
 
-@test
-def apparmor_profile_is_understood(t):
+@cases(*PROFILES)
+def apparmor_profile_is_understood(t, name):
     parser = t.tool("apparmor_parser", "apparmor")
     # Warnings about this machine's kernel are none of the profile's.
-    t.run([parser, "--skip-kernel-load", "--skip-cache", "--quiet", os.path.join(TOP, PROFILE)])
+    t.run([parser, "--skip-kernel-load", "--skip-cache", "--quiet",
+           os.path.join(TOP, "dist", "apparmor", name)])
 
 
 @test
-def apparmor_profile_is_for_what_is_installed(t):
-    profile = read(PROFILE)
-    t.matches(r"(?m)^profile qemu-pr-helper flags=", profile, "a profile attached to no program")
-    executed = re.findall(r"^  (/usr/\S+) mr(?:ix)?,", profile, re.MULTILINE)
-    t.equal(len(executed), 2, "programs of ours")
+def apparmor_profiles_are_for_what_is_installed(t):
+    text = "".join(read(f"dist/apparmor/{name}") for name in PROFILES)
+    t.equal({name: path or None for name, path in
+             re.findall(r"(?m)^profile (\S+)(?: (/\S+))? flags=", text)}, ATTACHED, "profiles")
+    executed = set(re.findall(r"(?m)^  (/usr/\S+/qemu-pr-\S+) mr", text))
+    t.equal(len(executed), 3, "programs of ours")
     for path in executed:
         t.lab.program(os.path.basename(path))
         t.check(os.path.exists(t.lab.root() + path), f"{path} is not installed")
+    t.matches("(?m)^AppArmorProfile=-qemu-pr-helper$", read("dist/systemd/qemu-pr-helper.service.in"),
+              "the unit, which applies the helper's")

@@ -19,7 +19,7 @@ SPEC = "dist/rpm/prhelper.spec"
 PACKAGES = ("prhelper", "prhelper-ctl", "prhelper-simulator", "libprhelper", "libprhelper-devel",
             "python3-prhelper", "prhelper-selinux")
 #: Left out on purpose: AppArmor's, and a static library.
-LEFT_OUT = {"etc/apparmor.d/qemu-pr-helper", "usr/lib64/libprhelper.a"}
+LEFT_OUT = {"etc/apparmor.d/qemu-pr-helper", "etc/apparmor.d/qemu-pr-exporter", "usr/lib64/libprhelper.a"}
 #: Checks of rpmlint that are another distribution's policy than Fedora's, or about what the test does not
 #: have (a signature). Each was looked at.
 OTHER_POLICY = ("no-packager-tag", "no-group-tag", "no-signature", "library-without-ldconfig",

@@ -11,8 +11,8 @@ from support.tap import test
 from dist.fixture import TOP, first_line, read
 
 #: Words that codespell takes for slips: the suffix of an SELinux policy; in its newer versions, the
-#: letters before an accent that a test cuts off, and O_WRONLY.
-NO_SLIPS = "te,caf,inflight,wronly,WRONLY"
+#: letters before an accent that a test cuts off, and O_WRONLY; a word of AppArmor.
+NO_SLIPS = "te,caf,inflight,wronly,WRONLY,readby"
 
 
 def shell_scripts(t):

@@ -101,8 +101,8 @@ WHERE: Dict[Tuple[str, str], str] = {
     ("docs/qemu.md", "systemctl enable --now qemu-pr-helper@blue.socket"): VM,
     ("docs/qemu.md", "qemu-pr-ctl status --status-socket=/run/qemu-pr-helper/status/service-blue"): VM,
     ("docs/qemu.md", "systemctl mask --now qemu-pr-mpath.socket"): VM,
-    ("docs/qemu.md", "mkdir -p /etc/systemd/system/qemu-pr-helper.service.d"):
-        "the virtual machine's kernel runs without AppArmor's tools; dist/policies reads the profile",
+    ("docs/qemu.md", "echo '/run/cluster/{,**} rwkl,' >>/etc/apparmor.d/local/qemu-pr-helper"):
+        "user-mode-linux has no AppArmor; vm/apparmor does the same",
     ("docs/qemu.md", "checkmodule -M -m -o qemu_pr_helper.mod "
                      "/usr/share/qemu-pr-helper/selinux/qemu_pr_helper.te"):
         "no machine here has SELinux; dist/policies compiles the module",

@@ -17,6 +17,7 @@ import socket
 import subprocess
 from typing import Dict, List, Optional
 
+import apparmor
 import container
 import context
 import guest
@@ -26,7 +27,7 @@ from support import accounts, client, procfs, scsi, tap
 from support.client import Connection
 from support.tap import cases, limit, ours, test
 
-PACKAGES = ["systemd", "multipath"]
+PACKAGES = ["systemd", "multipath", "apparmor"]
 #: The units' confinement is to be seen on a kernel as users have it.
 EMULATED = {"*": "Landlock"}
 
@@ -603,3 +604,29 @@ def multipath_socket_is_for_helpers(t: Context) -> None:
     t.matches(f"is for user {accounts.NUMBER}, and a process of user 65534 has connected to it",
               connect_as(65534), "with another mode")
     t.manager.control("restart", MPATH_SOCKET_UNIT)
+
+
+@test
+@limit(120)
+@ours("the peer has no profile")
+def apparmor_profile(t: Context) -> None:
+    """With the profiles as they are installed: the unit applies the helper's, and nothing that service
+    and worker do is denied. The last test here: all later services would have it."""
+    apparmor.load(attached=False)
+    denials = apparmor.Denials()
+    t.lab.make_map()
+    t.manager.configure([])
+    connection = t.connect()
+    t.register(connection)
+    for key in (KEY, 0):
+        t.equal(register_map(t, connection, key), client.reply(), f"REGISTER of {key:#x}")
+    unit, = workers(t)
+    pid, = (one for one in map(int, filter(str.isdigit, os.listdir("/proc")))
+            if procfs.command(one) == os.path.basename(WORKER) and procfs.children(one))
+    found = container.members(f"{container.CGROUPS}/container/system.slice/{UNIT}")
+    t.equal({apparmor.label(one) for one in found}, {f"{apparmor.HELPER} (enforce)"},
+            f"labels of helper and keeper ({found})")
+    t.equal({apparmor.label(one) for one in (pid, *procfs.children(pid))},
+            {f"{apparmor.WORKER} (enforce)"}, f"labels of worker and opener ({unit})")
+    t.equal(len(status("service")["connections"]), 1, "clients in the status document")
+    denials.none()
