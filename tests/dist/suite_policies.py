@@ -30,7 +30,7 @@ def selinux_labels_what_is_installed(t):
     policy = read(f"dist/selinux/{MODULE}.te")
     types = set(re.findall(r"^type (\w+),", policy, re.MULTILINE))
     lines = read(f"dist/selinux/{MODULE}.fc").split("\n")
-    contexts = [re.match(r"(\S+)\s+(?:--\s+)?gen_context\(system_u:object_r:(\w+),s0\)$", line)
+    contexts = [re.match(r"(\S+)\s+(?:--\s+)?system_u:object_r:(\w+):s0$", line)
                 for line in lines if line and not line.startswith("#")]
     t.check(len(contexts) >= 4 and all(contexts), f"lines of the file contexts: {lines}")
     t.equal({one.group(2) for one in contexts} - types, set(), "types that are not the module's")

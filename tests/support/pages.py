@@ -77,6 +77,8 @@ WHERE: Dict[Tuple[str, str], str] = {
     ("docs/kubevirt.md", "qemu-pr-ctl status --status-socket="
                          "/var/run/kubevirt/daemons/pr/status-PID.sock"):
         "wants a cluster; dist/kubernetes starts a helper with that file",
+    ("docs/kubevirt.md", "ln -sfn /var/run/kubevirt/daemons/pr/multipathd.socket "
+                         "/run/multipathd.socket"): "likewise; vm/kubevirt does it in such a container",
     ("docs/kubevirt.md", "kubectl apply -k dist/kubernetes/monitoring"): "likewise",
     ("docs/monitoring.md", "mkdir -p /tmp/pr-demo/status"): EXPORTER,
     ("docs/monitoring.md", "qemu-pr-exporter --status=/tmp/pr-demo/status &"): EXPORTER,
@@ -105,7 +107,7 @@ WHERE: Dict[Tuple[str, str], str] = {
         "user-mode-linux has no AppArmor; vm/apparmor does the same",
     ("docs/qemu.md", "checkmodule -M -m -o qemu_pr_helper.mod "
                      "/usr/share/qemu-pr-helper/selinux/qemu_pr_helper.te"):
-        "no machine here has SELinux; dist/policies compiles the module",
+        "no machine here has SELinux; dist/selinux builds a policy with the module",
     ("docs/troubleshooting.md", "qemu-pr-ctl doctor /dev/DISK"): VM,
     ("docs/troubleshooting.md", "qemu-pr-ctl keys /dev/DISK"): VM,
     ("docs/troubleshooting.md", "-device scsi-block,drive=disk0,werror=report,rerror=report"): VM,
