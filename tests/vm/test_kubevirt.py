@@ -13,26 +13,38 @@ import os
 import shutil
 import signal
 import socket
-from typing import Callable, Iterator, List
+import threading
+from typing import Callable, Iterator, List, Optional
 
 import container
 import context
+import guest
 import lab
+import multipath
 from host import WRITE_EXCLUSIVE_REGISTRANTS, Host
 from support import procfs, scsi
 from support.inotify import Watch
 from support.process import Helper, serving
-from support.tap import ours, test
+from support.tap import limit, ours, test
+
+PACKAGES = ["multipath"]
 
 QEMU_USER = 107
 NODE_DIRECTORY = "/var/lib/kubevirt/daemons/pr"
 DIRECTORY, NAME = "/var/run/kubevirt/daemons/pr", "pr-helper.sock"
 SOCKET = f"{NODE_DIRECTORY}/{NAME}"
 PROGRAM = "/usr/bin/qemu-pr-helper"
+WORKER = "/usr/libexec/qemu-pr-mpath"
+CTL = "/payload/bin/qemu-pr-ctl"
 ENTRY_POINT = "/payload/bin/entrypoint.sh"
+CONFIGURATION = "/payload/bin/qemu-pr-helper.conf"
+STATUS = f"{DIRECTORY}/status-1.sock"
+MULTIPATHD = f"{NODE_DIRECTORY}/multipathd.socket"
+MAP = "mpatha"
+MAP_NODE = f"/dev/mapper/{MAP}"
 JOURNAL = "qemu-pr-mpath"
 NAMESPACES = (container.CLONE_NEWNS | container.CLONE_NEWPID | container.CLONE_NEWUTS |
-              container.CLONE_NEWIPC | container.CLONE_NEWCGROUP)
+              container.CLONE_NEWIPC | container.CLONE_NEWCGROUP | container.CLONE_NEWNET)
 MACHINES = 4
 FIRST_KEY = 0xC0DE0000
 
@@ -41,11 +53,70 @@ class Lab:
     def __init__(self, settings: dict):
         if settings["helper"] != PROGRAM:
             container.bind(settings["helper"], PROGRAM)
+            container.bind("/payload/bin/qemu-pr-mpath", WORKER)
         self.disk = lab.Backstore("shared")
         self.initiators = lab.Iscsi(self.disk, MACHINES).initiators
         container.mount_control_groups()
         os.makedirs(NODE_DIRECTORY)
         self.number = 0
+        self.daemons: Optional[multipath.Multipath] = None
+        self.mapped: Optional[lab.Backstore] = None
+
+    def make_map(self) -> None:
+        """The node's multipathd, and a map; it takes no disk that was there before."""
+        if self.daemons:
+            return
+        names = "|".join(os.path.basename(initiator.path) for initiator in self.initiators)
+        os.makedirs("/etc/multipath/conf.d", exist_ok=True)
+        lab.write("/etc/multipath/conf.d/plain.conf", f'blacklist {{ devnode "^({names})$" }}\n')
+        self.daemons = multipath.Multipath()
+        self.mapped = lab.Backstore("mapped")
+        lab.Iscsi(self.mapped, 2)
+        self.daemons.wait_paths(MAP, 2)
+        lab.wait_for(MAP_NODE, lambda: os.path.exists(MAP_NODE))
+
+    def close(self) -> None:
+        if self.daemons:
+            self.daemons.close()
+
+
+class Relay:
+    """The socket that virt-handler mounts for the helper, with the node's multipathd behind it: versions
+    before 0.12 have an abstract socket only, which a pod's network namespace does not reach."""
+
+    def __init__(self) -> None:
+        self.served = 0
+        self._to = ("/run/multipathd.socket" if guest.version("multipath-tools") >= (0, 12)
+                    else multipath.SOCKET)
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.bind(MULTIPATHD)
+        self._socket.listen(16)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._socket.accept()
+                server = socket.socket(socket.AF_UNIX)
+                server.connect(self._to)
+                self.served += 1
+                for source, target in ((client, server), (server, client)):
+                    threading.Thread(target=self._pass_on, args=(source, target), daemon=True).start()
+
+    @staticmethod
+    def _pass_on(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+        for one in (source, target):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        os.unlink(MULTIPATHD)
 
 
 def enter_image() -> None:
@@ -63,6 +134,7 @@ def enter_image() -> None:
     os.makedirs(f"{root}/etc/multipath")
     os.makedirs(f"{root}/run")
     shutil.copy(ENTRY_POINT, root + "/entrypoint.sh")
+    shutil.copy(CONFIGURATION, root + "/etc")
     os.chroot(root)
     os.chdir("/")
 
@@ -109,6 +181,16 @@ class Context(context.Context):
         lab.wait_for("serving", lambda: serving(SOCKET))
         return helper
 
+    def neighbour(self, *command: str) -> str:
+        """What a program says in another container of the same pod: the same image, the shared directory,
+        no helper."""
+        self.lab.number += 1
+        program = container.start(command, f"/run/neighbour{self.lab.number}", NAMESPACES,
+                                  prepare=enter_image)
+        self.watched(f"neighbour {self.lab.number}", program)
+        program.wait_exit(60)
+        return program.output()
+
     def main(self, helper: Helper) -> int:
         """Process 1 of the container, by the node's pid."""
         return procfs.children(helper.pid)[0]
@@ -120,8 +202,8 @@ class Context(context.Context):
 
 @contextlib.contextmanager
 def open_lab(settings: dict) -> Iterator[Callable[[object], Context]]:
-    shared = Lab(settings)
-    yield lambda one: Context(shared, one.full_name)
+    with contextlib.closing(Lab(settings)) as shared:
+        yield lambda one: Context(shared, one.full_name)
 
 
 class Pod:
@@ -216,6 +298,17 @@ def machines(t: Context) -> None:
     t.equal(t.disk.reservation()[0], t.lab.initiators[loser].name, "holder in configfs")
 
 
+def restart(t: Context) -> Helper:
+    """Another container after the first, whose socket is still there."""
+    second = t.start()
+    if t.events() == ["create"]:
+        t.watch.wait("delete", NAME)
+    lab.wait_for("the socket's second appearing", lambda: t.events().count("create") == 2)
+    os.chown(SOCKET, QEMU_USER, QEMU_USER)
+    lab.wait_for("serving", lambda: serving(SOCKET))
+    return second
+
+
 @test
 def restarted(t: Context) -> None:
     """The container is replaced: clients of the old one are let go, the watcher sees both."""
@@ -226,12 +319,7 @@ def restarted(t: Context) -> None:
     os.kill(t.main(first), signal.SIGKILL)  # process 1: that ends a namespace, and all others
     first.wait_exit()
     t.equal(host.connection.receive_rest(), b"", "what comes on the old connection")
-    second = t.start()
-    if t.events() == ["create"]:
-        t.watch.wait("delete", NAME)
-    lab.wait_for("the socket's second appearing", lambda: t.events().count("create") == 2)
-    os.chown(SOCKET, QEMU_USER, QEMU_USER)
-    lab.wait_for("serving", lambda: serving(SOCKET))
+    second = restart(t)
     host.reconnect()
     t.good(host.tell(scsi.REGISTER, key=key_of(0)), "REGISTER by the new helper")
     t.equal(t.events(), ["create", "delete", "create"], "what the watcher saw of the name")
@@ -265,3 +353,69 @@ def log(t: Context) -> None:
     t.cleanup.callback(host.close)
     t.equal(host.ask(scsi.READ_KEYS).status, scsi.CHECK_CONDITION, "status for /dev/null")
     helper.wait_log(r"^qemu-pr-helper: .*refused")
+
+
+# -- multipath maps, and who looks from beside
+
+
+def map_registered(t: Context, *keys: int) -> None:
+    t.equal([one.key for one in t.lab.mapped.registrations()], list(keys), "keys in configfs")
+
+
+@test
+@limit(120)
+@ours("the peer wants multipathd's abstract socket")
+def multipath_map(t: Context) -> None:
+    """By the worker in the container: it reaches the node's multipathd by what virt-handler mounts, and
+    the next container knows what the one before has done."""
+    t.lab.make_map()
+    relay = Relay()
+    t.cleanup.callback(relay.close)
+    first = t.started()
+    host = Host(SOCKET, MAP_NODE, timeout=30)
+    t.cleanup.callback(host.close)
+    t.good(host.tell(scsi.REGISTER, action_key=key_of(0)), "REGISTER")
+    map_registered(t, key_of(0), key_of(0))
+    t.check(relay.served > 0, "multipathd was not asked")
+    t.equal(t.lab.daemons.key(MAP), key_of(0), "key that multipathd knows")
+    t.good(host.tell(scsi.RESERVE, WRITE_EXCLUSIVE_REGISTRANTS, key_of(0)), "RESERVE")
+    t.equal(host.keys()[1], [key_of(0)] * 2, "keys that the guest reads: one for each path")
+
+    os.kill(t.main(first), signal.SIGKILL)
+    first.wait_exit()
+    second = restart(t)
+    host.reconnect()
+    t.equal(host.keys()[1], [key_of(0)] * 2, "keys that the guest reads of the new container")
+    t.good(host.tell(scsi.RELEASE, WRITE_EXCLUSIVE_REGISTRANTS, key_of(0)), "RELEASE")
+    t.good(host.tell(scsi.REGISTER, key=key_of(0)), "REGISTER of 0")
+    map_registered(t)
+    os.kill(t.main(second), signal.SIGTERM)
+    t.equal(second.wait_exit(), 0, "exit status of the container")
+
+
+@test
+@limit(120)
+@ours("the peer has no status")
+def seen_by_a_neighbour(t: Context) -> None:
+    """qemu-pr-ctl in another container of the pod, on a plain LUN and on a map."""
+    t.lab.make_map()
+    relay = Relay()
+    t.cleanup.callback(relay.close)
+    t.started()
+    hosts = [Host(SOCKET, path, timeout=30) for path in (t.lab.initiators[0].path, MAP_NODE)]
+    for number, host in enumerate(hosts):
+        t.cleanup.callback(host.close)
+        t.good(host.tell(scsi.REGISTER, action_key=key_of(number)), "REGISTER")
+    told = json.loads(t.neighbour(CTL, "status", f"--status-socket={STATUS}", "--json"))
+    t.equal({key["key"] for device in told["devices"] for key in device["keys"]},
+            {f"0x{key_of(number):016x}" for number in range(2)}, "keys in the status")
+    for host, number in zip(hosts, range(2)):
+        # As docs/kubevirt.md has it.
+        found = json.loads(t.neighbour(
+            "/bin/sh", "-c", f"ln -sfn {DIRECTORY}/multipathd.socket /run/multipathd.socket && "
+            f"exec {CTL} doctor -k {DIRECTORY}/{NAME} --json {host.name}"))
+        t.equal([one for one in found["checks"] if one["verdict"] == "failure"], [],
+                f"failures that the doctor finds on {host.name}")
+        t.equal(found["checks"][0], {"check": "helper", "verdict": "good",
+                                     "text": f"it answers at {DIRECTORY}/{NAME}"}, "first finding")
+        t.good(host.tell(scsi.REGISTER, key=key_of(number)), "REGISTER of 0")
