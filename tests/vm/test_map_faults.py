@@ -16,8 +16,8 @@ from typing import Callable, Iterator, List
 import context
 import lab
 from host import CONFLICT, GOOD, WRITE_EXCLUSIVE_REGISTRANTS, Host
-from maps import (BUSY, EACH_USER, INVALID_OPCODE, KEY, NEW_KEY, NOBODY, NODE,
-                  NO_COMMUNICATION, OTHER_KEY, Context, Lab, find_worker, is_busy, of_a_map)
+from maps import (BUSY, EACH_USER, INVALID_OPCODE, KEY, MAP, NEW_KEY, NOBODY, NODE, NO_COMMUNICATION, OTHER_KEY,
+                  PATHS, Context, Lab, find_worker, is_busy, of_a_map)
 from points import Points
 from support import accounts, procfs, scaled, scsi
 from support.client import Reply
@@ -257,6 +257,8 @@ def worker_killed_while_a_path_is_asked(t: Context) -> None:
     t.check(os.path.exists(f"/proc/{worker}"), "the first one still hangs")
     t.plug()
     t.check(procfs.wait_gone(worker, scaled(30)), "it is gone")
+    hangs.drain()  # it answers
+    t.daemons.wait_paths(MAP, PATHS)
     new_worker(t, helper, worker)
 
 
