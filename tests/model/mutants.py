@@ -364,10 +364,6 @@ MUTANTS: Dict[str, Tuple[str, str, str, str]] = {
     "multipathd-taken-for-a-twin": (
         "new-2", "repair.c",
         "            if (engine->looked && engine->view.key[engine->keep] == 0)\n", "            if (true)\n"),
-    "parted-twins-not-read-again": (
-        "new-2", "look.c",
-        "                         (look_read_view(engine) || look_read_view(engine));",
-        "                         look_read_view(engine);"),
     "reinstated-before-the-repair": (
         "narrow crash new-2", "repair.c",
         "    if (engine->memory.aim == PATHS_AIM_NONE)\n"
