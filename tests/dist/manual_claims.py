@@ -402,7 +402,7 @@ CLAIMS: Dict[str, List[Tuple[str, str]]] = {
          "protocol/status.latency_is_measured"),
         ("A key whose client has vanished without unregistering",
          "protocol/status.stale_key vm/status.stale_key"),
-        ("Of a multipath map *worker* has each path as the",
+        ("Of a multipath map *worker* has each path as the worker",
          "mpath/jobs.helper_is_told_of_paths mpath/jobs.path_that_was_added "
          "unit/backend_mpath.test_table vm/maps.paths_in_the_status"),
         ("Eight readers are served at a time, each for at most",
