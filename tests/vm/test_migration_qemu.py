@@ -103,8 +103,9 @@ open_lab = context.opener(Lab, Context)
 
 PLAIN, OTHER = "a disk", "another disk"
 WAYS = [(PLAIN, OTHER), (PLAIN, "a map"), ("a map", PLAIN)]
-#: Reservation type; 0: the guest has registered and holds no reservation.
-STATES = [(f"type {kind}" if kind else "registered", kind) for kind in (5, 7, 0)]
+#: Reservation type; 0: the guest has registered and holds no reservation. Not 7 and 8: QEMU 11.1.3 does not
+#: know a reservation of all registrants as its guest's, and its PREEMPT makes type 1 of it.
+STATES = [(f"type {kind}" if kind else "registered", kind) for kind in (5, 0)]
 
 
 @cases(*((f"{name}, from {way[0]} to {way[1]}", way, kind) for way in WAYS for name, kind in STATES))
@@ -137,8 +138,7 @@ def migrates(t: Context, way: tuple, kind: int) -> None:
     drain(*t.lab.plain, *t.lab.paths)
     seen = Host(t.helpers[1].socket_path, there)
     t.cleanup.callback(seen.close)
-    t.equal(seen.reservation(), Reservation(KEY, kind) if kind not in (0, 7) else
-            Reservation(0, 7) if kind else None, "reservation")
+    t.equal(seen.reservation(), Reservation(KEY, kind) if kind else None, "reservation")
     t.equal(can_write(there), True, "whether the destination can write")
     if kind:
         t.equal(can_write(here), False, "whether the source can write")
