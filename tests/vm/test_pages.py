@@ -241,7 +241,8 @@ def systemd_template(t: Context) -> None:
     t.matches("pid", t.shell(typed("docs/qemu.md", "qemu-pr-ctl status")), "what it prints")
     t.equal(t.lab.manager().show("ActiveState", unit=units[1]), {"ActiveState": "active"},
             "the service, without multipath")
-    t.check(not os.path.exists(test_systemd.MPATH_SOCKET), "the worker's socket is there")
+    t.equal(t.lab.manager().show("LoadState", "ActiveState", unit=test_systemd.MPATH_SOCKET_UNIT),
+            {"LoadState": "masked", "ActiveState": "inactive"}, "the worker's socket")
 
 
 # -- with libvirt
