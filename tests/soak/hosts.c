@@ -69,7 +69,7 @@ static int host_spawn(unsigned number)
     char script[512], log[256], status[256];
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
-    sigset_t defaults;
+    sigset_t defaults, blocked;
     unsigned n = 5;
     int r;
 
@@ -102,8 +102,12 @@ static int host_spawn(unsigned number)
     sigemptyset(&defaults);
     sigaddset(&defaults, SIGPIPE); /* which main() ignores */
     posix_spawnattr_init(&attributes);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
     posix_spawnattr_setsigdefault(&attributes, &defaults);
+    /* On a busy machine SIGTERM may come before main(): it waits until it is heard. */
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGTERM);
+    posix_spawnattr_setsigmask(&attributes, &blocked);
     r = posix_spawn(&host->pid, argv[0], &actions, &attributes, (char **)argv, environ);
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
