@@ -23,7 +23,9 @@ int hold_open(int directory, const char *uuid)
     if (strchr(uuid, '/'))
         return -EINVAL;
     fd = openat(directory, uuid, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    return fd < 0 ? -errno : fd;
+    if (fd < 0)
+        return -errno;
+    return fd;
 }
 
 int hold_take(int fd)

@@ -259,6 +259,16 @@ static bool look_read_view(struct paths *engine)
     return engine->data && look_read_pass(engine, true) && look_read_pass(engine, false);
 }
 
+/* Once more if it is not understood: paths may not have been twins after all. */
+static bool look_understand_view(struct paths *engine)
+{
+    bool understood = look_read_view(engine);
+
+    if (!understood)
+        understood = look_read_view(engine);
+    return understood;
+}
+
 /* A path has a key that neither the guest nor we gave it: perhaps it is misread. */
 static bool look_is_strange(const struct paths *engine)
 {
@@ -344,9 +354,7 @@ bool paths_look(struct paths *engine)
         engine->tried |= paths_bit(engine->by);
         paths_prepare_read(engine, engine->by, SPC_PRIN_READ_FULL_STATUS);
         RESUME_CALL(engine, PATHS_FRAME_ACT, paths_send(engine));
-        /* Read again if it is not understood: paths may not have been twins after all. */
-        engine->looked = engine->result == PATHS_RESULT_GOOD &&
-                         (look_read_view(engine) || look_read_view(engine));
+        engine->looked = engine->result == PATHS_RESULT_GOOD && look_understand_view(engine);
         if (!engine->looked)
             memset(&engine->view, 0, sizeof(engine->view));
         /* 5/20/00, 5/24/00: not served. Said once, it is not asked for again. */
