@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * An open file description lock (F_OFD_SETLK, fcntl(2)) on one byte, shared by all paths that are
- * at a command. Beside flock(2), by which commands on a map take turns (journal.c), it is another
- * kind of lock: neither knows of the other.
+ * executing a command. It does not interact with flock(2), by which commands on a map take turns
+ * (journal.c).
  */
 #include "mpath/hold.h"
 
@@ -35,12 +35,14 @@ int hold_take(int fd)
     return fd < 0 || fcntl(fd, F_OFD_SETLK, &lock) == 0 ? 0 : -errno;
 }
 
-void hold_give(int fd)
+void hold_give(int *fd)
 {
     struct flock lock = hold_lock(F_UNLCK);
 
-    if (fd >= 0)
-        (void)!fcntl(fd, F_OFD_SETLK, &lock);
+    if (*fd >= 0 && fcntl(*fd, F_OFD_SETLK, &lock) < 0) {
+        close(*fd); /* and the lock with it */
+        *fd = -1;
+    }
 }
 
 bool hold_is_taken(int fd)

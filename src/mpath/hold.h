@@ -20,11 +20,12 @@
 int hold_open(int directory, const char *uuid);
 
 /*
- * Take the lock, which others may have as well, and give it up. fd -1: nothing to do. Returns 0, or
- * a negative errno if others would not be told: the command must not be sent then.
+ * Take the lock, which others may have as well, and give it up. fd -1: nothing to do. hold_take()
+ * returns 0, or a negative errno if others would not be told: the command must not be sent then.
+ * hold_give() may have to close the fd, which is -1 then.
  */
 int hold_take(int fd);
-void hold_give(int fd);
+void hold_give(int *fd);
 
 /* Has any other fd of the file the lock? fd -1: no. What cannot be told counts as yes. */
 bool hold_is_taken(int fd);

@@ -81,7 +81,7 @@ static void path_work(struct path *path)
     }
     path_issue(path);
     if (changes)
-        hold_give(path->hold);
+        hold_give(&path->hold);
     if (job->error == ENODEV || job->error == ENXIO) { /* another one may have its name next time */
         cleanup_close(&path->fd);
         path->fd = -1;

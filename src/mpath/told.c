@@ -2,8 +2,8 @@
 /*
  * What multipathd is told of a map, and what it says. The map's thread keeps one connection while
  * it has something to do, and makes it anew after an exchange that failed. Each exchange has a
- * deadline of its own: a path that hangs can make multipathd deaf to all clients for the better
- * part of a minute.
+ * deadline of its own: a path that hangs can keep multipathd from answering any client for most of
+ * a minute.
  *
  * The map is named by its kernel name, "dm-3", which multipathd takes as well; a path likewise.
  *
@@ -76,7 +76,7 @@ static char *told_ask(struct command *command, const char *text, int timeout_ms)
     return NULL;
 }
 
-/* It is gone when there is no answer and it was not for its silence. */
+/* multipathd is gone if it cannot be connected to and did not merely time out. */
 static bool told_is_gone(const struct command *command)
 {
     return command->map->multipathd < 0 && !command->is_silent;
@@ -92,7 +92,7 @@ void told_begin(struct command *command)
     if (map->multipathd >= 0 && !multipathd_is_quiet(map->multipathd))
         told_disconnect(map);
     if (map->multipathd < 0 && told_connect(command) < 0) {
-        /* One that is there but deaf is not none: it will do what it was told before. */
+        /* A multipathd that does not answer still runs: it will do what it was told before. */
         command->known.multipathd = command->is_silent ? PATHS_MULTIPATHD_OLD
                                                        : PATHS_MULTIPATHD_NONE;
         return;
@@ -254,7 +254,7 @@ static enum paths_end told_set_key(struct command *command, uint64_t key)
     return end;
 }
 
-/* To look after the registrations: only by the key that they have. */
+/* Let it maintain the registrations, but only if it has their key. */
 static enum paths_end told_set_status(struct command *command, const char *text)
 {
     if (command->daemon_key == TOLD_KEY_NOT_ASKED) {
