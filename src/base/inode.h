@@ -12,7 +12,7 @@
 #include <sys/types.h>
 #include <time.h>
 
-/* An inode, told from one that was given its number later by its time of birth. */
+/* An inode; its birth time tells it from a later one with the same number. */
 struct inode_id {
     dev_t device;
     ino_t inode;
@@ -29,9 +29,9 @@ int inode_identify(const char *path, struct inode_id *ret_inode);
 bool inode_same(const struct inode_id *a, const struct inode_id *b);
 
 /*
- * Lock the names in a directory against other helpers of the same user: they are looked at and then
- * removed, and between the two no other one may remove the same name and put something new in its
- * place. Waits for a second at most, and only for them. Returns an fd for inode_unlock_names, or a
+ * Lock the names in a directory against other helpers of the same user: a name is checked and then
+ * removed, and in between no other helper may remove it and put something new in its place. Waits
+ * for a second at most, and only for other helpers. Returns an fd for inode_unlock_names, or a
  * negative errno; then the caller has to do without.
  */
 int inode_lock_names(int dir);

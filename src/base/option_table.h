@@ -22,7 +22,7 @@ struct option_row;
 struct option_use {
     const struct option_row *row;
     const char *value;             /* NULL if the option takes none */
-    void *target;                  /* what the rows' offsets are of */
+    void *target;                  /* the struct that the rows' offsets refer to */
     char error[OPTION_ERROR_SIZE]; /* why it was rejected; "": that has been said already */
 };
 
@@ -34,8 +34,8 @@ struct option_row {
     const char *initial;  /* as if given first, and shown as the default; NULL: there is none */
 
     /*
-     * Check use->value and store it. 0, or -EINVAL with use->error. NULL: the program looks itself,
-     * and on the command line alone.
+     * Check use->value and store it. 0, or -EINVAL with use->error. NULL: the program handles it
+     * itself, and only on the command line.
      */
     int (*set)(struct option_use *use);
 
@@ -81,7 +81,7 @@ struct option_walk {
 
 /*
  * The next option, in getopt_long's order, with its value or NULL. Returns 1; 0 at the end; or
- * -EINVAL for what is no option of the table or lacks its value, of which getopt_long has told
+ * -EINVAL for what is no option of the table or lacks its value, which getopt_long has reported on
  * standard error unless opterr is 0. The arguments that are no options begin at optind then. Not
  * for two threads at once.
  */

@@ -69,7 +69,7 @@ struct options {
 
 enum options_verdict {
     OPTIONS_RUN,
-    OPTIONS_EXIT,  /* all was said: exit with 0 */
+    OPTIONS_EXIT,  /* everything was printed: exit with 0 */
     OPTIONS_ERROR, /* said on standard error: exit with CTL_USAGE */
 };
 

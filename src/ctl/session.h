@@ -18,10 +18,10 @@ struct session {
     int device_fd;           /* -1: not open */
     uint8_t *long_data;      /* owned: an answer that libprhelper has no room for; or NULL */
     size_t long_size;
-    /* All unit attentions: each is told once, by the command that came next. */
+    /* All unit attentions: the device reports each once, to the next command. */
     struct prhelper_sense attentions[OUTCOME_ATTENTIONS_MAX];
     unsigned n_attentions;
-    char note[512]; /* what the command's own preparation knows of who loses something */
+    char note[512]; /* who loses something, as far as the command's preparation knows */
 };
 
 const char *session_socket(const struct session *session);
@@ -40,7 +40,7 @@ void session_close(struct session *session);
 /*
  * Send a command; again if a unit attention came in its place, which says that the command was not
  * carried out. Fills in the first part of the outcome. With --direct a list is read again with more
- * room, until all of it has come or the allocation length is at its end.
+ * room, until all of it has come or the allocation length is at its maximum.
  */
 void session_send(struct session *session, const struct command *command, struct outcome *outcome);
 

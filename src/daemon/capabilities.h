@@ -20,8 +20,8 @@
 uint32_t capabilities_permitted(void);
 
 /*
- * Make these the permitted and the effective ones, of all; none is inheritable or ambient from now
- * on. Returns 0 or a negative errno (-EPERM: one of them was not permitted).
+ * Set the permitted and effective sets to exactly these; the inheritable and ambient sets become
+ * empty. Returns 0 or a negative errno (-EPERM: one of them was not permitted).
  */
 int capabilities_set(uint32_t permitted, uint32_t effective);
 

@@ -4,8 +4,8 @@
  * they come first; PR_SET_KEEPCAPS carries the permitted set over the change of user; the final set
  * is applied last.
  *
- * User 0 needs no capability to read what is root's, such as /proc/kcore, for which CAP_SYS_RAWIO
- * is enough beside that, and to stop root's processes. So the helper leaves it wherever it can.
+ * User 0 needs no capability to read root's files or to stop root's processes; /proc/kcore takes
+ * only CAP_SYS_RAWIO besides. So the helper gives up user 0 wherever it can.
  */
 #include "daemon/privileges.h"
 
@@ -22,7 +22,7 @@
 #include "daemon/account.h"
 #include "daemon/capabilities.h"
 
-#define PRIVILEGES_NOBODY 65534 /* the kernel's user of what has none (sysctl overflowuid) */
+#define PRIVILEGES_NOBODY 65534 /* the kernel's overflow user id (sysctl overflowuid) */
 
 static void privileges_choose(struct privileges_ids *ids)
 {

@@ -245,7 +245,7 @@ static bool helper_find_user(const struct doctor *doctor, uid_t *ret_uid)
     return true;
 }
 
-/* Only what there is to say against it. */
+/* Leaves a finding only if there is something wrong. */
 void doctor_user(struct doctor *doctor, struct finding *finding)
 {
     const struct passwd *user;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * multipathd prints its configuration as a multipath.conf with one setting a line, values in
- * quotes, and `}` on lines of their own. Asking it instead of reading the file tells what is in
- * effect, of all the files that there may be.
+ * quotes, and `}` on lines of their own. Asking multipathd instead of reading the file shows what
+ * is in effect, from all configuration files.
  */
 #include "doctor/multipath_conf.h"
 

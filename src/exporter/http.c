@@ -18,7 +18,7 @@
 #define HTTP_BACKLOG      64
 #define HTTP_MEMORY_BYTES 8192 /* of a client's request */
 #define HTTP_RUNS         4    /* at a time */
-#define HTTP_DEAF_MS      100  /* until it is looked whether there is room for clients again */
+#define HTTP_DEAF_MS      100  /* before it checks again for room for clients */
 
 static const struct http_path {
     const char *path, *type;
@@ -199,7 +199,7 @@ static int http_listen(const char *address, int *ret_fd)
     return 0;
 }
 
-/* The library's own words, of single clients mostly. */
+/* Messages of the library, mostly about single clients. */
 __attribute__((format(printf, 2, 0))) static void http_log(void *context, const char *format,
                                                            va_list arguments)
 {
@@ -264,8 +264,9 @@ static bool http_is_full(const struct http *http)
 }
 
 /*
- * With too many clients the library does not listen, and it listens again in a run that begins with
- * fewer: they are forgotten at a run's end. No event tells that such a run is due.
+ * At its client limit the library stops listening, and it listens again in a run that begins with
+ * fewer clients; closed ones are forgotten at the end of a run. No event says that such a run is
+ * due.
  */
 void http_run(struct http *http)
 {

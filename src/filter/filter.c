@@ -7,7 +7,7 @@ void filter_begin(struct filter *ret)
 {
     ret->context = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
     ret->error = ret->context ? 0 : -ENOMEM;
-    /* Only the calling thread would end, and a process without one of its threads would hang. */
+    /* Otherwise only the calling thread would end, and the process would hang. */
     filter_set(ret, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 }
 

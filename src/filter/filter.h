@@ -2,8 +2,8 @@
 /*
  * A system call filter (seccomp(2)) made of lists of names. What is on none of them fails with
  * ENOSYS, which makes a newer C library fall back to what it did before. A call by another
- * architecture's numbers (i386 on x86-64) kills the process. A name that this architecture, or this
- * libseccomp, does not have is none.
+ * architecture's numbers (i386 on x86-64) kills the process. A name unknown to this architecture,
+ * or to this libseccomp, is ignored.
  *
  * The first error is kept, and filter_load() returns it. Thread rule: one thread for each filter.
  */

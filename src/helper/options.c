@@ -125,7 +125,7 @@ static void options_print_help(void)
     printf("\nSee qemu-pr-helper(8).\n");
 }
 
-/* Find --config. What is wrong with other options is for the second pass to say. */
+/* Find --config. Errors in other options are left to the second pass. */
 static enum options_verdict options_first_pass(struct options_parser *parser, int argc, char **argv)
 {
     struct option_walk walk = {.table = &options_table, .argc = argc, .argv = argv};
@@ -199,7 +199,7 @@ static int options_resolve_pidfile(struct options *options)
     return 0;
 }
 
-/* What the options lead to together. */
+/* Settings that follow from several options together. */
 static void options_conclude(struct options_parser *parser)
 {
     struct options *options = &parser->options;

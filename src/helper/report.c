@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The document is a picture of one moment as far as each part is concerned; between its parts a
- * command may have begun or ended.
+ * Each part of the document shows a single moment; between parts a command may have begun or ended.
  */
 #include "helper/report.h"
 

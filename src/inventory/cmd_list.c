@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * list: every logical unit of this host that reservations are used on, a line each. What a device
- * says of registrations is asked of the device; whose virtual machines these are, and what is wrong
- * with them, the helpers of this node know. Both have a deadline, so all is over within
- * LIST_LOOK_MS and LIST_ASK_MS, even if devices hang.
+ * list: every logical unit of this host that reservations are used on, a line each. Registrations
+ * are read from the device; the helpers of this node say to which virtual machines they belong, and
+ * what is wrong with them. Both have a deadline, so all is over within LIST_LOOK_MS and
+ * LIST_ASK_MS, even if devices hang.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -80,7 +80,7 @@ static void list_choose_way(struct list *list)
     list->way.direct = geteuid() == 0;
 }
 
-/* Whether a line is for those who have not asked for all: not if it is known that none is used. */
+/* Whether to print a unit's line: without --all, not if it is known to have no registration. */
 static bool list_is_used(const struct list *list, size_t index)
 {
     const struct ask_answer *answer = &list->answers[index];

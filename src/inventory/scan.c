@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * A map's node below /dev/mapper is made by udev, /dev/dm-N by the kernel: the latter is there in
- * a container too. What a unit is called is of its disk's `wwid`; a map has what one of its paths
- * has.
+ * a container too. A unit's name is its disk's `wwid`; for a map, that of one of its paths.
  */
 #include "inventory/scan.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * What is known of a device's reservation, by what passed through: what READ RESERVATION told, and
- * what commands that were answered GOOD made of it. Other hosts change it unseen, hence the time.
+ * What is known of a device's reservation from the commands that passed through: READ RESERVATION,
+ * and those that changed it and were answered GOOD. Other hosts change it unseen, hence the time.
  */
 #ifndef LEDGER_RESERVATION_H
 #define LEDGER_RESERVATION_H
@@ -13,7 +13,7 @@ void ledger_reservation_update(struct ledger_reservation *reservation,
                                const struct request *request, const struct reply *reply,
                                int64_t now_us);
 
-/* One was answered otherwise, and may have been carried out all the same. The same. */
+/* A command was answered otherwise, but may have been carried out. Under the same lock. */
 void ledger_reservation_doubt(struct ledger_reservation *reservation,
                               const struct request *request);
 

@@ -6,7 +6,7 @@
  * form of the parameter list, service action, type, reservation key, everything else. Of several
  * errors the first in this order is reported, which is the one that LIO reports too, where the
  * standard leaves it open. A service action changes nothing before it has ruled out every error, so
- * all of them are all or nothing.
+ * each is atomic.
  */
 #include <assert.h>
 #include <string.h>
@@ -46,7 +46,7 @@ static bool lu_is_forbidden(const struct lu *lu, unsigned nexus, uint8_t service
 }
 
 /*
- * Whether one whose TransportIDs are wrong gives a wrong key as well. The standard leaves it open
+ * Whether a command with invalid TransportIDs has a wrong key as well. The standard leaves it open
  * which of the two is reported; RESERVATION CONFLICT has the precedence in general.
  */
 static bool lu_has_wrong_key(const struct lu *lu, unsigned nexus, uint8_t service_action,

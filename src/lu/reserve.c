@@ -47,14 +47,14 @@ void lu_prout_release(struct lu *lu, struct lu_command *command, struct lu_resul
     size_t own = lu_authenticate(lu, command, result);
     bool tell;
 
-    /* Not an error: there is nothing of theirs to release. */
+    /* Not an error: this nexus holds nothing to release. */
     if (own == LU_NONE || !lu_is_holder(lu, own))
         return;
     if (command->cdb.scope != SPC_SCOPE_LOGICAL_UNIT || command->cdb.type != lu->type) {
         lu_check_condition(result, SPC_INVALID_RELEASE);
         return;
     }
-    /* Those who had access by being registered learn that the protection is gone. */
+    /* Nexuses that had access by being registered are told of the release. */
     tell = spc_type_is_registrants_only(lu->type) || spc_type_is_all_registrants(lu->type);
     lu_reservation_release(lu);
     if (tell)

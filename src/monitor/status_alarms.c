@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * What needs attention, a line each: LUNs shared by one nexus, commands that hang, keys that
- * virtual machines have left behind. A key that only may be left is none of them: live migration
- * leaves that behind, and so does an administrator who registers a key.
+ * virtual machines have left behind. A key that may or may not be stale is not listed: live
+ * migration leaves such keys, and so does an administrator who registers one.
  */
 #include <string.h>
 
@@ -28,8 +28,8 @@ static bool alarms_is_one_nexus(struct json_object *a, struct json_object *b)
 }
 
 /*
- * A disk and its SCSI generic device are two devices and one nexus, which is told of once, at the
- * first of them. Returns how many lines.
+ * A disk and its SCSI generic device are two devices but one nexus, which is reported once, at the
+ * first of them. Returns the number of lines.
  */
 static unsigned alarms_print_shared(struct json_object *document, struct json_object *device,
                                     FILE *file)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Questions and orders to multipathd(8), by its socket. Changes it takes from user 0 only.
+ * Questions and orders to multipathd(8), by its socket. It accepts changes from user 0 only.
  *
- * multipathd can be deaf for tens of seconds while one of its paths hangs, so every call has a
+ * multipathd may not answer for tens of seconds while one of its paths hangs, so every call has a
  * time-out of its own. Thread rule: any thread; a connection is one thread's at a time.
  */
 #ifndef MULTIPATHD_MULTIPATHD_H
@@ -33,14 +33,14 @@ int multipathd_connect(const char *name, int timeout_ms);
 int multipathd_exchange(int fd, const char *command, int timeout_ms, size_t max, char **ret_answer);
 
 /*
- * Whether a connection on which nothing is outstanding can be used again: nothing has come on it,
- * and not its end.
+ * Whether a connection on which nothing is outstanding can be used again: neither data nor its end
+ * has arrived.
  */
 bool multipathd_is_quiet(int fd);
 
 /*
- * Both, for one question at the sockets' usual names, in ten seconds at most. With a NULL command:
- * can it be connected to?
+ * Connect and exchange, for one command at the socket's usual name, in ten seconds at most. With a
+ * NULL command: only see whether it can be connected to.
  */
 int multipathd_ask(enum multipathd_socket where, const char *command, char **ret_answer);
 

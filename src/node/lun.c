@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * Clients are told apart by helper and pid. The same pid with the same name by two helpers is one
- * client that has changed its helper; a pid that is not known is not compared, so that what could
- * not be found out is no alarm.
+ * client that has changed its helper; a pid that is not known is not compared, so that missing
+ * information raises no alarm.
  */
 #include "node/lun.h"
 

@@ -2,7 +2,7 @@
 /*
  * Paths that share one registration, as on a target that keeps one for each host, or for each host
  * port, though the map has several paths to it. READ FULL STATUS gives such a registration to one
- * of them; that it is the others' too is learnt, and remembered as a number for each set.
+ * of them; that the others share it is found out, and kept as a number for each set.
  */
 #include <string.h>
 

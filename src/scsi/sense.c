@@ -7,7 +7,7 @@
  *   descriptor (72h, 73h)   key in byte 1, ASC 2, ASCQ 3, descriptors from byte 8
  *
  * What we build is always fixed and current. Devices may answer with either, and some cut it short:
- * decoding goes by the length that came or the one inside the data: the smaller one.
+ * decoding uses the smaller of the length received and the length in the data.
  *
  * The names are for people who read logs. The table holds what a persistent reservation command may
  * meet on its way; the standard's full list has several hundred lines.

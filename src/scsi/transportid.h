@@ -13,7 +13,7 @@
 
 #include "base/bytes.h"
 
-/* Every TransportID has this size, but those of iSCSI, which have at least this size. */
+/* The size of each TransportID except iSCSI's, whose size is at least this. */
 #define TRANSPORTID_SIZE 24
 /* Bytes in the ADDITIONAL LENGTH of an iSCSI one, at most: a name of 223 and what goes with it. */
 #define TRANSPORTID_ISCSI_MAX 252
@@ -29,9 +29,9 @@ enum transportid_kind {
 };
 
 /*
- * One TransportID, always in the one form in which two that mean the same are the same bytes: what
- * is reserved is 0, an ISID has lower case digits, padding is the least that the standard asks for.
- * RAW ones are left alone. The functions below make them; no other code fills one in.
+ * One TransportID in canonical form, so that equal ones have the same bytes: what is reserved is 0,
+ * an ISID has lower case digits, padding is the least that the standard asks for. RAW ones are left
+ * alone. The functions below make them; no other code fills one in.
  */
 struct transportid {
     enum transportid_kind kind;
@@ -41,14 +41,14 @@ struct transportid {
 
 enum transportid_result {
     TRANSPORTID_OK,
-    TRANSPORTID_TRUNCATED, /* it goes on behind the last byte of the reader */
+    TRANSPORTID_TRUNCATED, /* it continues past the end of the data */
     TRANSPORTID_MALFORMED, /* a length or text that the standard does not allow */
 };
 
 /*
  * Take the next TransportID out of a list of them, where nothing but itself says how long it is.
- * Of an unknown protocol or format it is TRANSPORTID_SIZE bytes long. On anything but OK `ret` is
- * untouched and the reader's position is of no more use.
+ * Of an unknown protocol or format it is TRANSPORTID_SIZE bytes long. Unless OK is returned, `ret`
+ * is untouched and the reader's position is undefined.
  */
 enum transportid_result transportid_read(struct reader *reader, struct transportid *ret);
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * What the kernel says of a socket's peer (SO_PEERCRED, SO_PEERSEC) is of the moment when it
- * connected. What /proc says of a pid is of now, and by now the pid may belong to another process.
- * So, having read, we ask a pidfd of the very process that connected whether it is still there: if
- * so, its pid was its own all the time. On a kernel without SO_PEERPIDFD connections are identified
- * when they complete their handshake, which the process has just sent.
+ * What the kernel says of a socket's peer (SO_PEERCRED, SO_PEERSEC) dates from the moment when it
+ * connected. What /proc says of a pid is current, and by now the pid may belong to another process.
+ * So after reading we check, by a pidfd of the process that connected, that it still exists: if so,
+ * the pid was its own throughout. On a kernel without SO_PEERPIDFD connections are identified when
+ * they complete their handshake, which the process has just sent.
  *
  * A process is known by the inode of its pidfd, which is unique as long as the system runs (pidfs,
  * Linux 6.9), also where its pid is hidden by a PID namespace; before that, by its pid and the time
@@ -95,7 +95,7 @@ static int peers_open(const struct peers *peers, pid_t pid, const char *file)
     return fd < 0 ? -errno : fd;
 }
 
-/* Is this negative errno one that says nothing of the process? */
+/* Is this negative errno a shortage of ours, which says nothing of the process? */
 static bool peer_is_shortage(int r)
 {
     return r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -ENOBUFS;

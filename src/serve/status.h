@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The status socket: who connects is sent one document and the end of file. What a client sends is
- * not read.
+ * The status socket: each client that connects is sent one document, then end of file. What a
+ * client sends is not read.
  *
  * Thread rule: all of it belongs to the main thread, which never waits here.
  */
@@ -51,8 +51,8 @@ void status_poll(const struct status *status, struct pollfd fds[STATUS_POLL_MAX]
 int64_t status_deadline(const struct status *status);
 
 /*
- * After poll(2): send what can be sent, take one more reader, cut off those whose time is over.
- * conns closes the sockets of those who are done: what they have sent may have fds among it.
+ * After poll(2): send what can be sent, take one more reader, cut off those past their deadline.
+ * conns closes the sockets of finished readers, since what they have sent may include fds.
  */
 void status_serve(struct status *status, const struct pollfd fds[STATUS_POLL_MAX],
                   struct conns *conns, int64_t now_ms);

@@ -7,9 +7,9 @@
 #include "sg/device.h"
 
 /*
- * Read it from sysfs, of Fibre Channel and iSCSI: there with the name alone, that is every port of
- * the host (SPC-4 7.6.4), since the ISID is not in sysfs. May block. ret->size is 0 if it cannot be
- * told, as of a device-mapper map.
+ * Read it from sysfs, for Fibre Channel and iSCSI. For iSCSI it is the name alone, which stands for
+ * every port of the host (SPC-4 7.6.4), since the ISID is not in sysfs. May block. ret->size is 0
+ * if it is not known, as for a device-mapper map.
  */
 void initiator_of(const struct device_sources *sources, enum device_kind kind, dev_t number,
                   struct transportid *ret);

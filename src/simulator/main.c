@@ -260,7 +260,7 @@ static void simulator_remove(const struct endpoint *endpoint)
         log_error("cannot remove socket %s: %s", endpoint->path, strerror(-r));
 }
 
-/* No client shall find us any more: remove the sockets that are still ours. */
+/* Let no new client connect: remove the sockets that are still ours. */
 static void simulator_close_endpoints(void *context)
 {
     struct simulator *simulator = context;

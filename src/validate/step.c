@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * What came of a step is said in a word or two (`got`), which is compared with what was expected,
- * and by which a quirk is known. Reading is judged by what it shows: of a command that changes
- * something GOOD alone proves nothing, since arrays have said it and done nothing.
+ * The outcome of a step is a word or two (`got`), which is compared with what was expected and
+ * identifies a quirk. A command that changes something is verified by reads: GOOD alone proves
+ * nothing, since some arrays answer GOOD and do nothing.
  */
 #include "validate/step.h"
 
@@ -228,7 +228,7 @@ static void step_add_quirk(struct step_context *context, struct json_object *ste
         json_object_object_add(record, "known", json_object_get(document_object(quirk, "known")));
 }
 
-/* It was GOOD: what comes after it is seen in its light. */
+/* It was GOOD: later steps are judged with it in mind. */
 static void step_remember(struct step_context *context, const struct profile_verb *verb,
                           struct json_object *step)
 {
