@@ -52,6 +52,9 @@ static bool register_one(struct paths *engine)
         if (!engine->looked)
             break;
         engine->fenced = paths_lost_some(engine);
+        /* multipathd registers as well: such a path that loses it is fenced as others are. */
+        if (!engine->fenced)
+            engine->memory.expected |= paths_surely(engine, paths_registered(engine));
         if (engine->fenced || engine->was != PATHS_RESULT_CONFLICT)
             break;
         if (engine->view.key[engine->keep] == 0)
