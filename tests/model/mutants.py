@@ -358,6 +358,10 @@ MUTANTS: Dict[str, Tuple[str, str, str, str]] = {
         "        engine->fenced = paths_lost_some(engine);\n"
         "    } else if",
         "        engine->fenced = true;\n    } else if"),
+    "multipathds-is-not-missed": (
+        "host-port", "register.c",
+        "            engine->memory.expected |= paths_surely(engine, paths_registered(engine));\n",
+        "            ;\n"),
     "repaired-without-a-look": (
         "silences silences-next", "paths.c",
         "            if (engine->looked)\n                paths_answer(", "            if (true)\n                paths_answer("),
