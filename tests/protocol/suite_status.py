@@ -14,9 +14,13 @@ from support import procfs, scaled, scsi
 from support.client import Connection, check_condition, reply
 from support.schema import Schema
 from support.tap import cases, limit, ours, test
+from support.worker import Told as Path
+from support.worker import table
 
+from protocol.fake_worker import fake_worker
 from protocol.fixture import DEFAULT_DATA
 from protocol.machine import REGISTER, Machine
+from protocol.suite_devices import Maps
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 EXAMPLE = os.path.join(TOP, "tests", "protocol", "status-example.json")
@@ -138,6 +142,14 @@ class Told:
         """Of each key of the disk: the key as a number, then these members."""
         return [(int(key["key"], 16), *(key[member] for member in members))
                 for key in self.device()["keys"]]
+
+
+class ToldOfMaps(Told):
+    """The same, and the disk is a multipath map."""
+
+    def __init__(self, t, *options):
+        self.t, self.path = t, os.path.join(t.directory(), "status")
+        self.helper = Maps(t, f"--status-socket={self.path}", *options).uuid("mpath-a\n").helper
 
 
 def counts(device):
@@ -608,3 +620,21 @@ def out_of_fds(t):
     for one in waiting:
         one.close()
     told.read(reader)
+
+
+@cases(("three", {"mpath-a": {"sda": Path("up", True), "sdb": Path("hangs", False)},
+                  "mpath-gone": {}, "mpath-b": {"sdc": Path("away", None), "sdd": Path("failed", False)}}, 0),
+       ("more than are told of", {f"mpath-{n}": {"sda": Path("up", True)} for n in range(260)}, 4))
+@ours("the peer has no status")
+def paths_of_maps(t, maps, left_out):
+    """As the worker has told of them; of a map that has gone nothing."""
+    told = ToldOfMaps(t, f"--mpath-worker={fake_worker(t, table(*maps.items()))}")
+    t.equal(told.read()["worker"]["maps"], [], "before there is a worker")
+    t.ask(REGISTER, t.own(t.disk.open()), reply(), scsi.parameters(0, 1), helper=told.helper)
+    worker = told.read()["worker"]
+    shown = [one for one in maps if maps[one]][:256]
+    t.equal({one["wwn"]: {each["name"]: (each["state"], each["registered"]) for each in one["paths"]}
+             for one in worker["maps"]},
+            {one: {name: tuple(path) for name, path in maps[one].items()} for one in shown}, "maps")
+    t.equal(worker["maps_left_out"], left_out, "maps that are left out")
+    t.equal(worker["maps"][0]["device"], "253:0", "number of the first")

@@ -7,20 +7,19 @@ import platform
 import re
 import signal
 import socket
-import sys
 from typing import Set
 
 from support import callers, procfs, scsi, strace
 from support.client import reply
 from support.tap import Skip, limit, ours, test
 
+from protocol.fake_worker import fake_worker
 from protocol.fixture import DEFAULT_DATA
 from protocol.machine import REGISTER
 from protocol.suite_devices import Maps
 from protocol.suite_log import Syslog
 from protocol.suite_sandbox import unless_off
 
-TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SOURCE = "daemon/sandbox_seccomp.c"
 READ_KEYS = scsi.pr_in(16)
 KEYS = reply(payload=DEFAULT_DATA)
@@ -44,26 +43,6 @@ PERHAPS = {
 }
 #: Refused, and the C library does without: it makes a thread by clone.
 REFUSED = {"clone3"}
-
-#: A worker that says GOOD to everything, in the place of qemu-pr-mpath.
-WORKER = """#!{python}
-import array, os, socket, sys
-sys.path.insert(0, {tests!r})
-from support import worker
-channel = socket.socket(fileno=worker.CHANNEL)
-table = os.memfd_create("table", os.MFD_ALLOW_SEALING)
-socket.send_fds(channel, [worker.HELLO.pack(0, worker.KIND["hello"], 1, os.getpid(), b"")], [table])
-while True:
-    message, control, _, _ = channel.recvmsg(worker.REQUEST.size, socket.CMSG_SPACE(8))
-    if not message:
-        break
-    if not control:  # a farewell
-        continue
-    fds = array.array("i", control[0][2])
-    with socket.socket(fileno=fds[1]) as answer:
-        answer.send(worker.REPLY.pack(0, worker.KIND["reply"], 0, 0, b"", b"", b""))
-    os.close(fds[0])
-"""
 
 
 def every_entry():
@@ -113,13 +92,9 @@ def ended(t, helper):
 def use_map(t, trace):
     """Everything at once: a map, the worker, the status, a PID file."""
     directory = t.directory()
-    worker = os.path.join(directory, "worker")
-    with open(worker, "w", encoding="ascii") as file:
-        file.write(WORKER.format(python=sys.executable, tests=TESTS))
-    os.chmod(worker, 0o755)
     status = os.path.join(directory, "status")
     maps = Maps(t, "-v", f"--status-socket={status}", "-f", os.path.join(directory, "pid"),
-                f"--mpath-worker={worker}", prefix=strace.prefix(trace))
+                f"--mpath-worker={fake_worker(t)}", prefix=strace.prefix(trace))
     helper = maps.uuid("mpath-360000000000000000e00000000010001\n").helper
     fd = t.own(t.disk.open())
     t.ask(REGISTER, fd, reply(), scsi.parameters(0, 1), helper=helper)

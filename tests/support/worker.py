@@ -23,6 +23,7 @@ KIND = {"hello": ord("h") << 8 | 3, "request": ord("q") << 8 | 3, "reply": ord("
 #: src/proto/maptable.h: a map, and one of its paths.
 SLOT, PATH = struct.Struct("@I4xqIII130s2x"), struct.Struct("@II32sBB2x")
 SLOT_SIZE, PATHS_MAX = SLOT.size + 64 * PATH.size, 64
+TABLE_SIZE = 1024 * SLOT_SIZE
 STATES, REGISTERED = ("up", "away", "hangs", "failed"), (False, True, None)
 
 
@@ -36,6 +37,18 @@ class Told(NamedTuple):
     """A path, as the worker's table has it."""
     state: str
     registered: Optional[bool]
+
+
+def table(*maps: Tuple[str, Dict[str, Told]]) -> bytes:
+    """That of a worker, with the uuid and the paths of each map; numbers are 253:N and 8:N."""
+    data = bytearray(TABLE_SIZE)
+    for n, (uuid, paths) in enumerate(maps):
+        at = n * SLOT_SIZE
+        SLOT.pack_into(data, at, 2, 0, 253, n, len(paths), uuid.encode())
+        for i, (name, told) in enumerate(paths.items()):
+            PATH.pack_into(data, at + SLOT.size + i * PATH.size, 8, i, name.encode(),
+                           STATES.index(told.state), REGISTERED.index(told.registered))
+    return bytes(data)
 
 
 class Reply(NamedTuple):
