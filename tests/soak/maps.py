@@ -27,6 +27,8 @@ FAULTS: List[Dict] = [
     dict(status=2, sense=(6, 0x29, 0), times=2)]
 #: Seconds within which each command is answered, with all but one path silent.
 PROMISED = 5.0
+#: The same with paths that answer all but PERSISTENT RESERVE OUT: half of the deadline is theirs.
+SLY = 13.0
 #: Seconds within which a map with all of its paths is whole again.
 REPAIRED = 20.0
 
@@ -81,6 +83,7 @@ class Load:
         self.story: collections.deque = collections.deque(maxlen=12)
         self.ill: Set[int] = set()  # paths that have failed or hung since all were well
         self.silent: Set[int] = set()  # those that do now
+        self.sly: Set[int] = set()  # that hang with PERSISTENT RESERVE OUT only
         self.key = 0  # the guest's, as far as it knows
         self.next_key = 0x1000
         self.fenced = False  # for certain: no command of the guest is older and not yet executed
@@ -121,13 +124,16 @@ class Load:
             self.counts["path.fails"] += 1
         elif what < 5:
             how = self.dice.choice((HANG, LATE))
-            self.s.target.hang(path, how, only_out=bool(self.dice.getrandbits(1)))
+            only_out = bool(self.dice.getrandbits(1))
+            self.s.target.hang(path, how, only_out)
+            (self.sly.add if only_out else self.sly.discard)(path)
             self.tell(f"path {path} hangs{', and executes' if how == LATE else ''}")
             self.counts["path.hangs"] += 1
         elif what < 9:
             self.s.target.heal(path)
             self.s.target.go_on(path)
             self.silent.discard(path)
+            self.sly.discard(path)
             self.tell(f"path {path} returns")
             self.counts["path.returns"] += 1
             return
@@ -216,7 +222,7 @@ class Load:
             self.blame("no_answer", NAMES[sent.action])
             return
         self.counts["guest.commands"] += 1
-        if took > scaled(PROMISED):
+        if took > scaled(SLY if self.sly else PROMISED) and beside != "path":
             self.blame("late", f"{took:.1f} s")
         self.meddle(self)
         name = "unit attention" if reply.code[:3] == (2, 6, 0x2A) else ANSWERS.get(reply.code)
@@ -310,13 +316,15 @@ class Load:
             if reply.code == CONFLICT and len(set(keys)) == 1:
                 break
             if time.monotonic() > deadline:
-                self.blame("not_repaired", f"{reply.code} {reply.text}, keys {keys}")
+                self.blame("not_repaired", f"{reply.code} {reply.text}, keys {keys}, "
+                           f"log {self.s.worker.log()[-600:]}")
                 break
             time.sleep(0.02)
         self.tell(f"all is well: {keys}")
         self.counts["quiet"] += 1
         self.ill.clear()
         self.silent.clear()
+        self.sly.clear()
         self.key = keys[0]
         if self.fenced and (any(keys) or any(map(self.s.target.may_write, range(PATHS)))):
             self.blame("fenced_writes", f"{keys}")
