@@ -34,7 +34,8 @@ ELSEWHERE = {
     "time": "where the vDSO cannot serve it",
 }
 #: Made or not, as it comes.
-PERHAPS = {"restart_syscall": "a process that is stopped while it waits with a time-out"}
+PERHAPS = {"restart_syscall": "a process that is stopped while it waits with a time-out",
+           "read": "of a client's /proc/PID/stat, if a process has the pid that the document gives"}
 #: qsort of the GNU C library asks how much memory there is, and takes a refusal for plenty.
 REFUSED = {"sysinfo"}
 
