@@ -10,7 +10,8 @@ import re
 from typing import Dict, Iterator, List, NamedTuple, Tuple
 
 PAGES = ("README.md", "HACKING.md", "docs/fleets.md", "docs/guide.md", "docs/kubevirt.md", "docs/libvirt.md",
-         "docs/migration.md", "docs/monitoring.md", "docs/multipath.md", "docs/nvme.md", "docs/qemu.md",
+         "docs/migration.md", "docs/monitoring.md", "docs/multipath.md", "docs/nvme.md",
+         "docs/pacemaker.md", "docs/qemu.md",
          "docs/support.md",
          "docs/troubleshooting.md", "docs/validate.md")
 #: tests/vm/test_pages.py; suite_pages.py of tests/dist, in a clone; suite_docs.py of tests/exporter;
@@ -95,6 +96,11 @@ WHERE: Dict[Tuple[str, str], str] = {
     ("docs/libvirt.md", "<controller type='scsi' model='virtio-scsi'/>"): VM,
     ("docs/libvirt.md", "io-timeout=20"): VM,
     ("docs/libvirt.md", "qemu-pr-ctl status"): VM,
+    **{("docs/pacemaker.md", f"# {block}"): "it is the suites vm/pacemaker and vm/map-pacemaker"
+       for block in ("on the third machine", "on both nodes: packages",
+                     "/etc/corosync/corosync.conf", "on both nodes: the start",
+                     "on one node: the file system", "/root/cluster.crm",
+                     "on one node: the resources")},
     ("docs/qemu.md", "qemu-pr-helper -k /run/qemu-pr-helper.sock --socket-group=kvm "
                      "--socket-mode=660 &"): VM,
     ("docs/qemu.md", "mkdir -p /etc/systemd/system/qemu-pr-helper.socket.d"): VM,
