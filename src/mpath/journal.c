@@ -158,9 +158,10 @@ static void journal_take_port(struct reader *reader, unsigned n_paths, struct pa
         struct path *one = path[i];
 
         if (one->nexus.id != id || one->names.serial != serial || one->is_learnt ||
-            one->nexus.complete)
+            (one->nexus.complete && one->has_target_port))
             continue;
-        one->nexus.initiator = initiator;
+        if (!one->nexus.complete)
+            one->nexus.initiator = initiator;
         one->target_port = target_port;
         one->is_learnt = true;
     }
@@ -210,7 +211,7 @@ static size_t journal_encode(uint8_t *bytes, const struct paths_memory *memory,
     for (unsigned i = 0; i < map->count; i++) {
         const struct path *one = path[i];
 
-        if (!one->is_learnt)
+        if (!one->is_learnt && !(one->nexus.complete && one->has_target_port))
             continue;
         writer_be64(&writer, one->nexus.id);
         writer_be64(&writer, one->names.serial);

@@ -125,6 +125,18 @@ def remembers_names(t: Context) -> None:
     s.registered(NEW_KEY, 2, OTHER_KEY)
 
 
+@test
+def remembers_ports(t: Context) -> None:
+    """Of paths that hang from before the restart on, so that INQUIRY does not tell their target port:
+    what they have is theirs, and not taken for lost."""
+    s = begin(t, "fc", COMMANDS["change the key"])
+    for path in (0, 1):
+        s.target.hang(path, HANG)
+    s.restart(lambda: s.worker.signal(signal.SIGKILL))
+    t.answered(s.tell(scsi.RESERVE, KEY, kind=KIND), GOOD)
+    s.registered(KEY, 3, OTHER_KEY)
+
+
 @cases(("cut", lambda data: data[:-3]), ("empty", lambda data: b""),
        ("altered", lambda data: data[:20] + bytes([data[20] ^ 1]) + data[21:]),
        ("noise", lambda data: os.urandom(400)))
