@@ -13,7 +13,8 @@
  * paths apart by asking each of them.
  *
  * A path without a name has one that no descriptor has, so the engine takes it for unregistered.
- * That is right: its registration would have been found.
+ * That is right: its registration would have been found. A path that hangs since before a restart
+ * has its name from the journal.
  */
 #include <stdlib.h>
 #include <string.h>
