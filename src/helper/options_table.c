@@ -40,7 +40,7 @@ static int options_set_user(struct option_use *use)
 {
     struct options_parser *parser = use->target;
 
-    if (!*use->value) { /* as if it had not been given */
+    if (strcmp(use->value, "-") == 0) { /* as if it had not been given */
         parser->options.uid = (uid_t)-1;
         parser->user_gid = (gid_t)-1;
         return 0;
@@ -55,7 +55,7 @@ static int options_set_group(struct option_use *use)
 {
     struct options_parser *parser = use->target;
 
-    if (!*use->value) {
+    if (strcmp(use->value, "-") == 0) {
         parser->options.gid = (gid_t)-1;
         return 0;
     }

@@ -108,7 +108,7 @@ def seeds() -> Dict[str, List[bytes]]:
         b"--config=@", b"-k /run/s.sock -d -f pid", b"-u qemu -g kvm -vv -q", b"--help", b"-V",
         b"--max-threads=2 --max-clients 9 --socket-mode=660 --socket-group=kvm --sandbox=off",
         b"-T help", b"-T *,events=@,file=x", b"--config @ --log=stderr --stop-timeout=0 --s=/x",
-        b"--mpath-worker=/w --mpath-socket=/s --user= --mpath-timeout=60 --client-timeout=1", b"-kx", b"--nonsense", b"-- x",
+        b"--mpath-worker=/w --mpath-socket=/s --user=- --mpath-timeout=60 --client-timeout=1", b"-kx", b"--nonsense", b"-- x",
         b"--config=!", b"--io-timeout=0", b"--max-threads=1", b"--socket-mode=1777")]
 
     found["trace"] = [pattern + b"\n" + spec + b"\n# c\npr_*\n -x \n" for pattern, spec in (

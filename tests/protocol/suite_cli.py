@@ -120,6 +120,7 @@ def prefix_of_trace(t, option):
 @cases(("user", "-u", "no-such-user", "invalid user 'no-such-user'"),
        ("group", "-g", "no-such-group", "invalid group 'no-such-group'"),
        ("negative user", "-u", "-1", "invalid user '-1'"),
+       ("empty user", "-u", "", "invalid user ''"),
        ("user and more", "-u", "1x", "invalid user '1x'"),
        row_differs("the peer stays root", "still running",
                    "user that means none", "-u", "4294967295", "invalid user '4294967295'"),
