@@ -16,38 +16,42 @@ bool channel_is_one(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET;
 }
 
-/* The name of our end; "": it has none, or is no socket of a file. */
-static void channel_name(int fd, char name[sizeof(struct sockaddr_un)])
+/* The name of our end. Returns the size of the address, or a negative errno. */
+static int channel_name(int fd, char name[sizeof(struct sockaddr_un)])
 {
     struct sockaddr_un address = {0};
     socklen_t size = sizeof(address);
 
-    name[0] = '\0';
-    if (getsockname(fd, (struct sockaddr *)&address, &size) == 0 && address.sun_family == AF_UNIX)
-        snprintf(name, sizeof(address), "%.*s", (int)sizeof(address.sun_path), address.sun_path);
+    if (getsockname(fd, (struct sockaddr *)&address, &size) < 0)
+        return -errno;
+    snprintf(name, sizeof(address), "%.*s", (int)sizeof(address.sun_path), address.sun_path);
+    return (int)size;
 }
 
+/* The keeper's has no name at all. An abstract one, or one that cannot be had, is not the keeper's:
+ * then the peer cannot be checked, and is refused. */
 bool channel_is_service(int fd)
 {
     char name[sizeof(struct sockaddr_un)];
 
-    channel_name(fd, name);
-    return name[0] != '\0';
+    return channel_name(fd, name) != (int)sizeof(sa_family_t);
 }
 
 int channel_check_peer(int fd, char *ret_error, size_t error_size)
 {
-    char name[sizeof(struct sockaddr_un)];
+    char name[sizeof(struct sockaddr_un)] = "";
     struct ucred peer;
     socklen_t size = sizeof(peer);
     struct stat status;
     int r;
 
-    channel_name(fd, name);
-    if (lstat(name, &status) < 0 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0) {
+    r = channel_name(fd, name);
+    errno = r < 0 ? -r : 0;
+    if (r < 0 || lstat(name, &status) < 0 ||
+        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0) {
         r = -errno;
-        snprintf(ret_error, error_size, "cannot tell who has connected to %s: %s", name,
-                 strerror(-r));
+        snprintf(ret_error, error_size, "cannot tell who has connected to %s: %s",
+                 name[0] ? name : "a socket that is no file", strerror(-r));
         return r;
     }
     if (peer.uid != 0 && peer.uid != status.st_uid) {

@@ -51,12 +51,15 @@ def not_root(t: Context) -> None:
 class Service:
     """The service manager's socket, with the worker that it starts for a connection."""
 
-    def __init__(self, t: Context, machine: Machine, user: int = 0):
+    def __init__(self, t: Context, machine: Machine, user: int = 0, abstract: bool = False):
         self.path = machine.path("socket")
+        if abstract:
+            self.path = f"\0{self.path}"
         os.chmod(machine.directory, 0o755)
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
             listener.bind(self.path)
-            os.chmod(self.path, 0o666)
+            if not abstract:
+                os.chmod(self.path, 0o666)
             listener.listen()
             ours = self._connect_as(user)
             theirs, _ = listener.accept()
@@ -106,6 +109,14 @@ def service_for_another(t: Context) -> None:
     t.check(not hello.ready and not hello.later, "it is ready")
     t.matches(f"is for user 0, and a process of user {NOBODY} has connected to it$", hello.text, "text")
     t.equal(worker.wait_exit(), 1, "exit code")
+
+
+@test
+def service_without_a_file(t: Context) -> None:
+    """Of an abstract socket no mode and no owner says who may connect: it is for no one."""
+    hello = Service(t, t.machine(), abstract=True).worker.hello()
+    t.check(not hello.ready, "it is ready")
+    t.matches("cannot tell who has connected to a socket that is no file", hello.text, "text")
 
 
 @test
