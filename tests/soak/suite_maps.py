@@ -22,20 +22,22 @@ def make(t, *arguments) -> Load:
     return Load(context, t.lab.seed, *arguments)
 
 
-def show(load: Load) -> None:
+def served(t, deaths: bool) -> Load:
+    """After half of the time, with nothing wrong."""
+    load = make(t, deaths)
+    load.run(t.lab.seconds / 2)
     for name, number in sorted(load.counts.items()):
         print(f"# {name:44} {number:12,}", flush=True)
     for line in load.wrong:
         print(f"# {line}", flush=True)
+    t.equal(len(load.wrong), 0, "violations")
+    return load
 
 
 @test
 @limit(10**6)
 def workers_that_die(t) -> None:
-    load = make(t, True)
-    load.run(t.lab.seconds / 2)
-    show(load)
-    t.equal(len(load.wrong), 0, "violations")
+    load = served(t, True)
     t.check(load.counts["worker.deaths"] > 0 or t.lab.seconds < 20, "no worker has died")
 
 
@@ -43,10 +45,7 @@ def workers_that_die(t) -> None:
 @limit(10**6)
 def one_worker(t) -> None:
     """It serves all the time, and has no more in the end."""
-    load = make(t, False)
-    load.run(t.lab.seconds / 2)
-    show(load)
-    t.equal(len(load.wrong), 0, "violations")
+    load = served(t, False)
     first, last = load.states[min(WARM, len(load.states) - 1)], load.states[-1]
     print(f"# after {min(WARM, len(load.states) - 1) * ROUND} steps {first}, then {last}")
     t.check(last.fds <= first.fds, f"fds: {first.fds}, then {last.fds}")
