@@ -34,6 +34,8 @@ class Machine:
         self.t, self.directory = t, t.directory()
         for name in ("sys/block", "dev", "status"):
             os.makedirs(self.path(name))
+        with open(self.path("dev/null"), "wb"):  # a shell opens it for what it starts with &
+            pass
         self.options = ["-k", t.lab.simulator().sockets["a"]]
 
     def path(self, name):
@@ -72,7 +74,8 @@ class Machine:
         self.t.cleanup.callback(server.close)
 
     def list(self, *argv, timeout=30, script='exec "$@"'):
-        script = f'mount --bind "$0/sys" /sys && mount --rbind "$0/dev" /dev || exit 99; {script}'
+        script = f'''mount --bind "$0/sys" /sys && mount --bind /dev/null "$0/dev/null" &&
+mount --rbind "$0/dev" /dev || exit 99; {script}'''
         return self.t.run("unshare", "-m", "--propagation", "private", "/bin/sh", "-c", script,
                           self.directory, self.t.lab.ctl, "list", *self.options, "-s",
                           self.path("status"), *argv, timeout=timeout)
