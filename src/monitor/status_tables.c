@@ -160,31 +160,22 @@ static void tables_print_devices(struct json_object *document, FILE *file)
     table_deinit(&table);
 }
 
-/* Of multipath maps. */
-static void tables_print_paths(struct json_object *document, FILE *file)
+/* One row for each item of each parent: of the keys of each device, for example. */
+static void tables_print_items(struct json_object *document, const char *parents, const char *items,
+                               const char *const *head,
+                               void (*set_row)(struct table *table, struct json_object *parent,
+                                               struct json_object *item),
+                               FILE *file)
 {
-    static const char *const head[] = {"MAP", "PATH", "STATE", "REGISTERED", "SEEN", NULL};
-    struct json_object *worker = document_object(document, "worker");
     struct table table;
 
     table_init(&table, head);
-    for (size_t i = 0; i < document_count(worker, "maps"); i++) {
-        struct json_object *map = document_item(worker, "maps", i);
+    for (size_t i = 0; i < document_count(document, parents); i++) {
+        struct json_object *parent = document_item(document, parents, i);
 
-        for (size_t k = 0; k < document_count(map, "paths"); k++) {
-            struct json_object *path = document_item(map, "paths", k);
-            bool is_known = document_object(path, "registered") != NULL;
-            char text[WORDS_AGE_MAX];
-
+        for (size_t k = 0; k < document_count(parent, items); k++) {
             table_add_row(&table);
-            table_set(&table, 0, "%s", words_text(map, "device", "?"));
-            table_set(&table, 1, "%s", words_text(path, "name", "?"));
-            table_set(&table, 2, "%s", words_text(path, "state", "?"));
-            table_set(&table, 3, "%s",
-                      !is_known                           ? "not known"
-                      : document_flag(path, "registered") ? "yes"
-                                                          : "NO");
-            table_set(&table, 4, "%s ago", words_age(document_seconds(map, "age_s"), text));
+            set_row(&table, parent, document_item(parent, items, k));
         }
     }
     if (table_count(&table) > 0)
@@ -193,12 +184,48 @@ static void tables_print_paths(struct json_object *document, FILE *file)
     table_deinit(&table);
 }
 
-static void tables_set_key_state(struct table *table, size_t column, struct json_object *device,
-                                 struct json_object *key)
+static void tables_set_device(struct table *table, size_t column, struct json_object *device)
+{
+    char name[TABLE_CELL_MAX];
+
+    words_device(device, name, sizeof(name));
+    table_set(table, column, "%s", name);
+}
+
+static void tables_set_path(struct table *table, struct json_object *map, struct json_object *path)
+{
+    bool is_known = document_object(path, "registered") != NULL;
+    char text[WORDS_AGE_MAX];
+
+    table_set(table, 0, "%s", words_text(map, "device", "?"));
+    table_set(table, 1, "%s", words_text(path, "name", "?"));
+    table_set(table, 2, "%s", words_text(path, "state", "?"));
+    table_set(table, 3, "%s",
+              !is_known                           ? "not known"
+              : document_flag(path, "registered") ? "yes"
+                                                  : "NO");
+    table_set(table, 4, "%s ago", words_age(document_seconds(map, "age_s"), text));
+}
+
+static void tables_print_paths(struct json_object *document, FILE *file)
+{
+    static const char *const head[] = {"MAP", "PATH", "STATE", "REGISTERED", "SEEN", NULL};
+
+    tables_print_items(document_object(document, "worker"), "maps", "paths", head, tables_set_path,
+                       file);
+}
+
+static void tables_set_key(struct table *table, struct json_object *device, struct json_object *key)
 {
     const char *state = words_key_state(key);
+    char text[WORDS_AGE_MAX];
 
-    table_set(table, column, "%s%s%s", strcmp(state, "stale") == 0 ? "STALE" : state,
+    tables_set_device(table, 0, device);
+    table_set(table, 1, "%s", words_text(key, "key", "?"));
+    table_set(table, 2, "%s", words_vm(key));
+    tables_set_number(table, 3, key, "pid");
+    table_set(table, 4, "%s", words_age(document_seconds(key, "age_s"), text));
+    table_set(table, 5, "%s%s%s", strcmp(state, "stale") == 0 ? "STALE" : state,
               document_flag(key, "stale") ? ", client gone" : "",
               document_object(device, "same_nexus") ? ", SAME NEXUS" : "");
 }
@@ -206,62 +233,31 @@ static void tables_set_key_state(struct table *table, size_t column, struct json
 static void tables_print_keys(struct json_object *document, FILE *file)
 {
     static const char *const head[] = {"DEVICE", "KEY", "VM", "PID", "AGE", "STATE", NULL};
-    struct table table;
 
-    table_init(&table, head);
-    for (size_t i = 0; i < document_count(document, "devices"); i++) {
-        struct json_object *device = document_item(document, "devices", i);
+    tables_print_items(document, "devices", "keys", head, tables_set_key, file);
+}
 
-        for (size_t k = 0; k < document_count(device, "keys"); k++) {
-            struct json_object *key = document_item(device, "keys", k);
-            char name[TABLE_CELL_MAX], text[WORDS_AGE_MAX];
+static void tables_set_command(struct table *table, struct json_object *device,
+                               struct json_object *command)
+{
+    char text[WORDS_AGE_MAX];
 
-            words_device(device, name, sizeof(name));
-            table_add_row(&table);
-            table_set(&table, 0, "%s", name);
-            table_set(&table, 1, "%s", words_text(key, "key", "?"));
-            table_set(&table, 2, "%s", words_vm(key));
-            tables_set_number(&table, 3, key, "pid");
-            table_set(&table, 4, "%s", words_age(document_seconds(key, "age_s"), text));
-            tables_set_key_state(&table, 5, device, key);
-        }
-    }
-    if (table_count(&table) > 0)
-        fprintf(file, "\n");
-    table_print(&table, file);
-    table_deinit(&table);
+    tables_set_device(table, 0, device);
+    table_set(table, 1, "%s%s", words_age(document_seconds(command, "age_s"), text),
+              document_flag(command, "hung") ? " HUNG" : "");
+    table_set(table, 2, "%s, %s", words_text(command, "command", "?"),
+              words_text(command, "service_action", "-"));
+    table_set(table, 3, "%s", words_vm(command));
+    tables_set_number(table, 4, command, "pid");
+    tables_set_number(table, 5, command, "connection");
 }
 
 static void tables_print_in_flight(struct json_object *document, FILE *file)
 {
     static const char *const head[] = {"DEVICE", "IN FLIGHT FOR", "COMMAND", "VM",
                                        "PID",    "CONNECTION",    NULL};
-    struct table table;
 
-    table_init(&table, head);
-    for (size_t i = 0; i < document_count(document, "devices"); i++) {
-        struct json_object *device = document_item(document, "devices", i);
-
-        for (size_t k = 0; k < document_count(device, "in_flight"); k++) {
-            struct json_object *command = document_item(device, "in_flight", k);
-            char name[TABLE_CELL_MAX], text[WORDS_AGE_MAX];
-
-            words_device(device, name, sizeof(name));
-            table_add_row(&table);
-            table_set(&table, 0, "%s", name);
-            table_set(&table, 1, "%s%s", words_age(document_seconds(command, "age_s"), text),
-                      document_flag(command, "hung") ? " HUNG" : "");
-            table_set(&table, 2, "%s, %s", words_text(command, "command", "?"),
-                      words_text(command, "service_action", "-"));
-            table_set(&table, 3, "%s", words_vm(command));
-            tables_set_number(&table, 4, command, "pid");
-            tables_set_number(&table, 5, command, "connection");
-        }
-    }
-    if (table_count(&table) > 0)
-        fprintf(file, "\n");
-    table_print(&table, file);
-    table_deinit(&table);
+    tables_print_items(document, "devices", "in_flight", head, tables_set_command, file);
 }
 
 static void tables_print_clients(struct json_object *document, FILE *file)
