@@ -273,27 +273,27 @@ static void mpath_flush_farewells(struct mpath *mpath)
     }
 }
 
-static void mpath_note(struct mpath *mpath, int connection)
+static void mpath_note(struct mpath *mpath, int slot)
 {
-    if (connection < 0 || connection >= MPATH_CONNECTIONS_MAX)
+    if (slot < 0 || slot >= MPATH_SLOTS_MAX)
         return;
     pthread_mutex_lock(&mpath->facts_lock);
-    mpath->has_sent[connection / 8] |= (uint8_t)(1 << connection % 8);
+    mpath->has_sent[slot / 8] |= (uint8_t)(1 << slot % 8);
     pthread_mutex_unlock(&mpath->facts_lock);
 }
 
-void mpath_forget(struct mpath *mpath, int connection)
+void mpath_forget(struct mpath *mpath, int slot)
 {
-    uint8_t bit = (uint8_t)(1 << connection % 8);
+    uint8_t bit = (uint8_t)(1 << slot % 8);
     bool tell;
 
-    if (connection < 0 || connection >= MPATH_CONNECTIONS_MAX)
+    if (slot < 0 || slot >= MPATH_SLOTS_MAX)
         return;
     pthread_mutex_lock(&mpath->facts_lock);
-    tell = (mpath->has_sent[connection / 8] & bit) && mpath->n_farewells < MPATH_FAREWELLS_MAX;
-    mpath->has_sent[connection / 8] &= (uint8_t)~bit;
+    tell = (mpath->has_sent[slot / 8] & bit) && mpath->n_farewells < MPATH_FAREWELLS_MAX;
+    mpath->has_sent[slot / 8] &= (uint8_t)~bit;
     if (tell)
-        mpath->farewell[mpath->n_farewells++] = connection;
+        mpath->farewell[mpath->n_farewells++] = slot;
     pthread_mutex_unlock(&mpath->facts_lock);
     if (tell)
         mpath_flush_farewells(mpath);
@@ -393,7 +393,7 @@ bool mpath_execute(struct mpath *mpath, const struct request *request, dev_t num
     mpath_set_timeout(ours, SO_RCVTIMEO, mpath->options.deadline_ms + mpath->options.grace_ms);
 
     if (request->opcode != SPC_PERSISTENT_RESERVE_IN)
-        mpath_note(mpath, request->connection);
+        mpath_note(mpath, request->slot);
     worker_encode_request(bytes, &message);
     state = mpath_send(mpath, bytes, (const int[WORKER_REQUEST_FDS]){request->fd, theirs});
     if (state == MPATH_NEVER)

@@ -39,8 +39,8 @@ struct mpath_facts {
     char problem[WORKER_TEXT_SIZE]; /* of MPATH_IMPOSSIBLE and MPATH_FAILED; else "" */
 };
 
-/* Connections that may be told of at their end; of others the worker hears nothing. */
-#define MPATH_CONNECTIONS_MAX 8192
+/* Slots of connections whose end may be told; of that of others the worker hears nothing. */
+#define MPATH_SLOTS_MAX 8192
 /* Ended ones that wait for the channel; more are not told of. */
 #define MPATH_FAREWELLS_MAX 64
 
@@ -59,7 +59,7 @@ struct mpath {
     const struct maptable *table; /* of the last worker that had one; NULL: none */
     unsigned n_farewells;
     int farewell[MPATH_FAREWELLS_MAX];
-    uint8_t has_sent[MPATH_CONNECTIONS_MAX / 8]; /* a bit for each connection */
+    uint8_t has_sent[MPATH_SLOTS_MAX / 8]; /* a bit for each slot */
 };
 
 /*
@@ -88,6 +88,6 @@ bool mpath_execute(struct mpath *mpath, const struct request *request, dev_t num
                    struct reply *reply);
 
 /* A client is gone: the worker is told if it had to do with it. Never blocks; any thread. */
-void mpath_forget(struct mpath *mpath, int connection);
+void mpath_forget(struct mpath *mpath, int slot);
 
 #endif

@@ -230,9 +230,9 @@ void route_execute(void *context, const struct request *request, struct reply *r
     }
 }
 
-void route_forget(void *context, int connection)
+void route_forget(void *context, int slot)
 {
     const struct route *route = context;
 
-    mpath_forget(route->mpath, connection);
+    mpath_forget(route->mpath, slot);
 }

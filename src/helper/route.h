@@ -32,6 +32,6 @@ void route_deinit(struct route *route);
 void route_execute(void *context, const struct request *request, struct reply *reply);
 
 /* Its forget function. */
-void route_forget(void *context, int connection);
+void route_forget(void *context, int slot);
 
 #endif

@@ -381,24 +381,24 @@ bool map_watch(struct map *map)
     return started;
 }
 
-void map_meet(struct map *map, int connection)
+void map_meet(struct map *map, int slot)
 {
     for (unsigned i = 0; i < map->n_clients && i < MAP_CLIENTS_MAX; i++) {
-        if (map->client[i] == connection)
+        if (map->client[i] == slot)
             return;
     }
     if (map->n_clients < MAP_CLIENTS_MAX)
-        map->client[map->n_clients] = connection;
+        map->client[map->n_clients] = slot;
     if (map->n_clients <= MAP_CLIENTS_MAX)
         map->n_clients++;
 }
 
-bool map_part(struct map *map, int connection)
+bool map_part(struct map *map, int slot)
 {
     if (map->n_clients > MAP_CLIENTS_MAX)
         return false;
     for (unsigned i = 0; i < map->n_clients; i++) {
-        if (map->client[i] == connection) {
+        if (map->client[i] == slot) {
             map->client[i] = map->client[--map->n_clients];
             return map->n_clients == 0;
         }

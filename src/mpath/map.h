@@ -55,7 +55,7 @@ struct map {
     const struct map_calls *calls;
     enum map_side side;
     struct sysfs_map names;
-    int client[MAP_CLIENTS_MAX]; /* connections that have sent something; the main thread's */
+    int client[MAP_CLIENTS_MAX]; /* slots of connections that have sent something; main thread's */
     unsigned n_clients;          /* MAP_CLIENTS_MAX + 1: more than can be known */
 
     pthread_mutex_t lock;
@@ -89,8 +89,8 @@ struct map *map_new(struct shared *shared, enum map_side side, const struct map_
 bool map_add(struct map *map, struct work *work);
 
 /* Main thread: a client has sent something, or is gone; returns whether it was the last. */
-void map_meet(struct map *map, int connection);
-bool map_part(struct map *map, int connection);
+void map_meet(struct map *map, int slot);
+bool map_part(struct map *map, int slot);
 
 /* Have it end when what it has begun is done; what has not begun is dropped. */
 void map_close(struct map *map);

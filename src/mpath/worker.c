@@ -66,7 +66,7 @@ static bool worker_may_execute(const struct work *work, bool changes, struct sys
 static bool worker_dispatch(struct worker *worker, struct work *work)
 {
     bool changes = work->request.request.opcode != SPC_PERSISTENT_RESERVE_IN;
-    int connection = work->request.request.connection;
+    int slot = work->request.request.slot;
     struct sysfs_map names;
     struct map *map;
 
@@ -75,7 +75,7 @@ static bool worker_dispatch(struct worker *worker, struct work *work)
     map = worker_find(worker, changes ? MAP_CHANGES : MAP_READS, &names);
     if (map && map_add(map, work)) {
         if (changes)
-            map_meet(map, connection);
+            map_meet(map, slot);
         return true;
     }
     work_answer_busy(work, names.name, "too many commands wait");
@@ -83,12 +83,12 @@ static bool worker_dispatch(struct worker *worker, struct work *work)
 }
 
 /* A client is gone. */
-static void worker_part(struct worker *worker, int connection)
+static void worker_part(struct worker *worker, int slot)
 {
     for (struct map *map = worker->maps; map; map = map->next) {
         struct work *work;
 
-        if (!map_part(map, connection))
+        if (!map_part(map, slot))
             continue;
         work = calloc(1, sizeof(*work));
         if (!work)
@@ -134,10 +134,10 @@ static void worker_receive(struct worker *worker)
     ssize_t n;
 
     while ((n = fdio_receive(worker->channel, bytes, sizeof(bytes), MSG_DONTWAIT, &message)) > 0) {
-        int connection;
+        int slot;
 
-        if (worker_decode_farewell(bytes, (size_t)n, &connection) && message.n_fds == 0)
-            worker_part(worker, connection);
+        if (worker_decode_farewell(bytes, (size_t)n, &slot) && message.n_fds == 0)
+            worker_part(worker, slot);
         else
             worker_take(worker, bytes, (size_t)n, &message);
     }

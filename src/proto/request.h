@@ -22,6 +22,7 @@ struct request {
     uint8_t *data;       /* `length` bytes: the parameter list, or zeroed room for the answer */
     int fd;              /* the device, as the client passed it */
     uint64_t connection; /* number of the client's connection, for messages */
+    int slot;            /* its place, which another connection has once it has ended */
     struct peer *peer;   /* who the client is (serve/peer.h); NULL: not asked for */
     struct budget_account *account; /* what its process may have (serve/budget.h); NULL: none */
 };

@@ -82,7 +82,7 @@ void worker_encode_request(uint8_t bytes[WORKER_REQUEST_SIZE], const struct work
     writer_be32(&writer, WORKER_REQUEST);
     writer_be32(&writer, request->deadline_ms);
     writer_be32(&writer, request->io_timeout_ms);
-    writer_be32(&writer, (uint32_t)request->request.connection);
+    writer_be32(&writer, (uint32_t)request->request.slot);
     writer_put(&writer, request->request.cdb, WIRE_CDB_SIZE);
     writer_put(&writer, request->request.data, size);
     writer_zeros(&writer, WIRE_DATA_MAX - size);
@@ -92,7 +92,7 @@ bool worker_decode_request(uint8_t *bytes, size_t size, struct worker_request *r
 {
     struct reader reader = reader_over(bytes, size);
     struct worker_request decoded;
-    uint32_t kind, connection;
+    uint32_t kind, slot;
     const uint8_t *cdb;
 
     if (size != WORKER_REQUEST_SIZE)
@@ -100,29 +100,28 @@ bool worker_decode_request(uint8_t *bytes, size_t size, struct worker_request *r
     kind = reader_be32(&reader);
     decoded.deadline_ms = reader_be32(&reader);
     decoded.io_timeout_ms = reader_be32(&reader);
-    connection = reader_be32(&reader);
+    slot = reader_be32(&reader);
     cdb = reader_take(&reader, WIRE_CDB_SIZE);
-    if (kind != WORKER_REQUEST || connection > INT32_MAX ||
-        !wire_decode_request(cdb, &decoded.request))
+    if (kind != WORKER_REQUEST || slot > INT32_MAX || !wire_decode_request(cdb, &decoded.request))
         return false;
-    decoded.request.connection = (int)connection;
+    decoded.request.slot = (int)slot;
     decoded.request.data = bytes + (size - WIRE_DATA_MAX);
     *ret = decoded;
     return true;
 }
 
-void worker_encode_farewell(uint8_t bytes[WORKER_FAREWELL_SIZE], int connection)
+void worker_encode_farewell(uint8_t bytes[WORKER_FAREWELL_SIZE], int slot)
 {
     store_be32(bytes, WORKER_FAREWELL);
-    store_be32(bytes + 4, (uint32_t)connection);
+    store_be32(bytes + 4, (uint32_t)slot);
 }
 
-bool worker_decode_farewell(const uint8_t *bytes, size_t size, int *ret_connection)
+bool worker_decode_farewell(const uint8_t *bytes, size_t size, int *ret_slot)
 {
     if (size != WORKER_FAREWELL_SIZE || load_be32(bytes) != WORKER_FAREWELL ||
         load_be32(bytes + 4) > INT32_MAX)
         return false;
-    *ret_connection = (int)load_be32(bytes + 4);
+    *ret_slot = (int)load_be32(bytes + 4);
     return true;
 }
 

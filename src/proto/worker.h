@@ -47,7 +47,7 @@ struct worker_hello {
     char text[WORKER_TEXT_SIZE]; /* not ready: what is missing; else "" */
 };
 
-/* What to do, beside what struct request says: CDB, length, parameter list, connection. */
+/* What to do, beside what struct request says: CDB, length, parameter list, slot. */
 struct worker_request {
     struct request request; /* its fd travels beside the message and is -1 here */
     uint32_t deadline_ms;   /* from now on; then the answer is a time-out in any case */
@@ -63,7 +63,7 @@ struct worker_reply {
 void worker_encode_hello(uint8_t bytes[WORKER_HELLO_SIZE], const struct worker_hello *hello);
 void worker_encode_request(uint8_t bytes[WORKER_REQUEST_SIZE],
                            const struct worker_request *request);
-void worker_encode_farewell(uint8_t bytes[WORKER_FAREWELL_SIZE], int connection);
+void worker_encode_farewell(uint8_t bytes[WORKER_FAREWELL_SIZE], int slot);
 
 /* data: reply->reply.size bytes, of which WIRE_DATA_MAX at most are taken. */
 void worker_encode_reply(uint8_t bytes[WORKER_REPLY_SIZE], const struct worker_reply *reply,
@@ -78,7 +78,7 @@ bool worker_decode_hello(const uint8_t *bytes, size_t size, struct worker_hello 
 /* ret->request borrows cdb and data from the message. */
 bool worker_decode_request(uint8_t *bytes, size_t size, struct worker_request *ret);
 
-bool worker_decode_farewell(const uint8_t *bytes, size_t size, int *ret_connection);
+bool worker_decode_farewell(const uint8_t *bytes, size_t size, int *ret_slot);
 
 /* *ret_data: ret->reply.size bytes within the message, at most WIRE_DATA_MAX. */
 bool worker_decode_reply(const uint8_t *bytes, size_t size, struct worker_reply *ret,

@@ -17,10 +17,10 @@ struct backend {
     void (*execute)(void *context, const struct request *request, struct reply *reply);
 
     /*
-     * The connection of this number (struct request) has ended; the next one that is accepted may
+     * The connection of this slot (struct request) has ended; the next one that is accepted may
      * have the same. NULL: not needed. Any thread; must not block.
      */
-    void (*forget)(void *context, int connection);
+    void (*forget)(void *context, int slot);
 };
 
 #endif

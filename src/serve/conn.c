@@ -394,6 +394,7 @@ static enum conn_next conn_request(struct visit *visit)
     }
     request.fd = conn->passed_fd;
     request.connection = conn_number(visit);
+    request.slot = visit->sock;
     request.account = visit->side->account;
     if (conn->state == CONN_CDB && wire_has_parameters(&request))
         conn_await(conn, CONN_PARAMETERS, request.length);

@@ -2,6 +2,7 @@
 """A worker that says GOOD to everything, in the place of qemu-pr-mpath."""
 import os
 import sys
+from typing import List, Tuple
 
 from support.worker import TABLE_SIZE
 
@@ -20,6 +21,8 @@ while True:
     message, control, _, _ = channel.recvmsg(worker.REQUEST.size, socket.CMSG_SPACE(8))
     if not message:
         break
+    with open({log!r}, "a") as file:
+        print(*worker.told(message), file=file)
     if not control:  # a farewell
         continue
     fds = array.array("i", control[0][2])
@@ -29,13 +32,24 @@ while True:
 """
 
 
+def _log(path: str) -> str:
+    return os.path.join(os.path.dirname(path), "heard")
+
+
+def heard(path: str) -> List[Tuple[str, int]]:
+    """What this worker was told so far: "request" or "farewell", of the client in which slot."""
+    with open(_log(path), encoding="ascii") as file:
+        return [(line.split()[0], int(line.split()[1])) for line in file]
+
+
 def fake_worker(t, table: bytes = bytes(TABLE_SIZE)) -> str:
-    """Its path. table: what it tells of its maps (support.worker.table())."""
+    """Its path. table: what it tells of its maps (support.worker.table()). What it is told, it writes
+    down: heard()."""
     directory = t.directory()
     path, file_of_table = os.path.join(directory, "worker"), os.path.join(directory, "table")
     with open(file_of_table, "wb") as file:
         file.write(table)
     with open(path, "w", encoding="ascii") as file:
-        file.write(SCRIPT.format(python=sys.executable, tests=TESTS, table=file_of_table))
+        file.write(SCRIPT.format(python=sys.executable, tests=TESTS, table=file_of_table, log=_log(path)))
     os.chmod(path, 0o755)
     return path

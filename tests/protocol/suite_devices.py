@@ -10,6 +10,7 @@ from support.client import check_condition, reply
 from support.standin import SG_DXFER_FROM_DEV, SG_DXFER_NONE, SG_DXFER_TO_DEV
 from support.tap import Skip, cases, differs, ours, test
 
+from protocol.fake_worker import fake_worker, heard
 from protocol.fixture import DEFAULT_DATA
 
 READ_KEYS = scsi.pr_in(16)
@@ -402,6 +403,29 @@ def multipath_map_is_never_written_through_one_path(t):
     answer = connection.receive_reply()
     t.check(answer.status != scsi.GOOD, "PR OUT on a map that does not exist is GOOD")
     t.equal([call.cdb[0] for call in t.disk.calls()], [scsi.PR_IN], "commands on the device")
+
+
+@test
+@ours("the peer has no worker")
+def worker_hears_of_the_end_of_a_client(t):
+    """By what came with the client's requests, so that it knows when the last one of a map has gone.
+    Of a client that has only read it hears nothing."""
+    worker = fake_worker(t)
+    maps = Maps(t, f"--mpath-worker={worker}").uuid("mpath-a\n")
+    fd = t.own(t.disk.open())
+    for _ in range(5):  # so that a connection's place is not its number
+        t.connect(maps.helper).close()
+    first, reader, second = (t.connect(maps.helper) for _ in range(3))
+    for connection in (first, second):
+        connection.command(REGISTER, fd, PARAMETERS)
+    reader.command(READ_KEYS, fd)
+    (_, slot_of_first), (_, slot_of_second) = heard(worker)
+    reader.close()
+    for connection, slot in ((second, slot_of_second), (first, slot_of_first)):
+        before = heard(worker)
+        connection.close()
+        t.soon("a farewell", lambda: len(heard(worker)) > len(before))
+        t.equal(heard(worker), [*before, ("farewell", slot)], "what the worker has heard")
 
 
 @test

@@ -17,7 +17,9 @@ TEXT_SIZE = 512
 HELLO = struct.Struct(f">HHII{TEXT_SIZE}s")
 REQUEST = struct.Struct(f">HHIII16s{scsi.DATA_MAX}s")
 REPLY = struct.Struct(f">HHII{scsi.SENSE_SIZE}s{TEXT_SIZE}s{scsi.DATA_MAX}s")
-KIND = {"hello": ord("h") << 8 | 3, "request": ord("q") << 8 | 3, "reply": ord("p") << 8 | 3}
+FAREWELL = struct.Struct(">HHI")
+KIND = {name: ord(letter) << 8 | 3 for name, letter in
+        [("hello", "h"), ("request", "q"), ("reply", "p"), ("farewell", "f")]}
 
 
 #: src/proto/maptable.h: a map, and one of its paths.
@@ -68,6 +70,15 @@ def request(cdb: bytes, data: bytes = b"", deadline: float = 60.0,
     """The message for a command; times in seconds."""
     return REQUEST.pack(0, KIND["request"], int(deadline * 1000), int(io_timeout * 1000),
                         connection, cdb, data)
+
+
+def told(message: bytes) -> Tuple[str, int]:
+    """Which kind of message this is for a worker, and of the client in which slot."""
+    if len(message) == REQUEST.size:
+        return "request", REQUEST.unpack(message)[4]
+    zero, kind, slot = FAREWELL.unpack(message)
+    assert (zero, kind) == (0, KIND["farewell"])
+    return "farewell", slot
 
 
 def _text(field: bytes) -> str:
@@ -193,7 +204,7 @@ class Worker(Program):
 
     def farewell(self, connection: int) -> None:
         """A client is gone."""
-        self.send_raw(struct.pack(">HHI", 0, ord("f") << 8 | 3, connection), [])
+        self.send_raw(FAREWELL.pack(0, KIND["farewell"], connection), [])
 
     def end(self, timeout: float = 10.0) -> int:
         """Close the channel and wait for the exit code."""

@@ -67,7 +67,7 @@ static void test_request(void **state)
         struct worker_request request = {.deadline_ms = 60000, .io_timeout_ms = 30001}, back;
 
         assert_true(wire_decode_request(cdb, &request.request));
-        request.request.connection = 4711;
+        request.request.slot = 4711;
         request.request.data = lengths[i] ? exactly(list, lengths[i]) : NULL;
         worker_encode_request(bytes, &request);
         free(request.request.data);
@@ -75,7 +75,7 @@ static void test_request(void **state)
         assert_true(worker_decode_request(bytes, sizeof(bytes), &back));
         assert_uint_equal(back.deadline_ms, 60000);
         assert_uint_equal(back.io_timeout_ms, 30001);
-        assert_int_equal(back.request.connection, 4711);
+        assert_int_equal(back.request.slot, 4711);
         assert_uint_equal(back.request.opcode, 0x5f);
         assert_uint_equal(back.request.length, lengths[i]);
         assert_int_equal(back.request.fd, -1);
