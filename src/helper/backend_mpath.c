@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,21 +48,55 @@ enum mpath_state {
     MPATH_NEVER, /* not as things are; mpath->problem says why */
 };
 
-static void mpath_set_facts(struct mpath *mpath, enum mpath_condition condition, uint32_t pid,
+/* Under facts_lock. */
+static void mpath_put_facts(struct mpath *mpath, enum mpath_condition condition, uint32_t pid,
                             const char *problem)
 {
-    pthread_mutex_lock(&mpath->facts_lock);
     mpath->facts.condition = condition;
     mpath->facts.pid = pid;
     snprintf(mpath->facts.problem, sizeof(mpath->facts.problem), "%s", problem);
+    mpath->running = -1;
+}
+
+static void mpath_set_facts(struct mpath *mpath, enum mpath_condition condition,
+                            const char *problem)
+{
+    pthread_mutex_lock(&mpath->facts_lock);
+    mpath_put_facts(mpath, condition, 0, problem);
     pthread_mutex_unlock(&mpath->facts_lock);
+}
+
+/* channel: borrowed until the next change of the facts. */
+static void mpath_set_running(struct mpath *mpath, uint32_t pid, int channel)
+{
+    pthread_mutex_lock(&mpath->facts_lock);
+    mpath_put_facts(mpath, MPATH_RUNNING, pid, "");
+    mpath->running = channel;
+    pthread_mutex_unlock(&mpath->facts_lock);
+}
+
+/* Under facts_lock. To the threads that send, the next command for a map tells it. */
+static bool mpath_has_ended(const struct mpath *mpath)
+{
+    struct pollfd event = {.fd = mpath->running};
+
+    return mpath->running >= 0 && poll(&event, 1, 0) == 1 && (event.revents & (POLLHUP | POLLERR));
 }
 
 void mpath_get_facts(struct mpath *mpath, struct mpath_facts *ret)
 {
+    const struct maptable *table = NULL;
+
     pthread_mutex_lock(&mpath->facts_lock);
+    if (mpath_has_ended(mpath)) {
+        mpath_put_facts(mpath, MPATH_STOPPED, 0, "");
+        table = mpath->table;
+        mpath->table = NULL;
+    }
     *ret = mpath->facts;
     pthread_mutex_unlock(&mpath->facts_lock);
+    if (table)
+        munmap((void *)table, sizeof(*table));
 }
 
 /* Memory that the other side could make shorter would end us by SIGBUS. */
@@ -107,20 +142,20 @@ bool mpath_next_map(struct mpath *mpath, unsigned *at, struct maptable_map *ret_
 void mpath_init(struct mpath *mpath, const struct mpath_options *options, struct keeper *keeper,
                 const char *problem)
 {
-    *mpath = (struct mpath){.options = *options, .keeper = keeper, .channel = -1};
+    *mpath = (struct mpath){.options = *options, .keeper = keeper, .channel = -1, .running = -1};
     pthread_mutex_init(&mpath->lock, NULL);
     pthread_mutex_init(&mpath->facts_lock, NULL);
     if (keeper)
-        mpath_set_facts(mpath, MPATH_STOPPED, 0, "");
+        mpath_set_facts(mpath, MPATH_STOPPED, "");
     else
-        mpath_set_facts(mpath, MPATH_IMPOSSIBLE, 0, problem);
+        mpath_set_facts(mpath, MPATH_IMPOSSIBLE, problem);
 }
 
 void mpath_deinit(struct mpath *mpath)
 {
     if (mpath->channel >= 0)
         close(mpath->channel);
-    mpath->channel = -1;
+    mpath->channel = mpath->running = -1;
     mpath_set_table(mpath, -1);
 }
 
@@ -137,7 +172,7 @@ static enum mpath_state mpath_refuse(struct mpath *mpath, const char *problem)
 {
     if (strcmp(mpath->facts.problem, problem))
         log_error("no persistent reservations on multipath maps: %s", problem);
-    mpath_set_facts(mpath, MPATH_FAILED, 0, problem);
+    mpath_set_facts(mpath, MPATH_FAILED, problem);
     return MPATH_NEVER;
 }
 
@@ -152,7 +187,7 @@ static enum mpath_state mpath_refuse_service(struct mpath *mpath, int error)
     if (error == ENOENT || error == ECONNREFUSED || error == EACCES || error == EPERM)
         return mpath_refuse(mpath, problem);
     log_error("no multipath worker yet: %s", problem);
-    mpath_set_facts(mpath, MPATH_STOPPED, 0, problem);
+    mpath_set_facts(mpath, MPATH_STOPPED, problem);
     return MPATH_LATER;
 }
 
@@ -180,23 +215,27 @@ static enum mpath_state mpath_receive_hello(struct mpath *mpath, int channel)
                                   : "the multipath worker is of another version than the helper";
 
         log_error("%s", problem);
-        mpath_set_facts(mpath, MPATH_STOPPED, 0, problem); /* to be tried again */
+        mpath_set_facts(mpath, MPATH_STOPPED, problem); /* to be tried again */
         return MPATH_LATER;
     }
     if (hello.later) {
         log_error("no multipath worker yet: %s", hello.text);
-        mpath_set_facts(mpath, MPATH_STOPPED, 0, hello.text);
+        mpath_set_facts(mpath, MPATH_STOPPED, hello.text);
         return MPATH_LATER;
     }
     if (!hello.ready)
         return mpath_refuse(mpath, hello.text);
     mpath_set_table(mpath, table);
-    mpath_set_facts(mpath, MPATH_RUNNING, hello.pid, "");
+    mpath_set_running(mpath, hello.pid, channel);
     log_info("multipath worker started");
+    trace_worker_start(hello.pid);
     return MPATH_RUNS;
 }
 
-/* Under the lock, which is also what changes of the facts are made under. */
+/*
+ * Under the lock, which is also what changes of the facts are made under, but for the end of a
+ * worker that runs.
+ */
 static enum mpath_state mpath_start(struct mpath *mpath)
 {
     CLEANUP_CLOSE int channel = -1;
@@ -230,7 +269,6 @@ static enum mpath_state mpath_start(struct mpath *mpath)
     if (state == MPATH_RUNS) {
         mpath_set_timeout(channel, SO_SNDTIMEO, MPATH_SEND_S * 1000);
         mpath->channel = steal_fd(&channel);
-        trace_worker_start(mpath->facts.pid);
     }
     return state;
 }
@@ -322,10 +360,10 @@ static enum mpath_state mpath_send(struct mpath *mpath, const uint8_t *bytes, co
         }
         trace_worker_end(-r);
         log_warning("the multipath worker has ended: %s", strerror(-r));
+        mpath_set_facts(mpath, MPATH_STOPPED, "");
         close(mpath->channel);
         mpath->channel = -1;
         mpath_set_table(mpath, -1);
-        mpath_set_facts(mpath, MPATH_STOPPED, 0, "");
     }
     pthread_mutex_unlock(&mpath->lock);
     mpath_flush_farewells(mpath);

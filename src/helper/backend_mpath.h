@@ -56,6 +56,7 @@ struct mpath {
 
     pthread_mutex_t facts_lock; /* taken last, and never for long */
     struct mpath_facts facts;
+    int running;                  /* the channel, borrowed, with MPATH_RUNNING; else -1 */
     const struct maptable *table; /* of the last worker that had one; NULL: none */
     unsigned n_farewells;
     int farewell[MPATH_FAREWELLS_MAX];
@@ -70,7 +71,7 @@ void mpath_init(struct mpath *mpath, const struct mpath_options *options, struct
                 const char *problem);
 void mpath_deinit(struct mpath *mpath);
 
-/* Does not wait. */
+/* As of now: a worker that was killed has ended. Does not wait. */
 void mpath_get_facts(struct mpath *mpath, struct mpath_facts *ret);
 
 /*

@@ -638,3 +638,21 @@ def paths_of_maps(t, maps, left_out):
             {one: {name: tuple(path) for name, path in maps[one].items()} for one in shown}, "maps")
     t.equal(worker["maps_left_out"], left_out, "maps that are left out")
     t.equal(worker["maps"][0]["device"], "253:0", "number of the first")
+
+
+@test
+@ours("the peer has no status")
+def worker_was_killed(t):
+    """The status has it at once, not only when the next command needs another one."""
+    worker = fake_worker(t, table(("mpath-a", {"sda": Path("up", True)})))
+    told = ToldOfMaps(t, f"--mpath-worker={worker}")
+    connection, disk = t.connect(told.helper), t.own(t.disk.open())
+    t.equal(connection.command(REGISTER, disk, scsi.parameters(0, 1)), reply(), "the first command")
+    before = told.read()["worker"]
+    t.equal((before["state"], len(before["maps"])), ("running", 1), "before")
+    os.kill(before["pid"], signal.SIGKILL)
+    t.gone(before["pid"], "the worker")
+    t.equal(told.read()["worker"], {**before, "state": "stopped", "pid": None, "maps": []}, "after")
+    t.eventually("another one", lambda: connection.command(REGISTER, disk, scsi.parameters(0, 1))
+                 == reply(), helper=told.helper)
+    t.equal(told.read()["worker"]["state"], "running", "state with the next one")

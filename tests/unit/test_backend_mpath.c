@@ -371,6 +371,32 @@ static void test_table(void **state)
     }
 }
 
+/* Idle, or with a command: reports know it before the next command; that one starts another. */
+static void test_end_is_seen(void **state)
+{
+    (void)state;
+    keeper.table = TABLE;
+    assert_status(ANSWER, SPC_STATUS_RESERVATION_CONFLICT);
+    assert_facts(MPATH_RUNNING, "");
+    kill(keeper.pid, SIGKILL);
+    assert_int_equal(worker_end(), -SIGKILL);
+    assert_facts(MPATH_STOPPED, "");
+    assert_uint_equal(count_maps(), 0);
+    assert_facts(MPATH_STOPPED, "");
+    assert_uint_equal(keeper.starts, 1);
+
+    now_ms += 1000;
+    assert_sense(END, SPC_LU_COMMUNICATION_FAILURE);
+    assert_int_equal(worker_end(), 0);
+    assert_facts(MPATH_STOPPED, "");
+
+    now_ms += 2000;
+    assert_status(ANSWER, SPC_STATUS_RESERVATION_CONFLICT);
+    assert_facts(MPATH_RUNNING, "");
+    assert_uint_equal(count_maps(), 1);
+    assert_uint_equal(keeper.starts, 3);
+}
+
 /* It says why it cannot work: that is said once, and tried again later. */
 static void test_unready(void **state)
 {
@@ -519,6 +545,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_worker_ends, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_back_off, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_table, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_end_is_seen, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_unready, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_bad_start, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_keeper_fails, set_up, tear_down),
