@@ -75,6 +75,9 @@ void steps_settle(struct command *command);
 
 void steps_drain(struct command *command, const struct paths_step *step, struct paths_outcome *ret);
 
+/* Whether a path of a set has reads or writes in flight, or that cannot be told. */
+bool steps_in_flight(const struct command *command, uint64_t set);
+
 /*
  * A PERSISTENT RESERVE IN of our own by any path, unit attentions taken. Returns whether it was
  * GOOD; command->data, of *ret_size bytes.

@@ -366,6 +366,15 @@ bool steps_has_key(struct command *command, unsigned path, uint64_t key, bool ap
     return outcome.end == PATHS_DONE && outcome.status == SPC_STATUS_GOOD;
 }
 
+bool steps_in_flight(const struct command *command, uint64_t set)
+{
+    for (unsigned i = 0; i < command->map->count; i++) {
+        if ((set >> i & 1) && sysfs_inflight(command->map->path[i]->names.number) != 0)
+            return true;
+    }
+    return false;
+}
+
 /* Of all paths but the one that is left to the guest: one that is away may hold writes, too. */
 void steps_drain(struct command *command, const struct paths_step *step, struct paths_outcome *ret)
 {
@@ -373,15 +382,7 @@ void steps_drain(struct command *command, const struct paths_step *step, struct 
     const struct timespec pause = {.tv_nsec = STEPS_DRAIN_PAUSE_MS * 1000000L};
     int64_t limit_ms = steps_limit(command, STEPS_DRAIN_MS);
 
-    for (;;) {
-        bool busy = false;
-
-        for (unsigned i = 0; i < command->map->count; i++) {
-            if (!(left >> i & 1))
-                busy |= sysfs_inflight(command->map->path[i]->names.number) != 0;
-        }
-        if (!busy)
-            return;
+    while (steps_in_flight(command, ~left)) {
         if (clock_now_ms() >= limit_ms) {
             ret->end = PATHS_REFUSED;
             return;

@@ -177,10 +177,15 @@ static bool told_are_failed(struct command *command, uint64_t set)
 /*
  * The map is to be narrowed to one path; all but that one are failed, or so already. One that is
  * away and says so may stay: the map fails it as soon as it has given it a write.
+ *
+ * What a path that hangs has in flight would not end in time. That is asked before any path is
+ * failed: multipathd registers a path again that is reinstated, and a refusal is to change nothing.
  */
 static enum paths_end told_narrow(struct command *command, uint64_t set)
 {
-    if (!told_are_failed(command, map_busy(command->map)))
+    uint64_t hung = map_busy(command->map);
+
+    if (!told_are_failed(command, hung) || steps_in_flight(command, hung))
         return PATHS_REFUSED;
     return told_paths(command, "fail", set);
 }

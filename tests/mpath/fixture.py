@@ -178,6 +178,9 @@ class Map:
         self.rdevs.append(rdev)
         return len(self.names) - 1
 
+    def set_in_flight(self, number: int, writes: int) -> None:
+        write(self.machine.path(f"sys/{_number(self.rdevs[number])}/inflight"), f"0 {writes}\n")
+
     def remove_path(self, number: int) -> None:
         os.rename(f"{self.sys}/slaves/{self.names[number]}",
                   self.machine.path(f"gone-{self.names[number]}"))

@@ -52,13 +52,16 @@ def hanging_paths(t: Context, action: int, hung: int) -> None:
     t.check(took < scaled(0.8), f"the next one took {took:.2f} s")
 
 
-@cases(("in use", "active", BUSY), ("failed", "failed", GOOD))
-def narrowed_map(t: Context, state: str, wanted: tuple) -> None:
+@cases(("in use", "active", 0, BUSY), ("failed", "failed", 0, GOOD),
+       ("failed, with a write in flight", "failed", 1, BUSY))
+def narrowed_map(t: Context, state: str, in_flight: int, wanted: tuple) -> None:
     """The path that holds the reservation hangs. If the map still uses it, writes of the guest may, too:
-    they would meet what RELEASE needs here, so nothing is sent."""
+    they would meet what RELEASE needs here, so nothing is sent, and no path is failed for it, which
+    multipathd would register again when it is reinstated."""
     s = reserved(t)
     holder = next(one[0] for one in s.target.log() if one[1] == scsi.RESERVE)
     s.target.hang(holder, HANG)
+    s.map.set_in_flight(holder, in_flight)
     lines = "\n".join(f"{name} {state if number == holder else 'active'}  "
                       for number, name in enumerate(s.map.names))
     s.multipathd.answers["show"] = f"sda failed\n{lines}\n".encode()
@@ -66,6 +69,8 @@ def narrowed_map(t: Context, state: str, wanted: tuple) -> None:
                "could not be narrowed" if wanted == BUSY else "")
     t.equal(s.held, KIND if wanted == BUSY else 0, "type")
     s.registered(KEY, 4 if wanted == BUSY else 3, OTHER_KEY)
+    t.equal(len([one for one in s.multipathd.asked if one.startswith("fail ")]),
+            0 if wanted == BUSY else 2, "paths that were failed")
 
 
 def told(s: Session) -> list:
