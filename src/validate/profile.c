@@ -18,6 +18,7 @@
 #include "base/parse.h"
 #include "node/document.h"
 #include "scsi/spc.h"
+#include "validate/parts.h"
 
 static const struct profile_verb verbs[] = {
     {"register", PROFILE_COMMAND, NEXUS_REGISTER,
@@ -43,15 +44,17 @@ static const struct profile_verb verbs[] = {
 
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))
 
-static const char *const of_profile[] = {"format", "name",    "title",      "sources",   "note",
-                                         "keys",   "beat_ms", "unreserved", "sequences", NULL};
+static const char *const of_profile[] = {"format", "name",      "title",   "sources",
+                                         "note",   "keys",      "beat_ms", "unreserved",
+                                         "parts",  "sequences", NULL};
 static const char *const of_sequence[] = {"name",   "title", "nexuses", "disk_only",
-                                          "report", "steps", NULL};
+                                          "report", "steps", "sent_by", NULL};
 static const char *const of_step[] = {
     "id",    "nexus",  "do",    "key",    "new",      "victim", "type",       "aptpl",  "expect",
     "has",   "only",   "lacks", "none",   "holder",   "types",  "power_loss", "active", "count",
-    "steps", "report", "why",   "source", "evidence", "go_on",  NULL};
+    "steps", "report", "why",   "source", "evidence", "go_on",  "if",         NULL};
 static const char *const expectations[] = {"good", "conflict", "refused", "any", "one", NULL};
+static const char *const conditions[] = {"no-reservation", "not-holder", NULL};
 static const char *const evidence[] = {"S", "D", "C", "M", NULL};
 
 /* Where in a file, and what is wrong there. */
@@ -156,6 +159,8 @@ static bool profile_check_step(struct json_object *step, const char *where, stru
     if (document_object(step, "expect") &&
         !profile_is_one_of(document_text(step, "expect"), expectations))
         return profile_complain(complaint, "%s: 'expect' is nothing that there is", where);
+    if (document_object(step, "if") && !profile_is_one_of(document_text(step, "if"), conditions))
+        return profile_complain(complaint, "%s: 'if' is nothing that there is", where);
     if (document_object(step, "evidence") &&
         !profile_is_one_of(document_text(step, "evidence"), evidence))
         return profile_complain(complaint, "%s: 'evidence' is none of S, D, C, M", where);
@@ -182,6 +187,8 @@ static bool profile_check_sequence(struct json_object *sequence, struct keys *ke
         return false;
     if (nexuses < 1 || nexuses > 2)
         return profile_complain(complaint, "%s: 'nexuses' is neither 1 nor 2", name);
+    if (document_count(sequence, "steps") == 0)
+        return profile_complain(complaint, "%s has no steps", name);
     for (size_t i = 0; i < document_count(sequence, "steps"); i++) {
         struct json_object *step = document_item(sequence, "steps", i);
         char where[128];
@@ -215,12 +222,14 @@ void profile_keys(struct json_object *profile, struct keys *keys)
     }
 }
 
+/* Puts the steps of its parts in their places, too. */
 static bool profile_check(struct json_object *profile, struct complaint *complaint)
 {
     struct json_object *own = document_object(profile, "keys");
     struct keys keys;
 
-    if (!profile_check_members(profile, of_profile, "the profile", complaint))
+    if (!profile_check_members(profile, of_profile, "the profile", complaint) ||
+        !parts_expand(profile, complaint->text, complaint->size))
         return false;
     if (document_number(profile, "format") != PROFILE_FORMAT)
         return profile_complain(complaint, "its format is not %d", PROFILE_FORMAT);

@@ -46,9 +46,9 @@ const struct profile_verb *profile_find_verb(const char *name);
 
 /*
  * Read a profile: `name` is that of a file "NAME.json" below `directory`, or a path if it has a
- * slash. It has been checked: every member is known, every "do" and "expect" is one that there is,
- * every key and type makes sense. NULL, with the reason in `error`, if it is none. The caller puts
- * it.
+ * slash. Its parts are in their places, and it has been checked: every member is known, every "do"
+ * and "expect" is one that there is, every key and type makes sense. NULL, with the reason in
+ * `error`, if it is none. The caller puts it.
  */
 struct json_object *profile_load(const char *directory, const char *name, char *error, size_t size);
 

@@ -7,7 +7,9 @@
 #define VALIDATE_QUIRKS_H
 
 #include <json.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* The file is quirks.json below `directory`. NULL, with the reason in `error`; the caller puts it.
  */
@@ -17,6 +19,8 @@ struct json_object *quirks_load(const char *directory, char *error, size_t size)
 struct quirks_past {
     const char *last[2]; /* what each nexus did that was GOOD, without what reads; NULL: nothing */
     int holder;          /* the nexus that has reserved, in this sequence; -1: none */
+    uint64_t held_by[2]; /* the holder that each nexus has read last; 0: none, or all */
+    bool held[2];        /* whether there was a reservation then */
     struct json_object *seen; /* names of quirks that this run has shown, as members */
 };
 

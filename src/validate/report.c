@@ -148,15 +148,36 @@ static double report_slowest(struct json_object *sequence)
     return slowest;
 }
 
+/* Of a profile, or of one of its senders. */
 static const char *report_verdict(struct json_object *profile)
 {
-    if (document_count(profile, "sequences") == 0)
+    if (document_object(profile, "sequences") && document_count(profile, "sequences") == 0)
         return "nothing to try";
     return report_is(profile, "pass") ? "will pass"
            : report_is(profile, "partly")
                ? "will pass as far as one I_T nexus can tell; see --second"
            : report_is(profile, "fail") ? "WILL NOT PASS"
                                         : "could not be found out";
+}
+
+/* Each program's or version's verdict; those of a summary only if they are not the same. */
+static void report_senders(FILE *file, struct json_object *profile, unsigned indent,
+                           bool only_if_different)
+{
+    size_t count = document_count(profile, "senders");
+    bool different = false;
+
+    for (size_t i = 0; i < count; i++)
+        different = different || !report_is(document_item(profile, "senders", i),
+                                            document_text(profile, "verdict"));
+    for (size_t i = 0; i < count && (different || !only_if_different); i++) {
+        struct json_object *sender = document_item(profile, "senders", i);
+        char text[256];
+
+        snprintf(text, sizeof(text), "%s: %s", document_text(sender, "name"),
+                 report_verdict(sender));
+        report_words(file, indent, text);
+    }
 }
 
 void report_profile(FILE *file, struct json_object *profile, bool full)
@@ -185,6 +206,7 @@ void report_profile(FILE *file, struct json_object *profile, bool full)
         }
     }
     fprintf(file, "  => %s\n", report_verdict(profile));
+    report_senders(file, profile, 5, false);
     if (document_number(profile, "untried") > 0)
         fprintf(file,
                 "     (%d steps could not be tried here: no data is protected, or no page 83h)\n",
@@ -198,6 +220,7 @@ void report_verdicts(FILE *file, struct json_object *report)
         struct json_object *profile = document_item(report, "profiles", i);
 
         fprintf(file, "%-14s %s\n", document_text(profile, "name"), report_verdict(profile));
+        report_senders(file, profile, 15, true);
     }
 }
 

@@ -16,7 +16,8 @@
 #include "validate/profile.h"
 #include "validate/step.h"
 
-#define RUN_TIDY_KEY 0x7072766c7469e400u /* "prvl", and not one that is drawn, which are odd */
+#define RUN_TIDY_KEY    0x7072766c7469e400u /* "prvl", and not one that is drawn, which are odd */
+#define RUN_SENDERS_MAX 16
 
 const char *const run_verdict_word[] = {
     [RUN_PASS] = "pass",
@@ -171,6 +172,8 @@ static enum step_verdict run_steps(struct run *run, struct json_object *sequence
 
         if (run_is_interrupted())
             return STEP_UNKNOWN;
+        if (!step_applies(&context, step))
+            continue;
         verdict = step_run(&context, step, &record);
         json_object_array_add(records, record);
         worst = verdict > worst ? verdict : worst;
@@ -190,6 +193,7 @@ static enum step_verdict run_sequence(struct run *run, struct json_object *seque
 
     output_add_text(record, "name", document_text(sequence, "name"));
     output_add_text(record, "title", document_text(sequence, "title"));
+    output_add_text(record, "sent_by", document_text(sequence, "sent_by"));
     if (run->first) {
         verdict = strcmp(document_text(run->first, "verdict"), "fail") == 0 ? STEP_FAIL
                                                                             : STEP_UNKNOWN;
@@ -219,12 +223,58 @@ static enum step_verdict run_sequence(struct run *run, struct json_object *seque
     return applies || verdict != STEP_SKIPPED ? verdict : STEP_PASS;
 }
 
+static enum run_verdict run_means(enum step_verdict sequence)
+{
+    return sequence == STEP_FAIL      ? RUN_FAIL
+           : sequence == STEP_UNKNOWN ? RUN_UNKNOWN
+           : sequence == STEP_SKIPPED ? RUN_PARTLY
+                                      : RUN_PASS;
+}
+
+/* A profile may be of several programs, or versions of one: each has a verdict of its own. */
+struct run_sender {
+    const char *name; /* the sequences' "sent_by" */
+    enum run_verdict verdict;
+};
+
+static void run_add_sender(struct run_sender *senders, size_t *count, const char *name,
+                           enum run_verdict verdict)
+{
+    size_t i = 0;
+
+    while (i < *count && strcmp(senders[i].name, name) != 0)
+        i++;
+    if (i == RUN_SENDERS_MAX)
+        return;
+    if (i == *count)
+        senders[(*count)++] = (struct run_sender){name, RUN_PASS};
+    senders[i].verdict = verdict > senders[i].verdict ? verdict : senders[i].verdict;
+}
+
+static void run_add_senders(struct json_object *record, const struct run_sender *senders,
+                            size_t count)
+{
+    struct json_object *array = count > 0 ? json_object_new_array() : NULL;
+
+    for (size_t i = 0; i < count; i++) {
+        struct json_object *sender = json_object_new_object();
+
+        output_add_text(sender, "name", senders[i].name);
+        output_add_text(sender, "verdict", run_verdict_word[senders[i].verdict]);
+        json_object_array_add(array, sender);
+    }
+    if (array)
+        json_object_object_add(record, "senders", array);
+}
+
 enum run_verdict run_profile(struct run *run, struct json_object *profile,
                              struct json_object **ret_record)
 {
     static const char *const copied[] = {"name", "title", "note"};
     struct json_object *record = json_object_new_object(), *records = json_object_new_array();
+    struct run_sender senders[RUN_SENDERS_MAX];
     enum run_verdict verdict = RUN_PASS;
+    size_t n_senders = 0;
     int untried = 0;
 
     for (size_t i = 0; i < sizeof(copied) / sizeof(copied[0]); i++)
@@ -237,17 +287,16 @@ enum run_verdict run_profile(struct run *run, struct json_object *profile,
     if (run->first && document_flag(profile, "unreserved"))
         profile = NULL;
     for (size_t i = 0; i < document_count(profile, "sequences"); i++) {
-        enum step_verdict one = run_sequence(run, document_item(profile, "sequences", i),
-                                             document_number(profile, "beat_ms"), records,
-                                             &untried);
-        enum run_verdict means = one == STEP_FAIL      ? RUN_FAIL
-                                 : one == STEP_UNKNOWN ? RUN_UNKNOWN
-                                 : one == STEP_SKIPPED ? RUN_PARTLY
-                                                       : RUN_PASS;
+        struct json_object *sequence = document_item(profile, "sequences", i);
+        enum run_verdict means = run_means(
+            run_sequence(run, sequence, document_number(profile, "beat_ms"), records, &untried));
 
         verdict = means > verdict ? means : verdict;
+        if (document_text(sequence, "sent_by"))
+            run_add_sender(senders, &n_senders, document_text(sequence, "sent_by"), means);
     }
     output_add_text(record, "verdict", run_verdict_word[verdict]);
+    run_add_senders(record, senders, n_senders);
     json_object_object_add(record, "untried", json_object_new_int(untried));
     json_object_object_add(record, "sequences", records);
     *ret_record = record;

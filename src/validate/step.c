@@ -24,11 +24,31 @@ const char *const step_verdict_word[] = {
     [STEP_UNKNOWN] = "unknown", [STEP_FAIL] = "fail",
 };
 
-static struct nexus *step_nexus(struct step_context *context, struct json_object *step)
+static unsigned step_nexus_index(const struct step_context *context, struct json_object *step)
 {
     const char *name = document_text(step, "nexus");
 
-    return &context->nexus[context->n_nexuses > 1 && name && name[0] == 'B'];
+    return context->n_nexuses > 1 && name && name[0] == 'B';
+}
+
+static struct nexus *step_nexus(struct step_context *context, struct json_object *step)
+{
+    return &context->nexus[step_nexus_index(context, step)];
+}
+
+bool step_applies(const struct step_context *context, struct json_object *step)
+{
+    const char *condition = document_text(step, "if");
+    unsigned nexus = step_nexus_index(context, step);
+    const char *name = document_text(step, document_text(step, "key") ? "key" : "new");
+    uint64_t key = 0;
+
+    if (!condition)
+        return true;
+    if (strcmp(condition, "no-reservation") == 0)
+        return !context->past.held[nexus];
+    return !context->past.held[nexus] || !name || !keys_find(context->keys, name, &key) ||
+           context->past.held_by[nexus] != key;
 }
 
 /* What is sent, in the words of SPC-4. */
@@ -66,7 +86,7 @@ static void step_describe(const struct profile_verb *verb, const struct nexus_ca
 void step_print(FILE *file, struct json_object *step, struct keys *keys)
 {
     const struct profile_verb *verb = profile_find_verb(document_text(step, "do"));
-    const char *nexus = document_text(step, "nexus");
+    const char *nexus = document_text(step, "nexus"), *condition = document_text(step, "if");
     struct nexus_call call = profile_call(verb, step, keys);
     char text[STEP_SENT_MAX];
 
@@ -80,7 +100,8 @@ void step_print(FILE *file, struct json_object *step, struct keys *keys)
         snprintf(text, sizeof(text), "(%s)", verb->name);
     else
         step_describe(verb, &call, text, sizeof(text));
-    fprintf(file, "    %s: %s\n", nexus ? nexus : "A", text);
+    fprintf(file, "    %s: %s%s%s%s\n", nexus ? nexus : "A", text, condition ? " (if " : "",
+            condition ? condition : "", condition ? ")" : "");
 }
 
 static void step_add_data(struct json_object *record, const struct nexus_answer *answer)
@@ -162,6 +183,20 @@ static void step_race(struct step_context *context, struct json_object *step,
                                            : "neither");
 }
 
+/* Steps after it may depend on it. What was not answered is taken for none, as agents do. */
+static void step_read_holder(struct step_context *context, struct json_object *step,
+                             const struct nexus_answer *answer)
+{
+    unsigned nexus = step_nexus_index(context, step);
+    struct prhelper_reservation found = {.held = false};
+
+    if (strcmp(answer->got, "good") != 0 ||
+        prhelper_reservation_decode(answer->result.data, answer->result.size, &found) != 0)
+        found.held = false;
+    context->past.held[nexus] = found.held;
+    context->past.held_by[nexus] = found.held ? found.key : 0;
+}
+
 static void step_act(struct step_context *context, const struct profile_verb *verb,
                      struct json_object *step, struct json_object *record,
                      struct nexus_answer *answer)
@@ -181,6 +216,8 @@ static void step_act(struct step_context *context, const struct profile_verb *ve
         return;
     default:
         step_command(context, verb, step, record, answer);
+        if (verb->action == PROFILE_RESERVATION)
+            step_read_holder(context, step, answer);
         if (strcmp(answer->got, "good") == 0)
             judge_answer(verb->action, step, context->keys, answer);
         return;
@@ -214,8 +251,7 @@ static enum step_verdict step_judge(const struct profile_verb *verb, struct json
 static void step_add_quirk(struct step_context *context, struct json_object *step,
                            struct json_object *record, const char *got)
 {
-    struct json_object *quirk = quirks_find(context->quirks, step,
-                                            (unsigned)(step_nexus(context, step) - context->nexus),
+    struct json_object *quirk = quirks_find(context->quirks, step, step_nexus_index(context, step),
                                             &context->past, got);
 
     if (quirk)
@@ -232,7 +268,7 @@ static void step_add_quirk(struct step_context *context, struct json_object *ste
 static void step_remember(struct step_context *context, const struct profile_verb *verb,
                           struct json_object *step)
 {
-    unsigned nexus = (unsigned)(step_nexus(context, step) - context->nexus);
+    unsigned nexus = step_nexus_index(context, step);
 
     if (verb->action != PROFILE_COMMAND)
         return;

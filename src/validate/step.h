@@ -33,6 +33,9 @@ struct step_context {
 /* What it would send, in words: "A: PREEMPT, key 0x...", on a line of its own. */
 void step_print(FILE *file, struct json_object *step, struct keys *keys);
 
+/* Whether it is sent at all: by what its nexus has read last, if it says so by "if". */
+bool step_applies(const struct step_context *context, struct json_object *step);
+
 /*
  * Carry it out. *ret_record is an object with all that is known of it, the caller's. Never more
  * than one command, but for a race, and those that unit attentions came in place of.

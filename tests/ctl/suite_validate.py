@@ -39,7 +39,7 @@ QUIRKS = [
     ("quirk two-holders", "second-reservation", "windows"),
     ("quirk sense-for-conflict", "sense-for-conflict", "windows"),
     ("quirk new-key-releases", "reservation-lost-by-new-key", "windows"),
-    ("quirk self-preempt-removes", "self-preempt-hurts", ""),
+    ("quirk self-preempt-removes", "self-preempt-hurts", "pacemaker"),
     ("quirk keys-swapped", "keys-swapped",
      "lvm ocf-sg-persist opensvc pacemaker pnfs veritas windows"),
     ("quirk attentions", "attentions-without-end",
@@ -73,6 +73,18 @@ def steps(report):
         for sequence in profile["sequences"]:
             for step in sequence["steps"]:
                 yield profile["name"], sequence["name"], step
+
+
+def profile(t, **members):
+    whole = {"format": 1, "name": "own", "title": "mine", "sequences": [
+        {"name": "one", "nexuses": 1, "steps": [
+            {"id": "1", "nexus": "A", "do": "register-ignore", "new": "k", "expect": "good"},
+            {"id": "2", "nexus": "A", "do": "keys", "only": ["k"]}]}]}
+    whole.update(members)
+    path = os.path.join(t.directory(), "own.json")
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(whole, file)
+    return path
 
 
 def untouched(t, lun):
@@ -301,31 +313,6 @@ def dry_run(t):
 
 
 @test
-def names(t):
-    text = t.expect(t.ctl("validate", "--profiles", PROFILES, "--for=list"), GOOD, err="").out
-    t.equal([line.split()[0] for line in text.splitlines()], NAMES, "names")
-
-
-def profile(t, **members):
-    whole = {"format": 1, "name": "own", "title": "mine", "sequences": [
-        {"name": "one", "nexuses": 1, "steps": [
-            {"id": "1", "nexus": "A", "do": "register-ignore", "new": "k", "expect": "good"},
-            {"id": "2", "nexus": "A", "do": "keys", "only": ["k"]}]}]}
-    whole.update(members)
-    path = os.path.join(t.directory(), "own.json")
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(whole, file)
-    return path
-
-
-@test
-def own_profile(t):
-    """Adding one needs no C."""
-    report = t.expect(validate(t, t.make_lun(), "--yes", "--json", software=profile(t)), GOOD).json
-    t.equal(verdicts(report), {"own": "pass"}, "verdicts")
-
-
-@test
 @limit(60)
 def another_host_comes(t):
     """It registers during the run: its registration stays, and ours go."""
@@ -357,41 +344,6 @@ def unread_at_first(t):
                             fake.path, t.make_lun()), UNKNOWN, "")
     t.matches("could not be read at first", result.err, "message")
     t.equal({cdb[0] for cdb, _ in fake.requests}, {scsi.PR_IN}, "commands")
-
-
-def step(**members):
-    return [{"name": "one", "nexuses": 1, "steps": [{"id": "1", "nexus": "A", **members}]}]
-
-
-@cases(("format", {"format": 2}, "format is not 1"),
-       ("member", {"heading": "x"}, "unknown member 'heading'"),
-       ("no verb", {"sequences": step(do="sing")}, "'do' is nothing that there is"),
-       ("misspelt", {"sequences": step(do="keys", having=["k"])}, "unknown member 'having'"),
-       ("no key", {"sequences": step(do="clear")}, "it wants a 'key'"),
-       ("no new key", {"sequences": step(do="register", expect="good")}, "it wants a 'new' key"),
-       ("expectation", {"sequences": step(do="clear", key="k", expect="fine")}, "'expect' is nothing"),
-       ("nexus", {"sequences": step(do="keys", nexus="C")}, "neither A nor B"),
-       ("one nexus", {"sequences": step(do="keys", nexus="B")}, "there is one only"),
-       ("list", {"sequences": step(do="keys", has="k")}, "'has' is no list of keys"),
-       ("number", {"sequences": step(do="keys", has=[1])}, "what is no name of a key"),
-       ("type", {"sequences": step(do="reserve", key="k", type=16)}, "no such 'type'"),
-       ("key", {"keys": {"k": "xyz"}}, "no hexadecimal number"))
-def bad_profile(t, members, message):
-    lun = t.make_lun()
-    result = t.expect(validate(t, lun, "--yes", software=profile(t, **members)), USAGE, "")
-    t.matches(message, result.err, "message")
-    untouched(t, lun)
-
-
-@test
-def every_quirk_can_be_named(t):
-    """The file of quirks: each has its words, and names are not used twice."""
-    with open(os.path.join(PROFILES, "quirks.json"), encoding="utf-8") as file:
-        quirks = json.load(file)["quirks"]
-    t.equal(len({one["name"] for one in quirks}), len(quirks), "names")
-    for one in quirks:
-        t.check(one["means"] and one["concerns"] and one["when"], one["name"])
-        t.check(all(known["evidence"] in "SDCM" for known in one.get("known", [])), one["name"])
 
 
 def needs_device(t):

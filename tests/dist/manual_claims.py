@@ -147,11 +147,11 @@ CLAIMS: Dict[str, List[Tuple[str, str]]] = {
         ("-a, --all Of **status** and **metrics**: ask all",
          "ctl/status.all_helpers ctl/status.all_helpers_where_there_are_none"),
         ("-f SOFTWARE, --for=SOFTWARE What **validate** is to",
-         "ctl/validate.names ctl/validate.own_profile ctl/validate.slow"),
+         "ctl/validate_profiles.names ctl/validate_profiles.own_profile ctl/validate.slow"),
         ("-2 DEVICE|SOCKET, --second=DEVICE|SOCKET The second I_T",
          "ctl/validate.by_the_book vm/validate.lio"),
         ("-p DIRECTORY, --profiles=DIRECTORY Where profiles and",
-         "ctl/validate.names vm/pages.before_a_cluster"),
+         "ctl/validate_profiles.names vm/pages.before_a_cluster"),
         ("-r FILE, --report=FILE Write all that **validate** has",
          "ctl/validate.report"),
         ("-F, --force Let **fence** take the disk from others",
@@ -186,7 +186,8 @@ CLAIMS: Dict[str, List[Tuple[str, str]]] = {
         ("pacemaker: Pacemaker with fence_scsi or fence_mpath;",
          "ctl/validate.failure_in_words"),
         ("**FAIL** that software will not work; **note** unusual,",
-         "ctl/validate.evidence_is_told ctl/validate.slow ctl/validate.quirk "
+         "ctl/validate_profiles.versions ctl/validate.evidence_is_told ctl/validate.slow "
+         "ctl/validate.quirk "
          "ctl/validate.unusual"),
         ("**validate** makes registrations and reservations,",
          "ctl/validate.registered_is_refused ctl/validate.something_on_it "
@@ -195,7 +196,7 @@ CLAIMS: Dict[str, List[Tuple[str, str]]] = {
         ("Data goes past the helper, as a cluster's does. What",
          "vm/validate.lio"),
         ("A profile is a JSON file; docs/validate.md says how to",
-         "ctl/validate.own_profile ctl/validate.bad_profile"),
+         "ctl/validate_profiles.own_profile ctl/validate_profiles.bad_profile"),
         ("With **--json** standard output is one object, also",
          "ctl/manual.members_are_those_of_the_schema ctl/story.json_of_readers "
          "ctl/failures.sense_as_json ctl/json.name_that_is_no_utf_8"),

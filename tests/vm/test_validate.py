@@ -15,6 +15,7 @@ from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
 import container
 import context
+import guest
 import lab
 import multipath
 import test_windows_cluster as windows
@@ -266,20 +267,16 @@ def agree(t: Context, judge: bool, verdict: str) -> None:
 @cases(*((one or "by the book", one) for one in ODD))
 @limit(180)
 def judged_by_fence_scsi(t: Context, what: str) -> None:
-    """Its word on the simulator's disk, and the profile of its name."""
+    """Its word on the simulator's disk, and that of its version's sequences in the profile."""
     storage = odd(t, what)
     a = t.lab.initiators[0].path
     judge = t.by_agent(t.fence, [a, a], [storage.socket(0), storage.socket(1)], storage.lun)
     t.renew(storage)
-    verdict = verdict_of(t, storage, "pacemaker")
-    agree(t, judge, verdict)
+    version = ".".join(str(number) for number in guest.version("fence-agents")[:2])
+    agree(t, judge, verdict_of(t, storage, "pacemaker", rf"fence_scsi .*\b{version}\b"))
 
 
-#: For fence_mpath, which takes longer: those of registering, reserving and preempting.
-ODD_FOR_MPATH = ODD[:10]
-
-
-@cases(*((one or "by the book", one) for one in ODD_FOR_MPATH))
+@cases(*((one or "by the book", one) for one in ODD))
 @limit(180)
 def judged_by_fence_mpath(t: Context, what: str) -> None:
     """It registers by REGISTER, and looks at what is there after each command."""
@@ -287,7 +284,7 @@ def judged_by_fence_mpath(t: Context, what: str) -> None:
     a = t.lab.initiators[0].path
     judge = t.by_agent(t.fence_mpath, [a, a], [storage.socket(0), storage.socket(1)], storage.lun)
     t.renew(storage)
-    agree(t, judge, verdict_of(t, storage, "pacemaker"))
+    agree(t, judge, verdict_of(t, storage, "pacemaker", "fence_mpath"))
 
 
 @cases(*((one or "by the book", one) for one in ODD))
@@ -307,11 +304,17 @@ def judged_by_windows_client(t: Context, what: str) -> None:
     agree(t, judge, verdict)
 
 
-def verdict_of(t: Context, storage: Odd, software: str) -> str:
+def verdict_of(t: Context, storage: Odd, software: str, sender: str = "") -> str:
+    """Of a profile, or of the one of its programs or versions whose name begins so."""
     result = t.run(CTL, "validate", "--profiles", PROFILES, f"--for={software}", "--yes", "--json", "-k",
                    storage.socket(0), "--second", storage.socket(1), storage.lun)
     text = result.stdout[result.stdout.index("{"):result.stdout.rindex("}") + 1]
-    return json.loads(text)["profiles"][0]["verdict"]
+    profile = json.loads(text)["profiles"][0]
+    if not sender:
+        return profile["verdict"]
+    found = [one for one in profile["senders"] if re.match(sender, one["name"])]
+    t.equal(len(found), 1, f"senders that match '{sender}'")
+    return found[0]["verdict"]
 
 
 @test
