@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "ctl/interrupt.h"
 #include "ctl/output.h"
 #include "scsi/spc.h"
 
@@ -77,6 +78,12 @@ static bool fence_preempt(struct fence *fence)
     for (size_t i = 0; i < fence->victims.n_keys; i++) {
         uint64_t key = fence->victims.keys[i];
 
+        if (interrupt_came()) {
+            outcome_fail(&fence->outcome, CTL_UNKNOWN,
+                         "interrupted; %zu of %zu keys have been preempted", i,
+                         fence->victims.n_keys);
+            return fence_refuse(fence, "The host is not fenced.");
+        }
         if (fence_send(fence, &cmd_preempt_abort, fence->key, key, type, &outcome))
             continue;
         if (fence_is_unknown(&outcome) &&
@@ -176,6 +183,16 @@ static void fence_check(struct fence *fence)
 
 void fence_act(struct fence *fence)
 {
+    char notice[512];
+    int n = snprintf(notice, sizeof(notice),
+                     "qemu-pr-ctl: fence: interrupted; waiting for the command that is under way. "
+                     "Once more ends it at once");
+
+    if (fence->temporary)
+        n += snprintf(notice + n, sizeof(notice) - (size_t)n,
+                      ": key " OUTCOME_KEY " of this host may be left registered", fence->key);
+    snprintf(notice + n, sizeof(notice) - (size_t)n, ".\n");
+    interrupt_catch(notice);
     if (fence_prepare(fence) && fence_preempt(fence))
         fence_check(fence);
     else

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/fdio.h"
 #include "build.h"
 #include "ctl/advice.h"
 #include "ctl/command.h"
@@ -138,6 +139,9 @@ int main(int argc, char **argv)
     struct options options;
     int status;
 
+    /* A device must not become standard output, or what is printed would be written to it. */
+    if (fdio_open_standard() < 0)
+        return CTL_INTERNAL;
     if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
         ctl_show_help();
         return fflush(stdout) == 0 ? CTL_GOOD : CTL_INTERNAL;

@@ -16,6 +16,7 @@
 #include "base/escape.h"
 #include "build.h"
 #include "ctl/command.h"
+#include "ctl/interrupt.h"
 #include "ctl/options.h"
 #include "ctl/output.h"
 #include "ctl/sysfs.h"
@@ -245,7 +246,8 @@ static void validate_work(struct validate *validate)
     validate->run.quirks = validate->quirks;
     if (!validate_open(validate) || !safety_confirm(&validate->run, validate->options, outcome))
         return;
-    run_catch_signals();
+    interrupt_catch("qemu-pr-ctl: validate: interrupted; what it has registered is being removed. "
+                    "Once more ends it at once, and leaves that.\n");
     validate->run.force = validate->options->force;
     run_begin(&validate->run);
     if (validate->run.unlisted && !validate->run.first) {
@@ -262,7 +264,7 @@ static void validate_work(struct validate *validate)
         outcome->exit_status = verdict == RUN_FAIL      ? CTL_TROUBLE
                                : verdict == RUN_UNKNOWN ? CTL_UNKNOWN
                                                         : CTL_GOOD;
-    if (run_is_interrupted() && !outcome->what[0]) {
+    if (interrupt_came() && !outcome->what[0]) {
         outcome_fail(outcome, CTL_UNKNOWN, "interrupted");
         outcome_hint(outcome, "No registration and no reservation is left.");
     }

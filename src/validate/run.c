@@ -7,10 +7,10 @@
 #include "validate/run.h"
 
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "ctl/interrupt.h"
 #include "ctl/output.h"
 #include "node/document.h"
 #include "validate/profile.h"
@@ -25,28 +25,6 @@ const char *const run_verdict_word[] = {
     [RUN_UNKNOWN] = "unknown",
     [RUN_FAIL] = "fail",
 };
-
-static volatile sig_atomic_t run_signal;
-
-static void run_on_signal(int number)
-{
-    run_signal = number;
-}
-
-void run_catch_signals(void)
-{
-    const struct sigaction action = {.sa_handler = run_on_signal,
-                                     .sa_flags = (int)SA_RESETHAND | SA_RESTART};
-
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
-}
-
-bool run_is_interrupted(void)
-{
-    return run_signal != 0;
-}
 
 static bool run_send(struct nexus *nexus, enum nexus_action action, uint64_t key, uint64_t other,
                      struct nexus_answer *answer)
@@ -170,7 +148,7 @@ static enum step_verdict run_steps(struct run *run, struct json_object *sequence
     for (size_t i = 0; i < document_count(sequence, "steps"); i++) {
         struct json_object *step = document_item(sequence, "steps", i), *record;
 
-        if (run_is_interrupted())
+        if (interrupt_came())
             return STEP_UNKNOWN;
         if (!step_applies(&context, step))
             continue;
@@ -198,7 +176,7 @@ static enum step_verdict run_sequence(struct run *run, struct json_object *seque
         verdict = strcmp(document_text(run->first, "verdict"), "fail") == 0 ? STEP_FAIL
                                                                             : STEP_UNKNOWN;
         json_object_array_add(steps, json_object_get(run->first));
-    } else if (run->stopped || run_is_interrupted()) {
+    } else if (run->stopped || interrupt_came()) {
         verdict = STEP_UNKNOWN;
         output_add_text(record, "why", "the run had ended before");
     } else if (document_number(sequence, "nexuses") > run->n_nexuses) {
@@ -215,7 +193,7 @@ static enum step_verdict run_sequence(struct run *run, struct json_object *seque
             verdict = STEP_PASS;
         if (document_flag(sequence, "report") && verdict == STEP_FAIL)
             verdict = STEP_NOTE;
-        run->stopped = !run_tidy(run) || run_is_interrupted();
+        run->stopped = !run_tidy(run) || interrupt_came();
     }
     output_add_text(record, "verdict", step_verdict_word[verdict]);
     json_object_object_add(record, "steps", steps);

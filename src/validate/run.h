@@ -35,21 +35,15 @@ struct run {
 };
 
 /*
- * From now on SIGINT, SIGTERM and SIGHUP end a run before its next step, with everything tidied up.
- * A second one ends the process at once. For the whole process; the main thread's.
- */
-void run_catch_signals(void);
-bool run_is_interrupted(void);
-
-/*
  * READ KEYS, before anything is changed. If that fails, nothing ever is: run_profile() then says of
  * all profiles what came of it, but of those of software that uses no reservations.
  */
 void run_begin(struct run *run);
 
 /*
- * Run all sequences of a profile. *ret_record is an object with what was done and found, the
- * caller's. Before and after each sequence the logical unit is as run_tidy() leaves it.
+ * Run all sequences of a profile; after interrupt_came() none of its steps any more. *ret_record is
+ * an object with what was done and found, the caller's. Before and after each sequence the logical
+ * unit is as run_tidy() leaves it.
  */
 enum run_verdict run_profile(struct run *run, struct json_object *profile,
                              struct json_object **ret_record);
