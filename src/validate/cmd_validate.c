@@ -24,8 +24,10 @@
 #include "validate/profile.h"
 #include "validate/quirks.h"
 #include "validate/report.h"
+#include "validate/report_file.h"
 #include "validate/run.h"
 #include "validate/safety.h"
+#include "validate/second.h"
 #include "validate/step.h"
 
 #define VALIDATE_REPORT_FORMAT 1
@@ -38,6 +40,7 @@ struct validate {
     struct json_object *quirks;
     struct json_object *profiles; /* array: those that were asked for, checked */
     struct json_object *report;
+    struct report_files files; /* of --report */
 };
 
 static const char *validate_directory(const struct options *options)
@@ -135,12 +138,29 @@ static bool validate_open(struct validate *validate)
             socket = options->second;
         else
             device = options->second;
+        if (!second_is_other(&validate->run.nexus[0], device, socket, &validate->outcome))
+            return false;
         r = nexus_open(&validate->run.nexus[1], "B", options, device, socket, error, sizeof(error));
         validate->run.n_nexuses = 2;
     }
     if (r == 0)
         return true;
     outcome_fail(&validate->outcome, (enum exit_status)r, "%s", error);
+    outcome_hint(&validate->outcome, "Nothing was changed.");
+    return false;
+}
+
+/* A report that cannot be written is to be known before there is anything to report. */
+static bool validate_open_report(struct validate *validate)
+{
+    const char *path = validate->options->report;
+    int r = path ? report_file_open(&validate->files, path) : 0;
+
+    if (r == 0)
+        return true;
+    outcome_fail(&validate->outcome, CTL_INTERNAL, "%s: %s", path,
+                 r == -EINVAL ? "it or the file beside it, with .json, is no regular file"
+                              : strerror(-r));
     outcome_hint(&validate->outcome, "Nothing was changed.");
     return false;
 }
@@ -244,7 +264,8 @@ static void validate_work(struct validate *validate)
     int r;
 
     validate->run.quirks = validate->quirks;
-    if (!validate_open(validate) || !safety_confirm(&validate->run, validate->options, outcome))
+    if (!validate_open_report(validate) || !validate_open(validate) ||
+        !safety_confirm(&validate->run, validate->options, outcome))
         return;
     interrupt_catch("qemu-pr-ctl: validate: interrupted; what it has registered is being removed. "
                     "Once more ends it at once, and leaves that.\n");
@@ -270,7 +291,9 @@ static void validate_work(struct validate *validate)
     }
     if (!validate->options->json)
         report_verdicts(stdout, validate->report);
-    r = validate->options->report ? report_save(validate->options->report, validate->report) : 0;
+    if (!validate->options->report)
+        return;
+    r = report_file_save(&validate->files, validate->report);
     if (r < 0)
         outcome_fail(outcome, CTL_INTERNAL, "%s: %s", validate->options->report, strerror(-r));
 }
@@ -316,6 +339,7 @@ static int validate_run(const struct options *options)
                         "Try 'qemu-pr-ctl validate --help'.\n");
         return CTL_USAGE;
     }
+    validate.files.text.fd = validate.files.json.fd = -1;
     validate.outcome.exit_status = CTL_GOOD;
     validate.outcome.r = PRHELPER_DEAD; /* no one answer is its own */
     for (unsigned i = 0; i < 2; i++)
@@ -326,6 +350,7 @@ static int validate_run(const struct options *options)
         else
             validate_work(&validate);
     }
+    report_file_close(&validate.files);
     for (unsigned i = 0; i < 2; i++)
         nexus_close(&validate.run.nexus[i]);
     json_object_put(validate.run.first);

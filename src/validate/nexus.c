@@ -8,10 +8,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -32,18 +34,47 @@ static int nexus_fail(char *ret_error, size_t size, int status, const char *devi
     return status;
 }
 
+static int nexus_fail_open(char *ret_error, size_t size, int r, const char *device)
+{
+    if (r == -EROFS)
+        return nexus_fail(ret_error, size, CTL_REFUSED, device,
+                          "it is read-only, and a cluster writes; 'blockdev --setrw' may change "
+                          "that");
+    return nexus_fail(ret_error, size, CTL_DEVICE, device, strerror(-r));
+}
+
+/* In use, and if that can be seen, by what. */
+static int nexus_fail_busy(char *ret_error, size_t size, const char *device, dev_t number)
+{
+    char map[128], text[512];
+
+    if (identity_map_of(number, map, sizeof(map))) {
+        snprintf(text, sizeof(text),
+                 "it is a path of the multipath map %s: name /dev/mapper/%s, which is one nexus of "
+                 "all its paths",
+                 map, map);
+        return nexus_fail(ret_error, size, CTL_REFUSED, device, text);
+    }
+    return nexus_fail(ret_error, size, CTL_REFUSED, device,
+                      "it is in use on this host: mounted, or part of a volume or another device");
+}
+
 /*
  * No process of this host may use it: O_EXCL of a block device fails if a file system, a volume or
  * a map has it (open(2)). It is kept for as long as the validation lasts.
  */
 static int nexus_open_data(struct nexus *nexus, const char *device)
 {
+    int read_only = 0;
     void *block;
     int fd = open(device, O_RDWR | O_EXCL | O_DIRECT | O_NONBLOCK | O_CLOEXEC);
 
     if (fd < 0)
         return -errno;
     nexus->data_fd = fd;
+    /* A disk that was made read-only is opened for writing all the same (ioctl BLKROSET). */
+    if (ioctl(fd, BLKROGET, &read_only) == 0 && read_only)
+        return -EROFS;
     /* What is there now is what will be written; and room to read to. */
     if (posix_memalign(&block, NEXUS_BLOCK_SIZE, 2 * NEXUS_BLOCK_SIZE) != 0)
         return -ENOMEM;
@@ -70,7 +101,7 @@ int nexus_open(struct nexus *nexus, const char *name, const struct options *opti
         nexus->options.timeout_ms = NEXUS_TIMEOUT_MS;
     r = session_open_device(&nexus->session, &nexus->options);
     if (r < 0)
-        return nexus_fail(ret_error, size, CTL_DEVICE, device, strerror(-r));
+        return nexus_fail_open(ret_error, size, r, device);
     facts = device_examine(nexus->session.device_fd);
     nexus->is_file = facts.is_file;
     nexus->is_map = facts.kind == DEVICE_DM_MULTIPATH;
@@ -88,11 +119,9 @@ int nexus_open(struct nexus *nexus, const char *name, const struct options *opti
     if (fstat(nexus->session.device_fd, &file) == 0 && S_ISBLK(file.st_mode)) {
         r = nexus_open_data(nexus, device);
         if (r == -EBUSY)
-            return nexus_fail(ret_error, size, CTL_REFUSED, device,
-                              "it is in use on this host: mounted, a path of a multipath map, or "
-                              "part of a volume");
+            return nexus_fail_busy(ret_error, size, device, file.st_rdev);
         if (r < 0)
-            return nexus_fail(ret_error, size, CTL_DEVICE, device, strerror(-r));
+            return nexus_fail_open(ret_error, size, r, device);
     }
     identity_find(nexus->session.device_fd, nexus->identity, sizeof(nexus->identity), nexus->device,
                   sizeof(nexus->device));

@@ -5,9 +5,7 @@
  */
 #include "validate/report.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -241,34 +239,4 @@ void report_all(FILE *file, struct json_object *report)
     fputc('\n', file);
     for (size_t i = 0; i < document_count(report, "profiles"); i++)
         report_profile(file, document_item(report, "profiles", i), true);
-}
-
-static int report_write(const char *path, struct json_object *report, bool as_json)
-{
-    FILE *file = fopen(path, "we");
-    int r;
-
-    if (!file)
-        return -errno;
-    if (as_json)
-        fprintf(file, "%s\n",
-                json_object_to_json_string_ext(report, JSON_C_TO_STRING_PRETTY |
-                                                           JSON_C_TO_STRING_SPACED |
-                                                           JSON_C_TO_STRING_NOSLASHESCAPE));
-    else
-        report_all(file, report);
-    r = ferror(file) ? -EIO : 0;
-    return fclose(file) == 0 ? r : -errno;
-}
-
-int report_save(const char *path, struct json_object *report)
-{
-    char json_path[PATH_MAX];
-    int r = report_write(path, report, false);
-
-    if (r < 0)
-        return r;
-    if ((size_t)snprintf(json_path, sizeof(json_path), "%s.json", path) >= sizeof(json_path))
-        return -ENAMETOOLONG;
-    return report_write(json_path, report, true);
 }

@@ -16,10 +16,4 @@ void report_all(FILE *file, struct json_object *report);
 /* The verdicts alone. */
 void report_verdicts(FILE *file, struct json_object *report);
 
-/*
- * Write the report to `path`, as text, and to `path` with ".json" behind it. Returns 0 or a
- * negative errno.
- */
-int report_save(const char *path, struct json_object *report);
-
 #endif

@@ -14,6 +14,8 @@
 #include <blkid/blkid.h>
 #endif
 
+#define SAFETY_LISTED_MAX 16 /* of the registrations that are there */
+
 static bool safety_refuse(struct outcome *outcome, const char *hint)
 {
     outcome_hint(outcome, "%s", hint);
@@ -45,7 +47,7 @@ static bool safety_no_registrations(struct run *run, bool force, struct outcome 
     struct nexus_answer answer;
     struct prhelper_list list;
     char text[PRHELPER_TEXT_MAX];
-    uint64_t key;
+    uint64_t key, listed = 0;
 
     nexus_send(&run->nexus[0], &call, &answer);
     run->unlisted = false;
@@ -59,14 +61,18 @@ static bool safety_no_registrations(struct run *run, bool force, struct outcome 
         return safety_refuse(outcome, "Nothing was changed. See 'qemu-pr-ctl doctor'.");
     }
     if (force || prhelper_list_decode(answer.result.data, answer.result.size, &list) != 0 ||
-        list.needed <= 8)
+        list.needed < 16) /* what is no list, the first step finds */
         return true;
     outcome_fail(outcome, CTL_REFUSED, "%" PRIu64 " registrations are there",
                  (list.needed - 8) / 8);
     safety_refuse(outcome, "A cluster or a virtual machine may use it, and would lose its "
                            "reservation. Registered are:");
-    while (prhelper_key_next(&list, &key) == 0)
+    while (listed < SAFETY_LISTED_MAX && prhelper_key_next(&list, &key) == 0) {
         outcome_add_line(outcome, "  %#" PRIx64, key);
+        listed++;
+    }
+    if ((list.needed - 8) / 8 > listed)
+        outcome_add_line(outcome, "  and %" PRIu64 " more", (list.needed - 8) / 8 - listed);
     outcome_add_line(outcome, "If they are left over, say --force, which removes them.");
     return false;
 }
