@@ -342,7 +342,8 @@ def multipath_map(t: Context) -> None:
         refused = t.run(CTL, "validate", "--profiles", PROFILES, "--for=all", "--yes", "-k",
                         t.lab.helper.socket_path, sessions[0].path)
         t.equal(refused.returncode, REFUSED, "exit status for a path of a map")
-        t.matches("in use on this host", refused.stdout, "message for a path of a map")
+        t.matches(f"a path of the multipath map {map_of}: name {node}, ", refused.stdout,
+                  "message for a path of a map")
     finally:
         daemons.close()
 
