@@ -2,9 +2,12 @@
 #include "ctl/fence.h"
 
 #include <inttypes.h>
+#include <sys/stat.h>
 
+#include "base/escape.h"
 #include "ctl/advice.h"
 #include "ctl/device.h"
+#include "ctl/sysfs.h"
 
 bool fence_refuse(struct fence *fence, const char *hint)
 {
@@ -35,6 +38,25 @@ void fence_fail(struct fence *fence, const struct command *command, const struct
         advice_failure(&fence->session, command, &fence->outcome);
 }
 
+/* By one path of a map this host would hold the reservation, and its other paths be kept out. */
+static bool fence_is_path(struct fence *fence)
+{
+    char block[32], map[128], text[512];
+    struct stat file;
+
+    if (fstat(fence->session.device_fd, &file) < 0 || !S_ISBLK(file.st_mode) ||
+        !sysfs_block_name(file.st_rdev, block, sizeof(block)) ||
+        !sysfs_map_above(block, map, sizeof(map)))
+        return false;
+    escape_text(text, sizeof(text), map);
+    outcome_fail(&fence->outcome, CTL_REFUSED, "it is one path of the multipath map %s", text);
+    outcome_hint(&fence->outcome,
+                 "By one path this host would keep out its own other ones: name /dev/mapper/%s. "
+                 "--force goes on. Nothing was sent.",
+                 text);
+    return true;
+}
+
 bool fence_open(struct fence *fence)
 {
     struct device_facts facts;
@@ -50,6 +72,8 @@ bool fence_open(struct fence *fence)
         outcome_hint(&fence->outcome, "This is %s.", device_objection(&facts, true));
         return false;
     }
+    if (!fence->options->force && fence_is_path(fence))
+        return false;
     r = session_connect(&fence->session);
     if (r == 0)
         return true;

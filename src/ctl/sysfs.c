@@ -5,6 +5,7 @@
  */
 #include "ctl/sysfs.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -62,6 +63,25 @@ static bool sysfs_follow(const char *path, char *text, size_t size)
         return false;
     snprintf(text, size, "%s", real);
     return true;
+}
+
+bool sysfs_map_above(const char *block, char *text, size_t size)
+{
+    char path[128], uuid[160];
+    struct dirent *entry;
+    bool found = false;
+    DIR *holders;
+
+    text[0] = '\0';
+    snprintf(path, sizeof(path), "/sys/block/%s/holders", block);
+    holders = opendir(path);
+    while (holders && !found && (entry = readdir(holders)) != NULL)
+        found = sysfs_read(uuid, sizeof(uuid), "/sys/block/%s/dm/uuid", entry->d_name) &&
+                strncmp(uuid, "mpath-", 6) == 0 &&
+                sysfs_read(text, size, "/sys/block/%s/dm/name", entry->d_name);
+    if (holders)
+        closedir(holders);
+    return found;
 }
 
 bool sysfs_scsi_device(const char *block, char *text, size_t size)

@@ -17,6 +17,9 @@ __attribute__((format(printf, 3, 4))) bool sysfs_read(char *text, size_t size, c
 /* The kernel's name of a block device, such as "sda" or "dm-0". */
 bool sysfs_block_name(dev_t number, char *text, size_t size);
 
+/* The name of the multipath map that a disk ("sda") is a path of. False: of none. */
+bool sysfs_map_above(const char *block, char *text, size_t size);
+
 /*
  * Where in the tree of devices a SCSI disk ("sda") is: a path with the numbers of host, target and
  * LUN, which two nodes have in common if they are one I_T nexus.

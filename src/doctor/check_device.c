@@ -17,8 +17,8 @@
 #include "ctl/sysfs.h"
 #include "doctor/doctor.h"
 
-/* The devices that a map lies on, or with "holders" those that lie on a device: "sda, sdb". */
-static void device_list_neighbours(const char *block, const char *which, char *text, size_t size)
+/* The devices that a map lies on: "/dev/sda, /dev/sdb". */
+static void device_list_below(const char *block, char *text, size_t size)
 {
     char path[128];
     struct dirent *entry;
@@ -26,7 +26,7 @@ static void device_list_neighbours(const char *block, const char *which, char *t
     DIR *directory;
 
     text[0] = '\0';
-    snprintf(path, sizeof(path), "/sys/block/%s/%s", block, which);
+    snprintf(path, sizeof(path), "/sys/block/%s/slaves", block);
     directory = opendir(path);
     if (!directory)
         return;
@@ -45,7 +45,7 @@ static void device_judge_map(struct doctor *doctor, struct finding *finding)
 
     sysfs_read(uuid, sizeof(uuid), "/sys/block/%s/dm/uuid", doctor->block);
     is_volume = strncmp(uuid, "LVM-", 4) == 0;
-    device_list_neighbours(doctor->block, "slaves", below, sizeof(below));
+    device_list_below(doctor->block, below, sizeof(below));
     finding_fail(finding, "it is %s on %s, and a reservation is of the whole disk",
                  is_volume ? "a logical volume (LVM)" : "a device-mapper map",
                  below[0] ? below : "other devices");
@@ -68,22 +68,6 @@ static void device_judge_partition(struct doctor *doctor, struct finding *findin
                    end ? "/dev/" : "of which this is a part", end ? strrchr(real, '/') + 1 : "");
 }
 
-/* The multipath map that a disk is a path of: true with its name. */
-static bool device_find_map_above(const char *block, char *name, size_t size)
-{
-    char holders[512], uuid[160], *rest = holders, *one;
-
-    device_list_neighbours(block, "holders", holders, sizeof(holders));
-    while ((one = strsep(&rest, ", ")) != NULL) {
-        if (strncmp(one, "/dev/dm-", 8) != 0 ||
-            !sysfs_read(uuid, sizeof(uuid), "/sys/block/%s/dm/uuid", one + 5))
-            continue;
-        if (strncmp(uuid, "mpath-", 6) == 0)
-            return sysfs_read(name, size, "/sys/block/%s/dm/name", one + 5);
-    }
-    return false;
-}
-
 static void device_judge_disk(struct doctor *doctor, struct finding *finding)
 {
     char where[4096], map[128], vendor[16], model[32];
@@ -94,7 +78,7 @@ static void device_judge_disk(struct doctor *doctor, struct finding *finding)
     }
     sysfs_read(vendor, sizeof(vendor), "%s/vendor", where);
     sysfs_read(model, sizeof(model), "%s/model", where);
-    if (doctor->block[0] && device_find_map_above(doctor->block, map, sizeof(map))) {
+    if (doctor->block[0] && sysfs_map_above(doctor->block, map, sizeof(map))) {
         finding_fail(finding, "it is one path of the multipath map %s", map);
         finding_remedy(finding,
                        "A reservation through one path locks out the others. Give the virtual "

@@ -59,25 +59,3 @@ void identity_find(int fd, char *text, size_t size, char *device, size_t device_
         identity_of_slave(device, raw, sizeof(raw));
     escape_text(text, size, raw);
 }
-
-bool identity_map_of(dev_t number, char *text, size_t size)
-{
-    char device[32], path[128], uuid[160], name[128];
-    struct dirent *entry;
-    bool found = false;
-    DIR *holders;
-
-    if (!sysfs_block_name(number, device, sizeof(device)))
-        return false;
-    snprintf(path, sizeof(path), "/sys/block/%s/holders", device);
-    holders = opendir(path);
-    while (holders && !found && (entry = readdir(holders)))
-        found = sysfs_read(uuid, sizeof(uuid), "/sys/block/%s/dm/uuid", entry->d_name) &&
-                strncmp(uuid, "mpath-", 6) == 0 &&
-                sysfs_read(name, sizeof(name), "/sys/block/%s/dm/name", entry->d_name);
-    if (holders)
-        closedir(holders);
-    if (found)
-        escape_text(text, size, name);
-    return found;
-}

@@ -3,9 +3,7 @@
 #ifndef VALIDATE_IDENTITY_H
 #define VALIDATE_IDENTITY_H
 
-#include <stdbool.h>
 #include <stddef.h>
-#include <sys/types.h>
 
 /*
  * The designator of page 83h by which the kernel knows the logical unit of an open device, of any
@@ -13,8 +11,5 @@
  * the kernel does not tell. `device` is the kernel's name of a block device, or empty.
  */
 void identity_find(int fd, char *text, size_t size, char *device, size_t device_size);
-
-/* The name of the multipath map that a block device is a path of. False: none. */
-bool identity_map_of(dev_t number, char *text, size_t size);
 
 #endif

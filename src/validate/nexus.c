@@ -18,8 +18,10 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/escape.h"
 #include "ctl/device.h"
 #include "ctl/exit_status.h"
+#include "ctl/sysfs.h"
 #include "scsi/spc.h"
 #include "validate/identity.h"
 
@@ -46,9 +48,11 @@ static int nexus_fail_open(char *ret_error, size_t size, int r, const char *devi
 /* In use, and if that can be seen, by what. */
 static int nexus_fail_busy(char *ret_error, size_t size, const char *device, dev_t number)
 {
-    char map[128], text[512];
+    char block[32], name[128], map[512], text[2048];
 
-    if (identity_map_of(number, map, sizeof(map))) {
+    if (sysfs_block_name(number, block, sizeof(block)) &&
+        sysfs_map_above(block, name, sizeof(name))) {
+        escape_text(map, sizeof(map), name);
         snprintf(text, sizeof(text),
                  "it is a path of the multipath map %s: name /dev/mapper/%s, which is one nexus of "
                  "all its paths",

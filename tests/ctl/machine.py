@@ -193,17 +193,20 @@ class Machine:
         keys = [struct.unpack_from(">Q", one.bytes)[0] for one in registrants]
         self.keys(*keys, status=full_status(*registrants), held=held, **more)
 
-    # -- the doctor
+    # -- programs on it
 
-    def checks(self, *argv: str) -> dict:
-        """Its findings by name: (verdict, text, remedy)."""
+    def run(self, command: str, *argv: str):
+        """qemu-pr-ctl, with a helper that says what the device does."""
         t = self.t
         fake = t.fake(by_action=self.answers)
         script = ('mount --bind "$0/sys" /sys && mount --bind "$0/run" /run || exit 99; '
                   'PATH="$0/bin" exec "$@"')
-        result = t.run("unshare", "-m", "-n", "--propagation", "private", "/bin/sh", "-c", script,
-                       self.directory, t.lab.ctl, "doctor", "--json", "-k", fake.path, *argv,
-                       self.disk.path, env=self.environment)
+        return t.run("unshare", "-m", "-n", "--propagation", "private", "/bin/sh", "-c", script,
+                     self.directory, t.lab.ctl, command, "-k", fake.path, *argv, env=self.environment)
+
+    def checks(self, *argv: str) -> dict:
+        """The doctor's findings by name: (verdict, text, remedy)."""
+        result = self.run("doctor", "--json", *argv, self.disk.path)
         return {one["check"]: (one["verdict"], one["text"], one.get("remedy", ""))
                 for one in result.json["checks"]}
 

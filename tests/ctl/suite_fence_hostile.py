@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """fence in the hands of those who press ^C, name nonsense, or have devices that tell little."""
+import os
 import signal
 import subprocess
 import time
@@ -10,7 +11,7 @@ from support.process import environment
 from support.tap import cases, limit, test
 
 from ctl.fixture import GOOD, INTERNAL, REFUSED, UNKNOWN, hexkey
-from ctl.machine import Registrant, full_status, iscsi_port, reservation as held_by
+from ctl.machine import Machine, Registrant, full_status, iscsi_port, reservation as held_by
 from ctl.suite_fence import B, NAME, fence, held_by_b, keys, reservation
 
 
@@ -122,3 +123,22 @@ def full_status_of(t, data):
     for whom, status in (("b", REFUSED), (f"{B:x}", GOOD)):
         ask(t, t.fake(by_action={action: reply(payload=given).encode() for action, given in answers.items()}),
             whom, status)
+
+
+@test
+def path_of_a_map(t):
+    """By one path of several the others of this host would be kept out; --force is for that."""
+    machine = Machine(t)
+    machine.make_disk("sdb", 2)
+    os.symlink("../../block/sdb",
+               machine.path(f"sys/dev/block/{os.major(t.disk.rdev)}:{os.minor(t.disk.rdev)}"))
+    for directory in ("sdb/holders/dm-3", "dm-3/dm"):
+        os.makedirs(machine.path(f"sys/block/{directory}"))
+    for attribute, value in (("uuid", "mpath-3600"), ("name", "mpatha")):
+        with open(machine.path(f"sys/block/dm-3/dm/{attribute}"), "w", encoding="ascii") as file:
+            file.write(f"{value}\n")
+    machine.registered(Registrant(B, iscsi_port(NAME), 1, 5), held=held_by(B, 5))
+    for options, status in (([], REFUSED), (["--force"], GOOD)):
+        result = machine.run("fence", "--dry-run", *options, "b", t.disk.path)
+        t.expect(result, status)
+        t.equal("it is one path of the multipath map mpatha\n  By one path" in result.err, not options, "message")

@@ -70,7 +70,8 @@ CLAIMS: Dict[str, List[Tuple[str, str]]] = {
          "- a heading"),
         ("**fence** *KEY*\\ \\|\\ *HOST* [**--key**\\ =\\ *KEY*]",
          "ctl/fence.holder ctl/fence.bystander ctl/fence.unreserved ctl/fence.shared_key "
-         "ctl/fence.own_key ctl/fence.without_abort ctl/fence.dry_run"),
+         "ctl/fence.own_key ctl/fence.without_abort ctl/fence.dry_run "
+         "ctl/fence_hostile.interrupted ctl/fence_hostile.path_of_a_map"),
         ("Before a cluster is built:",
          "- a heading"),
         ("**validate** **--for**\\ =\\ *SOFTWARE* [**--second**\\ =\\",
@@ -153,7 +154,7 @@ CLAIMS: Dict[str, List[Tuple[str, str]]] = {
         ("-p DIRECTORY, --profiles=DIRECTORY Where profiles and",
          "ctl/validate_profiles.names vm/pages.before_a_cluster"),
         ("-r FILE, --report=FILE Write all that **validate** has",
-         "ctl/validate.report"),
+         "ctl/validate.report ctl/validate_hostile.report_cannot_be_written"),
         ("-F, --force Let **fence** take the disk from others",
          "ctl/fence.shared_key ctl/validate.registered_is_refused ctl/validate.something_on_it"),
         ("-w, --watch Show it again every second, on a terminal",
@@ -192,6 +193,7 @@ CLAIMS: Dict[str, List[Tuple[str, str]]] = {
         ("**validate** makes registrations and reservations,",
          "ctl/validate.registered_is_refused ctl/validate.something_on_it "
          "ctl/validate.interrupted ctl/validate.fails_midway vm/validate.data_is_kept "
+         "ctl/validate_hostile.twice ctl/validate_hostile.read_only_disk "
          "vm/validate.multipath_map"),
         ("Data goes past the helper, as a cluster's does. What",
          "vm/validate.lio"),
