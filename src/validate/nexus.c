@@ -315,6 +315,8 @@ void nexus_transfer(struct nexus *nexus, bool write, struct nexus_answer *ret)
         snprintf(ret->got, NEXUS_GOT_MAX, "good");
     else if (n < 0 && errno == EBADE)
         snprintf(ret->got, NEXUS_GOT_MAX, "conflict");
+    else if (n < 0 && (errno == ENODEV || errno == ENXIO || errno == ENOLINK || errno == ETIMEDOUT))
+        snprintf(ret->got, NEXUS_GOT_MAX, "device gone");
     else
         snprintf(ret->got, NEXUS_GOT_MAX, "errno %d", n < 0 ? errno : EIO);
 }

@@ -83,8 +83,8 @@ void nexus_send_both(struct nexus *const nexus[2], const struct nexus_call call[
                      struct nexus_answer ret[2]);
 
 /*
- * Read a block of data, and with `write` write it back as it was. "good", "conflict" or "errno
- * 5"; "skipped" if there is no data.
+ * Read a block of data, and with `write` write it back as it was. "good", "conflict",
+ * "device gone" or "errno 5"; "skipped" if there is no data.
  */
 void nexus_transfer(struct nexus *nexus, bool write, struct nexus_answer *ret);
 

@@ -6,6 +6,7 @@
  */
 #include "validate/step.h"
 
+#include <fnmatch.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -224,6 +225,25 @@ static void step_act(struct step_context *context, const struct profile_verb *ve
     }
 }
 
+/* The way to the device is gone, or busy: that is no word of what it can do. */
+static bool step_is_unanswered(const struct nexus_answer *answer)
+{
+    static const char *const without[] = {"no answer*", "status 08", "status 28", "device gone"};
+
+    for (size_t i = 0; i < sizeof(without) / sizeof(without[0]); i++) {
+        if (fnmatch(without[i], answer->got, 0) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The same of an answer that may not be the device's: what happens on the way has senses, too. */
+static bool step_is_lost(const struct nexus_answer *answer)
+{
+    return answer->r == 0 && answer->result.status != PRHELPER_STATUS_NONE &&
+           prhelper_outcome(answer->r, &answer->result) == PRHELPER_OUTCOME_UNKNOWN;
+}
+
 static enum step_verdict step_judge(const struct profile_verb *verb, struct json_object *step,
                                     const struct step_context *context,
                                     const struct nexus_answer *answer)
@@ -234,8 +254,7 @@ static enum step_verdict step_judge(const struct profile_verb *verb, struct json
 
     if (strcmp(answer->got, "skipped") == 0)
         return STEP_SKIPPED;
-    if (strncmp(answer->got, "no answer", 9) == 0 || strcmp(answer->got, "status 08") == 0 ||
-        strcmp(answer->got, "status 28") == 0)
+    if (step_is_unanswered(answer))
         return STEP_UNKNOWN;
     if (context->beat_ms > 0 && answer->us > context->beat_ms * 1000)
         return bad;
@@ -245,7 +264,7 @@ static enum step_verdict step_judge(const struct profile_verb *verb, struct json
     if (strcmp(wanted, "refused") == 0 &&
         (strcmp(answer->got, "conflict") == 0 || strncmp(answer->got, "sense ", 6) == 0))
         return STEP_PASS;
-    return bad;
+    return step_is_lost(answer) ? STEP_UNKNOWN : bad;
 }
 
 static void step_add_quirk(struct step_context *context, struct json_object *step,

@@ -244,3 +244,29 @@ def nonsense(t, data, status):
     result = t.ctl("validate", "--profiles", PROFILES, f"--for={own}", "--yes", "-k", fake.path, t.make_lun())
     t.equal(result.status, status, f"exit status; {result}")
     t.equal({cdb[0] for cdb, _ in fake.requests}, {scsi.PR_IN}, "commands")
+
+
+@cases(("ENODEV", {"error": 19}), ("EIO", {"error": 5}), ("DID_NO_CONNECT", {"host_status": 1}),
+       ("DID_TRANSPORT_DISRUPTED", {"host_status": 0xE}))
+@limit(60)
+def disk_goes_away(t, failure):
+    """In the middle: it says nothing of what the storage can do, and what may be left is said."""
+    disk = needs_device(t)
+    disk.answer(data=bytes(8), delay=0.05)
+    before = disk.answers.entered
+    own = profile(t, sequences=[{"name": "one", "nexuses": 1, "steps": [
+        {"id": "1", "nexus": "A", "do": "register-ignore", "new": "k", "expect": "good"},
+        *[{"id": "2", "nexus": "A", "do": "reservation", "none": True}] * 50]}])
+    process = subprocess.Popen(
+        [t.lab.ctl, "validate", "--profiles", PROFILES, f"--for={own}", "--yes", "-k",
+         t.lab.helper().socket_path, disk.path], env=environment(None), stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + scaled(10)
+    while disk.answers.entered < before + 8:
+        t.check(time.monotonic() < deadline, "it sends nothing")
+        time.sleep(0.01)
+    disk.answer(**failure)
+    out, err = process.communicate(timeout=scaled(30))
+    t.equal(process.returncode, UNKNOWN, f"exit status: {out}{err}")
+    t.matches("^own +could not be found out$", out, "verdict")
+    t.matches("it could not be tidied up: READ KEYS: ", err, "message")
