@@ -18,7 +18,11 @@ bool fence_whom_find(struct fence *fence)
     victims_find(&fence->state, whom, victims);
     if (!fence->state.known) {
         outcome_fail(&fence->outcome, CTL_UNKNOWN, "who is registered could not be read");
-        return fence_refuse(fence, "Nothing was sent. See 'qemu-pr-ctl keys'.");
+        return fence_refuse(fence, fence->state.cut
+                                       ? "It has more registrations than an answer of the helper "
+                                         "has room for; as root, --direct reads all of them. "
+                                         "Nothing was sent."
+                                       : "Nothing was sent. See 'qemu-pr-ctl keys'.");
     }
     if (!fence->state.answered) {
         outcome_fail(&fence->outcome, CTL_UNKNOWN, "who holds the reservation could not be read");

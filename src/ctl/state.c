@@ -36,6 +36,7 @@ static void state_read_keys(struct session *session, struct state *state)
     while ((r = prhelper_key_next(&list, &key)) == 0)
         state->registrations[state->count++].key = key;
     state->known = r == PRHELPER_END;
+    state->cut = r == PRHELPER_TRUNCATED;
 }
 
 /* Of which registration this is the full status: of one with that key that has none yet. */

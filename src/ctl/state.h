@@ -22,6 +22,7 @@ struct state_registration {
 
 struct state {
     bool known; /* all keys have been read, so the registrations are complete */
+    bool cut;   /* there are more of them than an answer has room for */
     struct state_registration *registrations; /* owned */
     size_t count;
     bool answered; /* READ RESERVATION has been answered, so it is known whether there is one */

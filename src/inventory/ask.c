@@ -134,6 +134,7 @@ static void ask_session(struct session *session, struct ask_answer *answer)
             ask_take_state(answer, &state);
         else
             ask_fail(answer, state.known ? "READ RESERVATION got no good answer"
+                             : state.cut ? "it has more registrations than an answer has room for"
                                          : "its answers do not go together");
         state_deinit(&state);
     }

@@ -106,6 +106,17 @@ def key_among_a_thousand(t):
 
 
 @test
+def more_than_an_answer_holds(t):
+    """The one that is meant may be among those that were not read, and so may be others with its key."""
+    registered = range(1, 1501)
+    answers = {0: scsi.read_keys_data(*registered)[:8192], 1: held_by(7, 5), 3: bytes(8)}
+    fake = t.fake(by_action={action: reply(payload=data).encode() for action, data in answers.items()})
+    result = ask(t, fake, "7", UNKNOWN)
+    t.matches("who is registered could not be read\n  It has more registrations .* --direct reads", result.err,
+              "message")
+
+
+@test
 def host_with_sixty_keys(t):
     """There is room for sixteen; others of its keys would stay."""
     registered = THOUSAND[:60]

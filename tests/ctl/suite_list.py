@@ -12,7 +12,7 @@ from support.sysfs import write
 from support.tap import Skip, cases, limit, test
 
 from ctl.fixture import GOOD, hexkey
-from ctl.machine import reservation
+from ctl.machine import Registrant, full_status, iscsi_port, reservation
 from ctl.status_server import StatusServer, example
 
 UNIT = "naa.60014051111111111111111111111111"  # of the status document's first device
@@ -256,3 +256,34 @@ def unknown_type(t):
     """A type that SPC-4 reserves."""
     text = t.expect(told_by(t, reply(payload=reservation(1, 15))).list(), GOOD, err="").out
     t.matches(" of unknown type 15 ", text, "line")
+
+
+@cases(("nothing", b"", 1), ("half a header", bytes(4), 1), ("no descriptors", bytes(8), 1),
+       ("a thousand", None, 1000))
+def full_status_short(t, data, count):
+    """READ FULL STATUS with GOOD that names few or none: the registrations are counted by READ KEYS."""
+    registered = range(1, count + 1)
+    if data is None:
+        data = full_status(*(Registrant(key, iscsi_port(f"iqn.2026-01.org.example:h{key}"), 1, 0)
+                             for key in registered))[:8192]
+    answers = {0: scsi.read_keys_data(*registered), 1: reservation(1, 5), 3: data}
+    fake = t.fake(by_action={action: reply(payload=given).encode() for action, given in answers.items()})
+    machine = Machine(t)
+    machine.options = ["-k", fake.path]
+    machine.disk("sda", UNIT)
+    one = machine.units()["sda"]
+    t.equal((one["state"], one["registrations"], one["key"]), ("answered", count, hexkey(1)), "sda")
+
+
+@test
+def more_than_an_answer_holds(t):
+    """There is room for 1,023 keys: of more it is said that they are too many, and not a number."""
+    keys = scsi.read_keys_data(*range(1, 1501))[:8192]
+    answers = {0: keys, 1: reservation(1, 5), 3: bytes(8)}
+    fake = t.fake(by_action={action: reply(payload=given).encode() for action, given in answers.items()})
+    machine = Machine(t)
+    machine.options = ["-k", fake.path]
+    machine.disk("sda", UNIT)
+    one = machine.units()["sda"]
+    t.equal((one["state"], one["problem"]), ("failed", "it has more registrations than an answer has room for"),
+            "sda")
