@@ -5,6 +5,7 @@
 #include <microhttpd.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -59,11 +60,21 @@ bool http_wants_openmetrics(const char *accept)
     return openmetrics > 0 && openmetrics >= http_weight_of(accept, "text/plain");
 }
 
-static enum MHD_Result http_send(struct MHD_Connection *connection, unsigned status,
-                                 const char *type, char *text, size_t size)
+/* NULL: one too many, which the library does not let happen. */
+static struct client *http_client_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+        connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+    return info ? info->socket_context : NULL;
+}
+
+static enum MHD_Result http_send(struct http *http, struct MHD_Connection *connection,
+                                 unsigned status, const char *type, char *text, size_t size)
 {
     struct MHD_Response *response = MHD_create_response_from_buffer(size, text,
                                                                     MHD_RESPMEM_MUST_FREE);
+    struct client *client = http_client_of(connection);
     enum MHD_Result result;
 
     if (!response) {
@@ -82,10 +93,13 @@ static enum MHD_Result http_send(struct MHD_Connection *connection, unsigned sta
         (void)MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
     result = MHD_queue_response(connection, status, response);
     MHD_destroy_response(response);
+    if (client)
+        clients_owe(&http->clients, client, size);
     return result;
 }
 
-static enum MHD_Result http_fail(struct MHD_Connection *connection, unsigned status)
+static enum MHD_Result http_fail(struct http *http, struct MHD_Connection *connection,
+                                 unsigned status)
 {
     char *text = NULL;
     size_t size = 0;
@@ -98,7 +112,7 @@ static enum MHD_Result http_fail(struct MHD_Connection *connection, unsigned sta
     else
         fprintf(file, "%u\n", status);
     fclose(file);
-    return http_send(connection, status,
+    return http_send(http, connection, status,
                      status == MHD_HTTP_NOT_FOUND ? "text/html; charset=utf-8" : "text/plain", text,
                      size);
 }
@@ -108,7 +122,7 @@ static enum MHD_Result http_answer(void *context, struct MHD_Connection *connect
                                    const char *upload, size_t *upload_size, void **state)
 {
     static int seen; /* the headers are complete at the first call, the body at the last */
-    const struct http *http = context;
+    struct http *http = context;
     const struct http_path *path = http_paths;
     enum expose_format format = EXPOSE_CLASSIC;
     const char *type;
@@ -126,12 +140,12 @@ static enum MHD_Result http_answer(void *context, struct MHD_Connection *connect
         return MHD_YES;
     }
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
-        return http_fail(connection, MHD_HTTP_METHOD_NOT_ALLOWED);
+        return http_fail(http, connection, MHD_HTTP_METHOD_NOT_ALLOWED);
     while (path < http_paths + sizeof(http_paths) / sizeof(http_paths[0]) &&
            strcmp(path->path, url) != 0)
         path++;
     if (path == http_paths + sizeof(http_paths) / sizeof(http_paths[0]))
-        return http_fail(connection, MHD_HTTP_NOT_FOUND);
+        return http_fail(http, connection, MHD_HTTP_NOT_FOUND);
     type = path->type;
     if (path->page == HTTP_METRICS && http_wants_openmetrics(MHD_lookup_connection_value(
                                           connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT))) {
@@ -144,9 +158,39 @@ static enum MHD_Result http_answer(void *context, struct MHD_Connection *connect
     written = http->write(http->context, file, path->page, format);
     if (fclose(file) != 0 || !written) {
         free(text);
-        return http_fail(connection, MHD_HTTP_SERVICE_UNAVAILABLE);
+        return http_fail(http, connection, MHD_HTTP_SERVICE_UNAVAILABLE);
     }
-    return http_send(connection, MHD_HTTP_OK, type, text, size);
+    return http_send(http, connection, MHD_HTTP_OK, type, text, size);
+}
+
+/* A client comes or goes. */
+static void http_connected(void *context, struct MHD_Connection *connection, void **client,
+                           enum MHD_ConnectionNotificationCode code)
+{
+    struct http *http = context;
+
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+            connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+        *client = info ? clients_add(&http->clients, info->connect_fd) : NULL;
+    } else if (*client) {
+        clients_remove(&http->clients, *client);
+        *client = NULL;
+    }
+}
+
+/* It has its answer, or will not have it. */
+static void http_completed(void *context, struct MHD_Connection *connection, void **state,
+                           enum MHD_RequestTerminationCode code)
+{
+    struct http *http = context;
+    struct client *client = http_client_of(connection);
+
+    (void)state;
+    (void)code;
+    if (client)
+        clients_settle(&http->clients, client);
 }
 
 /* HOST:PORT into two texts. */
@@ -241,9 +285,10 @@ int http_start(struct http *http, const char *address, http_write_fn *write, voi
     http->daemon = MHD_start_daemon(
         MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, http_answer, http,
         MHD_OPTION_EXTERNAL_LOGGER, http_log, NULL, MHD_OPTION_LISTEN_SOCKET, http->listener,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CLIENTS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)CLIENTS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)HTTP_CLIENT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_MEMORY_BYTES,
-        MHD_OPTION_END);
+        MHD_OPTION_NOTIFY_CONNECTION, http_connected, http, MHD_OPTION_NOTIFY_COMPLETED,
+        http_completed, http, MHD_OPTION_END);
     info = http->daemon ? MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
     if (!info) {
         snprintf(ret_error, error_size, "cannot start the web server");
@@ -260,7 +305,15 @@ static bool http_is_full(const struct http *http)
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(http->daemon,
                                                            MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
 
-    return !info || info->num_connections >= HTTP_CLIENTS_MAX;
+    return !info || info->num_connections >= CLIENTS_MAX;
+}
+
+/* Whether there is one that has not been accepted. */
+static bool http_is_waited_for(const struct http *http)
+{
+    struct pollfd fd = {.fd = http->listener, .events = POLLIN};
+
+    return poll(&fd, 1, 0) > 0;
 }
 
 /*
@@ -273,6 +326,7 @@ void http_run(struct http *http)
     for (unsigned i = 0; i < HTTP_RUNS; i++) {
         bool full = http_is_full(http);
 
+        clients_cut_overdue(&http->clients, full && http_is_waited_for(http));
         (void)MHD_run(http->daemon);
         http->deaf = full || http_is_full(http);
         if (!http->deaf && i > 0)

@@ -8,10 +8,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "exporter/clients.h"
 #include "node/expose.h"
 
-#define HTTP_CLIENTS_MAX 64 /* connected at a time */
-#define HTTP_CLIENT_S    10 /* without a word, then it is cut off */
+#define HTTP_CLIENT_S 10 /* without a word, then it is cut off */
 
 struct MHD_Daemon;
 
@@ -30,6 +30,7 @@ struct http {
     char address[96]; /* HOST:PORT that it listens on; a port that was 0 is what it became */
     http_write_fn *write;
     void *context;
+    struct clients clients;
     bool deaf; /* there were too many clients, and it may not listen yet */
 };
 

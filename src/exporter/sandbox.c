@@ -59,7 +59,7 @@ static const char *const sandbox_allowed[] = {
     "epoll_wait",             /* exporter/http.c: http_run: MHD_run */
     "epoll_pwait",            /* exporter/http.c: http_run: MHD_run */
     "epoll_ctl",              /* exporter/http.c: http_run: MHD_run */
-    "shutdown",               /* exporter/http.c: http_stop: MHD_stop_daemon */
+    "shutdown",               /* exporter/clients.c: clients_cut: shutdown */
     "setsockopt",             /* exporter/http.c: http_run: MHD_run */
     "getsockopt",             /* exporter/http.c: http_run: MHD_run */
     "getsockname",            /* exporter/http.c: http_run: MHD_run */
