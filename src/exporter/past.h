@@ -20,7 +20,7 @@ struct past_client {
 };
 
 struct past_helper {
-    char name[sizeof(((struct crowd_member *)0)->name)];
+    char name[CROWD_NAME_MAX];
     unsigned n_clients, n_orphans;
     struct past_client clients[PAST_CLIENTS_MAX];
 };

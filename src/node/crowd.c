@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * A window moves over the members: so many are asked at a time, and each is parsed as soon as it is
- * whole, so that texts and JSON objects are there for a few of them only.
+ * All are asked at a time, so that those which hang keep no other from its turn; each is parsed as
+ * soon as it is whole, so that texts and JSON objects are there for a few of them only.
  */
 #include "node/crowd.h"
 
@@ -83,7 +83,7 @@ static bool crowd_begin_more(struct crowd_round *round)
     struct crowd *crowd = round->crowd;
     bool pending = false;
 
-    for (unsigned i = 0; i < crowd->n_members && round->n_waiting < CROWD_AT_A_TIME; i++) {
+    for (unsigned i = 0; i < crowd->n_members; i++) {
         struct crowd_member *member = &crowd->members[i];
 
         if (i >= round->n_begun)
@@ -96,34 +96,67 @@ static bool crowd_begin_more(struct crowd_round *round)
     return pending;
 }
 
-static enum crowd_state crowd_keep(struct crowd *crowd, struct crowd_member *member,
-                                   struct json_object *document)
+static unsigned crowd_rows_of(const struct facts *facts)
 {
-    struct facts *facts = &member->facts;
-    unsigned n_rows;
+    unsigned n_rows = facts->n_devices + facts->n_clients;
 
-    if (facts_read(document, facts) < 0)
-        return CROWD_UNASKED;
-    n_rows = facts->n_devices + facts->n_clients;
     for (unsigned i = 0; i < facts->n_devices; i++)
-        n_rows += facts->devices[i].n_keys;
-    if (n_rows > CROWD_ROWS_MAX - crowd->n_rows) {
-        facts_deinit(facts);
-        return CROWD_TOO_LARGE;
+        n_rows += facts->devices[i].n_keys + facts->devices[i].n_paths;
+    return n_rows;
+}
+
+/* All together have too much to tell: what the one with most of it has said is forgotten. */
+static void crowd_forget_largest(struct crowd *crowd, bool by_devices)
+{
+    struct crowd_member *largest = NULL;
+    unsigned most = 0;
+
+    for (unsigned i = 0; i < crowd->n_members; i++) {
+        struct crowd_member *member = &crowd->members[i];
+        unsigned n = by_devices ? member->facts.n_devices : member->n_rows;
+
+        if (member->state == CROWD_ANSWERED && n > most) {
+            largest = member;
+            most = n;
+        }
     }
-    crowd->n_rows += n_rows;
-    return CROWD_ANSWERED;
+    if (!largest)
+        return;
+    crowd->n_rows -= largest->n_rows;
+    crowd->n_luns -= largest->facts.n_devices;
+    facts_deinit(&largest->facts);
+    largest->n_rows = 0;
+    largest->state = CROWD_TOO_LARGE;
+}
+
+/* Its state afterwards is in `member`. */
+static void crowd_keep(struct crowd *crowd, struct crowd_member *member,
+                       struct json_object *document)
+{
+    if (facts_read(document, &member->facts) < 0) {
+        member->state = CROWD_UNASKED;
+        return;
+    }
+    member->state = CROWD_ANSWERED;
+    member->n_rows = crowd_rows_of(&member->facts);
+    crowd->n_rows += member->n_rows;
+    crowd->n_luns += member->facts.n_devices;
+    while (crowd->n_rows > CROWD_ROWS_MAX)
+        crowd_forget_largest(crowd, false);
+    while (crowd->n_luns > CROWD_LUNS_MAX)
+        crowd_forget_largest(crowd, true);
 }
 
 /* All of it has come. */
 static void crowd_understand(struct crowd_round *round, struct crowd_member *member)
 {
     struct json_object *document;
-    enum crowd_state state = CROWD_ANSWERED;
+    enum crowd_state state;
 
     switch (fetch_parse(member->text, &document)) {
     case 0:
-        state = crowd_keep(round->crowd, member, document);
+        crowd_keep(round->crowd, member, document);
+        state = member->state;
         json_object_put(document);
         break;
     case FETCH_EMPTY:
@@ -215,10 +248,12 @@ int crowd_ask(const char *const *places, unsigned n_places, int timeout_ms, stru
 {
     struct crowd crowd = {0};
     struct crowd_round round = {.crowd = &crowd, .started_us = clock_now_us()};
-    struct pollfd *fds = calloc(CROWD_AT_A_TIME, sizeof(*fds));
-    struct crowd_member **who = calloc(CROWD_AT_A_TIME, sizeof(struct crowd_member *));
-    int r = fds && who ? crowd_find(places, n_places, &crowd) : -ENOMEM;
+    int r = crowd_find(places, n_places, &crowd);
+    struct pollfd *fds = calloc(crowd.n_members + 1, sizeof(*fds));
+    struct crowd_member **who = calloc(crowd.n_members + 1, sizeof(struct crowd_member *));
 
+    if (r == 0 && (!fds || !who))
+        r = -ENOMEM;
     if (r == 0) {
         round.deadline_ms = clock_now_ms() + timeout_ms;
         crowd_go(&round, fds, who);
@@ -245,7 +280,7 @@ int crowd_of_document(const char *name, struct json_object *document, struct cro
     crowd.n_members = 1;
     escape_text(crowd.members[0].name, sizeof(crowd.members[0].name), name);
     crowd.members[0].fd = -1;
-    crowd.members[0].state = crowd_keep(&crowd, &crowd.members[0], document);
+    crowd_keep(&crowd, &crowd.members[0], document);
     if (crowd.members[0].state == CROWD_UNASKED) {
         crowd_deinit(&crowd);
         return -ENOMEM;
@@ -289,7 +324,8 @@ const char *crowd_state_advice(enum crowd_state state)
         [CROWD_GARBAGE] = "What listens there is no helper's status socket. Is it the socket for "
                           "clients?",
         [CROWD_NEWER] = "The helper is newer than this program: upgrade it.",
-        [CROWD_TOO_LARGE] = "A status document of more than 4 MiB, or 50,000 objects, is not read.",
+        [CROWD_TOO_LARGE] = "A status document of more than 4 MiB, or 50,000 objects, is not read, "
+                            "and of all together with more than 8,192 devices not the largest.",
     };
 
     return advice[state] ? advice[state] : "";

@@ -2,7 +2,8 @@
 /*
  * All helpers of this node: where their status sockets are, and what each says when all are asked
  * at the same time. One that hangs, lies or sends garbage costs its own answer and no other's: each
- * has the same deadline, and the one that has sent most is cut off when all together are too much.
+ * has the same deadline, and the one that has most to tell is left out when all together are too
+ * much.
  *
  * Thread rule: none; a crowd belongs to its caller, who waits in crowd_ask.
  */
@@ -16,10 +17,11 @@
 #include "node/facts.h"
 
 #define CROWD_MAX        2048        /* status sockets */
-#define CROWD_AT_A_TIME  512         /* of them asked */
 #define CROWD_TEXT_MAX   (4u << 20)  /* bytes of one document */
 #define CROWD_TEXTS_MAX  (16u << 20) /* and of all that are being read */
-#define CROWD_ROWS_MAX   32768       /* devices, keys and clients of all of them */
+#define CROWD_ROWS_MAX   32768       /* devices, keys, paths and clients of all of them */
+#define CROWD_LUNS_MAX   8192 /* of them devices, each of which is a dozen lines of numbers */
+#define CROWD_NAME_MAX   (4 * sizeof(((struct sockaddr_un *)0)->sun_path)) /* each byte is \xNN */
 #define CROWD_PLACES_MAX 16
 
 struct json_object;
@@ -40,13 +42,14 @@ enum crowd_state {
 struct crowd_member {
     /*
      * The socket's name in its directory without ".sock", or its path if it was given by itself;
-     * escaped.
+     * escaped, and never cut: no other has the same.
      */
-    char name[sizeof(((struct sockaddr_un *)0)->sun_path)];
+    char name[CROWD_NAME_MAX];
     char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
     enum crowd_state state;
     double took_s;
     struct facts facts;
+    unsigned n_rows; /* of the facts */
 
     int fd;       /* while it is asked; else -1 */
     bool pending; /* its listener's queue was full, or there was no fd: to be tried again */
@@ -58,7 +61,7 @@ struct crowd {
     unsigned n_members;
     struct crowd_member *members; /* owned; by name */
     unsigned n_left_out;          /* sockets beyond CROWD_MAX, or whose path is too long */
-    unsigned n_rows;              /* devices, keys and clients */
+    unsigned n_rows, n_luns;      /* devices, keys, paths and clients; devices */
     unsigned n_unreadable;        /* directories that could not be read */
     double took_s;
 };

@@ -13,24 +13,24 @@
 
 #include "base/escape.h"
 
+#define CROWD_ROOM 64 /* members by which it grows */
+
 /* -ENOMEM, or 0 with one member more, or none if there is no room. */
 static int crowd_add(struct crowd *crowd, const char *name, const char *path)
 {
-    struct crowd_member *members, *member;
+    struct crowd_member *member;
 
     if (crowd->n_members == CROWD_MAX || strlen(path) >= sizeof(member->path)) {
         crowd->n_left_out++;
         return 0;
     }
-    for (unsigned i = 0; i < crowd->n_members; i++) {
-        if (strcmp(crowd->members[i].path, path) == 0)
-            return 0;
+    if (crowd->n_members % CROWD_ROOM == 0) {
+        member = reallocarray(crowd->members, crowd->n_members + CROWD_ROOM, sizeof(*member));
+        if (!member)
+            return -ENOMEM;
+        crowd->members = member;
     }
-    members = reallocarray(crowd->members, crowd->n_members + 1, sizeof(*members));
-    if (!members)
-        return -ENOMEM;
-    crowd->members = members;
-    member = &members[crowd->n_members++];
+    member = &crowd->members[crowd->n_members++];
     *member = (struct crowd_member){.fd = -1};
     strcpy(member->path, path);
     escape_text(member->name, sizeof(member->name), name);
@@ -81,6 +81,30 @@ static int crowd_compare(const void *a, const void *b)
     return r ? r : strcmp(one->path, other->path);
 }
 
+static int crowd_compare_paths(const void *a, const void *b)
+{
+    const struct crowd_member *one = a, *other = b;
+    int r = strcmp(one->path, other->path);
+
+    return r ? r : strcmp(one->name, other->name);
+}
+
+/* One that is in two places is one helper. */
+static void crowd_drop_twins(struct crowd *crowd)
+{
+    unsigned n = 0;
+
+    qsort(crowd->members, crowd->n_members, sizeof(*crowd->members), crowd_compare_paths);
+    for (unsigned i = 0; i < crowd->n_members; i++) {
+        if (n > 0 && strcmp(crowd->members[n - 1].path, crowd->members[i].path) == 0)
+            continue;
+        if (n < i)
+            crowd->members[n] = crowd->members[i];
+        n++;
+    }
+    crowd->n_members = n;
+}
+
 static void crowd_name_by_path(struct crowd_member *member)
 {
     escape_text(member->name, sizeof(member->name), member->path);
@@ -120,8 +144,10 @@ int crowd_find(const char *const *places, unsigned n_places, struct crowd *crowd
         else if (S_ISSOCK(file.st_mode))
             r = crowd_add(crowd, places[i], places[i]);
     }
-    if (crowd->n_members > 0)
-        qsort(crowd->members, crowd->n_members, sizeof(*crowd->members), crowd_compare);
+    if (crowd->n_members == 0)
+        return r;
+    crowd_drop_twins(crowd);
+    qsort(crowd->members, crowd->n_members, sizeof(*crowd->members), crowd_compare);
     crowd_tell_apart(crowd);
     return r;
 }

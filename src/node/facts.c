@@ -14,7 +14,8 @@
 #include "node/document.h"
 #include "node/facts_internal.h"
 
-#define FACTS_MOST 1e15 /* what a double counts exactly */
+#define FACTS_MOST         1e15 /* what a double counts exactly */
+#define FACTS_BOUNDS_APART 1e-6 /* of a histogram, relative: as labels they are different texts */
 
 static const struct facts_row {
     const char *object, *member;
@@ -106,7 +107,8 @@ static void facts_add_times(struct facts_times *times, struct json_object *laten
         if (i >= times->n_buckets) {
             double bound_s = facts_number(bucket, "le_us") / 1e6;
 
-            if (bound_s <= 0 || (i > 0 && bound_s <= times->bound_s[i - 1]))
+            if (bound_s <= 0 ||
+                (i > 0 && bound_s <= times->bound_s[i - 1] * (1 + FACTS_BOUNDS_APART)))
                 break;
             times->bound_s[i] = bound_s;
             times->up_to[i] = 0;
@@ -220,7 +222,7 @@ static void facts_read_reservation(struct json_object *one, struct facts_device 
         device->holder = 0;
 }
 
-static int facts_read_device(struct json_object *one, struct json_object *worker,
+static int facts_read_device(struct json_object *one, const struct facts_maps *maps,
                              struct facts *facts)
 {
     struct facts_device *device = &facts->devices[facts->n_devices];
@@ -258,7 +260,7 @@ static int facts_read_device(struct json_object *one, struct json_object *worker
                 facts_add_times(&facts->times[k], latency);
         }
     }
-    if (device->is_map && facts_read_paths(worker, wwn, device, &facts->left_out) < 0)
+    if (device->is_map && facts_read_paths(maps, wwn, device, &facts->left_out) < 0)
         return -ENOMEM;
     return facts_read_keys(one, device, &facts->left_out);
 }
@@ -327,7 +329,9 @@ static int facts_fill(struct json_object *document, struct facts *facts)
     struct json_object *worker = document_object(document, "worker");
     size_t n_devices = document_count(document, "devices");
     size_t n_clients = document_count(document, "connections");
+    struct facts_maps maps = {0};
     double ignored = 0;
+    int r;
 
     facts->pid = facts_pid(document);
     facts_text(document, "version", facts->version, sizeof(facts->version));
@@ -348,10 +352,12 @@ static int facts_fill(struct json_object *document, struct facts *facts)
                                      &ignored);
     if (!facts->devices || !facts->clients)
         return -ENOMEM;
-    for (size_t i = 0; i < n_devices; i++) {
-        if (facts_read_device(document_item(document, "devices", i), worker, facts) < 0)
-            return -ENOMEM;
-    }
+    r = facts_list_maps(worker, &maps);
+    for (size_t i = 0; r == 0 && i < n_devices; i++)
+        r = facts_read_device(document_item(document, "devices", i), &maps, facts);
+    free(maps.rows);
+    if (r < 0)
+        return r;
     facts->worker_failed = facts_worker_failed(facts);
     facts_read_clients(document, facts);
     for (unsigned i = 0; i < FACTS_COMMANDS; i++)

@@ -10,20 +10,31 @@
 #include "node/facts.h"
 #include "node/facts_internal.h"
 
-/* Maps of one document that are looked at; a helper tells of fewer. */
-#define FACTS_MAPS_MAX 1024
-
-static struct json_object *facts_find_map(struct json_object *worker, const char *wwn,
-                                          const char *number)
+int facts_list_maps(struct json_object *worker, struct facts_maps *ret_maps)
 {
     size_t n = document_count(worker, "maps");
+    struct facts_maps maps = {
+        .rows = calloc(n < FACTS_MAPS_MAX ? n + 1 : FACTS_MAPS_MAX, sizeof(*maps.rows))};
 
+    if (!maps.rows)
+        return -ENOMEM;
     for (size_t i = 0; i < n && i < FACTS_MAPS_MAX; i++) {
         struct json_object *map = document_item(worker, "maps", i);
-        const char *its_number = document_text(map, "device"), *its_wwn = document_text(map, "wwn");
+        const char *number = document_text(map, "device"), *wwn = document_text(map, "wwn");
 
-        if (its_number && strcmp(its_number, number) == 0 && its_wwn && strcmp(its_wwn, wwn) == 0)
-            return map;
+        if (number && wwn)
+            maps.rows[maps.n++] = (struct facts_map){number, wwn, map};
+    }
+    *ret_maps = maps;
+    return 0;
+}
+
+static struct json_object *facts_find_map(const struct facts_maps *maps, const char *wwn,
+                                          const char *number)
+{
+    for (size_t i = 0; i < maps->n; i++) {
+        if (strcmp(maps->rows[i].number, number) == 0 && strcmp(maps->rows[i].wwn, wwn) == 0)
+            return maps->rows[i].object;
     }
     return NULL;
 }
@@ -40,10 +51,10 @@ static void facts_read_path(struct json_object *one, struct facts_path *path)
                                                                            : FACTS_NO;
 }
 
-int facts_read_paths(struct json_object *worker, const char *wwn, struct facts_device *device,
+int facts_read_paths(const struct facts_maps *maps, const char *wwn, struct facts_device *device,
                      double *left_out)
 {
-    struct json_object *map = facts_find_map(worker, wwn, device->number);
+    struct json_object *map = facts_find_map(maps, wwn, device->number);
     size_t n = document_count(map, "paths");
 
     if (n > FACTS_PATHS_MAX) {
