@@ -162,7 +162,7 @@ static void page_write_key(FILE *file, struct lun *lun, const struct lun_use *us
         fputs(" gone\">replaced", file);
     else if (!live)
         fputs(lun_key_is_stale(lun, key) ? " gone\">client gone" : "\">moved", file);
-    else if (lun->same_nexus && strstr(lun->nexus_vms, *key->vm ? key->vm : "unknown"))
+    else if (lun->same_nexus && lun_name_is_in(lun->nexus_vms, key->vm))
         fputs(" shared\">same nexus", file);
     else if (page_holds(lun, key))
         fputs(" holds\">holds it", file);

@@ -34,16 +34,24 @@ static bool lun_is_another(const struct lun_use *a, const struct facts_key *one,
     return true;
 }
 
+bool lun_name_is_in(const char *list, const char *vm)
+{
+    const char *name = *vm ? vm : "unknown";
+    size_t length = strlen(name);
+
+    for (const char *at = list; (at = strstr(at, name)) != NULL; at++) {
+        if ((at == list || at[-1] == ' ') && (at[length] == '\0' || at[length] == ','))
+            return true;
+    }
+    return false;
+}
+
 void lun_name_add(char list[LUN_NAMES_MAX], const char *vm)
 {
     const char *name = *vm ? vm : "unknown";
     size_t used = strlen(list), length = strlen(name);
 
-    for (const char *at = list; (at = strstr(at, name)) != NULL; at++) {
-        if ((at == list || at[-1] == ' ') && (at[length] == '\0' || at[length] == ','))
-            return;
-    }
-    if (used + length + 3 <= LUN_NAMES_MAX)
+    if (!lun_name_is_in(list, vm) && used + length + 3 <= LUN_NAMES_MAX)
         sprintf(list + used, "%s%s", used > 0 ? ", " : "", name);
 }
 
@@ -56,9 +64,12 @@ static bool lun_may_compare(struct lun *lun)
     return true;
 }
 
-/* Does any other live client have a key by the same nexus as this one? */
+/* Does any other live client have a key by the same nexus as this one? The other one finds this one
+ * when it is compared itself. */
 static void lun_compare(struct lun *lun, const struct lun_use *use, const struct facts_key *key)
 {
+    bool shares = false;
+
     for (unsigned i = 0; i < lun->n_uses; i++) {
         const struct lun_use *other = &lun->uses[i];
 
@@ -71,10 +82,13 @@ static void lun_compare(struct lun *lun, const struct lun_use *use, const struct
                 return;
             if (!lun_is_live(one) || !lun_is_another(use, key, other, one))
                 continue;
-            lun->same_nexus = true;
-            lun->between_helpers = lun->between_helpers || use->member != other->member;
-            lun_name_add(lun->nexus_vms, key->vm);
-            lun_name_add(lun->nexus_vms, one->vm);
+            if (!shares)
+                lun_name_add(lun->nexus_vms, key->vm);
+            shares = lun->same_nexus = true;
+            if (use->member != other->member)
+                lun->between_helpers = true;
+            if (lun->between_helpers)
+                return;
         }
     }
 }
@@ -115,6 +129,7 @@ static void lun_look_at_paths(struct lun *lun, const struct lun_use *use)
         return;
     for (unsigned i = 0; i < use->device->n_keys; i++) {
         const struct facts_key *key = &use->device->keys[i];
+        bool misses = false;
 
         if (!lun_is_live(key) || key->pid == 0)
             continue;
@@ -127,8 +142,10 @@ static void lun_look_at_paths(struct lun *lun, const struct lun_use *use)
                 lun_has_key_of(other->device, key->pid))
                 continue;
             lun->n_paths_missing++;
-            lun_name_add(lun->missing_vms, key->vm);
+            misses = true;
         }
+        if (misses)
+            lun_name_add(lun->missing_vms, key->vm);
     }
 }
 

@@ -50,7 +50,10 @@ struct lun_list {
 int lun_join(const struct crowd *crowd, struct lun_list *ret_list);
 void lun_list_deinit(struct lun_list *list);
 
-/* Add a name, or "unknown", to "a, b", unless it is there already or does not fit. */
+/* Whether a name, or "unknown", is one of "a, b". */
+bool lun_name_is_in(const char *list, const char *vm);
+
+/* Add it, unless it is there already or does not fit. */
 void lun_name_add(char list[LUN_NAMES_MAX], const char *vm);
 
 /* Whether this key's client has gone, and no live client of this host has it on this unit. */
