@@ -769,7 +769,12 @@ CLAIMS: Dict[str, List[Tuple[str, str]]] = {
          "exporter/node.helper_that_has_gone_while_its_vm_lives"),
         ("All helpers are asked at the same time. One that hangs,",
          "exporter/liars.hangs exporter/liars.lies_of_every_kind "
+         "exporter/hostile.a_thousand_that_hang "
          "exporter/confined.readers_cannot_keep_helpers_busy"),
+        ("Of all helpers together 8,192 devices are kept, and",
+         "exporter/hostile.many_devices_with_long_names"),
+        ("At most 64 clients of HTTP are connected. One that has",
+         "exporter/hostile.slow_clients_take_all_places exporter/hostile.ten_thousand_connections"),
         ("It needs no privilege but the right to connect to the",
          "exporter/confined.no_capability_and_seccomp"),
         ("Where it is loaded, the AppArmor profile",

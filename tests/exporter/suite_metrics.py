@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The numbers: as their parsers want them, right, and few enough."""
+import json
+import os
 import time
 
 from support import scaled
@@ -7,6 +9,7 @@ from support.tap import cases, limit, test
 
 from ctl.status_server import example
 from exporter.fixture import OPENMETRICS, device, document, key, sample
+from exporter.recorded import Meter, Recorded
 
 WWN = "naa.6001405aaaaaaaaaaaaaaaaaaaaaaaaa"
 #: Of each LUN, for each helper that uses it.
@@ -128,28 +131,42 @@ def crowd(t, helpers, luns):
     """So many helpers that use so many LUNs between them."""
     directory = t.directory()
     model = example()["devices"][0]
+    texts = {}
     for i in range(helpers):
         mine = [dict(model, wwn=f"naa.6001405{n:025x}", device=f"8:{n}", name=f"sd{n}")
                 for n in range(i, luns, helpers)]
-        t.serve(directory, f"vm-{i:03}", document(devices=mine))
+        texts[os.path.join(directory, f"vm-{i:03}.sock")] = json.dumps(document(devices=mine)).encode()
+    server = Recorded(texts)
+    t.cleanup.callback(server.close)
     return directory
+
+
+#: Of a scrape of 1,000 LUNs: seconds (the bound that was set), of these the exporter's processor time, and
+#: what others may use meanwhile on a machine that is called quiet.
+SCRAPE_S, SCRAPE_CPU_S, QUIET_S = 0.5, 0.4, 0.03
 
 
 @test
 @limit(90)
 def a_thousand_luns_in_two_hundred_helpers(t):
-    directory = crowd(t, 200, 1000)
-    one = t.exporter(directory)
-    best = 1e9
-    for _ in range(3):
+    """The exporter's processor time in any case, and how long it takes if the machine does nothing else."""
+    one = t.exporter(crowd(t, 200, 1000))
+    costs = []
+    for _ in range(6):
         time.sleep(1.1)  # a look serves others for a second
-        begun = time.monotonic()
+        meter = Meter(one.pid)
         reply = one.get("/metrics", Accept=OPENMETRICS)
-        best = min(best, time.monotonic() - begun)
-    t.check(t.lab.sanitized or best <= scaled(0.5), f"a scrape took {best:.3f} s")
+        costs.append(meter.stop())
+        if costs[-1].others <= QUIET_S and len(costs) > 2:
+            break
+    cpu = min(cost.cpu for cost in costs)
+    quiet = [cost.wall for cost in costs if cost.others <= QUIET_S]
+    t.check(t.lab.sanitized or cpu <= scaled(SCRAPE_CPU_S), f"a scrape took {cpu:.3f} s of processor time")
+    t.check(t.lab.sanitized or not quiet or min(quiet) <= scaled(SCRAPE_S), f"scrapes took {quiet} s")
     t.check(len(reply.text) <= 10 << 20, f"{len(reply.text)} bytes")
     found = t.parse(reply.text)
     t.equal(sum(value for (name, _), value in found.items() if name == "qemu_pr_helper_up"), 200, "up")
     t.equal(len({dict(labels)["wwn"] for _, labels in found if "wwn" in dict(labels)}), 1000, "LUNs")
-    print(f"# a scrape of 1,000 LUNs in 200 helpers: {best:.3f} s, {len(reply.text) / 1e6:.1f} MB, "
-          f"{len(found)} series")
+    judged = f"{min(quiet):.3f} s" if quiet else f"not judged: {costs}, the machine is busy"
+    print(f"# a scrape of 1,000 LUNs in 200 helpers: {cpu:.3f} s of processor time, {judged}; "
+          f"{len(reply.text) / 1e6:.1f} MB, {len(found)} series")
