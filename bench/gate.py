@@ -30,6 +30,9 @@ CHECKS = [
     Check("system_calls", lambda bench, helper: bench.system_calls(helper)[0]),
     Check("instructions", lambda bench, helper: bench.instructions(helper + NO_SANDBOX)[0],
           same_toolchain=True),
+    # Ratios of one run, so a busy machine does not decide: a twentieth, and a quarter of what is rare.
+    Check("beside_exporters_p50", lambda bench, helper: bench.beside_exporters(helper), 0.02),
+    Check("beside_exporters_p99", lambda bench, helper: bench.beside_exporters(helper), 0.22),
 ]
 
 
@@ -54,6 +57,7 @@ def run(bench: measure.Bench, helper: List[str]) -> int:
     with open(FILE, encoding="utf-8") as file:
         committed = json.load(file)
     failed = False
+    known: Dict[str, float] = {}  # one measurement may give several figures
     print(f"1..{len(CHECKS)}")
     for index, check in enumerate(CHECKS, 1):
         name = f"{index} - {check.figure}"
@@ -61,12 +65,13 @@ def run(bench: measure.Bench, helper: List[str]) -> int:
             print(f"ok {name} # SKIP this is {toolchain()}, the figure {committed['toolchain']}")
             continue
         allowed = committed["figures"][check.figure] * ROOM + check.slack
-        value = math.inf
+        value = known.get(check.figure, math.inf)
         try:
             for _ in range(TRIES):
-                value = min(value, check.measure(bench, helper)[check.figure])
                 if value <= allowed:
                     break
+                known.update(check.measure(bench, helper))
+                value = min(value, known[check.figure])
         except measure.Unavailable as reason:
             print(f"ok {name} # SKIP {reason}")
             continue

@@ -12,6 +12,7 @@ import tempfile
 import time
 from typing import Dict, Iterator, List, Optional, Tuple
 
+import beside
 import vm
 from rows import BOUND_MS, CLIENT_STEPS, DELAY_STEPS_MS, HUNG_STEPS, IDLE_STEPS
 from servers import Server, running, steps
@@ -28,6 +29,7 @@ LATENCY_SLICES = 5
 THREADS_STAY = {"helper", "peer"}  # after their client; others cannot be asked what they did
 LATENCY_REQUESTS = 4000
 LATENCY_WARMUP = 200
+BESIDE_REQUESTS = 15000  # some tenths of a second, in which exporters ask some times
 WINDOW_MS = 2000
 HUNG_SPREAD_MS = 10  # between two hung commands, when they do not come at once
 SCALES = {"small": (10, 100), "large": (100, 1000)}  # devices, clients
@@ -136,14 +138,14 @@ class Bench:
             yield {name: stack.enter_context(running(command, environment, cpu))
                    for name, command in commands.items()}
 
-    def _latency_slice(self, server: Server) -> Figures:
+    def _latency_slice(self, server: Server, count: int = LATENCY_REQUESTS) -> Figures:
         """Client and server on one CPU: the work of both, and no luck with idle CPUs. Also the
         server's own part of it, in microseconds of processor time for each request."""
         used, switches = server.cpu_ns(), server.switches()
         got = self._run("latency", ["--socket", server.socket, "--device", self.quick,
-                                    "--requests", str(LATENCY_REQUESTS),
+                                    "--requests", str(count),
                                     "--warmup-requests", str(LATENCY_WARMUP)], self._cpu)
-        requests = LATENCY_REQUESTS + LATENCY_WARMUP
+        requests = count + LATENCY_WARMUP
         return {"cpu_us": (server.cpu_ns() - used) / requests / 1000,
                 "switches": (server.switches() - switches) / requests,
                 **{f"{rank}_us": got[f"latency_ns_{rank}"] / 1000 for rank in ("p50", "p99", "p999")}}
@@ -167,6 +169,22 @@ class Bench:
                     present = idle
                     self._latency_turns(servers, results, f"among_{idle}", {})
         return results
+
+    def beside_exporters(self, command: List[str]) -> Figures:
+        """The same latency while exporters ask for the status, as a ratio."""
+        program = os.path.join(self._build, "qemu-pr-exporter")
+        others = sorted(os.sched_getaffinity(0) - {self._cpu})
+        if not os.path.exists(program):
+            raise Unavailable("qemu-pr-exporter was not built")
+        if not others:
+            raise Unavailable("there is one processor: exporters would take it from the client")
+        place = next(word.partition("=")[2] for word in command if word.startswith("--status-socket="))
+        with running(command, self._plain, self._cpu) as server:
+            asked = beside.Asked(program, place, others)
+            try:
+                return beside.ratios(server, asked, lambda one: self._latency_slice(one, BESIDE_REQUESTS))
+            finally:
+                asked.close()
 
     def steps(self, commands: Commands) -> Dict[str, List[Figures]]:
         """Of one client, the servers being what stands between floor and helper."""
