@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What only the node can see, in each of the three forms in which it is told."""
 import os
+import re
 import signal
 import subprocess
 import time
@@ -61,6 +62,15 @@ def a_map_is_one_nexus_with_its_paths(t):
                                       device="253:0", keys=[key("beta", 2, 11)])])
     _, told, _ = look(t, has(key("alpha", 1, 10)), on_map)
     t.equal(alarms(told), [("SameNexus", WWN)], "alarms")
+
+
+@test
+def name_that_begins_like_another(t):
+    """vm-1 has a nexus of its own, beside vm-10, which shares one: the page says so of vm-10 alone."""
+    one, _, _ = look(t, has(key("vm-1", 1, 10), nexus="4:0:0:0"), has(key("vm-10", 2, 11)),
+                     has(key("vm-2", 3, 12)))
+    ties = dict(re.findall(r"<strong>(vm-\d+)</strong>.*?class=\"tie[^>]*>([a-z ]+)<", one.get("/").text))
+    t.equal(ties, {"vm-1": "registered", "vm-10": "same nexus", "vm-2": "same nexus"}, "the picture")
 
 
 @test
