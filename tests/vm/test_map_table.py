@@ -16,8 +16,8 @@ import guest
 import lab
 import multipath
 from host import CONFLICT, GOOD, WRITE_EXCLUSIVE_ALL, WRITE_EXCLUSIVE_REGISTRANTS, Host
-from maps import KEY, MAP, NEW_KEY, NODE, OTHER_KEY, PATHS, Context, Lab
-from support import client, scaled, scsi
+from maps import KEY, MAP, NEW_KEY, NODE, OTHER_KEY, PATHS, Context, Lab, find_worker
+from support import client, procfs, scaled, scsi
 from support.tap import cases, limit, test
 from writers import EITHER, MUST, MUST_NOT, Writer
 
@@ -64,7 +64,8 @@ class TableContext(Context):
         self.theirs = Writer("the other host", self.other.path, DISK, 2)
         for writer in (self.mine, self.theirs):
             self.cleanup.callback(self.judged, writer)
-        self.host: Union[Host, Tool] = Tool() if BY_TOOL else self.open("root", timeout=60)
+        self.first = self.lab.helpers["root"]
+        self.host: Union[Host, Tool] = Tool() if BY_TOOL else self.open(self.first, timeout=60)
 
     def judged(self, writer: Writer) -> None:
         writer.close()
@@ -129,12 +130,26 @@ class TableContext(Context):
     def others_of(self, path: lab.Initiator) -> List[lab.Initiator]:
         return [one for one in self.target.initiators if one is not path]
 
+    def alone(self) -> None:
+        """Before differs(): a helper that can end before the others do, and that no worker is beside."""
+        if BY_TOOL:
+            return
+        shared = find_worker(self.lab.helpers["root"])
+        lab.wait_for("the other worker has let go of the map",
+                     lambda: shared is None or len(procfs.threads(shared)) == 1, 30)
+        self.first = self.start("root")
+        self.host = self.open(self.first, timeout=60)
+
     def differs(self, path: lab.Initiator, old: int, new: int) -> None:
         """This path's registration alone is changed, behind the map's back, and a helper comes that
         does not know how it was: to one that does, a path without the key says that another host has
-        fenced the map, and multipathd has brought some paths back."""
+        fenced the map, and multipathd has brought some paths back. It would see that when it looks
+        after its paths, some seconds after their first command, so it has ended by then."""
         self.mine.rule(EITHER)
         if not BY_TOOL:
+            worker = find_worker(self.first)
+            self.first.close()
+            self.check(worker is None or procfs.wait_gone(worker, scaled(10)), "its worker is still there")
             for name in os.listdir(JOURNAL):
                 os.unlink(os.path.join(JOURNAL, name))
             self.host = self.open(self.start("root"), timeout=60)
@@ -156,6 +171,7 @@ def told(reply: client.Reply) -> str:
 @limit(120)
 def one_path_differs(t: TableContext, what: str, key: int, is_holder: bool) -> None:
     """A new key for the map, of which one path has another key or none. The reservation is not lost."""
+    t.alone()
     t.begins()
     holder = t.holder
     path = holder if is_holder else t.others_of(holder)[0]
@@ -252,6 +268,7 @@ def reserves_again(t: TableContext, number: int) -> None:
 @limit(120)
 def one_path_unregistered(t: TableContext, action: int, number: int) -> None:
     """By one of the others."""
+    t.alone()
     t.registers()
     t.both_write()
     t.differs(t.target.initiators[number], KEY, 0)
