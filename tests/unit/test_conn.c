@@ -456,7 +456,9 @@ static void test_no_room_for_the_peer(void **state)
     assert_int_equal(send_fds(sock, bytes, sizeof(bytes), device, 1), sizeof(bytes));
     client_expect_reply(sock, SPC_STATUS_GOOD, 0, 0);
     assert_uint_equal(backend_seen.executed, 3);
+    pthread_mutex_lock(&peers.lock);
     assert_non_null(peers.first);
+    pthread_mutex_unlock(&peers.lock);
     close(sock);
     table_end();
     assert_null(peers.first);
