@@ -144,8 +144,11 @@ class KilledContext(TableContext):
 
     @property
     def theirs_may(self) -> bool:
-        return self.disk.reservation()[0] is None and "All" not in self.disk.reservation()[1] or any(
-            one.initiator == self.other.name for one in self.disk.registrations())
+        """Whether the other host may write (SPC-4 5.13.1). Without a reservation any I_T nexus may. Both
+        types that are used here, KIND and ALL, let each registered I_T nexus write, and no other."""
+        is_reserved = self.disk.reservation()[0] is not None
+        is_registered = any(one.initiator == self.other.name for one in self.disk.registrations())
+        return is_registered or not is_reserved
 
 
 open_lab = context.opener(KilledLab, KilledContext)
