@@ -9,7 +9,7 @@ TEST_MAP_POINTS=all: every point; else those around commands to paths, each thir
 import os
 import shutil
 import time
-from typing import List, NamedTuple, Optional
+from typing import Callable, List, NamedTuple, Optional, Tuple
 
 import context
 import lab
@@ -108,14 +108,35 @@ class KilledContext(TableContext):
         self.check(reply in (GOOD, NO_COMMUNICATION), f"point {point}: answered {told(reply)}")
         return True
 
-    def points_of(self, command: Command) -> List[int]:
+    def points_of(self, command: Command) -> List[Tuple[int, str]]:
+        """Number, and what it is (points.py)."""
         self.begin(command)
         self.points.arm()
         self.tell(command.action, command.key, command.new, command.kind)
         trace = self.points.trace()
         print(f"# its points: {trace}", flush=True)
-        chosen = [at for at, what in enumerate(trace, 1) if EVERY or what in "oO"]
+        chosen = [(at, what) for at, what in enumerate(trace, 1) if EVERY or what in "oO"]
         return chosen if EVERY else chosen[::3]
+
+    def at_each_point(self, command: Command, judge: Callable[[], None]) -> None:
+        """judge: what is to be right after the worker was killed. All points are tried, before those
+        where it was not are told."""
+        killed, wrong = 0, []
+        for point, what in self.points_of(command):
+            before = [len(writer.failures) for writer in (self.mine, self.theirs)]
+            try:
+                self.begin(command)
+                if not self.killed_at(command, point):
+                    continue
+                killed += 1
+                judge()
+            except AssertionError as error:
+                wrong.append(f"point {point}, {what}: {error}")
+            wrong += [f"point {point}, {what}: {failure}" for count, writer in
+                      zip(before, (self.mine, self.theirs)) for failure in writer.failures[count:]]
+        print(f"# {killed} points", flush=True)
+        self.check(killed, "it was never killed")
+        self.equal(wrong, [], "what was wrong")
 
     def returns(self) -> None:
         """Another worker, which has done what there was to be done."""
@@ -130,13 +151,18 @@ class KilledContext(TableContext):
         except AssertionError as error:
             raise AssertionError(f"{error}; last {told(seen[0])}") from None
 
-    def forgotten(self) -> None:
-        """multipathd registers no path; and has no key any more when the last client is gone."""
-        self.check(not self.daemons.registered(MAP), "multipathd's prstatus")
+    def forgotten(self, command: Command) -> None:
+        """multipathd registers no path; and has no key any more when the last client is gone. CLEAR is in
+        no journal: of one that was executed before the worker died, the next worker sees what another
+        host's CLEAR leaves, which is for the guest to hear of; multipathd is told by the last client's
+        end."""
+        if command.action != scsi.CLEAR:
+            self.check(not self.daemons.registered(MAP), "multipathd's prstatus")
         assert self.guest
         self.guest.close()
         self.guest = None
-        lab.wait_for("multipathd's prkey is gone", lambda: not self.daemons.key(MAP), 30)
+        lab.wait_for("multipathd has no prkey, and no prstatus",
+                     lambda: not self.daemons.key(MAP) and not self.daemons.registered(MAP), 30)
 
     @property
     def ours(self) -> List[int]:
@@ -158,16 +184,11 @@ open_lab = context.opener(KilledLab, KilledContext)
 @limit(900 if EVERY else 180)
 def repaired_or_withdrawn(t: KilledContext, command: Command) -> None:
     """All paths have one key, or none has; the guest and the other host write as these say."""
-    count = 0
-    for point in t.points_of(command):
-        t.begin(command)
-        if not t.killed_at(command, point):
-            continue
-        count += 1
+    def judge() -> None:
         t.returns()
         keys = t.ours
         t.check(keys == [] or len(keys) == PATHS and len(set(keys)) == 1 and
-                keys[0] in (KEY, NEW_KEY), f"point {point}: keys {[hex(key) for key in keys]}")
+                keys[0] in (KEY, NEW_KEY), f"keys {[hex(key) for key in keys]}")
         if command.before == "reserved" and command.action == scsi.REGISTER and keys:
             t.held(t.names)
         t.daemons.wait_paths(MAP, PATHS)
@@ -176,9 +197,8 @@ def repaired_or_withdrawn(t: KilledContext, command: Command) -> None:
         if keys:
             t.followed(keys[0])
         else:
-            t.forgotten()
-    print(f"# {count} points", flush=True)
-    t.check(count, "it was never killed")
+            t.forgotten(command)
+    t.at_each_point(command, judge)
 
 
 @cases(*((name, command) for name, command in COMMANDS.items()))
@@ -186,12 +206,7 @@ def repaired_or_withdrawn(t: KilledContext, command: Command) -> None:
 def fenced(t: KilledContext, command: Command) -> None:
     """The other host takes all registrations of the map, before the next worker comes. From then on not
     one write of the map lands, no matter what that worker finishes, and by which path."""
-    count = 0
-    for point in t.points_of(command):
-        t.begin(command)
-        if not t.killed_at(command, point):
-            continue
-        count += 1
+    def judge() -> None:
         lab.pr_out(t.other.fd, scsi.REGISTER_AND_IGNORE, action_key=OTHER_KEY)
         t.other.drain()
         for key in (KEY, NEW_KEY):
@@ -204,8 +219,7 @@ def fenced(t: KilledContext, command: Command) -> None:
         t.daemons.wait_paths(MAP, PATHS)
         t.is_fenced()
         t.theirs.rule(MUST)
+    t.at_each_point(command, judge)
     time.sleep(scaled(POLLED))
     t.registered(0, OTHER_KEY)
     t.is_fenced()
-    print(f"# {count} points", flush=True)
-    t.check(count, "it was never killed")
