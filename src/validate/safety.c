@@ -47,7 +47,8 @@ static bool safety_no_registrations(struct run *run, bool force, struct outcome 
     struct nexus_answer answer;
     struct prhelper_list list;
     char text[PRHELPER_TEXT_MAX];
-    uint64_t key, listed = 0;
+    static const struct keys none;
+    uint64_t key, listed = 0, own = 0;
 
     nexus_send(&run->nexus[0], &call, &answer);
     run->unlisted = false;
@@ -68,12 +69,21 @@ static bool safety_no_registrations(struct run *run, bool force, struct outcome 
     safety_refuse(outcome, "A cluster or a virtual machine may use it, and would lose its "
                            "reservation. Registered are:");
     while (listed < SAFETY_LISTED_MAX && prhelper_key_next(&list, &key) == 0) {
-        outcome_add_line(outcome, "  %#" PRIx64, key);
+        bool drawn = keys_is_own(&none, key);
+
+        own += drawn;
+        outcome_add_line(outcome, "  %#" PRIx64 "%s", key, drawn ? ", of an earlier validate" : "");
         listed++;
     }
     if ((list.needed - 8) / 8 > listed)
         outcome_add_line(outcome, "  and %" PRIu64 " more", (list.needed - 8) / 8 - listed);
-    outcome_add_line(outcome, "If they are left over, say --force, which removes them.");
+    if (own == (list.needed - 8) / 8)
+        outcome_add_line(outcome,
+                         "An earlier validate was ended before it could remove them, or is "
+                         "under way on another host. If it is not, say --force, which "
+                         "removes them.");
+    else
+        outcome_add_line(outcome, "If they are left over, say --force, which removes them.");
     return false;
 }
 

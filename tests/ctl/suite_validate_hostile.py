@@ -15,13 +15,13 @@ from ctl.fixture import DEVICE, GOOD, INTERNAL, REFUSED, TROUBLE, UNKNOWN
 from ctl.suite_validate import PROFILES, needs_device, profile, untouched, validate
 
 
-def begin(t, lun, **arguments):
+def begin(t, lun, software="pacemaker"):
     """It runs, slowly, and has registered by now."""
     t.fault(lun, "latency 50")
     process = subprocess.Popen(
-        [t.lab.ctl, "validate", "--profiles", PROFILES, "--for=pacemaker", *t.host("a"), "--second",
+        [t.lab.ctl, "validate", "--profiles", PROFILES, f"--for={software}", *t.host("a"), "--second",
          t.lab.simulator().sockets["b"], "--yes", lun], env=environment(None), stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **arguments)
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + scaled(10)
     while not t.ctl("keys", "--json", *t.host("b"), lun).json["keys"]:
         t.check(time.monotonic() < deadline, "it registers nothing")
@@ -62,6 +62,25 @@ def twice(t):
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=scaled(5))
     t.equal(process.returncode, -signal.SIGINT, "exit status")
+
+
+@test
+@limit(60)
+def killed(t):
+    """Nothing can be said then; the next run knows what is left, and --force removes it."""
+    lun = t.make_lun()
+    own = profile(t, sequences=[{"name": "one", "nexuses": 1, "steps": [
+        {"id": "1", "nexus": "A", "do": "register-ignore", "new": "k", "expect": "good"},
+        *[{"id": "2", "nexus": "A", "do": "reservation", "none": True}] * 100]}])
+    process = begin(t, lun, own)
+    process.kill()
+    process.communicate()
+    t.fault(lun, "latency 0")
+    result = t.expect(validate(t, lun, "--yes"), REFUSED, "")
+    t.matches("0x7072766c[0-9a-f]{8}, of an earlier validate\n  An earlier validate was ended .* say --force",
+              result.err, "message")
+    t.expect(validate(t, lun, "--yes", "--force", software="none"), GOOD)
+    untouched(t, lun)
 
 
 @test
