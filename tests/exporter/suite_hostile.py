@@ -324,6 +324,40 @@ def liars(t, directory: str, texts: Dict[str, bytes]) -> Tuple[Dict, float, int]
 
 @test
 @limit(120)
+def documents_without_an_end(t):
+    """64 MB of each kind, from eight at a time: none is read to its end."""
+    size = 64 << 20
+    texts = {"deep": b"[" * size, "text": b'{"program": "' + b"x" * size, "space": b" " * size,
+             "number": b'{"format": ' + b"9" * size, "no-utf8": b'{"program": "' + b"\xff\xc0\x80" * (size // 3),
+             "zeros": bytes(size), "keys": b'{"a":1,' * (size // 7), "escapes": b'{"program": "' + b"\\ud800" * (size // 6)}
+    found, used, _ = liars(t, t.directory(), texts)
+    t.equal(found[sample("qemu_pr_exporter_helpers", state="too large")], len(texts), "too large")
+    print(f"# eight documents of 64 MB: {used:.2f} s of processor time")
+
+
+@test
+def numbers_out_of_range(t):
+    """As no helper writes them, but as JSON may have them: what cannot be is 0, nothing else is touched."""
+    text = json.dumps(example())
+    for old, new in (('"total": 98231', '"total": 1e999'), ('"connected": 5', '"connected": -99999999999999999999999'),
+                     ('"uptime_s": ', '"uptime_s": 1e-999, "x": '), ('"pid": ', '"pid": 18446744073709551616, "y": '),
+                     ('"accepted": ', '"accepted": 1.7976931348623157e308, "z": ')):
+        t.check(old in text, f"{old} is in the example")
+        text = text.replace(old, new)
+    directory = t.directory()
+    t.serve(directory, "liar", text.encode())
+    t.serve(directory, "truth", example())
+    one = t.exporter(directory)
+    found = t.metrics(one)
+    t.equal((found[sample("qemu_pr_helper_requests_total", helper="liar")],
+             found[sample("qemu_pr_helper_clients", helper="liar")],
+             found[sample("qemu_pr_helper_clients_accepted_total", helper="liar")]), (0, 0, 1e15), "its numbers")
+    t.equal(found[sample("qemu_pr_helper_requests_total", helper="truth")], 98231, "the other one")
+    t.status(one)
+
+
+@test
+@limit(120)
 def many_devices_with_long_names(t):
     """Each liar tells of as many as one helper may: the text stays one that can be scraped, and it is
     the liars who are left out, not those that answer after them."""
