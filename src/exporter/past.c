@@ -45,42 +45,59 @@ static struct past_helper *past_find(const struct past *past, const char *name)
 
 static void past_remember(struct past_helper *helper, const struct facts *facts)
 {
+    struct past_client *clients = reallocarray(helper->clients, facts->n_clients + 1,
+                                               sizeof(*clients));
+
     helper->n_clients = helper->n_orphans = 0;
-    for (unsigned i = 0; i < facts->n_clients && helper->n_clients < PAST_CLIENTS_MAX; i++) {
-        struct past_client *client = &helper->clients[helper->n_clients];
+    if (!clients)
+        return;
+    helper->clients = clients;
+    for (unsigned i = 0; i < facts->n_clients; i++) {
+        struct past_client *client = &clients[helper->n_clients];
 
         /* Those without a name are tools, which come and go. */
         if (facts->clients[i].pid == 0 || !*facts->clients[i].vm)
             continue;
         client->pid = facts->clients[i].pid;
         client->started = past_start_of(client->pid);
-        memcpy(client->vm, facts->clients[i].vm, sizeof(client->vm));
         helper->n_clients += client->started != 0;
     }
 }
 
-static bool past_is_served(const struct crowd *crowd, int64_t pid)
+static int past_compare_pids(const void *a, const void *b)
 {
-    for (unsigned i = 0; i < crowd->n_members; i++) {
-        const struct facts *facts = &crowd->members[i].facts;
+    const int64_t *one = a, *other = b;
 
-        for (unsigned k = 0; crowd->members[i].state == CROWD_ANSWERED && k < facts->n_clients;
-             k++) {
-            if (facts->clients[k].pid == pid)
-                return true;
-        }
-    }
-    return false;
+    return (*one > *other) - (*one < *other);
 }
 
-static void past_count_orphans(struct past_helper *helper, const struct crowd *crowd)
+/* The clients of all helpers that answer, in order: *ret_pids, which the caller frees. */
+static size_t past_list_served(const struct crowd *crowd, int64_t **ret_pids)
+{
+    int64_t *pids = calloc(crowd->n_rows + 1, sizeof(*pids));
+    size_t n = 0;
+
+    for (unsigned i = 0; pids && i < crowd->n_members; i++) {
+        const struct facts *facts = &crowd->members[i].facts;
+
+        for (unsigned k = 0; crowd->members[i].state == CROWD_ANSWERED && k < facts->n_clients; k++)
+            pids[n++] = facts->clients[k].pid;
+    }
+    if (n > 0)
+        qsort(pids, n, sizeof(*pids), past_compare_pids);
+    *ret_pids = pids;
+    return n;
+}
+
+static void past_count_orphans(struct past_helper *helper, const int64_t *served, size_t n_served)
 {
     helper->n_orphans = 0;
     for (unsigned i = 0; i < helper->n_clients; i++) {
         const struct past_client *client = &helper->clients[i];
 
         helper->n_orphans += past_start_of(client->pid) == client->started &&
-                             !past_is_served(crowd, client->pid);
+                             (n_served == 0 || !bsearch(&client->pid, served, n_served,
+                                                        sizeof(*served), past_compare_pids));
     }
 }
 
@@ -96,12 +113,16 @@ static enum crowd_state past_state_of(const struct crowd *crowd, const char *nam
 
 void past_update(struct past *past, const struct crowd *crowd)
 {
+    int64_t *served;
+    size_t n_served = past_list_served(crowd, &served);
+
     for (unsigned i = 0; i < past->n;) {
         struct past_helper *helper = &past->helpers[i];
 
         if (past_state_of(crowd, helper->name) == CROWD_GONE) {
-            past_count_orphans(helper, crowd);
+            past_count_orphans(helper, served, n_served);
             if (helper->n_orphans == 0) {
+                free(helper->clients);
                 *helper = past->helpers[--past->n];
                 continue;
             }
@@ -110,6 +131,7 @@ void past_update(struct past *past, const struct crowd *crowd)
         }
         i++;
     }
+    free(served);
     for (unsigned i = 0; i < crowd->n_members; i++) {
         const struct crowd_member *member = &crowd->members[i];
         struct past_helper *helper = past_find(past, member->name);
@@ -122,6 +144,7 @@ void past_update(struct past *past, const struct crowd *crowd)
                 continue;
             past->helpers = helper;
             helper = &past->helpers[past->n++];
+            *helper = (struct past_helper){0};
             memcpy(helper->name, member->name, sizeof(helper->name));
         }
         past_remember(helper, &member->facts);
@@ -130,6 +153,8 @@ void past_update(struct past *past, const struct crowd *crowd)
 
 void past_deinit(struct past *past)
 {
+    for (unsigned i = 0; i < past->n; i++)
+        free(past->helpers[i].clients);
     free(past->helpers);
     *past = (struct past){0};
 }

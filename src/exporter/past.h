@@ -11,18 +11,15 @@
 
 #include "node/crowd.h"
 
-#define PAST_CLIENTS_MAX 32 /* of one helper that are remembered */
-
 struct past_client {
     int64_t pid;
     uint64_t started; /* /proc/PID/stat's field 22: ticks since the start of the system */
-    char vm[FACTS_NAME_MAX];
 };
 
 struct past_helper {
     char name[CROWD_NAME_MAX];
     unsigned n_clients, n_orphans;
-    struct past_client clients[PAST_CLIENTS_MAX];
+    struct past_client *clients; /* owned; those with a name */
 };
 
 struct past {

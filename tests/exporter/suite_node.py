@@ -255,6 +255,30 @@ def helper_that_has_gone_while_its_vm_lives(t):
 
 
 @test
+def helper_of_many_that_has_gone(t):
+    """A host's own helper has all of its machines: each of them is counted, but for one that another helper
+    has taken over and one that ends."""
+    machines = [subprocess.Popen(["sleep", "600"]) for _ in range(50)]
+    try:
+        directory = t.directory()
+        both = [client(f"vm-{i}", one.pid) for i, one in enumerate(machines)]
+        server = t.serve(directory, "host", document(connections=both))
+        other = t.serve(directory, "other", document())
+        one = t.exporter(directory)
+        t.metrics(one)
+        server.close()
+        other.say(document(connections=both[:1]))
+        machines[1].kill()
+        machines[1].wait()
+        orphans = sample("qemu_pr_helper_orphaned_clients", helper="host")
+        one.wait_until("all others are told of", lambda: t.metrics(one).get(orphans) == 48)
+    finally:
+        for machine in machines:
+            machine.kill()
+            machine.wait()
+
+
+@test
 def helper_that_has_gone_after_its_vm(t):
     machine = subprocess.Popen(["sleep", "600"])
     directory = t.directory()
