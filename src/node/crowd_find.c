@@ -89,7 +89,7 @@ static int crowd_compare_paths(const void *a, const void *b)
     return r ? r : strcmp(one->name, other->name);
 }
 
-/* One that is in two places is one helper. */
+/* One that is in two places is one helper; in a directory no name is there twice. */
 static void crowd_drop_twins(struct crowd *crowd)
 {
     unsigned n = 0;
@@ -146,7 +146,8 @@ int crowd_find(const char *const *places, unsigned n_places, struct crowd *crowd
     }
     if (crowd->n_members == 0)
         return r;
-    crowd_drop_twins(crowd);
+    if (n_places > 1)
+        crowd_drop_twins(crowd);
     qsort(crowd->members, crowd->n_members, sizeof(*crowd->members), crowd_compare);
     crowd_tell_apart(crowd);
     return r;

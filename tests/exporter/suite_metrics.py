@@ -65,6 +65,15 @@ def same_name_in_two_directories(t):
 
 
 @test
+def one_socket_in_two_places(t):
+    """A directory that is named twice, and a socket of it by itself: one helper."""
+    directory = t.directory()
+    path = t.serve(directory, "one", example()).path
+    found = t.metrics(t.exporter(directory, path, directory))
+    t.equal([value for (name, _), value in found.items() if name == "qemu_pr_helper_up"], [1], "helpers")
+
+
+@test
 def a_place_may_be_a_socket(t):
     directory = t.directory()
     path = t.serve(directory, "one", example()).path
