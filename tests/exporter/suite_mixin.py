@@ -73,6 +73,14 @@ def each_alert_has_a_runbook(t):
 
 
 @test
+def page_names_each_alert(t):
+    """docs/monitoring.md: each alert with its severity, in the order of what is worst."""
+    rows = re.findall(r"^\| (QemuPr\w+) \| (\w+) \| .+ \|$", read(TOP, "docs", "monitoring.md"), re.MULTILINE)
+    t.equal(sorted(rows), sorted((one["alert"], one["labels"]["severity"]) for one in alerts(t)), "the table")
+    t.equal([severity for _, severity in rows], sorted(severity for _, severity in rows), "order")
+
+
+@test
 def node_and_prometheus_use_the_same_names(t):
     schema = load("docs", "node-status.schema.json")
     told = set(schema["properties"]["alarms"]["items"]["properties"]["alarm"]["enum"])
