@@ -5,18 +5,20 @@
 
 #include "base/clock.h"
 
+/* Its answer is no more. */
 static void clients_forgive(struct clients *clients, struct client *client)
 {
     if (!client->cut)
         clients->owed -= client->owed;
+    clients->kept -= client->owed;
     client->owed = 0;
 }
 
-/* The library sees an end of file, or that it cannot send, and closes the socket. */
+/* The library sees an end of file, or that it cannot send; it closes the socket then. */
 static void clients_cut(struct clients *clients, struct client *client)
 {
     (void)shutdown(client->fd, SHUT_RDWR);
-    clients_forgive(clients, client);
+    clients->owed -= client->owed;
     client->cut = true;
 }
 
@@ -43,6 +45,7 @@ void clients_owe(struct clients *clients, struct client *client, size_t size)
 {
     clients_forgive(clients, client);
     client->owed = size;
+    clients->kept += size;
     if (!client->cut)
         clients->owed += size;
     while (clients->owed > CLIENTS_OWED_MAX) {
@@ -59,6 +62,11 @@ void clients_owe(struct clients *clients, struct client *client, size_t size)
             return;
         clients_cut(clients, oldest);
     }
+}
+
+bool clients_may_owe(const struct clients *clients)
+{
+    return clients->kept <= CLIENTS_KEPT_MAX;
 }
 
 void clients_settle(struct clients *clients, struct client *client)

@@ -14,7 +14,9 @@
 #define CLIENTS_MAX         64    /* connected at a time */
 #define CLIENTS_TURN_MS     30000 /* from the last answer, or from connecting, to the next one */
 #define CLIENTS_PATIENCE_MS 1000  /* for a request, while others wait to be accepted */
-#define CLIENTS_OWED_MAX    (64u << 20) /* bytes of answers that all together have not taken yet */
+#define CLIENTS_OWED_MAX    (48u << 20) /* bytes of answers that all together have not taken yet */
+#define CLIENTS_KEPT_MAX    (80u << 20) /* with those of clients that are cut off: no answer is made \
+                                         */
 
 struct client {
     bool used, cut; /* cut: its socket is shut down, and the library has yet to see that */
@@ -25,7 +27,7 @@ struct client {
 
 struct clients {
     struct client list[CLIENTS_MAX];
-    size_t owed; /* by all that are not cut off */
+    size_t owed, kept; /* to all that are not cut off; with those that are */
 };
 
 /* A new one, or NULL: there are too many. */
@@ -35,6 +37,9 @@ void clients_remove(struct clients *clients, struct client *client);
 /* It is to be sent so many bytes; if that is too much for all together, those that have been
  * taking theirs for longest are cut off. */
 void clients_owe(struct clients *clients, struct client *client, size_t size);
+
+/* Whether there is memory for another answer. */
+bool clients_may_owe(const struct clients *clients);
 
 /* It has its answer, and may ask again. */
 void clients_settle(struct clients *clients, struct client *client);

@@ -146,6 +146,8 @@ static enum MHD_Result http_answer(void *context, struct MHD_Connection *connect
         path++;
     if (path == http_paths + sizeof(http_paths) / sizeof(http_paths[0]))
         return http_fail(http, connection, MHD_HTTP_NOT_FOUND);
+    if (!clients_may_owe(&http->clients))
+        return http_fail(http, connection, MHD_HTTP_SERVICE_UNAVAILABLE);
     type = path->type;
     if (path->page == HTTP_METRICS && http_wants_openmetrics(MHD_lookup_connection_value(
                                           connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT))) {

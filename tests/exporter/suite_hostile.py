@@ -28,6 +28,12 @@ def record(t, texts: Dict[str, bytes], **options) -> Recorded:
     return one
 
 
+def peak_kb(pid: int) -> int:
+    """The most that it had in memory; its unit lets it have 256 MB."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
+
+
 # -- clients
 
 
@@ -113,24 +119,24 @@ def ten_thousand_connections(t):
 @test
 @limit(120)
 def answers_that_are_not_taken(t):
-    """Sixty clients ask for megabytes and take a little now and then, from look after look."""
+    """Sixty clients ask for 4 MB each and take none of it: those that came first lose theirs."""
     directory = t.directory()
-    t.serve(directory, "one", document(devices=[
-        device(f"naa.6001405{i:025x}", device=f"8:{i}", keys=[key(f"vm-{i}", i, i + 1)])
-        for i in range(1000)]))
-    one = t.exporter(directory)
+    t.serve(directory, "one", {"program": "qemu-pr-helper", "format": 1, "devices": [
+        {"wwn": f"naa.{unit}", "device": f"8:{unit}", "keys": [
+            {"key": f"0x{n:x}", "connected": True, "pid": n + 1} for n in range(60)]} for unit in range(500)]})
+    one = t.exporter(directory, options=["--timeout=10000"])
     lazy = []
-    deadline = time.monotonic() + scaled(12)
-    while len(lazy) < 60 and time.monotonic() < deadline:
+    for _ in range(60):
         raw = socket.socket()
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         raw.settimeout(scaled(10))
         raw.connect(("127.0.0.1", one.port))
         raw.sendall(b"GET /status.json HTTP/1.1\r\nHost: x\r\n\r\n")
         lazy.append(raw)
-        time.sleep(0.15)
+    heads = [raw.recv(12) for raw in lazy[-20:]]
+    t.check(set(heads) <= {b"HTTP/1.1 200", b"HTTP/1.1 503"}, f"the last ones have an answer: {heads}")
     is_served(t, one, "beside them")
-    t.check(t.private_kb(one.pid) < 128 << 10 or t.lab.sanitized, f"{t.private_kb(one.pid)} kB private")
+    t.check(t.lab.sanitized or peak_kb(one.pid) < 200 << 10, f"it took {peak_kb(one.pid)} kB at most")
     for raw in lazy:
         raw.close()
     if not t.lab.sanitized:
@@ -314,10 +320,7 @@ def liars(t, directory: str, texts: Dict[str, bytes]) -> Tuple[Dict, float, int]
     used = cpu_s(one.pid)
     found = t.parse(text)
     t.equal(found[sample("qemu_pr_helper_requests_total", helper="truth")], 98231, "the other one")
-    if not t.lab.sanitized:
-        with open(f"/proc/{one.pid}/status", encoding="ascii") as file:
-            peak = next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
-        t.check(peak < 160 << 10, f"it took {peak} kB at most")
+    t.check(t.lab.sanitized or peak_kb(one.pid) < 160 << 10, f"it took {peak_kb(one.pid)} kB at most")
     t.equal((one.get("/").status, one.get("/status.json").status), (200, 200), "page and JSON")
     return found, used, len(text)
 
