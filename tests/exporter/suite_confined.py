@@ -11,6 +11,7 @@ from support import scaled
 from support.client import Connection
 from support.tap import Skip, test
 
+from ctl.status_server import example
 from exporter.fixture import client, document, sample
 from exporter.recorded import Recorded
 
