@@ -774,7 +774,7 @@ CLAIMS: Dict[str, List[Tuple[str, str]]] = {
         ("Of all helpers together 8,192 devices are kept, and",
          "exporter/hostile.many_devices_with_long_names"),
         ("At most 64 clients of HTTP are connected. One that has",
-         "exporter/hostile.slow_clients_take_all_places exporter/hostile.ten_thousand_connections "
+         "exporter/hostile.slow_clients_take_all_places exporter/hostile.thousands_of_connections "
          "exporter/hostile.answers_that_are_not_taken"),
         ("It needs no privilege but the right to connect to the",
          "exporter/confined.no_capability_and_seccomp"),
