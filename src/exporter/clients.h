@@ -15,8 +15,7 @@
 #define CLIENTS_TURN_MS     30000 /* from the last answer, or from connecting, to the next one */
 #define CLIENTS_PATIENCE_MS 1000  /* for a request, while others wait to be accepted */
 #define CLIENTS_OWED_MAX    (48u << 20) /* bytes of answers that all together have not taken yet */
-#define CLIENTS_KEPT_MAX    (80u << 20) /* with those of clients that are cut off: no answer is made \
-                                         */
+#define CLIENTS_KEPT_MAX    (80u << 20) /* with those of clients that are cut off */
 
 struct client {
     bool used, cut; /* cut: its socket is shut down, and the library has yet to see that */
