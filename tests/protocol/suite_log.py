@@ -247,11 +247,13 @@ def trace_to_a_file(t):
 @test
 @ours("the peer has no event of its own")
 def trace_of_one_command(t):
-    """From the connect to the disconnect, in order, each event with all of its arguments."""
+    """From the connect to the disconnect, in order, each event with all of its arguments. With a status
+    the client is looked at once, when or before its first request is executed: kernels before 6.5 have
+    to be asked early."""
     arguments = {words[0]: words[1:] for words in
                  map(str.split, t.run("-T", "help").output().splitlines())}
     path = os.path.join(t.directory(), "trace")
-    helper = t.start("-T", f"*,file={path}")
+    helper = t.start("-T", f"*,file={path}", f"--status-socket={t.directory()}/status")
     t.disk.answer(status=scsi.RESERVATION_CONFLICT)
     t.ask(READ_KEYS, t.own(t.disk.open()), reply(scsi.RESERVATION_CONFLICT), helper=helper)
     t.stop(helper)
@@ -264,7 +266,13 @@ def trace_of_one_command(t):
     request = [line[1] for line in lines].index("request")
     number = lines[request][2]
     device = f"{os.major(t.disk.rdev)}:{os.minor(t.disk.rdev)}"
-    t.equal([line[1:] for line in lines if line[2] == number][-7:],
+    events = [line[1:] for line in lines if line[2] == number]
+    names = [event[0] for event in events]
+    peer = names.index("peer")
+    t.check(names.index("handshake") < peer < names.index("route"), f"the client's turn in {names}")
+    t.equal(events.pop(peer), ["peer", number, f"pid={os.getpid()}", f"uid={os.getuid()}", 'vm=""'],
+            "the client")
+    t.equal(events,
             [["connect", number], ["handshake", number, "features=0x0"],
              ["request", number, "opcode=0x5e", "action=0x00", "length=16"],
              ["route", number, f"device={device}", "kind=block", "verdict=issue"],
