@@ -322,11 +322,12 @@ static void mpath_note(struct mpath *mpath, int slot)
 
 void mpath_forget(struct mpath *mpath, int slot)
 {
-    uint8_t bit = (uint8_t)(1 << slot % 8);
+    uint8_t bit;
     bool tell;
 
     if (slot < 0 || slot >= MPATH_SLOTS_MAX)
         return;
+    bit = (uint8_t)(1 << slot % 8);
     pthread_mutex_lock(&mpath->facts_lock);
     tell = (mpath->has_sent[slot / 8] & bit) && mpath->n_farewells < MPATH_FAREWELLS_MAX;
     mpath->has_sent[slot / 8] &= (uint8_t)~bit;
