@@ -9,8 +9,8 @@ import rows
 
 WIDTH, HEIGHT = 380, 260
 LEFT, TOP_MARGIN, RIGHT, BOTTOM = 62, 46, 14, 44
-COLOURS = {"helper": "#0b6e4f", "peer": "#b3261e", "ideal": "#5f6b7a", "floor": "#a9b2bd"}
-NAMES = {"helper": "this helper", "peer": "QEMU's helper", "ideal": "ideal", "floor": "floor"}
+COLOURS = {"helper": "#0b6e4f", "peer": "#b3261e", "newest": "#d97706", "ideal": "#5f6b7a", "floor": "#a9b2bd"}
+NAMES = {"helper": "this helper", "peer": "QEMU 7.2", "newest": "QEMU 11.1", "ideal": "ideal", "floor": "floor"}
 
 Series = Dict[str, List[Tuple[float, float]]]  # server -> points
 
@@ -50,7 +50,7 @@ def _panel(left: float, title: str, across: str, series: Series) -> List[str]:
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in sorted(points)))
         colour = COLOURS.get(server, "#000000")
         out.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        out.append(f'<text x="{left + LEFT + index * 92}" y="36" fill="{colour}">'
+        out.append(f'<text x="{left + LEFT + index * 74}" y="36" fill="{colour}">'
                    f"{html.escape(NAMES.get(server, server))}</text>")
     return out
 

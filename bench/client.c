@@ -14,8 +14,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PERSISTENT_RESERVE_IN 0x5e
-#define READ_KEYS_HEADER      8 /* PRGENERATION and ADDITIONAL LENGTH */
+#define PERSISTENT_RESERVE_IN  0x5e
+#define READ_KEYS_HEADER       8 /* PRGENERATION and ADDITIONAL LENGTH */
+#define PERSISTENT_RESERVE_OUT 0x5f
+#define REGISTER_AND_IGNORE    0x06
+#define PARAMETER_LIST         24
+#define SERVICE_ACTION_KEY     8 /* its offset in the parameter list */
 
 static uint32_t load_be32(const uint8_t *bytes)
 {
@@ -98,6 +102,23 @@ int client_send_cdb(struct client *client, int device_fd, const uint8_t cdb[stat
     if (sent < 0)
         return -errno;
     return sent == CLIENT_CDB ? 0 : -EIO;
+}
+
+int client_send_register(struct client *client, int device_fd)
+{
+    static const uint8_t cdb[CLIENT_CDB] = {
+        [0] = PERSISTENT_RESERVE_OUT, [1] = REGISTER_AND_IGNORE, [8] = PARAMETER_LIST};
+    static const uint8_t parameters[PARAMETER_LIST] = {[SERVICE_ACTION_KEY] = 0xb0};
+    int r = client_send_cdb(client, device_fd, cdb);
+
+    if (r < 0)
+        return r;
+    return send(client->fd, parameters, sizeof parameters, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+bool client_is_good(const struct client *client)
+{
+    return load_be32(client->reply) == 0;
 }
 
 int client_receive(struct client *client, int flags, bool any_status)

@@ -38,6 +38,12 @@ int client_send(struct client *client, int device_fd);
 int client_send_cdb(struct client *client, int device_fd, const uint8_t cdb[static CLIENT_CDB]);
 
 /*
+ * Send one REGISTER AND IGNORE EXISTING KEY with its parameter list: as short a command of
+ * PERSISTENT RESERVE OUT as there is that any client may send. Returns 0 or a negative errno.
+ */
+int client_send_register(struct client *client, int device_fd);
+
+/*
  * Read what has come of the reply; flags go to recv(2). Returns 1 when the reply is whole and says
  * GOOD with a payload of the length that READ KEYS data claims to have, 0 when more is to come,
  * -EBADMSG for a whole but different reply, -EPROTO for impossible framing, -ECONNRESET at end of
@@ -45,6 +51,9 @@ int client_send_cdb(struct client *client, int device_fd, const uint8_t cdb[stat
  * device answers CHECK CONDITION, which is good enough to time a start.
  */
 int client_receive(struct client *client, int flags, bool any_status);
+
+/* Whether the reply, which is whole, says GOOD. */
+bool client_is_good(const struct client *client);
 
 /* One command from sending to the verified reply, waiting at most timeout_ms (-1: for ever). */
 int client_command(struct client *client, int device_fd, bool any_status, int timeout_ms);

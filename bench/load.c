@@ -9,6 +9,7 @@
  *   hung        many clients whose device never answers, then healthy ones beside them
  *   idle        connections that only exist, until stdin ends (for looking at the server meanwhile)
  *   start       from the fork of a server to its first connection, handshake and reply
+ *   storm       many processes that connect at the same moment and register, each at a device
  */
 #include "client.h"
 #include "samples.h"
@@ -31,6 +32,8 @@
 #include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -40,13 +43,13 @@
 #define EVENTS_MAX       64
 #define START_TIMEOUT_MS 20000
 #define UNREAD_WAIT_MS   2000
-#define DEVICES_MAX      256
+#define DEVICES_MAX      512
 
 extern char **environ;
 
 struct config {
     const char *mode, *socket, *hung_device;
-    const char *devices[DEVICES_MAX]; /* the first one, but for throughput */
+    const char *devices[DEVICES_MAX]; /* the first one, but for throughput and storm */
     unsigned n_devices;
     unsigned clients, threads, idle, hung, newcomers;
     unsigned requests, warmup_requests;
@@ -389,6 +392,83 @@ static void run_start(const struct config *config)
     close(inotify);
 }
 
+/* What the processes of a storm share. */
+struct storm {
+    pthread_barrier_t barrier;
+    struct {
+        uint64_t begin_ns, served_ns;
+    } starters[];
+};
+
+/* One of them: as QEMU does it, by calls that block. */
+static void run_starter(const struct config *config, struct storm *storm, unsigned number,
+                        int device)
+{
+    struct client client;
+    int r;
+
+    pthread_barrier_wait(&storm->barrier);
+    storm->starters[number].begin_ns = client_now_ns();
+    attach(config, &client);
+    check(client_send_register(&client, device), "send");
+    while ((r = client_receive(&client, 0, true)) == 0)
+        continue;
+    check(r, "command");
+    check(client_is_good(&client) ? 0 : -EBADMSG, "REGISTER");
+    storm->starters[number].served_ns = client_now_ns();
+    client_close(&client);
+}
+
+static struct storm *new_storm(unsigned clients)
+{
+    struct storm *storm = mmap(NULL, sizeof *storm + clients * sizeof storm->starters[0],
+                               PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pthread_barrierattr_t shared;
+
+    if (storm == MAP_FAILED)
+        err(1, "memory");
+    pthread_barrierattr_init(&shared);
+    pthread_barrierattr_setpshared(&shared, PTHREAD_PROCESS_SHARED);
+    check(-pthread_barrier_init(&storm->barrier, &shared, clients), "barrier");
+    return storm;
+}
+
+static void run_storm(const struct config *config)
+{
+    struct storm *storm = new_storm(config->clients);
+    uint64_t begin_ns = UINT64_MAX, end_ns = 0;
+    struct samples latency = {0};
+    int status;
+
+    for (unsigned i = 0; i < config->clients; i++) {
+        pid_t pid = fork();
+
+        if (pid < 0)
+            err(1, "fork");
+        if (pid == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            run_starter(config, storm, i, open_path(config->devices[i % config->n_devices]));
+            _exit(0);
+        }
+    }
+    for (unsigned i = 0; i < config->clients; i++) {
+        if (wait(&status) < 0 || status != 0)
+            errx(1, "one of the clients failed");
+    }
+    for (unsigned i = 0; i < config->clients; i++) {
+        uint64_t from = storm->starters[i].begin_ns, until = storm->starters[i].served_ns;
+
+        begin_ns = from < begin_ns ? from : begin_ns;
+        end_ns = until > end_ns ? until : end_ns;
+        samples_add(&latency, until - from);
+    }
+    printf("{\"clients\": %zu, \"all_ns\": %llu, ", latency.count,
+           (unsigned long long)(end_ns - begin_ns));
+    samples_print(&latency, "latency_ns");
+    printf("}\n");
+    samples_free(&latency);
+}
+
 #define NUMBER 0x100 /* getopt values from here on: NUMBER + offset in struct config */
 #define NUMBER_OPTION(name, member)                                                                \
     {                                                                                              \
@@ -458,7 +538,7 @@ static const struct {
     void (*run)(const struct config *config);
 } modes[] = {
     {"latency", run_latency}, {"throughput", run_throughput}, {"hung", run_hung},
-    {"idle", run_idle},       {"start", run_start},
+    {"idle", run_idle},       {"start", run_start},           {"storm", run_storm},
 };
 
 int main(int argc, char **argv)
@@ -487,6 +567,7 @@ int main(int argc, char **argv)
         modes[i].run(&config);
         return 0;
     }
-    fprintf(stderr, "usage: bench-load latency|throughput|hung|idle|start --socket PATH ...\n");
+    fprintf(stderr,
+            "usage: bench-load latency|throughput|hung|idle|start|storm --socket PATH ...\n");
     return 2;
 }

@@ -26,7 +26,7 @@ MANY = 1000
 BURST = 256
 STARTS_PER_ROUND = 3
 LATENCY_SLICES = 5
-THREADS_STAY = {"helper", "peer"}  # after their client; others cannot be asked what they did
+THREADS_STAY = {"helper", "peer", "newest"}  # after their client; others cannot be asked what they did
 LATENCY_REQUESTS = 4000
 LATENCY_WARMUP = 200
 BESIDE_REQUESTS = 15000  # some tenths of a second, in which exporters ask some times
@@ -34,6 +34,7 @@ WINDOW_MS = 2000
 HUNG_SPREAD_MS = 10  # between two hung commands, when they do not come at once
 SCALES = {"small": (10, 100), "large": (100, 1000)}  # devices, clients
 AFTER_BURST_SECONDS = 60
+STORM_CLIENTS, STORM_DEVICES = 500, 400
 TRACED_REQUESTS = (200, 2200)
 COUNTED_REQUESTS = (500, 1500)
 LOAD_SECONDS = 300
@@ -193,6 +194,9 @@ class Bench:
                                              for name in some}
         with self._all_running(some, self._plain, self._cpu) as servers:
             self._latency_turns(servers, results, "step", {"cpu_us": "step_cpu_us"})
+        for turn, figures in enumerate(results["helper"]):
+            above = figures["step_p50_us"] - results["+filter"][turn]["step_p50_us"]
+            figures["own_share"] = above / results["floor"][turn]["step_p50_us"]
         return results
 
     def _latency_turns(self, servers: Dict[str, Server], results: Dict[str, List[Figures]],
@@ -259,21 +263,44 @@ class Bench:
                 figures["burst_kept_kb"] = server.memory()[0] - figures.pop("before")
         return results
 
+    @contextlib.contextmanager
+    def _disks(self, count: int) -> Iterator[List[str]]:
+        """Further devices of 0 ms, without the stand-in's control."""
+        with contextlib.ExitStack() as stack:
+            paths = []
+            for _ in range(count):
+                try:
+                    one = loop.Loop(self._directory)
+                except loop.Unavailable as reason:
+                    raise Unavailable(str(reason)) from reason
+                stack.callback(one.close)
+                paths.append(one.path)
+            yield paths
+
+    def storm(self, commands: Commands) -> Dict[str, List[Figures]]:
+        """A node starts: each virtual machine connects and registers at the same moment."""
+        results: Dict[str, List[Figures]] = {name: [] for name in commands}
+        with self._disks(STORM_DEVICES) as paths:
+            options = [word for path in paths for word in ("--device", path)]
+            for name, command in commands.items():
+                with running(command, self._plain) as server:
+                    before, _ = server.settled_memory()
+                    got = self._run("storm", ["--socket", server.socket, "--clients",
+                                              str(STORM_CLIENTS), *options])
+                    results[name].append({
+                        "storm_all_ms": got["all_ns"] / 1e6,
+                        "storm_p50_ms": got["latency_ns_p50"] / 1e6,
+                        "storm_kb": server.memory()[0] - before})
+        return results
+
     def scale(self, command: List[str]) -> Figures:
         """Processor time of a request with few devices and connections, and with ten times both."""
         figures: Figures = {}
-        many = max(devices for devices, _ in SCALES.values())
-        with contextlib.ExitStack() as stack:
-            try:
-                loops = [loop.Loop(self._directory) for _ in range(many)]
-            except loop.Unavailable as reason:
-                raise Unavailable(str(reason)) from reason
-            for one in loops:
-                stack.callback(one.close)
+        with self._disks(max(devices for devices, _ in SCALES.values())) as paths:
             for size, (devices, clients) in SCALES.items():
                 with running(command, self._plain) as server:
                     before = server.cpu_ns()
-                    got = self._throughput(server, [one.path for one in loops[:devices]], clients)
+                    got = self._throughput(server, paths[:devices], clients)
                     figures[f"scale_{size}_cpu_us"] = (server.cpu_ns() - before) / got["served"] / 1000
         figures["scale_slope"] = figures["scale_large_cpu_us"] / figures["scale_small_cpu_us"]
         return figures

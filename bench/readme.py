@@ -20,6 +20,9 @@ VERDICTS = {True: "", False: "missed", None: "not measured"}
 #: Of whom a whole run has every figure, but for those that none could give.
 REQUIRED = [row.figure for row in ROWS + VM_ROWS if not row.figure.startswith("hung_")]
 
+#: QEMU's helpers, and of which release of Debian each is.
+PEERS = {"peer": "Debian 12", "newest": "sid"}
+
 Figures = Dict[str, Dict[str, float]]
 
 
@@ -37,14 +40,15 @@ def digest(run: dict) -> dict:
     if missing:
         raise Incomplete(f"not a whole run: {len(missing)} figures are missing, {missing[0]} "
                          "to begin with")
-    if "peer" not in run["medians"][REQUIRED[0]]:
-        raise Incomplete("the distribution's helper was not there")
+    for peer in PEERS:
+        if peer not in run["medians"][REQUIRED[0]]:
+            raise Incomplete(f"a helper of QEMU's was not there: {peer}")
 
     def each(figures: Figures) -> Figures:
         return {figure: {who: rounded(value) for who, value in by.items()}
                 for figure, by in figures.items()}
     return {"machine": run["machine"], "date": run["date"], "rounds": run["rounds"],
-            "load": rounded(run["load"]),
+            "load": rounded(run["load"]), "versions": run["versions"],
             "medians": each(run["medians"]), "ratios": each(run["ratios"]),
             "targets": [{**target, "measured": rounded(target["measured"])}
                         for target in run["targets"]]}
@@ -91,24 +95,29 @@ LINES: List[Tuple[str, object, str]] = [
     ("Private memory, idle", amount("idle_private_kb", "kB"), "idle_private_kb"),
     ("Private memory for each idle client", amount("connection_1000_private_kb", "kB"),
      "connection_1000_private_kb"),
+    ("500 clients connect at once and register on 400 disks", amount("storm_all_ms", "ms"),
+     "storm_all_ms"),
 ]
 
 
 def readme_table(figures: dict) -> str:
     medians, ratios = figures["medians"], figures["ratios"]
-    out = ["| | this helper | Debian's | ratio |", "| --- | --- | --- | --- |"]
+    names = [f"QEMU {figures['versions'][peer]} ({release})" for peer, release in PEERS.items()]
+    out = [f"| | this helper | {' | '.join(names)} | ratios |", "| --- | --- | --- | --- | --- |"]
     for title, cell, figure in LINES:
-        ratio = ratios.get(figure, {}).get("peer")
-        out.append(f"| {title} | {cell(medians, 'helper')} | {cell(medians, 'peer')} | "
-                   f"{'' if ratio is None else text_of(ratio)} |")
+        over = [ratios.get(figure, {}).get(peer) for peer in PEERS]
+        out.append(" | ".join([
+            f"| {title}", *(cell(medians, who) for who in ("helper", *PEERS)),
+            ", ".join(text_of(ratio) for ratio in over if ratio is not None)]) + " |")
     cycle = text_of(ratios["map_cycle_us"]["tool"])
     read = text_of(ratios["lun_read_p50_us"]["peer"])
     return "\n".join([
         *out, "",
-        f"Medians, rounds: {figures['rounds']}, all servers in turns. {where(figures)}.",
+        f"Medians, rounds: {figures['rounds']}, all servers in turns; ratios: ours to each of the "
+        f"others.", f"{where(figures)}.",
         "The disk is a stand-in. With LIO's, in an emulated machine, READ KEYS takes "
         f"{read} times what it takes",
-        "through Debian's helper; to register, reserve, release and unregister a multipath map takes "
+        "through Debian 12's helper; to register, reserve, release and unregister a multipath map takes "
         f"{cycle} times", "what it takes by mpathpersist(8).",
         "", "![requests/s, and healthy clients without a reply](docs/bench.svg)", ""])
 

@@ -12,12 +12,13 @@ from typing import Dict, Iterator, List, Optional, Tuple
 START_SECONDS = 60.0  # under valgrind a start takes seconds
 
 
-def commands(build: str, helper: str, peer: str, status: str) -> Dict[str, List[str]]:
+def commands(build: str, helper: str, peers: Dict[str, List[str]],
+             status: str) -> Dict[str, List[str]]:
     """Name and command line, to which "-k SOCKET" is added. The helper comes first: as packages
-    install it, so with a status socket, in that directory; and as nobody has configured it."""
+    install it, so with a status socket, in that directory; and with no configuration of the host's."""
     floor = os.path.join(build, "bench", "bench-floor")
     ours = [helper, "--config=/dev/null", f"--status-socket={status}/"]
-    return {"helper": ours, "peer": [peer], "floor": [floor], "ideal": [floor, "--ioctl"]}
+    return {"helper": ours, **peers, "floor": [floor], "ideal": [floor, "--ioctl"]}
 
 
 def steps(build: str, helper: List[str]) -> Dict[str, List[str]]:
