@@ -30,6 +30,7 @@
 #include "base/log.h"
 #include "scsi/cdb.h"
 #include "serve/conns.h"
+#include "serve/identify.h"
 #include "serve/peer.h"
 #include "serve/tracepoints.h"
 #include "serve/turn.h"
@@ -41,7 +42,8 @@ enum conn_next {
     CONN_GO_ON,
     CONN_WAIT_READABLE,
     CONN_WAIT_WRITABLE,
-    CONN_WAIT_THREAD, /* receiving may block, and no other thread stands by */
+    CONN_WAIT_THREAD,   /* receiving may block, and no other thread stands by */
+    CONN_WAIT_IDENTIFY, /* enough other clients are being identified */
     CONN_CLOSE,
 };
 
@@ -62,6 +64,7 @@ struct visit {
     const struct conn_side *side;
     int sock;
     bool linger; /* the next request may come at once */
+    bool gone;   /* the client has closed its end; there may be a last request */
     bool paid;   /* turn.h: commands may be executed */
     struct conn_scratch scratch;
 };
@@ -143,15 +146,6 @@ static enum conn_next conn_receive(struct visit *visit, uint8_t *bytes, int flag
     return conn->done == conn->size ? CONN_GO_ON : CONN_WAIT_READABLE;
 }
 
-/* Once, only by a thread that may block, and apart from what nearly all requests go through. */
-static __attribute__((noinline)) struct peer *conn_identify(struct visit *visit)
-{
-    struct peer *peer = peers_identify(visit->conns->peers, visit->sock, conn_number(visit));
-
-    atomic_store(&visit->conn->peer, peer);
-    return peer;
-}
-
 static enum conn_next conn_handshake(struct visit *visit)
 {
     struct conn *conn = visit->conn;
@@ -168,9 +162,8 @@ static enum conn_next conn_handshake(struct visit *visit)
     conn_await_request(conn);
     if (atomic_load(&visit->conns->stopping))
         shutdown(visit->sock, SHUT_RD);
-    if (visit->conns->peers_wanted == CONNS_PEERS_HANDSHAKE && pool_may_block(visit->conns->pool))
-        conn_identify(visit);
-    return CONN_GO_ON;
+    /* A client that sends no command is not to cost the memory of a peer, if that can wait. */
+    return visit->conns->peers_wanted == CONNS_PEERS_COMMAND ? CONN_WAIT_READABLE : CONN_GO_ON;
 }
 
 /* Keep `size` bytes until the client takes them. They are not in the buffer of the request. */
@@ -247,7 +240,7 @@ static inline bool conn_set_peer(struct visit *visit, struct request *request)
     struct peer *peer = atomic_load_explicit(&visit->conn->peer, memory_order_relaxed);
 
     if (!peer)
-        peer = conn_identify(visit);
+        peer = identify_client(visit->conns, visit->sock);
     request->peer = peer;
     if (peer) /* only clients with a process count */
         atomic_store_explicit(&peer->requests,
@@ -351,8 +344,12 @@ static enum conn_next conn_receive_cdb(struct visit *visit)
     struct conn *conn = visit->conn;
     enum conn_next next;
 
-    if (!visit->linger)
+    if (!visit->linger) {
+        if (__builtin_expect(identify_is_due(visit->conns, conn), false) && !visit->gone &&
+            !identify_in_turn(visit->conns, visit->sock))
+            return CONN_WAIT_IDENTIFY;
         return conn_receive(visit, conn->cdb, MSG_DONTWAIT);
+    }
     visit->linger = false;
     /* A turn without a share of threads ends with its BUSY: the next one may have it. */
     if (!visit->paid || budget_is_scarce(&visit->conns->budget, BUDGET_THREADS) ||
@@ -449,6 +446,10 @@ static bool conn_leave(struct visit *visit, enum conn_next next)
         turn_wait(conns, visit->sock);
         return true;
     }
+    if (next == CONN_WAIT_IDENTIFY) {
+        identify_wait(conns, visit->sock);
+        return true;
+    }
     r = pool_arm(conns->pool, visit->sock, next == CONN_WAIT_READABLE ? EPOLLIN : EPOLLOUT);
     if (r == 0)
         return true;
@@ -465,7 +466,6 @@ void conn_serve(void *context, int sock, uint32_t events)
     enum conn_next next;
     struct visit visit; /* the scratch is zeroed only where it is used */
 
-    (void)events; /* receiving and sending find out */
     if (!turn_begin(conns, sock, &visit.paid))
         return;
     visit.conns = conns;
@@ -473,6 +473,7 @@ void conn_serve(void *context, int sock, uint32_t events)
     visit.side = &conns->sides[sock];
     visit.sock = sock;
     visit.linger = false;
+    visit.gone = events & EPOLLHUP;
     conns_take(visit.conn);
     next = conn_visit(&visit);
     if (next != CONN_CLOSE && conn_leave(&visit, next)) {

@@ -49,6 +49,7 @@ int conns_init(struct conns *conns, struct pool *pool, unsigned n_slots, int64_t
     conns->tick_fd = -1;
     conns->drained_fd = -1;
     conns->crowd.first = conns->crowd.last = conns->doomed.first = conns->doomed.last = -1;
+    conns->unidentified.first = conns->unidentified.last = -1;
     budget_init(&conns->budget, limits);
     pthread_mutex_init(&conns->lock, NULL);
     pthread_mutex_init(&conns->queues_lock, NULL);

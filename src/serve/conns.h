@@ -35,7 +35,7 @@ struct conns {
     pthread_mutex_t lock; /* a slot becomes free, or its socket is shut down by others, under it */
     atomic_uint n_used;   /* slots below this number have been in use */
     atomic_uint n_open;   /* connections that have not been closed yet */
-    atomic_uint n_timed;  /* connections with a deadline, or that wait for any thread */
+    atomic_uint n_timed;  /* connections with a deadline, or that wait for a thread or a turn */
     atomic_uint n_busy;   /* requests answered BUSY for want of a thread or an fd */
     atomic_ullong n_served; /* requests of connections that are closed, as far as identified */
     atomic_bool stopping;
@@ -44,6 +44,13 @@ struct conns {
     struct budget budget;
     struct budget_queue crowd;  /* connections that wait for any thread (turn.c) */
     struct budget_queue doomed; /* sockets that epoll does not take, for the next thread to close */
+    struct budget_queue
+        unidentified;     /* connections whose client waits to be identified (identify.c) */
+    struct {              /* clients that are being identified */
+        unsigned running; /* in all */
+        unsigned late;    /* of these, since before the last round began */
+        unsigned round;
+    } identifying; /* under queues_lock */
     pthread_mutex_t queues_lock;
     int tick_fd;    /* timerfd: readable once a second while there are deadlines */
     int drained_fd; /* eventfd: readable once the last connection has gone, after conns_stop */

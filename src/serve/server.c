@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "serve/conn.h"
+#include "serve/identify.h"
 #include "serve/turn.h"
 
 #define SERVER_ACCEPT_BATCH    16
@@ -178,6 +179,7 @@ static bool server_take_signal(struct server *server)
 static void server_tick(struct server *server)
 {
     turn_tick(&server->conns);
+    identify_tick(&server->conns);
     conns_tick(&server->conns);
 }
 

@@ -20,6 +20,7 @@
 
 #include "base/log.h"
 #include "serve/conns.h"
+#include "serve/identify.h"
 
 /* Let one go on: its event comes again. False: no thread waits. */
 static bool turn_resume(struct conns *conns, struct budget_queue *queue)
@@ -55,6 +56,7 @@ bool turn_begin(struct conns *conns, int sock, bool *ret_paid)
         turn_end(conns, account, false); /* those that would have seen it there have ended */
     else
         atomic_fetch_sub(&account->turns, 1);
+    identify_resume(conns);
     return false;
 }
 
@@ -75,6 +77,7 @@ void turn_end(struct conns *conns, struct budget_account *account, bool paid)
     if (atomic_load(&account->waiting.n))
         turn_resume(conns, &account->waiting);
     atomic_fetch_sub(&account->turns, 1);
+    identify_resume(conns);
     if (atomic_load(&conns->crowd.n) && pool_may_block(conns->pool))
         turn_resume_crowd(conns);
     if (atomic_load(&conns->doomed.n) && pool_may_block(conns->pool)) {

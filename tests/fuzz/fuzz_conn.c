@@ -21,6 +21,7 @@
 #include "scsi/sense.h"
 #include "serve/conn.h"
 #include "serve/conns.h"
+#include "serve/identify.h"
 #include "serve/turn.h"
 
 #define CLIENTS      2
@@ -248,6 +249,7 @@ static void set_busy(bool busy, bool alone)
         close(pool.discard[--pool.n_discard]);
     while (!alone && conns.crowd.n > 0)
         turn_tick(&conns);
+    identify_tick(&conns);
 }
 
 static void cut_all(void)

@@ -25,6 +25,7 @@
 #include "proto/wire.h"
 #include "serve/conn.h"
 #include "serve/conns.h"
+#include "serve/identify.h"
 #include "serve/turn.h"
 
 #define PR_IN   0x5e
