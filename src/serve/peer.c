@@ -151,10 +151,30 @@ static uint64_t peer_read_start(const struct peers *peers, pid_t pid, bool *ret_
 }
 
 /*
+ * What was found out for another connection of the process: so one with a thousand of them costs
+ * little more than one with one, and does not keep others waiting. False: there is none.
+ */
+static bool peers_find_name(struct peers *peers, struct peer *peer, char *vm, size_t size)
+{
+    const struct peer *other;
+
+    pthread_mutex_lock(&peers->lock);
+    other = peers->first;
+    while (other && other->process != peer->process)
+        other = other->next;
+    if (other && (other->source == PEER_CGROUP || other->source == PEER_ARGUMENT)) {
+        snprintf(vm, size, "%s", other->vm);
+        peer->source = other->source;
+    }
+    pthread_mutex_unlock(&peers->lock);
+    return other;
+}
+
+/*
  * What is known of the process that connected, and of no other that has its pid now. Returns false
  * if fds or memory were short, and so something may be missing.
  */
-static bool peers_read_process(const struct peers *peers, int sock, struct peer *peer, char *vm,
+static bool peers_read_process(struct peers *peers, int sock, struct peer *peer, char *vm,
                                size_t size)
 {
     CLEANUP_CLOSE int pidfd = -1;
@@ -163,7 +183,7 @@ static bool peers_read_process(const struct peers *peers, int sock, struct peer 
     enum peer_source source;
     struct pollfd still;
     struct stat status;
-    uint64_t started;
+    uint64_t started = 0;
 
     if (getsockopt(sock, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &pidfd_size) < 0) {
         pidfd = -1;
@@ -172,9 +192,11 @@ static bool peers_read_process(const struct peers *peers, int sock, struct peer 
     }
     if (peers->pidfs && pidfd >= 0 && fstat(pidfd, &status) == 0)
         peer->process = status.st_ino;
-    if (peer->pid <= 0 || (peers->proc < 0 && !peers->open))
+    if (peer->pid <= 0 || (peers->proc < 0 && !peers->open) ||
+        (peer->process && peers_find_name(peers, peer, vm, size)))
         return true;
-    started = peer_read_start(peers, peer->pid, &is_short);
+    if (!peer->process) /* which says it all */
+        started = peer_read_start(peers, peer->pid, &is_short);
     source = peer_read_name(peers, peer->pid, vm, size, &is_short);
     still = (struct pollfd){.fd = pidfd, .events = POLLIN}; /* readable when it has ended */
     if (pidfd >= 0 && poll(&still, 1, 0) != 0)
