@@ -364,9 +364,9 @@ bool map_add(struct map *map, struct work *work)
             last = &(*last)->next;
         *last = work;
         map->queued++;
-        pthread_cond_broadcast(&map->news);
     }
     pthread_mutex_unlock(&map->lock);
+    pthread_cond_broadcast(&map->news);
     return added;
 }
 

@@ -108,7 +108,9 @@ static void path_main(struct thread *thread)
         path_work(path);
         pthread_mutex_lock(path->lock);
         path->state = PATH_DONE;
+        pthread_mutex_unlock(path->lock);
         pthread_cond_broadcast(path->news);
+        pthread_mutex_lock(path->lock);
     }
     pthread_mutex_unlock(path->lock);
     cleanup_close(&path->hold);
@@ -147,8 +149,8 @@ void path_submit(struct path *path, const struct path_job *job, int map_fd)
     path->job.attention = SPC_NO_ADDITIONAL_SENSE;
     pthread_mutex_lock(path->lock);
     path->state = PATH_BUSY;
-    pthread_cond_signal(&path->wake);
     pthread_mutex_unlock(path->lock);
+    pthread_cond_signal(&path->wake);
 }
 
 void path_finish(struct path *path)

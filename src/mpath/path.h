@@ -39,6 +39,10 @@ struct path_job {
     struct spc_sense attention; /* the last unit attention about reservations that was taken */
 };
 
+/*
+ * Its two conditions are signalled without the lock, which a thread that is woken would have to
+ * wait for: that costs each command a change of threads.
+ */
 struct path {
     struct thread thread; /* first: thread.h */
     pthread_t id;
