@@ -87,19 +87,19 @@ int journal_open(struct journal *journal, int directory, const char *uuid)
     return r < 0 ? r : 0;
 }
 
-bool journal_is_unfinished(int directory, const char *uuid, const struct paths_map *map)
+void journal_peek(int directory, const char *uuid, const struct paths_map *map,
+                  struct paths_memory *ret_memory)
 {
     struct journal journal = {.fd = -1};
-    struct paths_memory memory;
 
+    memset(ret_memory, 0, sizeof(*ret_memory));
     if (directory < 0 || strchr(uuid, '/'))
-        return false;
+        return;
     journal.fd = openat(directory, uuid, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (journal.fd < 0)
-        return false;
-    journal_load(&journal, map, NULL, &memory);
+        return;
+    journal_load(&journal, map, NULL, ret_memory);
     journal_close(&journal);
-    return paths_unfinished(&memory);
 }
 
 void journal_close(struct journal *journal)

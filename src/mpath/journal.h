@@ -31,9 +31,12 @@ struct journal {
  */
 int journal_open_directory(char *ret_error, size_t error_size);
 
-/* Whether there is a file of this map that says that something is under way. map: its paths' ids.
+/*
+ * What the file of this map says, without opening it for longer. map: its paths' ids. ret_memory is
+ * zeroed if there is no file.
  */
-bool journal_is_unfinished(int directory, const char *uuid, const struct paths_map *map);
+void journal_peek(int directory, const char *uuid, const struct paths_map *map,
+                  struct paths_memory *ret_memory);
 
 /* Open a map's file; directory -1: none. Returns 0 or a negative errno; then it is kept here. */
 int journal_open(struct journal *journal, int directory, const char *uuid);

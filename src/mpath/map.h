@@ -57,6 +57,7 @@ struct map {
     struct sysfs_map names;
     int client[MAP_CLIENTS_MAX]; /* slots of connections that have sent something; main thread's */
     unsigned n_clients;          /* MAP_CLIENTS_MAX + 1: more than can be known */
+    bool is_inherited;           /* a worker before this one may have had other clients at it */
 
     pthread_mutex_t lock;
     pthread_cond_t news; /* something to do, or a path's job is done */
@@ -88,8 +89,10 @@ struct map *map_new(struct shared *shared, enum map_side side, const struct map_
 /* Give it something to do. False: there is no room, or no thread; it stays the caller's. */
 bool map_add(struct map *map, struct work *work);
 
-/* Main thread: a client has sent something, or is gone; returns whether it was the last. */
+/* Main thread: a client has sent something; has it?; it is gone: returns whether it was the last.
+ */
 void map_meet(struct map *map, int slot);
+bool map_has_met(const struct map *map, int slot);
 bool map_part(struct map *map, int slot);
 
 /* Have it end when what it has begun is done; what has not begun is dropped. */

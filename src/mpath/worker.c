@@ -82,21 +82,30 @@ static bool worker_dispatch(struct worker *worker, struct work *work)
     return false;
 }
 
-/* A client is gone. */
+/* The last client of a map is gone, as far as is known. */
+static void worker_forget(struct map *map)
+{
+    struct work *work = calloc(1, sizeof(*work));
+
+    if (!work)
+        return;
+    work->forgets = true;
+    work->device = work->reply = -1;
+    if (!map_add(map, work))
+        work_free(work);
+}
+
+/* A client is gone. If it is one that only a worker before this one knew: whose map is not known.
+ */
 static void worker_part(struct worker *worker, int slot)
 {
-    for (struct map *map = worker->maps; map; map = map->next) {
-        struct work *work;
+    bool is_known = false;
 
-        if (!map_part(map, slot))
-            continue;
-        work = calloc(1, sizeof(*work));
-        if (!work)
-            return;
-        work->forgets = true;
-        work->device = work->reply = -1;
-        if (!map_add(map, work))
-            work_free(work);
+    for (struct map *map = worker->maps; map; map = map->next)
+        is_known |= map_has_met(map, slot);
+    for (struct map *map = worker->maps; map; map = map->next) {
+        if (map_part(map, slot) || (!is_known && map->is_inherited && map->n_clients == 0))
+            worker_forget(map);
     }
 }
 
@@ -169,21 +178,25 @@ static struct paths_map *worker_list(dev_t number)
     return NULL;
 }
 
-/* What a worker before this one has left unfinished, before a client asks for the map. Where the
- * paths cannot be listed it may be any: the map's thread looks again. */
+/* What a worker before this one has left unfinished, before a client asks for the map, or has only
+ * remembered. Where the paths cannot be listed it may be either: the map's thread looks again. */
 static void worker_resume(void *context, const struct sysfs_map *names)
 {
     struct worker *worker = context;
     struct paths_map *known = worker_list(names->number);
-    bool unfinished = !known || journal_is_unfinished(worker->shared.journal, names->uuid, known);
-    struct map *map;
+    struct paths_memory memory = {0};
+    struct map *map = NULL;
 
+    if (known)
+        journal_peek(worker->shared.journal, names->uuid, known, &memory);
+    if (!known || memory.key != 0 || paths_unfinished(&memory))
+        map = worker_find(worker, MAP_CHANGES, names);
+    if (map) {
+        map->is_inherited = true;
+        if (!known || paths_unfinished(&memory))
+            (void)map_watch(map);
+    }
     free(known);
-    if (!unfinished)
-        return;
-    map = worker_find(worker, MAP_CHANGES, names);
-    if (map)
-        (void)map_watch(map);
 }
 
 bool worker_run(struct worker *worker)

@@ -155,6 +155,25 @@ def bad_journal(t: Context, spoil: Callable) -> None:
 
 
 @test
+def last_client_of_a_worker_before(t: Context) -> None:
+    """It is gone, and so are the registrations, as after a live migration: the worker that knew it died,
+    and this one knows no client of the map, but that it had a key. While it is registered it keeps it."""
+    s = t.start()
+    s.target.out(OTHER, scsi.REGISTER, 0, OTHER_KEY)
+    s.good(scsi.REGISTER, 0, KEY, connection=11)
+    s.restart(lambda: s.worker.signal(signal.SIGKILL))
+    asked = len(s.multipathd.asked)
+    s.worker.farewell(12)
+    s.worker.wait_until("it has looked", lambda: len(s.multipathd.asked) > asked)
+    t.answered(s.read(), GOOD, "")
+    s.told(KEY)
+    s.target.out(OTHER, scsi.PREEMPT, OTHER_KEY, KEY, KIND)
+    s.worker.farewell(11)
+    s.worker.wait_until("multipathd has forgotten it", lambda: not s.multipathd.key, 10)
+    s.told(0)
+
+
+@test
 def journal_of_others(t: Context) -> None:
     """A directory that others may write to is not used; all works, without memory."""
     machine = t.machine()
