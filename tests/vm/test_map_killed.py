@@ -207,15 +207,19 @@ def fenced(t: KilledContext, command: Command) -> None:
     """The other host takes all registrations of the map, before the next worker comes. From then on not
     one write of the map lands, no matter what that worker finishes, and by which path."""
     def judge() -> None:
-        lab.pr_out(t.other.fd, scsi.REGISTER_AND_IGNORE, action_key=OTHER_KEY)
+        t.other.drain()  # of what the command has told it
+        t.equal(lab.pr_out(t.other.fd, scsi.REGISTER_AND_IGNORE, action_key=OTHER_KEY).status,
+                scsi.GOOD, "the other host registers")
         t.other.drain()
         for key in (KEY, NEW_KEY):
             lab.pr_out(t.other.fd, scsi.PREEMPT, KIND, OTHER_KEY, key)
         lab.pr_out(t.other.fd, scsi.RESERVE, KIND, OTHER_KEY)
         t.registered(0, OTHER_KEY)
+        t.equal(t.disk.reservation()[0], t.other.name, "holder before another worker comes")
         t.mine.rule(MUST_NOT)
         t.returns()
         t.registered(0, OTHER_KEY)
+        t.held([t.other.name])
         t.daemons.wait_paths(MAP, PATHS)
         t.is_fenced()
         t.theirs.rule(MUST)
