@@ -38,16 +38,28 @@ class Points:
         with open(f"{DIRECTORY}/control", "r+b") as file:
             self._memory = mmap.mmap(file.fileno(), mmap.PAGESIZE)
         self.control = Control.from_buffer(self._memory)
+        self._is_to_kill = False
 
     def arm(self, kill_at: int = 0, stop_at_change: int = 0) -> None:
         """Of the points from now on, the first is 1; stop_at_change: of those before PERSISTENT
         RESERVE OUT."""
         ctypes.memset(ctypes.byref(self.control), 0, ctypes.sizeof(self.control))
         self.control.kill_at, self.control.stop_at_change = kill_at, stop_at_change
+        self._is_to_kill = kill_at != 0
 
     @property
     def is_armed(self) -> bool:
         return self.control.kill_at != 0
+
+    @property
+    def was_killed(self) -> bool:
+        return self._is_to_kill and not self.is_armed
+
+    @property
+    def is_settled(self) -> bool:
+        """What was begun since arm() has ended: the answer, which comes last, is sent."""
+        trace = self.trace()
+        return not trace or trace[-1].isupper()
 
     @property
     def device(self) -> int:
