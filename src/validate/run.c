@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * A sequence that has failed is not gone on with: what follows builds on what did not happen. What
- * it leaves is removed by nexus A, which may always register and CLEAR; where a device does not
- * obey that either, each nexus unregisters itself.
+ * it leaves is removed by nexus A, which may always register and CLEAR, or by B if A gets no
+ * answer; where a device does not obey that either, each nexus unregisters itself.
  */
 #include "validate/run.h"
 
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,6 +19,8 @@
 
 #define RUN_TIDY_KEY    0x7072766c7469e400u /* "prvl", and not one that is drawn, which are odd */
 #define RUN_SENDERS_MAX 16
+#define RUN_TRIES       3
+#define RUN_PAUSE_MS    200
 
 const char *const run_verdict_word[] = {
     [RUN_PASS] = "pass",
@@ -35,15 +38,34 @@ static bool run_send(struct nexus *nexus, enum nexus_action action, uint64_t key
     return strcmp(answer->got, "good") == 0;
 }
 
-/* 1: it is; 0: it is not; -1: that could not be found out, and why stands in run->left. */
-static int run_is_empty(struct run *run)
+/*
+ * READ KEYS; again after an answer that is not the last word, such as BUSY. A device that gives
+ * none has had its time.
+ */
+static bool run_read_keys(struct nexus *nexus, struct nexus_answer *answer)
+{
+    for (unsigned i = 0; i < RUN_TRIES; i++) {
+        if (run_send(nexus, NEXUS_READ_KEYS, 0, 0, answer))
+            return true;
+        if (answer->r != 0)
+            return false;
+        poll(NULL, 0, RUN_PAUSE_MS);
+    }
+    return false;
+}
+
+/*
+ * As this nexus sees it. 1: it is; 0: it is not; -1: that could not be found out, and why stands in
+ * run->left.
+ */
+static int run_is_empty(struct run *run, struct nexus *nexus)
 {
     struct prhelper_reservation reservation;
     struct nexus_answer answer;
     struct prhelper_list list;
     uint64_t key;
 
-    if (!run_send(&run->nexus[0], NEXUS_READ_KEYS, 0, 0, &answer) ||
+    if (!run_read_keys(nexus, &answer) ||
         prhelper_list_decode(answer.result.data, answer.result.size, &list) != 0) {
         snprintf(run->left, sizeof(run->left), "READ KEYS: %s", answer.got);
         return -1;
@@ -61,7 +83,7 @@ static int run_is_empty(struct run *run)
                  (unsigned)(list.needed - 8) / 8);
         return 0;
     }
-    if (!run_send(&run->nexus[0], NEXUS_READ_RESERVATION, 0, 0, &answer) ||
+    if (!run_send(nexus, NEXUS_READ_RESERVATION, 0, 0, &answer) ||
         prhelper_reservation_decode(answer.result.data, answer.result.size, &reservation) != 0) {
         snprintf(run->left, sizeof(run->left), "READ RESERVATION: %s", answer.got);
         return -1;
@@ -84,10 +106,15 @@ static void run_leave(struct run *run)
 
 bool run_tidy(struct run *run)
 {
-    struct nexus *nexus = run->nexus;
+    struct nexus *nexus = run->nexus, *lead = NULL;
     struct nexus_answer answer;
-    int empty = run_is_empty(run);
+    int empty = -1;
 
+    /* The way of one may be what has failed. */
+    for (unsigned i = 0; i < run->n_nexuses && empty < 0; i++) {
+        lead = &nexus[i];
+        empty = run_is_empty(run, lead);
+    }
     if (empty < 0)
         return false;
     if (run->foreign) {
@@ -95,13 +122,13 @@ bool run_tidy(struct run *run)
         return false;
     }
     if (!empty) {
-        run_send(&nexus[0], NEXUS_REGISTER_IGNORE, 0, RUN_TIDY_KEY, &answer);
-        run_send(&nexus[0], NEXUS_CLEAR, RUN_TIDY_KEY, 0, &answer);
-        empty = run_is_empty(run);
+        run_send(lead, NEXUS_REGISTER_IGNORE, 0, RUN_TIDY_KEY, &answer);
+        run_send(lead, NEXUS_CLEAR, RUN_TIDY_KEY, 0, &answer);
+        empty = run_is_empty(run, lead);
     }
     for (unsigned i = 0; i < run->n_nexuses && empty == 0; i++) {
         run_send(&nexus[i], NEXUS_REGISTER_IGNORE, 0, 0, &answer);
-        empty = run_is_empty(run);
+        empty = run_is_empty(run, lead);
     }
     /* Nexus B may have news of all that, which are not to come in the middle of something else. */
     for (unsigned i = 1; i < run->n_nexuses; i++)

@@ -3,7 +3,9 @@
 outputs in the middle, reports that cannot be written, devices that answer nonsense."""
 import os
 import signal
+import socket
 import subprocess
+import threading
 import time
 
 from support import scaled, scsi
@@ -109,8 +111,80 @@ def helper_dies(t):
     finally:
         simulator.close()
         t.lab._simulator = None
+        t.lab.simulator()
     t.equal(process.returncode, UNKNOWN, "exit status")
     t.matches("it could not be tidied up: READ KEYS: no answer\n(.*\n)*.*begin with 0x7072766c", err, "message")
+
+
+class Way:
+    """A way to a helper that can be cut: what comes is passed on, file descriptors too."""
+
+    def __init__(self, directory, helper):
+        self.path = os.path.join(directory, "way")
+        self._helper = helper
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(self.path)
+        self._listener.listen(1)
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        client, _ = self._listener.accept()
+        with client, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as helper:
+            helper.connect(self._helper)
+            self._client = client
+            threading.Thread(target=self._pass, args=(helper, client), daemon=True).start()
+            self._pass(client, helper)
+
+    @staticmethod
+    def _pass(source, sink):
+        try:
+            while True:
+                data, fds, _, _ = socket.recv_fds(source, 65536, 8)
+                if not data:
+                    return
+                socket.send_fds(sink, [data], fds)
+                for fd in fds:
+                    os.close(fd)
+        except OSError:
+            pass
+
+    def cut(self):
+        self._listener.close()
+        self._client.shutdown(socket.SHUT_RDWR)  # the other one goes with it
+
+
+@test
+@limit(60)
+def one_way_is_lost(t):
+    """By the other one all is removed."""
+    lun = t.make_lun()
+    t.fault(lun, "latency 50")
+    way = Way(t.directory(), t.lab.simulator().sockets["a"])
+    process = subprocess.Popen(
+        [t.lab.ctl, "validate", "--profiles", PROFILES, "--for=pacemaker", "-k", way.path, "--second",
+         t.lab.simulator().sockets["b"], "--yes", lun], env=environment(None), stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + scaled(10)
+    while not t.ctl("keys", "--json", *t.host("b"), lun).json["keys"]:
+        t.check(time.monotonic() < deadline, "it registers nothing")
+    way.cut()
+    out, err = process.communicate(timeout=scaled(30))
+    t.equal(process.returncode, UNKNOWN, f"exit status: {out}{err}")
+    t.matches("^pacemaker +could not be found out$", out, "verdict")
+    t.check("tidied" not in err, err)
+    untouched(t, lun)
+
+
+@test
+def busy_at_the_end(t):
+    """One answer of BUSY is not the last word on what is left."""
+    empty, busy = reply(payload=scsi.read_keys_data()).encode(), reply(status=scsi.BUSY).encode()
+    free = reply(payload=bytes(8)).encode()
+    own = profile(t, sequences=[{"name": name, "nexuses": 1, "steps": [
+        {"id": "1", "nexus": "A", "do": "keys", "only": []}]} for name in ("one", "two")])
+    fake = t.fake(empty, empty, *[empty, free, empty], busy, *[empty, free] * 2, empty, *[empty, free] * 2)
+    result = t.ctl("validate", "--profiles", PROFILES, f"--for={own}", "--yes", "-k", fake.path, t.make_lun())
+    t.expect(result, GOOD, err="")
 
 
 # -- Outputs
