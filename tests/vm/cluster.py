@@ -401,9 +401,8 @@ class Cluster:
         os.makedirs(directory)
         os.makedirs("/run/corosync-qnetd", exist_ok=True)
         # Its clock is the real one, while a guest's stands still as long as others have the processor.
-        patience = scaled(6.0 if self.kind is Guest else 1.5)
-        vote = Program(["corosync-qnetd", "-f", "-s", "off", "-l", VOTE, "-S",
-                        f"dpd_interval_coefficient={patience:.1f}"], directory)
+        patience = ["-S", f"dpd_interval_coefficient={scaled(6.0):.1f}"] if self.kind is Guest else []
+        vote = Program(["corosync-qnetd", "-f", "-s", "off", "-l", VOTE, *patience], directory)
         self.opened.callback(vote.close)
         return vote
 
@@ -421,7 +420,7 @@ class Cluster:
             parts += [f"{node.name}: {line}" for line in node.console().splitlines()[-12:]]
             with contextlib.suppress(OSError, AssertionError, ValueError):
                 for path in ("corosync/corosync.log", "pacemaker/pacemaker.log"):
-                    text = node.run("tail", "-n", "40", f"/var/log/{path}", seconds=60).output
+                    text = node.run("tail", "-n", "200", f"/var/log/{path}", seconds=60).output
                     parts += [f"{node.name}: {line}" for line in text.splitlines()]
         for program in [*self.helpers, self.vote]:
             parts += [f"{program.argv[0]}: {line}" for line in program.log().splitlines()[-8:]]

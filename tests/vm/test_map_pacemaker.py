@@ -14,7 +14,7 @@ import multipath
 import test_pacemaker as pacemaker
 from maps import WORKER
 from support.tap import cases, limit
-from test_pacemaker import FAULTS, ROUNDS, Context, taken_over
+from test_pacemaker import FAULTS, ROUNDS, Context, rounds
 
 PACKAGES = ["multipath", "pacemaker", "qemu"]
 MEMORY = 1536
@@ -72,5 +72,4 @@ open_lab = context.opener(Lab, Context)
 @cases(*FAULTS)
 @limit(6000 * ROUNDS)
 def maps(t: Context, fault: str) -> None:
-    for number in range(1, ROUNDS + 1):
-        taken_over(t, fault, f"map, {fault}, {number}")
+    rounds(t, fault, "map")

@@ -6,6 +6,7 @@ on, until it has joined again.
 TEST_PACEMAKER_ROUNDS: how often each fault comes.
 """
 import os
+import statistics
 import time
 from typing import Callable, Dict, List, Optional, Tuple
 
@@ -89,18 +90,30 @@ class Timeline:
             flush=True)
 
 
+def summarize(name: str, timelines: List[Timeline]) -> None:
+    """Of several rounds: when each step was, by the clock of the node that stays."""
+    print(f"# rounds of {name}: {len(timelines)}; " + "; ".join(
+        f"{step} {statistics.median(found):.0f}, at worst {max(found):.0f}"
+        for step in timelines[0].steps
+        for found in [[one.steps[step][1] for one in timelines]]), flush=True)
+
+
 class Context(tap.Context):
     def __init__(self, shared: Lab, name: str):
         super().__init__()
         self.lab, self.name = shared, name
+        self._log: List[str] = []
 
         def keep(failed: object, *_error) -> None:
             if failed:  # the next test has a new one
+                if self.lab.cluster:
+                    self._log = self.lab.cluster.log()
                 self.lab.end()
         self.cleanup.push(keep)
 
     def log(self) -> str:
-        return "\n".join(self.lab.cluster.log() if self.lab.cluster else [])
+        """Of the cluster that has ended with the test."""
+        return "\n".join(self._log)
 
     # -- what is to be seen
 
@@ -172,7 +185,7 @@ def fail(node: Node, fault: str) -> None:
     {"killed": node.kill, "hung": node.hang, "cut off": node.cut_off}[fault]()
 
 
-def taken_over(t: Context, fault: str, name: str) -> None:
+def taken_over(t: Context, fault: str, name: str) -> Timeline:
     made = t.form()
     first = t.active()
     lost, stays = made.nodes[first], made.nodes[1 - first]
@@ -197,6 +210,8 @@ def taken_over(t: Context, fault: str, name: str) -> None:
     # The first comes back as it was, if it can, and then as after a boot.
     if fault == "hung":
         lost.resume()
+    if fault == "cut off":
+        lost.cut_off(False)
     if fault != "killed":
         theirs.rule(MUST_NOT, WRITES)
         timeline.mark("comes back, refused")
@@ -223,10 +238,16 @@ def taken_over(t: Context, fault: str, name: str) -> None:
     for writer in (theirs, ours):
         t.equal(writer.failures, [], f"writes of {writer.name}")
     timeline.show(name)
+    return timeline
+
+
+def rounds(t: Context, fault: str, kind: str) -> None:
+    """Of one fault, in one cluster that is whole again after each."""
+    summarize(f"{kind}, {fault}", [taken_over(t, fault, f"{kind}, {fault}, {number}")
+                                   for number in range(1, ROUNDS + 1)])
 
 
 @cases(*FAULTS)
 @limit(6000 * ROUNDS)
 def plain(t: Context, fault: str) -> None:
-    for number in range(1, ROUNDS + 1):
-        taken_over(t, fault, f"LUN, {fault}, {number}")
+    rounds(t, fault, "LUN")
