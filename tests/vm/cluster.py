@@ -48,7 +48,7 @@ TUNSETIFF, TUNSETPERSIST, TUNSETOWNER = 0x400454CA, 0x400454CB, 0x400454CC
 IFF_TAP, IFF_NO_PI = 0x0002, 0x1000
 #: <linux/rtnetlink.h>, <linux/if_link.h>, <linux/veth.h>
 RTM_NEWLINK, NEW_AND_ANSWERED = 16, 0x605
-IFLA_IFNAME, IFLA_LINKINFO, IFLA_NET_NS_PID = 3, 18, 19
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_LINKINFO, IFLA_NET_NS_PID = 1, 3, 18, 19
 IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
 PRELOAD = "/payload/bin/libprsocket.so"
 
@@ -60,12 +60,20 @@ def images() -> Tuple[str, str]:
     return "/dev/nvme0n3", "/dev/nvme0n2"
 
 
+def card(number: int) -> str:
+    """The address of a node's network card; it stays the same from boot to boot."""
+    return f"52:54:00:00:00:{number + 1:02x}"
+
+
 class Network:
     """A switch with a port for each node, and this machine."""
 
     def __init__(self) -> None:
         lab.load("tun", "veth", "bridge")
         lab.run("busybox", "brctl", "addbr", BRIDGE)
+        # An address that is not given is one of the ports', and another one when a node has booted: the
+        # other node would send to the old one until it asks again, and lose the third vote.
+        lab.run("busybox", "ip", "link", "set", BRIDGE, "address", "52:54:00:00:00:fe")
         lab.run("busybox", "ip", "address", "add", f"{VOTE}/24", "dev", BRIDGE)
         lab.run("busybox", "ip", "link", "set", BRIDGE, "up")
 
@@ -91,8 +99,9 @@ class Network:
     def plug_in(cls, number: int, pid: int) -> None:
         """A pair of cards; the other one is eth0 in the namespace of a process, and goes with it."""
         nothing = bytes(16)  # struct ifinfomsg
-        peer = nothing + attribute(IFLA_IFNAME, b"eth0\0") + attribute(IFLA_NET_NS_PID,
-                                                                      struct.pack("=I", pid))
+        peer = b"".join([nothing, attribute(IFLA_IFNAME, b"eth0\0"),
+                         attribute(IFLA_ADDRESS, bytes.fromhex(card(number).replace(":", ""))),
+                         attribute(IFLA_NET_NS_PID, struct.pack("=I", pid))])
         link = attribute(IFLA_INFO_KIND, b"veth") + attribute(
             IFLA_INFO_DATA, attribute(VETH_INFO_PEER, peer))
         body = nothing + attribute(IFLA_IFNAME, cls.port(number).encode() + b"\0") + attribute(
@@ -244,7 +253,7 @@ class Guest(qemu.Machine, Told):
             "-serial", f"file:{directory}/console", *lines,
             "-device", "nvme,id=disks,serial=vm", *disks,
             "-netdev", f"tap,id=net,ifname={Network.port(number)},script=no,downscript=no",
-            "-device", f"virtio-net-pci,id=card,netdev=net,romfile=,mac=52:54:00:00:00:{number + 1:02x}"])
+            "-device", f"virtio-net-pci,id=card,netdev=net,romfile=,mac={card(number)}"])
 
     def start(self) -> None:
         super().start()
