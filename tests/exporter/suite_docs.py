@@ -10,7 +10,8 @@ from support import pages, scaled
 from support.process import Program
 from support.tap import limit, test
 
-from exporter.fixture import TOP, free_port
+from exporter import many
+from exporter.fixture import TOP, free_port, load
 
 PAGE = "docs/monitoring.md"
 
@@ -54,6 +55,15 @@ def from_nothing_to_the_first_alert(t):
               "the first alert")
     t.matches("^# QemuPrHelperUnreadable$", said, "its runbook")
     t.check(not os.path.exists(directory), "what was made is removed")
+
+
+@test
+def figures_of_many_nodes(t):
+    """The table in docs/fleets.md is what fleet.json says, and that is of a whole run."""
+    figures = load("tests", "exporter", "fleet.json")
+    t.equal(many.read_page()[1], many.table(figures), "the page's table")
+    t.equal((figures["nodes"], figures["up"], figures["refused"]), (500, 500, 0), "nodes")
+    t.check(figures["seconds"] >= 120 and figures["took_s"] < 600, "how long it was measured, and took")
 
 
 @test
