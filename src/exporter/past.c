@@ -43,6 +43,21 @@ static struct past_helper *past_find(const struct past *past, const char *name)
     return NULL;
 }
 
+/* Those with a name: tools, which come and go, have none. There is room for all. */
+static unsigned past_note(const struct facts *facts, struct past_client *clients)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < facts->n_clients; i++) {
+        if (facts->clients[i].pid == 0 || !*facts->clients[i].vm)
+            continue;
+        clients[n].pid = facts->clients[i].pid;
+        clients[n].started = past_start_of(clients[n].pid);
+        n += clients[n].started != 0;
+    }
+    return n;
+}
+
 static void past_remember(struct past_helper *helper, const struct facts *facts)
 {
     struct past_client *clients = reallocarray(helper->clients, facts->n_clients + 1,
@@ -52,16 +67,7 @@ static void past_remember(struct past_helper *helper, const struct facts *facts)
     if (!clients)
         return;
     helper->clients = clients;
-    for (unsigned i = 0; i < facts->n_clients; i++) {
-        struct past_client *client = &clients[helper->n_clients];
-
-        /* Those without a name are tools, which come and go. */
-        if (facts->clients[i].pid == 0 || !*facts->clients[i].vm)
-            continue;
-        client->pid = facts->clients[i].pid;
-        client->started = past_start_of(client->pid);
-        helper->n_clients += client->started != 0;
-    }
+    helper->n_clients = past_note(facts, clients);
 }
 
 static int past_compare_pids(const void *a, const void *b)
@@ -89,15 +95,18 @@ static size_t past_list_served(const struct crowd *crowd, int64_t **ret_pids)
     return n;
 }
 
+/* Without memory for those that are served it stays as it was. */
 static void past_count_orphans(struct past_helper *helper, const int64_t *served, size_t n_served)
 {
+    if (!served)
+        return;
     helper->n_orphans = 0;
     for (unsigned i = 0; i < helper->n_clients; i++) {
         const struct past_client *client = &helper->clients[i];
 
         helper->n_orphans += past_start_of(client->pid) == client->started &&
-                             (n_served == 0 || !bsearch(&client->pid, served, n_served,
-                                                        sizeof(*served), past_compare_pids));
+                             !bsearch(&client->pid, served, n_served, sizeof(*served),
+                                      past_compare_pids);
     }
 }
 
@@ -121,7 +130,7 @@ void past_update(struct past *past, const struct crowd *crowd)
 
         if (past_state_of(crowd, helper->name) == CROWD_GONE) {
             past_count_orphans(helper, served, n_served);
-            if (helper->n_orphans == 0) {
+            if (served && helper->n_orphans == 0) {
                 free(helper->clients);
                 *helper = past->helpers[--past->n];
                 continue;
