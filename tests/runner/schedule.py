@@ -2,8 +2,8 @@
 """Suites side by side.
 
 With one job they run in the order of the table, and their lines are shown as they come. With more the
-longest come first, by what they took last time or else by their limit, and the lines of a suite are
-shown together when it has ended. What measures runs when all others have ended, one after the other.
+longest come first, by what they took last time, or else by what they usually take or by their limit, and
+the lines of a suite are shown together when it has ended. What measures runs when all others have ended, one after the other.
 A virtual machine waits until there is memory for it.
 
 Many suites wait for something most of the time. So, if no number of jobs was asked for, one suite more
@@ -90,7 +90,7 @@ class Schedule:
         self._error: Optional[BaseException] = None
         if jobs + extra > 1:
             known = seconds or {}
-            self._waiting.sort(key=lambda one: (one.alone, -known.get(one.name, one.limit)))
+            self._waiting.sort(key=lambda one: (one.alone, -known.get(one.name, one.usual or one.limit)))
 
     def _fits(self, suite: Suite) -> bool:
         if not self._running:

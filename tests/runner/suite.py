@@ -27,6 +27,7 @@ class Suite(NamedTuple):
     alone: bool = False      # it measures: nothing may run beside it
     megabytes: int = 0       # what a virtual machine takes
     lock: str = ""           # of suites with the same one only one runs at a time
+    usual: float = 0.0       # seconds that it takes, if that is known
 
 
 class Result(NamedTuple):

@@ -99,6 +99,15 @@ def longest_first(t):
 
 
 @test
+def usually_longest_first(t):
+    """In a first run; by its limit what of that is not known either."""
+    suites = [t.script(name, "echo ok", megabytes=1 << 40, **more) for name, more in
+              [("a", {"usual": 1.0}), ("b", {"limit": 3}), ("c", {"usual": 30.0}), ("d", {"usual": 60.0})]]
+    t.run(suites, jobs=2, seconds={"d": 2.0})
+    t.equal(list(t.results), ["c", "b", "d", "a"], "order")
+
+
+@test
 def order_of_the_table(t):
     t.run([t.script(name, "echo ok") for name in "abc"], seconds={"c": 9.0})
     t.equal(list(t.results), ["a", "b", "c"], "order")
