@@ -43,7 +43,7 @@ def emulated(image: str, work: str, settings: dict, accelerator: str, shell: boo
         "-serial", f"file:{console(work)}", "-chardev", "stdio,id=guest,signal=off",
         "-serial", "chardev:guest"]
     if settings["ROOT"]:
-        lines += ["-drive", f"if=none,id=again,format=raw,readonly=on,file={image}/root.img",
+        lines += ["-drive", f"if=none,id=again,format=raw,readonly=on,{unlocked(image)}/root.img",
                   "-device", "nvme-ns,bus=disks,nsid=3,drive=again"]
     return Command([
         QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
@@ -51,10 +51,16 @@ def emulated(image: str, work: str, settings: dict, accelerator: str, shell: boo
         "-m", str(settings["MEMORY"]), "-smp", str(settings["CPUS"]),
         "-kernel", os.path.join(image, "vmlinux"), "-append", " ".join(arguments),
         "-device", "nvme,id=disks,serial=vm",
-        "-drive", f"if=none,id=root,format=raw,snapshot=on,file={image}/root.img",
+        "-drive", f"if=none,id=root,format=raw,snapshot=on,{unlocked(image)}/root.img",
         "-device", "nvme-ns,bus=disks,nsid=1,drive=root",
         "-drive", f"if=none,id=payload,format=raw,snapshot=on,file={work}/payload.img",
         "-device", "nvme-ns,bus=disks,nsid=2,drive=payload", *lines])
+
+
+def unlocked(directory: str) -> str:
+    """The beginning of a file's name for -drive. Nothing writes to the image, but user-mode-linux locks
+    the whole of it to read, which QEMU takes for a writer's lock."""
+    return f"file.locking=off,file.filename={directory}"
 
 
 def user_mode(image: str, work: str, settings: dict, shell: bool, processor: int,
