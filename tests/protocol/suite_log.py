@@ -123,7 +123,7 @@ def stderr_that_nobody_reads(t):
     os.set_blocking(write_end, True)  # the setting is shared with the helper
     os.close(write_end)
     for _ in range(30):
-        with t.connect(helper, timeout=2) as client:
+        with t.connect(helper, timeout=2 if t.peer else 10) as client:
             client.send(b"\0" * 16)
             t.dropped(client)
     t.works(helper)

@@ -78,13 +78,13 @@ def status_tells_the_number_of_clients(t):
 def watchdog(t):
     notify = notified(t)
     helper = t.start(env={**notify.environment(), "WATCHDOG_USEC": "200000"})
-    notify.wait("WATCHDOG=1", timeout=3, count=5)
+    notify.wait("WATCHDOG=1", timeout=10, count=5)
     t.disk.hold()
     client = t.connect(helper)
     client.send_request(READ_KEYS, [t.own(t.disk.open())])
     t.disk.wait_running(1)
     seen = notify.collect().count("WATCHDOG=1")
-    notify.wait("WATCHDOG=1", timeout=3, count=seen + 5)
+    notify.wait("WATCHDOG=1", timeout=10, count=seen + 5)
 
 
 @test
