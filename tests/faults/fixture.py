@@ -10,7 +10,7 @@ import time
 from typing import Counter, Iterable, List, Optional, Sequence
 
 from protocol import fixture
-from support import scaled, tap
+from support import pause, scaled, tap
 from support.client import Disconnected
 from support.process import Helper, serving
 
@@ -96,7 +96,7 @@ def read_status(path: str) -> Optional[dict]:
 
 def await_start(program: Helper, until_named: Optional[Injector] = None) -> bool:
     """True: it serves; False: it has ended. until_named: its faults end when it has a socket."""
-    deadline = time.monotonic() + scaled(PATIENCE)
+    begun = time.monotonic()
     while True:
         if not program.running:
             return False
@@ -104,6 +104,6 @@ def await_start(program: Helper, until_named: Optional[Injector] = None) -> bool
             until_named.disarm()
         if os.path.exists(program.socket_path) and serving(program.socket_path, 2):
             return True
-        if time.monotonic() > deadline:
+        if time.monotonic() > begun + scaled(PATIENCE):
             raise AssertionError(f"neither serves nor ends; stderr: {program.log()!r}")
-        time.sleep(0.001)
+        pause(begun)

@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Callable, List, Optional, Sequence, Tuple
 
-from support import accounts, loop, mounts, procfs, scaled, scsi, standin, sysfs, tap
+from support import accounts, loop, mounts, pause, procfs, scaled, scsi, standin, sysfs, tap
 from support.client import Connection, Reply
 from support.process import Helper, Program, adopt_orphans, kill_and_reap
 from support.scratch import Scratch
@@ -349,10 +349,11 @@ class Context(tap.Context):
 
     def soon(self, what: str, condition: Callable[[], bool], timeout: float = 5.0) -> None:
         """As eventually(), of something that no helper needs to be running for."""
-        deadline = time.monotonic() + scaled(timeout)
+        begun = time.monotonic()
         while not condition():
-            self.check(time.monotonic() < deadline, f"{what}: not within {scaled(timeout):.0f} s")
-            time.sleep(0.002)
+            self.check(time.monotonic() < begun + scaled(timeout),
+                       f"{what}: not within {scaled(timeout):.0f} s")
+            pause(begun)
 
     def gone(self, pid: int, what: str, timeout: float = 10.0) -> None:
         self.check(procfs.wait_gone(pid, timeout), f"{what} (pid {pid}) is still there")

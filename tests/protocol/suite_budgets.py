@@ -12,7 +12,7 @@ import termios
 import threading
 import time
 
-from support import procfs, scaled, scsi
+from support import pause, procfs, scaled, scsi
 from support.client import Connection, Disconnected, reply
 from support.tap import cases, limit, ours, test
 
@@ -196,8 +196,9 @@ def threads(t, uid):
         keep = [Connection(helper.socket_path) for _ in range(64)]
         for connection in keep:
             connection.send_request(READ_KEYS, [disk])
-        busy = 0
+        busy, begun = 0, time.monotonic()
         while busy < 40:
+            pause(begun)
             busy = sum(connection.readable(0) for connection in keep)
         ready()
         signal.pause()

@@ -9,7 +9,7 @@ import subprocess
 import time
 from typing import Callable, Dict, List, Optional, Sequence
 
-from . import procfs, scaled
+from . import pause, procfs, scaled
 from .attempts import NUMBERS
 
 #: Calls that a main loop waits in.
@@ -108,15 +108,15 @@ class Program:
 
     def wait_until(self, what: str, condition: Callable[[], bool], timeout: float = 10.0) -> None:
         """Until condition() holds; an early end of the program is a failure at once."""
-        deadline = time.monotonic() + scaled(timeout)
+        begun = time.monotonic()
         while not condition():
             if not self.running and not condition():
                 raise AssertionError(f"ended with {self.process.returncode} before {what}; "
                                      f"stderr: {self.log()!r}")
-            if time.monotonic() > deadline:
+            if time.monotonic() > begun + scaled(timeout):
                 raise AssertionError(f"{what}: not within {scaled(timeout):.0f} s; "
                                      f"stderr: {self.log()!r}")
-            time.sleep(0.001)
+            pause(begun)
 
     def wait_log(self, pattern: str, timeout: float = 10.0) -> "re.Match[str]":
         """Until a line of standard error matches."""

@@ -4,6 +4,7 @@ import os
 import time
 from typing import Dict, List, NamedTuple, Optional
 
+from . import pause
 from .tap import Skip
 
 CAPABILITIES = {
@@ -165,9 +166,9 @@ def private_kb(pid: int, without: str = "") -> int:
 
 def wait_gone(pid: int, timeout: float) -> bool:
     """Until the process, which may be any process's child, has ended."""
-    deadline = time.monotonic() + timeout
+    begun = time.monotonic()
     while state(pid) not in "XZ":
-        if time.monotonic() > deadline:
+        if time.monotonic() > begun + timeout:
             return False
-        time.sleep(0.002)
+        pause(begun)
     return True

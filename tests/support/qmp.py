@@ -5,7 +5,7 @@ import socket
 import time
 from typing import Any, List, Optional
 
-from . import scaled
+from . import pause, scaled
 
 
 class QmpError(Exception):
@@ -16,11 +16,11 @@ class Qmp:
     def __init__(self, path: str, timeout: float = 20.0):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self.socket.settimeout(scaled(timeout))
-        deadline = time.monotonic() + scaled(timeout)
+        begun = time.monotonic()
         while self.socket.connect_ex(path) != 0:  # not there yet, or not listening yet
-            if time.monotonic() > deadline:
+            if time.monotonic() > begun + scaled(timeout):
                 raise QmpError(f"there is no listener on {path}")
-            time.sleep(0.005)
+            pause(begun)
         self._lines = self.socket.makefile("r", encoding="utf-8")
         self.events: List[dict] = []
         self._next()

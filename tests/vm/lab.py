@@ -21,7 +21,7 @@ import subprocess
 import time
 from typing import Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
-from support import client, scaled, scsi
+from support import client, pause, scaled, scsi
 
 CONFIGFS = "/sys/kernel/config"
 TARGET = CONFIGFS + "/target"
@@ -58,14 +58,14 @@ def run(*command: str) -> str:
 
 def wait_for(what: str, condition: Callable[[], object], timeout: float = 10.0) -> object:
     """Until condition() is true; its value."""
-    end = time.monotonic() + scaled(timeout)
+    begun = time.monotonic()
     while True:
         value = condition()
         if value:
             return value
-        if time.monotonic() > end:
+        if time.monotonic() > begun + scaled(timeout):
             raise AssertionError(f"{what}: not within {scaled(timeout):.0f} s")
-        time.sleep(0.002)
+        pause(begun)
 
 
 def read(path: str) -> str:

@@ -6,18 +6,19 @@ driver needs: VirtioScsi sets up a virtio-scsi-pci adapter in its legacy layout 
 2.7.2, 4.1.4.8, 5.6) and puts SCSI commands into its request queue. A command takes milliseconds,
 where a guest's boot would take minutes, and each of its bytes is ours to choose and to see.
 """
-import select
 import socket
 import struct
 import time
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
-from support import scaled, scsi
+from support import pause, scaled, scsi
 
 #: The adapter's place on the PCI bus, for -device addr=.
 ADDRESS = 4
 #: Asked for: the time to clear the rings counts. QEMU 10.0.13 has 1024 all the same.
 QUEUE_SIZE, QUEUE_SIZE_MAX = 16, 1024
+#: Seconds in which a command ends.
+ANSWERED = 15.0
 #: Commands at a time.
 SLOT_COUNT = QUEUE_SIZE // 4
 SENSE_SIZE = 96
@@ -55,11 +56,11 @@ class Qtest:
     def __init__(self, path: str, timeout: float = 30.0):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self.socket.settimeout(scaled(timeout))
-        deadline = time.monotonic() + scaled(timeout)
+        begun = time.monotonic()
         while self.socket.connect_ex(path) != 0:  # not there yet, or not listening yet
-            if time.monotonic() > deadline:
+            if time.monotonic() > begun + scaled(timeout):
                 raise OSError(f"there is no listener on {path}")
-            time.sleep(0.005)
+            pause(begun)
         self._lines = self.socket.makefile("r", encoding="ascii")
 
     def close(self) -> None:
@@ -196,17 +197,16 @@ class VirtioScsi:
         return slot, Completion(status, sense, data[:allocation - residual] if good else b"",
                                 response)
 
-    def command(self, cdb: bytes, data: bytes = b"", allocation: int = 0,
-                timeout: float = 15.0) -> Completion:
+    def command(self, cdb: bytes, data: bytes = b"", allocation: int = 0) -> Completion:
         """One command from beginning to end; no other may be under way."""
         slot = self.submit(cdb, data, allocation)
-        deadline = time.monotonic() + scaled(timeout)
+        begun = time.monotonic()
         while True:
             ended = self.collect()
             if ended:
                 if ended[0] != slot:
                     raise AssertionError(f"command {ended[0]} ended, not {slot}")
                 return ended[1]
-            if time.monotonic() > deadline:
-                raise NoAnswer(f"no answer to CDB {cdb.hex(' ')} within {scaled(timeout):.0f} s")
-            select.select([], [], [], 0.001)
+            if time.monotonic() > begun + scaled(ANSWERED):
+                raise NoAnswer(f"no answer to CDB {cdb.hex(' ')} within {scaled(ANSWERED):.0f} s")
+            pause(begun)
