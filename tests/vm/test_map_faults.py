@@ -4,6 +4,7 @@ starter's rights. Without them there is an answer and a line in the log that an
 administrator can act on, and all others are served as before.
 """
 import contextlib
+import functools
 import ctypes
 import fcntl
 import os
@@ -208,9 +209,15 @@ def worker_killed_busy(t: Context, user: str) -> None:
     new_worker(t, helper, worker)
 
 
+@functools.lru_cache(None)
+def second_target() -> lab.Iscsi:
+    """Made once: LIO and iscsistart keep what they have."""
+    return lab.Iscsi(lab.Backstore("second"), 2, network=2)
+
+
 def second_map(t: Context, helper: Helper) -> Host:
     """Another map of the same helper."""
-    target = lab.Iscsi(lab.Backstore("second"), 2, network=2)
+    target = second_target()
     t.daemons.wait_paths(SECOND_MAP, 2)
     node = f"/dev/mapper/{SECOND_MAP}"
     lab.wait_for(node, lambda: os.path.exists(node))
