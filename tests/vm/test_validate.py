@@ -13,6 +13,7 @@ import shutil
 import subprocess
 from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
+import agent
 import container
 import context
 import guest
@@ -102,12 +103,15 @@ class Context(windows.Context):
     def log(self) -> str:
         return "\n".join([*self.said[-80:], super().log()])
 
-    def run(self, *command: str, **arguments) -> subprocess.CompletedProcess:
-        result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                stderr=subprocess.STDOUT, text=True, check=False, **arguments)
-        self.said.append(f"{' '.join(command)}: {result.returncode}")
+    def told(self, result: subprocess.CompletedProcess) -> subprocess.CompletedProcess:
+        """It is shown if the test fails."""
+        self.said.append(f"{' '.join(result.args)}: {result.returncode}")
         self.said += [f"    {line}" for line in result.stdout.splitlines()[-context.LOG_LINES:]]
         return result
+
+    def run(self, *command: str) -> subprocess.CompletedProcess:
+        return self.told(subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT, text=True, check=False))
 
     def validate(self, device: str, *options: str, software: str = "all",
                  status: int = GOOD) -> Dict[str, str]:
@@ -122,24 +126,28 @@ class Context(windows.Context):
             whole = json.load(file)
         return {one["name"]: one["verdict"] for one in whole["profiles"]}
 
+    def agent(self, name: str, *arguments: str, socket: str, lun: Optional[str],
+              prepare: Callable[[], None] = lambda: None) -> int:
+        environment = dict(os.environ, LD_PRELOAD=PRELOAD, PR_SOCKET=socket,
+                           **({"PR_LUN": lun} if lun else {}))
+        return self.told(agent.run(name, *arguments, environment=environment,
+                                   prepare=prepare)).returncode
+
     def fence(self, node: int, action: str, key: str, device: str, socket: str,
               lun: Optional[str] = None) -> int:
         """fence_scsi on node 0 or 1; 0: it did it, or the other one is on."""
-        environment = dict(os.environ, LD_PRELOAD=PRELOAD, PR_SOCKET=socket,
-                           **({"PR_LUN": lun} if lun else {}))
-        return self.run("fence_scsi", "-o", action, "-k", key, "-d", device, "-v", env=environment,
-                        preexec_fn=container.enter(container.CLONE_NEWNS, lambda: container.mount(
-                            f"{PLACE}/node{node}", STORE, flags=container.MS_BIND))).returncode
+        return self.agent("fence_scsi", "-o", action, "-k", key, "-d", device, "-v", socket=socket,
+                          lun=lun, prepare=container.enter(
+                              container.CLONE_NEWNS, lambda: container.mount(
+                                  f"{PLACE}/node{node}", STORE, flags=container.MS_BIND)))
 
     def fence_mpath(self, node: int, action: str, key: str, device: str, socket: str,
                     lun: Optional[str] = None) -> int:
         """The same of fence_mpath. In the place of mpathpersist(8), which wants a map, sg_persist(8):
         it has these options, and sends to the one path of each node what the other one sends to all."""
-        environment = dict(os.environ, LD_PRELOAD=PRELOAD, PR_SOCKET=socket,
-                           **({"PR_LUN": lun} if lun else {}))
-        return self.run("fence_mpath", "-o", action, "-n", key, "-d", device, "-v",
-                        "--mpathpersist-path=/usr/bin/sg_persist", f"--store-path={PLACE}/node{node}",
-                        env=environment).returncode
+        return self.agent("fence_mpath", "-o", action, "-n", key, "-d", device, "-v",
+                          "--mpathpersist-path=/usr/bin/sg_persist", f"--store-path={PLACE}/node{node}",
+                          socket=socket, lun=lun)
 
     def by_agent(self, fence: Callable[..., int], devices: List[str], sockets: List[str], lun: Optional[str] = None) -> bool:
         """Whether a cluster of two nodes works by its word: both come, one is restarted, one fences
