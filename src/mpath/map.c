@@ -381,19 +381,12 @@ bool map_watch(struct map *map)
     return started;
 }
 
-bool map_has_met(const struct map *map, int slot)
+void map_meet(struct map *map, int slot)
 {
     for (unsigned i = 0; i < map->n_clients && i < MAP_CLIENTS_MAX; i++) {
         if (map->client[i] == slot)
-            return true;
+            return;
     }
-    return map->n_clients > MAP_CLIENTS_MAX;
-}
-
-void map_meet(struct map *map, int slot)
-{
-    if (map_has_met(map, slot))
-        return;
     if (map->n_clients < MAP_CLIENTS_MAX)
         map->client[map->n_clients] = slot;
     if (map->n_clients <= MAP_CLIENTS_MAX)

@@ -89,10 +89,8 @@ struct map *map_new(struct shared *shared, enum map_side side, const struct map_
 /* Give it something to do. False: there is no room, or no thread; it stays the caller's. */
 bool map_add(struct map *map, struct work *work);
 
-/* Main thread: a client has sent something; has it?; it is gone: returns whether it was the last.
- */
+/* Main thread: a client has sent something, or is gone; returns whether it was the last. */
 void map_meet(struct map *map, int slot);
-bool map_has_met(const struct map *map, int slot);
 bool map_part(struct map *map, int slot);
 
 /* Have it end when what it has begun is done; what has not begun is dropped. */

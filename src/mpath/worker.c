@@ -62,6 +62,13 @@ static bool worker_may_execute(const struct work *work, bool changes, struct sys
     return false;
 }
 
+/* A client has sent something. */
+static void worker_meet(struct worker *worker, int slot)
+{
+    if (slot < WORKER_SLOTS_MAX)
+        worker->has_sent[slot / 8] |= (uint8_t)(1 << slot % 8);
+}
+
 /* Returns whether the work is its map's now. */
 static bool worker_dispatch(struct worker *worker, struct work *work)
 {
@@ -70,6 +77,8 @@ static bool worker_dispatch(struct worker *worker, struct work *work)
     struct sysfs_map names;
     struct map *map;
 
+    if (changes)
+        worker_meet(worker, slot);
     if (!worker_may_execute(work, changes, &names))
         return false;
     map = worker_find(worker, changes ? MAP_CHANGES : MAP_READS, &names);
@@ -95,16 +104,18 @@ static void worker_forget(struct map *map)
         work_free(work);
 }
 
-/* A client is gone. If it is one that only a worker before this one knew: whose map is not known.
+/*
+ * A client is gone. One that has sent this worker nothing was served by a worker before it; which
+ * map it was at is not known.
  */
 static void worker_part(struct worker *worker, int slot)
 {
-    bool is_known = false;
+    bool is_ours = slot >= WORKER_SLOTS_MAX || (worker->has_sent[slot / 8] >> slot % 8 & 1);
 
-    for (struct map *map = worker->maps; map; map = map->next)
-        is_known |= map_has_met(map, slot);
+    if (slot < WORKER_SLOTS_MAX)
+        worker->has_sent[slot / 8] &= (uint8_t) ~(1 << slot % 8);
     for (struct map *map = worker->maps; map; map = map->next) {
-        if (map_part(map, slot) || (!is_known && map->is_inherited && map->n_clients == 0))
+        if (map_part(map, slot) || (!is_ours && map->is_inherited && map->n_clients == 0))
             worker_forget(map);
     }
 }

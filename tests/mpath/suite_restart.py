@@ -10,8 +10,8 @@ from support import scsi
 from support.target import HANG, LATE
 from support.tap import cases, test
 
-from .fixture import (BUSY, CONFLICT, GOOD, KEY, KIND, NEW_KEY, OTHER, OTHER_KEY, UNKNOWN, Context,
-                      Session)
+from .fixture import (BUSY, CONFLICT, GOOD, KEY, KIND, NEW_KEY, OTHER, OTHER_KEY, REFUSED, UNKNOWN,
+                      Context, Session)
 
 
 class Command(NamedTuple):
@@ -168,9 +168,14 @@ def last_client_of_a_worker_before(t: Context) -> None:
     t.answered(s.read(), GOOD, "")
     s.told(KEY)
     s.target.out(OTHER, scsi.PREEMPT, OTHER_KEY, KEY, KIND)
+    t.answered(s.tell(scsi.REGISTER, 0, KEY, mode=os.O_RDONLY, connection=13), REFUSED, "")
+    s.worker.farewell(13)  # this worker's own, who was at no map
     s.worker.farewell(11)
     s.worker.wait_until("multipathd has forgotten it", lambda: not s.multipathd.key, 10)
     s.told(0)
+    s.tell(scsi.RESERVE, KEY, kind=KIND)  # after all that was to be done on the map
+    t.equal(len([one for one in s.multipathd.asked if one.startswith("unsetprkey")]), 1,
+            "how many clients' ends have made it forget")
 
 
 @test
