@@ -50,17 +50,16 @@ def begin(t: Context, kind: str, command: Command) -> Session:
     return s
 
 
-def kill_at(s: Session, command: Command, path: int, how: int) -> None:
-    """When the first PERSISTENT RESERVE OUT of the command meets this path."""
+def kill_at(s: Session, path: int, how: int, *command: int, **more: int) -> None:
+    """When the first PERSISTENT RESERVE OUT of what this command begins meets this path."""
     s.target.hang(path, how, only_out=True)
     logged = len(s.target.log())
-    pending = s.send(*command.arguments)
+    pending = s.send(*command, **more)
     s.worker.wait_until("a command on that path, or an answer",
                         lambda: (path in [one for one, _ in s.target.log()[logged:]]
                                  or pending.is_answered()), 8)
     s.worker.signal(signal.SIGKILL)
     s.target.go_on(path)
-    s.restart()
 
 
 POINTS = [(f"{name}, path {path}, {word}", name, path, how) for name in COMMANDS for path in range(3)
@@ -70,7 +69,24 @@ POINTS = [(f"{name}, path {path}, {word}", name, path, how) for name in COMMANDS
 @cases(*POINTS)
 def killed(t: Context, name: str, path: int, how: int) -> None:
     s = begin(t, "fc", COMMANDS[name])
-    kill_at(s, COMMANDS[name], path, how)
+    kill_at(s, path, how, *COMMANDS[name].arguments)
+    s.restart()
+    is_whole(t, s, name)
+
+
+@cases(*((f"{name}, path {path}", name, path) for name in COMMANDS for path in range(3)))
+def killed_again(t: Context, name: str, path: int) -> None:
+    """The next worker is, while it finishes what the first one left."""
+    s = begin(t, "fc", COMMANDS[name])
+    kill_at(s, 1, LATE, *COMMANDS[name].arguments)
+    s.restart()
+    kill_at(s, path, LATE, scsi.RELEASE, OTHER_KEY + 1, kind=1)
+    s.restart()
+    is_whole(t, s, name)
+
+
+def is_whole(t: Context, s: Session, name: str) -> None:
+    """Finished, or withdrawn; and the map is as another one afterwards."""
     s.worker.wait_until("a repair", lambda: s.tell(scsi.RELEASE, OTHER_KEY + 1, kind=1).code != BUSY,
                         15)
     ours = [key for key in s.keys if key != OTHER_KEY]
@@ -88,17 +104,10 @@ def killed(t: Context, name: str, path: int, how: int) -> None:
 def killed_and_fenced(t: Context, name: str, path: int, how: int) -> None:
     """Another host preempts the old key and the new one before the worker is back."""
     s = begin(t, "fc", COMMANDS[name])
-    s.target.hang(path, how, only_out=True)
-    logged = len(s.target.log())
-    pending = s.send(*COMMANDS[name].arguments)
-    s.worker.wait_until("a command on that path, or an answer",
-                        lambda: (path in [one for one, _ in s.target.log()[logged:]]
-                                 or pending.is_answered()), 8)
-    s.worker.signal(signal.SIGKILL)
+    kill_at(s, path, how, *COMMANDS[name].arguments)
     for key in (KEY, NEW_KEY):
         s.target.out(OTHER, scsi.PREEMPT, OTHER_KEY, key, KIND)
     s.target.out(OTHER, scsi.RESERVE, OTHER_KEY, kind=KIND)
-    s.target.go_on(path)
     s.restart()
     s.worker.wait_until("no BUSY", lambda: s.tell(scsi.RESERVE, KEY, kind=KIND).code != BUSY, 15)
     t.answered(s.tell(scsi.RESERVE, KEY, kind=KIND), CONFLICT, "")
@@ -110,7 +119,8 @@ def killed_and_fenced(t: Context, name: str, path: int, how: int) -> None:
 def repaired_unasked(t: Context) -> None:
     """Before a client asks for the map: a path without the key would fail the guest's writes."""
     s = begin(t, "fc", COMMANDS["register"])
-    kill_at(s, COMMANDS["register"], 1, LATE)
+    kill_at(s, 1, LATE, *COMMANDS["register"].arguments)
+    s.restart()
     s.worker.wait_until("all paths are registered, or none",
                         lambda: s.keys.count(KEY) in (0, 3), 15)
 
