@@ -23,7 +23,7 @@ import test_windows_cluster as windows
 from support.process import Helper, Program, serving
 from support.tap import cases, limit, test
 
-PACKAGES = ["fence", "multipath"]
+PACKAGES = ["fence", "lvm", "multipath"]
 
 CTL = "/payload/bin/qemu-pr-ctl"
 SIMULATOR = "/payload/bin/qemu-pr-simulator"
@@ -34,6 +34,10 @@ PROFILES = "/payload/validate"
 PLACE, STORE = "/var/tmp/judges", "/var/run"
 GOOD, REFUSED, TROUBLE = 0, 6, 11
 KEY_A, KEY_B = "70720001", "70720002"
+LVM_KEY_A, LVM_KEY_B = "0x1000000000000001", "0x1000000000000002"
+#: What vgchange --persist runs; lvm2 has it from 2.03.34 on. `run --take DIR` brings one that a release has not.
+LVMPERSIST = next((path for path in (shutil.which("lvmpersist"), "/payload/files/lvmpersist")
+                   if path and os.path.exists(path)), None)
 
 
 class Lab:
@@ -161,6 +165,39 @@ class Context(windows.Context):
         return (ok(0, "on", KEY_A) and ok(1, "on", KEY_B) and ok(0, "status", KEY_A) and
                 ok(0, "on", KEY_A) and ok(1, "status", KEY_B) and ok(0, "status", KEY_A) and
                 ok(1, "off", KEY_A) and ok(1, "status", KEY_B) and not ok(1, "status", KEY_A))
+
+    def by_lvmpersist(self, device: str, sockets: List[str], lun: str) -> bool:
+        """Whether volume groups can be used by the word of LVM's own script: a local one is started and
+        stopped, taken over by another host; a shared one is used by both, and one host is removed. LVM
+        uses none of which it does not read the reservation (lib/device/persist.c), so it is read here."""
+        def call(node: int, action: str, *options: str) -> subprocess.CompletedProcess:
+            environment = dict(os.environ, LD_PRELOAD=PRELOAD, PR_SOCKET=sockets[node], PR_LUN=lun)
+            # In the place of its TEST UNIT READY, which does not reach the simulator: a unit attention ends here.
+            self.run("sg_persist", "-n", "-i", "-k", device, env=environment)
+            return self.run("bash", str(LVMPERSIST), action, *options, "--device", device,
+                            env=environment)
+
+        def run(node: int, action: str, *options: str) -> bool:
+            return call(node, action, *options).returncode == 0
+
+        def start(node: int, key: str, access: str, *options: str) -> bool:
+            held = f"WE holder {key}" if access == "ex" else "WEAR"
+            return (run(node, "start", "--ourkey", key, "--access", access, *options) and
+                    f"reservation: {held}" in call(node, "read-reservation").stdout)
+
+        def has(node: int, key: str) -> bool:
+            return run(node, "check-key", "--key", key)
+
+        def stop(node: int, key: str) -> bool:
+            return run(node, "stop", "--ourkey", key) and not has(node, key)
+        return (start(0, LVM_KEY_A, "ex") and has(0, LVM_KEY_A) and stop(0, LVM_KEY_A) and
+                start(0, LVM_KEY_A, "ex") and
+                start(1, LVM_KEY_B, "ex", "--removekey", LVM_KEY_A) and
+                has(1, LVM_KEY_B) and not has(1, LVM_KEY_A) and stop(1, LVM_KEY_B) and
+                start(0, LVM_KEY_A, "sh") and start(1, LVM_KEY_B, "sh") and
+                has(0, LVM_KEY_A) and has(0, LVM_KEY_B) and
+                run(1, "remove", "--ourkey", LVM_KEY_B, "--removekey", LVM_KEY_A) and
+                has(1, LVM_KEY_B) and not has(1, LVM_KEY_A) and stop(1, LVM_KEY_B))
 
     def renew(self, storage: Odd) -> None:
         """A new simulator with a new unit."""
@@ -293,6 +330,19 @@ def judged_by_fence_mpath(t: Context, what: str) -> None:
     judge = t.by_agent(t.fence_mpath, [a, a], [storage.socket(0), storage.socket(1)], storage.lun)
     t.renew(storage)
     agree(t, judge, verdict_of(t, storage, "pacemaker", "fence_mpath"))
+
+
+@cases(*((one or "by the book", one) for one in [*ODD, "quirk no-capabilities", "quirk no-type-7-listed"]))
+@limit(180)
+def judged_by_lvmpersist(t: Context, what: str) -> None:
+    """The script by which vgchange --persist works."""
+    if not LVMPERSIST:
+        version = ".".join(str(number) for number in guest.version("lvm2"))
+        t.skip(f"lvm2 {version} has no vgchange --persist, which came with 2.03.34")
+    storage = odd(t, what)
+    judge = t.by_lvmpersist(t.lab.initiators[0].path, [storage.socket(0), storage.socket(1)], storage.lun)
+    t.renew(storage)
+    agree(t, judge, verdict_of(t, storage, "lvm"))
 
 
 @cases(*((one or "by the book", one) for one in ODD))
