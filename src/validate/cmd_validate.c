@@ -21,8 +21,8 @@
 #include "ctl/output.h"
 #include "ctl/sysfs.h"
 #include "node/document.h"
+#include "validate/catalogue.h"
 #include "validate/profile.h"
-#include "validate/quirks.h"
 #include "validate/report.h"
 #include "validate/report_file.h"
 #include "validate/run.h"
@@ -37,91 +37,10 @@ struct validate {
     const struct options *options;
     struct outcome outcome;
     struct run run;
-    struct json_object *quirks;
-    struct json_object *profiles; /* array: those that were asked for, checked */
+    struct catalogue catalogue;
     struct json_object *report;
     struct report_files files; /* of --report */
 };
-
-static const char *validate_directory(const struct options *options)
-{
-    return options->profiles ? options->profiles : BUILD_VALIDATE_DIR;
-}
-
-static bool validate_add_profile(struct validate *validate, const char *name)
-{
-    char error[1024];
-    struct json_object *profile = profile_load(validate_directory(validate->options), name, error,
-                                               sizeof(error));
-
-    if (profile) {
-        json_object_array_add(validate->profiles, profile);
-        return true;
-    }
-    outcome_fail(&validate->outcome, CTL_USAGE, "--for=%s: %s", validate->options->purpose, error);
-    outcome_hint(&validate->outcome,
-                 "'qemu-pr-ctl validate --for=list' names those that there are.");
-    return false;
-}
-
-/* --for: a name, a path, several with commas between them, or "all". */
-static bool validate_load(struct validate *validate)
-{
-    const char *directory = validate_directory(validate->options);
-    char error[1024], *names, *rest, *name;
-    struct json_object *all;
-    bool ok = true;
-
-    validate->profiles = json_object_new_array();
-    validate->quirks = quirks_load(directory, error, sizeof(error));
-    if (!validate->quirks) {
-        outcome_fail(&validate->outcome, CTL_INTERNAL, "%s", error);
-        outcome_hint(
-            &validate->outcome,
-            "Nothing was changed. Where profiles and quirks.json are says --profiles; in a "
-            "source tree that is dist/validate.");
-        return false;
-    }
-    if (strcmp(validate->options->purpose, "all") != 0) {
-        names = rest = strdup(validate->options->purpose);
-        while (ok && (name = strsep(&rest, ",")))
-            ok = validate_add_profile(validate, name);
-        free(names);
-        return ok && names;
-    }
-    all = profile_names(directory, error, sizeof(error));
-    if (!all) {
-        outcome_fail(&validate->outcome, CTL_INTERNAL, "%s", error);
-        return false;
-    }
-    for (size_t i = 0; ok && i < json_object_array_length(all); i++)
-        ok = validate_add_profile(validate,
-                                  json_object_get_string(json_object_array_get_idx(all, i)));
-    json_object_put(all);
-    return ok;
-}
-
-/* --for=list */
-static int validate_list(const struct options *options)
-{
-    char error[1024];
-    struct json_object *names = profile_names(validate_directory(options), error, sizeof(error));
-
-    if (!names) {
-        fprintf(stderr, "qemu-pr-ctl: validate: %s\n", error);
-        return CTL_INTERNAL;
-    }
-    for (size_t i = 0; i < json_object_array_length(names); i++) {
-        const char *name = json_object_get_string(json_object_array_get_idx(names, i));
-        struct json_object *profile = profile_load(validate_directory(options), name, error,
-                                                   sizeof(error));
-
-        printf("%-14s %s\n", name, profile ? document_text(profile, "title") : error);
-        json_object_put(profile);
-    }
-    json_object_put(names);
-    return output_flush(CTL_GOOD);
-}
 
 /* --second: a socket is another helper's, anything else the same unit by another device. */
 static bool validate_open(struct validate *validate)
@@ -216,11 +135,11 @@ static enum run_verdict validate_profiles(struct validate *validate)
     struct json_object *records = json_object_new_array();
     enum run_verdict worst = RUN_PASS, verdict;
 
-    for (size_t i = 0; i < json_object_array_length(validate->profiles); i++) {
+    for (size_t i = 0; i < json_object_array_length(validate->catalogue.profiles); i++) {
         struct json_object *record;
 
-        verdict = run_profile(&validate->run, json_object_array_get_idx(validate->profiles, i),
-                              &record);
+        verdict = run_profile(&validate->run,
+                              json_object_array_get_idx(validate->catalogue.profiles, i), &record);
         worst = verdict > worst ? verdict : worst;
         json_object_array_add(records, record);
         if (!validate->options->json)
@@ -263,7 +182,7 @@ static void validate_work(struct validate *validate)
     enum run_verdict verdict;
     int r;
 
-    validate->run.quirks = validate->quirks;
+    validate->run.quirks = validate->catalogue.quirks;
     if (!validate_open_report(validate) || !validate_open(validate) ||
         !safety_confirm(&validate->run, validate->options, outcome))
         return;
@@ -301,8 +220,8 @@ static void validate_work(struct validate *validate)
 /* --dry-run: what would be sent. The keys that are drawn would be others. */
 static void validate_show(struct validate *validate)
 {
-    for (size_t i = 0; i < json_object_array_length(validate->profiles); i++) {
-        struct json_object *profile = json_object_array_get_idx(validate->profiles, i);
+    for (size_t i = 0; i < json_object_array_length(validate->catalogue.profiles); i++) {
+        struct json_object *profile = json_object_array_get_idx(validate->catalogue.profiles, i);
 
         printf("%s: %s\n", document_text(profile, "name"), document_text(profile, "title"));
         profile_keys(profile, &validate->run.keys);
@@ -324,7 +243,8 @@ static void validate_dry_run(struct validate *validate)
     }
     validate->report = json_object_new_object();
     json_object_object_add(validate->report, "dry_run", json_object_new_boolean(true));
-    json_object_object_add(validate->report, "profiles", json_object_get(validate->profiles));
+    json_object_object_add(validate->report, "profiles",
+                           json_object_get(validate->catalogue.profiles));
 }
 
 static int validate_run(const struct options *options)
@@ -333,7 +253,7 @@ static int validate_run(const struct options *options)
     int status;
 
     if (strcmp(options->purpose, "list") == 0)
-        return validate_list(options);
+        return catalogue_list(options);
     if (!options->device) {
         fprintf(stderr, "qemu-pr-ctl: validate: which device?\n"
                         "Try 'qemu-pr-ctl validate --help'.\n");
@@ -344,7 +264,7 @@ static int validate_run(const struct options *options)
     validate.outcome.r = PRHELPER_DEAD; /* no one answer is its own */
     for (unsigned i = 0; i < 2; i++)
         validate.run.nexus[i] = (struct nexus){.session.device_fd = -1, .data_fd = -1};
-    if (validate_load(&validate)) {
+    if (catalogue_load(&validate.catalogue, options, &validate.outcome)) {
         if (options->dry_run)
             validate_dry_run(&validate);
         else
@@ -355,8 +275,7 @@ static int validate_run(const struct options *options)
         nexus_close(&validate.run.nexus[i]);
     json_object_put(validate.run.first);
     json_object_put(validate.run.seen);
-    json_object_put(validate.profiles);
-    json_object_put(validate.quirks);
+    catalogue_deinit(&validate.catalogue);
     if (options->json && !validate.report)
         validate.report = json_object_new_object();
     if (!options->json) {
