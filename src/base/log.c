@@ -230,7 +230,7 @@ void log_line(int priority, const char *format, ...)
         unsigned lost = log_state.lost;
         char report[80];
         int length = snprintf(report, sizeof(report),
-                              "%u log lines were lost: the reader was too slow", lost);
+                              "%u log lines were lost: the reader is too slow", lost);
 
         log_state.lost = 0;
         log_emit(LOG_WARNING, report, (size_t)length);
@@ -322,7 +322,7 @@ bool log_limit_take(struct log_limit *limit, unsigned *ret_suppressed)
 void log_left_out_before(int priority, unsigned suppressed)
 {
     if (suppressed)
-        log_line(priority, "%u lines like the next one were left out", suppressed);
+        log_line(priority, "%u messages like the next one were suppressed", suppressed);
 }
 
 unsigned log_count_left_out(void)

@@ -33,8 +33,8 @@ static void privileges_choose(struct privileges_ids *ids)
     ids->is_default = true;
     if (account_find(PRIVILEGES_USER, &ids->uid, &gid) < 0) {
         snprintf(ids->note, sizeof(ids->note),
-                 "runs as user nobody, whose other processes can stop it: there is no "
-                 "user " PRIVILEGES_USER);
+                 "runs as user nobody, whose other processes can stop it: there is no user "
+                 "named " PRIVILEGES_USER);
         if (account_find("nobody", &ids->uid, &gid) < 0)
             ids->uid = gid = PRIVILEGES_NOBODY;
     }
@@ -50,7 +50,7 @@ static int privileges_change_ids(uid_t uid, gid_t gid, char *ret_error, size_t e
                      strerror(errno));
             return -errno;
         }
-        log_info("supplementary groups stay: not permitted to drop them");
+        log_info("supplementary groups kept: not permitted to drop them");
     }
     if (gid != (gid_t)-1 && setresgid(gid, gid, gid) < 0) {
         snprintf(ret_error, error_size, "cannot change to group %ld: %s", (long)gid,
@@ -82,7 +82,7 @@ static int privileges_change_default(struct privileges_ids *ids, bool group_was_
         r = privileges_change_ids(ids->uid, ids->gid, ret_error, error_size);
     if (r == 0)
         return 0;
-    snprintf(ids->note, sizeof(ids->note), "stays user 0: %.200s", ret_error);
+    snprintf(ids->note, sizeof(ids->note), "still runs as root: %.200s", ret_error);
     ids->uid = (uid_t)-1;
     if (!group_was_asked)
         ids->gid = (gid_t)-1;
@@ -98,7 +98,7 @@ int privileges_drop(struct privileges_ids *ids, char *ret_error, size_t error_si
     privileges_choose(ids);
 
     if (capabilities_bound(0) < 0)
-        log_info("the bounding set of capabilities stays: not permitted to change it");
+        log_info("capability bounding set kept: not permitted to change it");
     if (ids->is_default)
         r = privileges_change_default(ids, group_was_asked, ret_error, error_size);
     else

@@ -23,7 +23,7 @@ int sandbox_enter_landlock(bool needs_proc, int *ret_version, char *ret_error, s
     *ret_version = 0;
     /* EPERM: a container's filter */
     if (r == -ENOSYS || r == -EOPNOTSUPP || r == -EPERM) {
-        log_info("no Landlock: %s", strerror(-r));
+        log_info("Landlock is not available: %s", strerror(-r));
         return 0;
     }
     if (r == 0)
@@ -37,6 +37,6 @@ int sandbox_enter_landlock(bool needs_proc, int *ret_version, char *ret_error, s
         return r;
     }
     *ret_version = landlock.version;
-    log_debug("Landlock: interface version %d", landlock.version);
+    log_debug("Landlock: ABI version %d", landlock.version);
     return 0;
 }

@@ -32,8 +32,8 @@ bool spawn_is_possible(const char *path, char *ret_problem, size_t problem_size)
 {
     if (geteuid() != 0) {
         snprintf(ret_problem, problem_size,
-                 "the helper was not started as root, and multipathd obeys only root (-u and -g "
-                 "may still be used)");
+                 "the helper was not started as root, and multipathd accepts commands from root "
+                 "only (-u and -g may still be used)");
         return false;
     }
     if ((capabilities_permitted() & spawn_capabilities) != spawn_capabilities) {
@@ -42,9 +42,7 @@ bool spawn_is_possible(const char *path, char *ret_problem, size_t problem_size)
     }
     if (access(path, X_OK) < 0) {
         snprintf(ret_problem, problem_size,
-                 "cannot execute %s: %s (is multipath support "
-                 "installed?)",
-                 path, strerror(errno));
+                 "cannot execute %s: %s (is multipath support installed?)", path, strerror(errno));
         return false;
     }
     return true;

@@ -171,7 +171,7 @@ static void mpath_set_timeout(int sock, int option, unsigned ms)
 static enum mpath_state mpath_refuse(struct mpath *mpath, const char *problem)
 {
     if (strcmp(mpath->facts.problem, problem))
-        log_error("no persistent reservations on multipath maps: %s", problem);
+        log_error("cannot serve persistent reservations on multipath maps: %s", problem);
     mpath_set_facts(mpath, MPATH_FAILED, problem);
     return MPATH_NEVER;
 }
@@ -186,7 +186,7 @@ static enum mpath_state mpath_refuse_service(struct mpath *mpath, int error)
              error == ENOENT || error == ECONNREFUSED ? " (is qemu-pr-mpath.socket started?)" : "");
     if (error == ENOENT || error == ECONNREFUSED || error == EACCES || error == EPERM)
         return mpath_refuse(mpath, problem);
-    log_error("no multipath worker yet: %s", problem);
+    log_error("the multipath worker is not available yet: %s", problem);
     mpath_set_facts(mpath, MPATH_STOPPED, problem);
     return MPATH_LATER;
 }
@@ -209,17 +209,17 @@ static enum mpath_state mpath_receive_hello(struct mpath *mpath, int channel)
         table = message.fds[i];
     }
     if (n <= 0 || !worker_decode_hello(bytes, (size_t)n, &hello)) {
-        const char *problem = n == 0 ? "the multipath worker ended at its start"
+        const char *problem = n == 0 ? "the multipath worker exited during start-up"
                               : n < 0
-                                  ? "the multipath worker said nothing at its start"
-                                  : "the multipath worker is of another version than the helper";
+                                  ? "the multipath worker sent nothing during start-up"
+                                  : "the versions of the multipath worker and the helper differ";
 
         log_error("%s", problem);
         mpath_set_facts(mpath, MPATH_STOPPED, problem); /* to be tried again */
         return MPATH_LATER;
     }
     if (hello.later) {
-        log_error("no multipath worker yet: %s", hello.text);
+        log_error("the multipath worker is not available yet: %s", hello.text);
         mpath_set_facts(mpath, MPATH_STOPPED, hello.text);
         return MPATH_LATER;
     }
@@ -244,7 +244,8 @@ static enum mpath_state mpath_start(struct mpath *mpath)
 
     if (!mpath->keeper) {
         if (!mpath->is_logged)
-            log_error("no persistent reservations on multipath maps: %s", mpath->facts.problem);
+            log_error("cannot serve persistent reservations on multipath maps: %s",
+                      mpath->facts.problem);
         mpath->is_logged = true;
         return MPATH_NEVER;
     }
@@ -360,7 +361,7 @@ static enum mpath_state mpath_send(struct mpath *mpath, const uint8_t *bytes, co
             break;
         }
         trace_worker_end(-r);
-        log_warning("the multipath worker has ended: %s", strerror(-r));
+        log_warning("the multipath worker has exited: %s", strerror(-r));
         mpath_set_facts(mpath, MPATH_STOPPED, "");
         close(mpath->channel);
         mpath->channel = -1;
@@ -378,7 +379,7 @@ static void mpath_answer_lost(const struct request *request, dev_t number, ssize
     bool is_late = n < 0 && (errno == EAGAIN || errno == EINTR);
 
     log_client("device %u:%u: the multipath worker %s%s", major(number), minor(number),
-               is_late ? "did not answer in time" : "ended before it answered",
+               is_late ? "did not answer in time" : "exited before it replied",
                request->opcode == SPC_PERSISTENT_RESERVE_IN ? "" : ": outcome unknown");
     reply_sense(reply, is_late ? SPC_LU_COMMUNICATION_TIMEOUT : SPC_LU_COMMUNICATION_FAILURE);
 }

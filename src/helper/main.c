@@ -126,7 +126,7 @@ static int helper_go_to_background(struct helper *helper)
         return 0;
     helper->background_fd = background_start();
     return helper->background_fd < 0
-               ? helper_fail_to("go into the background", helper->background_fd)
+               ? helper_fail_to("run in the background", helper->background_fd)
                : 0;
 }
 
@@ -150,7 +150,7 @@ static int helper_raise_fd_limit(struct helper *helper)
     if (!options->max_clients)
         options->max_clients = room;
     else if (options->max_clients > room)
-        log_warning("--max-clients=%u: the limit of %u open files leaves room for %u",
+        log_warning("--max-clients=%u: the open-file limit of %u allows only %u",
                     options->max_clients, helper->n_fds, room);
     if (!options->max_threads)
         options->max_threads = options->max_clients < MAIN_THREADS_MAX ? options->max_clients + 1
@@ -312,7 +312,7 @@ static int helper_prepare_server(struct helper *helper)
 
     r = route_init(&helper->route, options->io_timeout_s * 1000, &helper->mpath);
     if (r < 0)
-        return helper_fail_to("look into /sys", r);
+        return helper_fail_to("open /sys", r);
     peers_init(&helper->peers, helper->status_path != NULL);
     if (helper->keeper.channel >= 0)
         peers_open_by(&helper->peers, helper_open_proc, helper);
@@ -380,10 +380,10 @@ static int helper_enter_sandbox(struct helper *helper)
 static void helper_notify_ready(struct helper *helper)
 {
     if (helper->inherited)
-        log_info("serving on the socket from the service manager, %u clients at most",
+        log_info("serving on the service manager's socket, at most %u clients",
                  helper->options.max_clients);
     else
-        log_info("serving on %s, %u clients at most", helper->options.socket_path,
+        log_info("serving on %s, at most %u clients", helper->options.socket_path,
                  helper->options.max_clients);
     if (helper->background_fd >= 0) {
         log_to_syslog();
@@ -391,7 +391,7 @@ static void helper_notify_ready(struct helper *helper)
         helper->background_fd = -1;
     }
     if (helper->status_problem[0])
-        log_error("there is no status, but clients are served: %s", helper->status_problem);
+        log_error("no status socket, but clients are served: %s", helper->status_problem);
     notify_send(&helper->notify, "READY=1\nSTATUS=Serving 0 clients");
 }
 

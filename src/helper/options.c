@@ -77,7 +77,7 @@ static int options_read_line(struct options_parser *parser, const char *path, un
     }
     row = option_table_find(&options_table, name);
     if (!row || !row->set) {
-        log_error("%s:%u: there is no option '%s' for this file", path, number, name);
+        log_error("%s:%u: unknown option '%s'", path, number, name);
         return -EINVAL;
     }
     if ((row->argument != NULL) != (value != NULL)) {
@@ -192,7 +192,7 @@ static int options_resolve_pidfile(struct options *options)
     if (!getcwd(directory, sizeof(directory)) ||
         asprintf(&options->pidfile_buffer, "%s/%s", directory, options->pidfile) < 0) {
         options->pidfile_buffer = NULL;
-        log_error("cannot tell where pid file %s is: %s", options->pidfile, strerror(errno));
+        log_error("cannot resolve the path of pid file %s: %s", options->pidfile, strerror(errno));
         return -errno;
     }
     options->pidfile = options->pidfile_buffer;

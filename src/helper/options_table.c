@@ -100,8 +100,8 @@ static int options_set_audit(struct option_use *use)
 static int options_set_exclusive(struct option_use *use)
 {
     (void)use;
-    log_warning("--exclusive does nothing any more, and the next release will not know it; see "
-                "qemu-pr-helper(8)");
+    log_warning("--exclusive is obsolete and has no effect; the next release will reject it (see "
+                "qemu-pr-helper(8))");
     return 0;
 }
 
@@ -118,31 +118,30 @@ static const struct option_row options_rows[] = {
     {'g', "group", "GROUP", "change to this group (default: the group of USER)",
      .set = options_set_group},
     {'T', "trace", "SPEC",
-     "trace events: [[enable=]PATTERN][,events=FILE][,file=FILE];\nhelp lists them",
+     "trace events: [[enable=]PATTERN][,events=FILE][,file=FILE];\n'help' lists them",
      .set = options_set_trace},
-    {'v', "verbose", NULL, "say more; twice: say even more", .set = option_set_count,
+    {'v', "verbose", NULL, "log more; twice for even more", .set = option_set_count,
      PARSER_FIELD(verbose)},
     {'q', "quiet", NULL, "do not log per-client messages", .set = option_set_flag,
      PARSER_FIELD(quiet)},
     {0},
     {0, "config", "FILE",
-     "read long options from this file first, one a line\n"
+     "read long options from this file first, one per line\n"
      "(default " BUILD_DEFAULT_CONFIG ", if it exists)"},
-    {0, "io-timeout", "SECONDS", "what the kernel grants a command", "30",
+    {0, "io-timeout", "SECONDS", "kernel time-out for each command", "30",
      SECONDS(io_timeout_s, 1)},
     {0, "client-timeout", "SECONDS",
-     "what a client is granted for its handshake, for the rest of\na request and for taking a "
-     "reply",
-     "30", SECONDS(client_timeout_s, 1)},
-    {0, "stop-timeout", "SECONDS", "how long to wait for hanging commands at the end", "3",
+     "time-out for a client's handshake, for the rest of a request\nand for taking a reply", "30",
+     SECONDS(client_timeout_s, 1)},
+    {0, "stop-timeout", "SECONDS", "how long to wait for hung commands when stopping", "3",
      SECONDS(stop_timeout_s, 0)},
     {0, "max-clients", "N",
-     "refuse clients beyond this number\n(default: half of the open files that are allowed)",
+     "refuse clients beyond this number\n(default: half the limit on open files)",
      NUMBER(max_clients, 1, OPTIONS_CLIENTS_MAX, NULL)},
     {0, "max-threads", "N",
-     "answer BUSY when so many are busy (default: clients + 1, at\nmost 4096)",
+     "answer BUSY when this many threads are busy (default:\nclients + 1, at most 4096)",
      NUMBER(max_threads, OPTIONS_THREADS_MIN, OPTIONS_CLIENTS_MAX, NULL)},
-    {0, "max-buffers", "MIB", "memory for half-sent requests and replies that are not taken", "16",
+    {0, "max-buffers", "MIB", "memory for incomplete requests and unread replies", "16",
      NUMBER(max_buffers_mib, 1, OPTIONS_BUFFERS_MAX, "MiB")},
     {0, "socket-mode", "OCTAL", "mode of the socket (default 777 less the umask)",
      .set = option_set_mode, FIELD(socket_mode)},
@@ -157,14 +156,14 @@ static const struct option_row options_rows[] = {
      FIELD(status_mode)},
     {0, "status-group", "GROUP", "group of that socket", .set = option_set_group,
      FIELD(status_gid)},
-    {0, "hung-after", "SECONDS", "when a command that has no answer counts as hung", "60",
+    {0, "hung-after", "SECONDS", "when a command without an answer counts as hung", "60",
      SECONDS(hung_after_s, 1)},
-    {0, "mpath-timeout", "SECONDS", "what a command to all paths of a map is granted", "60",
+    {0, "mpath-timeout", "SECONDS", "time-out for a command to all paths of a map", "60",
      SECONDS(mpath_timeout_s, 1)},
-    {0, "mpath-worker", "FILE", "the program for those commands", BUILD_MPATH_WORKER,
+    {0, "mpath-worker", "FILE", "the worker program for those commands", BUILD_MPATH_WORKER,
      .set = option_set_path, FIELD(mpath_worker)},
     {0, "mpath-socket", "PATH",
-     "the socket of a service that starts that program, instead of\nstarting it from here",
+     "connect to this socket, whose service starts that program,\ninstead of starting it",
      .set = option_set_path, FIELD(mpath_socket)},
     {0, "log", "stderr|syslog", "where messages go (default stderr; syslog with -d)",
      .set = options_set_log, FIELD(syslog), .choice = {"stderr", "syslog"}},
@@ -173,7 +172,7 @@ static const struct option_row options_rows[] = {
     {0, "sandbox", "on|off", "confine the process", "on", .set = option_set_choice, FIELD(sandbox),
      .choice = {"off", "on"}},
 
-    {0, "exclusive", NULL, "obsolete: does nothing", .set = options_set_exclusive},
+    {0, "exclusive", NULL, "obsolete, ignored", .set = options_set_exclusive},
 
     /* What QEMU's helper takes for --socket, its only long option with an s. */
     {0, "s", "PATH", .set = options_set_socket},

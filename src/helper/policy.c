@@ -14,7 +14,7 @@
 #include "proto/wire.h"
 
 static const char policy_not_scsi[] = "neither a SCSI disk nor a SCSI generic device";
-static const char policy_unknown[] = "what it is could not be found out";
+static const char policy_unknown[] = "its type could not be determined";
 
 static enum policy_verdict policy_judge_in(enum device_kind kind, const char **ret_reason)
 {
@@ -66,10 +66,11 @@ static enum policy_verdict policy_judge_out(enum device_kind kind, const char **
     case DEVICE_DM_MULTIPATH:
         return POLICY_MULTIPATH;
     case DEVICE_PARTITION:
-        *ret_reason = "a reservation is of the whole disk, and this is a partition";
+        *ret_reason = "a reservation applies to the whole disk, and this is a partition";
         return POLICY_REFUSE;
     case DEVICE_DM_OTHER:
-        *ret_reason = "a reservation is of the whole disk behind it, of which it knows one path";
+        *ret_reason =
+            "a reservation applies to the whole disk below it, and would reach one path only";
         return POLICY_REFUSE;
     case DEVICE_NOT_SCSI:
     case DEVICE_OTHER:

@@ -33,7 +33,7 @@ int route_init(struct route *route, unsigned io_timeout_ms, struct mpath *mpath)
     r = device_sources_init(&route->sources);
     if (r == 0 || device_is_shortage(-r))
         return r;
-    log_warning("cannot look into /sys/dev/block: %s; what block devices are cannot be told, and "
+    log_warning("cannot open /sys/dev/block: %s; block devices cannot be identified, and "
                 "PERSISTENT RESERVE OUT on them will be refused",
                 strerror(-r));
     return 0;

@@ -247,8 +247,8 @@ static void ledger_tell_alarm(const struct peer *one, const struct peer *other, 
     ledger_name_peer(one, first, sizeof(first));
     ledger_name_peer(other, second, sizeof(second));
     log_limited(LOG_ALERT,
-                "ALARM: %s and %s have both registered on device %u:%u by the same I_T nexus: to "
-                "the disk they are one, and reservations cannot keep them apart",
+                "ALARM: %s and %s have both registered on device %u:%u through the same I_T nexus: "
+                "the disk sees one initiator, and reservations cannot keep them apart",
                 first, second, major(number), minor(number));
 }
 

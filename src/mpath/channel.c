@@ -50,13 +50,13 @@ int channel_check_peer(int fd, char *ret_error, size_t error_size)
     if (r < 0 || lstat(name, &status) < 0 ||
         getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0) {
         r = -errno;
-        snprintf(ret_error, error_size, "cannot tell who has connected to %s: %s",
-                 name[0] ? name : "a socket that is no file", strerror(-r));
+        snprintf(ret_error, error_size, "cannot identify the process connected to %s: %s",
+                 name[0] ? name : "an unnamed socket", strerror(-r));
         return r;
     }
     if (peer.uid != 0 && peer.uid != status.st_uid) {
         snprintf(ret_error, error_size,
-                 "%s is for user %ld, and a process of user %ld has connected to it", name,
+                 "%s is for user %ld, but a process of user %ld connected to it", name,
                  (long)status.st_uid, (long)peer.uid);
         return -EPERM;
     }

@@ -150,13 +150,13 @@ static void command_take_reply(struct command *command, const struct paths_reply
     if (command->is_silent)
         command_say(command, "multipathd %s", command->daemon_text);
     else if (command->known.multipathd == PATHS_MULTIPATHD_NONE)
-        command_say(command,
-                    "multipathd cannot be reached, so paths that come up later are "
-                    "registered by this helper alone: %s",
-                    command->daemon_text);
+        command_say(
+            command,
+            "cannot reach multipathd, so only this helper registers paths that come up later: %s",
+            command->daemon_text);
     if (command->is_forgetful)
-        command_say(command, "what is under way could not be written to the map's journal, and "
-                             "would not be known after a restart");
+        command_say(command, "the command could not be written to the map's journal, so it would "
+                             "be lost in a restart");
 }
 
 /*
@@ -243,7 +243,7 @@ static void command_begin(struct command *command, int64_t lock_until_ms)
     int r;
 
     if (!journal_lock(&map->journal, lock_until_ms)) {
-        command_busy(command, "another helper is at a command on it");
+        command_busy(command, "another helper is executing a command on it");
         return;
     }
     r = map_list_paths(map);
@@ -253,7 +253,7 @@ static void command_begin(struct command *command, int64_t lock_until_ms)
         if (r == -ENOENT)
             report_gone(map);
     } else if (map_is_held(map) || hold_is_taken(map->journal.fd)) {
-        command_busy(command, "an earlier command still hangs");
+        command_busy(command, "an earlier command is still hung");
     } else {
         observe_fill(command);
         journal_load(&map->journal, &command->known, map->path, &command->memory);

@@ -43,7 +43,7 @@ int host_take_rights(char *ret_error, size_t error_size)
 
     if (getuid() != 0 || geteuid() != 0) {
         snprintf(ret_error, error_size,
-                 "the helper was not started as root: multipathd would take no change from it");
+                 "the helper was not started as root: multipathd would accept no change from it");
         return -EPERM;
     }
     r = host_set_capabilities(1u << CAP_SYS_RAWIO);

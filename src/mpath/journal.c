@@ -59,7 +59,7 @@ int journal_open_directory(char *ret_error, size_t error_size)
 
     if (mkdir(host_journal, 0700) < 0 && errno != EEXIST) {
         r = -errno;
-        snprintf(ret_error, error_size, "cannot make %s: %s", host_journal, strerror(-r));
+        snprintf(ret_error, error_size, "cannot create %s: %s", host_journal, strerror(-r));
         return r;
     }
     fd = open(host_journal, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -69,7 +69,7 @@ int journal_open_directory(char *ret_error, size_t error_size)
         return r;
     }
     if (status.st_uid != geteuid() || (status.st_mode & (S_IWGRP | S_IWOTH))) {
-        snprintf(ret_error, error_size, "%s may be written to by others", host_journal);
+        snprintf(ret_error, error_size, "%s is writable by other users", host_journal);
         return -EPERM;
     }
     return steal_fd(&fd);

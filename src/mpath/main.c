@@ -55,8 +55,8 @@ static bool main_prepare(struct worker *worker, bool is_beside, struct worker_he
     if (worker->shared.journal < 0 && (is_beside || is_service)) {
         hello->later = true;
         snprintf(hello->text, sizeof(hello->text),
-                 "a worker before this one may still be at a command, and the journal that would "
-                 "tell of which map cannot be used: %.300s",
+                 "an earlier worker may still be executing a command, and the journal that names "
+                 "its map cannot be used: %.300s",
                  problem);
         return false;
     }

@@ -252,7 +252,7 @@ static void map_execute(struct map *map, struct work *work)
     if (work->forgets)
         map->calls->forget(map);
     else if (clock_now_ms() >= work->deadline_ms)
-        work_answer_busy(work, map->names.name, "the commands before this one took too long");
+        work_answer_busy(work, map->names.name, "earlier commands took too long");
     else
         map->calls->execute(map, work);
     work_free(work);

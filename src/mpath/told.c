@@ -329,16 +329,17 @@ static void told_advise(struct command *command, uint64_t key)
     if (!answer)
         return;
     if (strncmp(answer, "0x", 2) != 0)
-        command_say(command,
-                    "multipathd has no key for this map, though it was told the client's, and "
-                    "registers no path that comes up later: if multipath.conf has no "
-                    "reservation_key, put `reservation_key file' into its defaults section "
-                    "and run `multipathd reconfigure'");
+        command_say(
+            command,
+            "multipathd has not kept the client's key for this map and will not register paths "
+            "that come up later: if multipath.conf has no reservation_key, add 'reservation_key "
+            "file' to its defaults section and run 'multipathd reconfigure'");
     else if (!told_key_is(answer, key))
         command_say(command,
-                    "the client's key is 0x%" PRIx64 ", but multipathd has %.24s for this map: if "
-                    "that is the reservation_key of multipath.conf, put `reservation_key file' "
-                    "there, which takes any key, and run `multipathd reconfigure'",
+                    "the client's key is 0x%" PRIx64
+                    ", but multipathd has %.24s for this map: if that is the reservation_key of "
+                    "multipath.conf, set 'reservation_key file' there, which allows any key, and "
+                    "run 'multipathd reconfigure'",
                     key, answer);
 }
 

@@ -57,7 +57,7 @@ static bool worker_may_execute(const struct work *work, bool changes, struct sys
     reply_sense(&answer.reply, SPC_INVALID_OPERATION_CODE);
     snprintf(answer.text, sizeof(answer.text), "?: %s",
              r == 0 || r == -ENODEV ? "not a multipath map, or not open for writing"
-                                    : "cannot tell whether it is a multipath map");
+                                    : "cannot determine whether it is a multipath map");
     work_answer(work, &answer, NULL);
     return false;
 }
@@ -87,7 +87,7 @@ static bool worker_dispatch(struct worker *worker, struct work *work)
             map_meet(map, slot);
         return true;
     }
-    work_answer_busy(work, names.name, "too many commands wait");
+    work_answer_busy(work, names.name, "too many commands are waiting");
     return false;
 }
 

@@ -136,7 +136,7 @@ static enum conn_next conn_receive(struct visit *visit, uint8_t *bytes, int flag
         if (n < 0 && n != -ECONNRESET)
             conns_say(visit->conns, visit->sock, "%s", strerror((int)-n));
         else if (conn->state != CONN_CDB || conn->done)
-            conns_say(visit->conns, visit->sock, "ended by the client in the middle of a %s",
+            conns_say(visit->conns, visit->sock, "closed by the client in the middle of a %s",
                       conn->state == CONN_HANDSHAKE ? "handshake" : "request");
         return CONN_CLOSE;
     }
@@ -174,7 +174,8 @@ static enum conn_next conn_keep_reply(struct visit *visit, const uint8_t *bytes,
     conns_free_buffer(visit->conns, visit->sock);
     if (!conns_new_buffer(visit->conns, visit->sock, (uint16_t)size)) {
         conns_say(visit->conns, visit->sock,
-                  "closed, it takes no replies, and its process has no memory left for them");
+                  "closed, the client does not read its replies, and its process has used up its "
+                  "buffer memory");
         return CONN_CLOSE;
     }
     memcpy(conn->buffer, bytes, size);
@@ -273,12 +274,12 @@ static __attribute__((noinline)) void conn_refuse(struct visit *visit, bool unkn
               "forbids it)";
     } else if (conn->over_budget) {
         limit = "max-buffers";
-        why = "its process has no memory left for half-sent requests";
+        why = "its process has used up its buffer memory";
     } else if (unknown_peer) {
         limit = "open-files";
-        why = "who it is cannot be found out while file descriptors or memory are short";
+        why = "its process cannot be identified: out of file descriptors or memory";
     } else if (!visit->paid && !budget_is_exhausted(&visit->conns->budget, BUDGET_THREADS)) {
-        why = "its process has as many threads as it may have";
+        why = "its process has used up its share of threads";
     }
     trace_limit(conn_number(visit), limit);
     conns_say(visit->conns, visit->sock, "%s, answered BUSY", why);

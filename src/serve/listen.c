@@ -86,8 +86,7 @@ static int listen_look(const char *name, const char *path, char *ret_error, size
     int live;
 
     if (lstat(name, &status) < 0)
-        return errno == ENOENT ? 0
-                               : listen_fail(errno, ret_error, error_size, "cannot look at", path);
+        return errno == ENOENT ? 0 : listen_fail(errno, ret_error, error_size, "cannot stat", path);
     if (!S_ISSOCK(status.st_mode)) {
         snprintf(ret_error, error_size, "%s exists and is not a socket; it is left alone", path);
         return -ENOTSOCK;
@@ -95,7 +94,7 @@ static int listen_look(const char *name, const char *path, char *ret_error, size
     live = listen_probe(name);
     if (live < 0)
         return listen_fail(-live, ret_error, error_size,
-                           "cannot determine whether a process serves", path);
+                           "cannot determine whether a process listens on", path);
     if (live > 0) {
         snprintf(ret_error, error_size, "another process is listening on %s", path);
         return -EADDRINUSE;
@@ -189,11 +188,12 @@ static int listen_open_in(const struct listen_options *options, int dir, const c
     int r;
 
     if (sock < 0)
-        return listen_fail(errno, ret_error, error_size, "cannot make a socket for", options->path);
+        return listen_fail(errno, ret_error, error_size, "cannot create a socket for",
+                           options->path);
     unlinkat(dir, temporary, 0); /* of an earlier process with our pid */
     r = listen_bind(sock, temporary, options->mode);
     if (r < 0)
-        return listen_fail(-r, ret_error, error_size, "cannot make the socket", options->path);
+        return listen_fail(-r, ret_error, error_size, "cannot create the socket", options->path);
 
     r = listen_set_owner(options, dir, temporary);
     if (r < 0)
@@ -210,7 +210,7 @@ static int listen_open_in(const struct listen_options *options, int dir, const c
         if (r == -EEXIST && i + 1 < LISTEN_ATTEMPTS)
             r = 0;
         else
-            listen_fail(-r, ret_error, error_size, "cannot make the socket", options->path);
+            listen_fail(-r, ret_error, error_size, "cannot create the socket", options->path);
     }
     unlinkat(dir, temporary, 0);
     return r;
@@ -236,7 +236,8 @@ int listen_open(const struct listen_options *options, struct inode_id *ret_inode
     for_dirname = strdup(options->path);
     for_basename = strdup(options->path);
     if (!for_dirname || !for_basename)
-        return listen_fail(ENOMEM, ret_error, error_size, "cannot make the socket", options->path);
+        return listen_fail(ENOMEM, ret_error, error_size, "cannot create the socket",
+                           options->path);
     dir_path = dirname(for_dirname);
     name = basename(for_basename);
     dir = open(dir_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -245,7 +246,7 @@ int listen_open(const struct listen_options *options, struct inode_id *ret_inode
                            dir_path);
     here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (here < 0 || fchdir(dir) < 0)
-        return listen_fail(errno, ret_error, error_size, "cannot work in the socket's directory",
+        return listen_fail(errno, ret_error, error_size, "cannot change to the socket's directory",
                            dir_path);
     snprintf(temporary, sizeof(temporary), ".pr-helper.%ld", (long)getpid());
     sock = listen_open_in(options, dir, name, temporary, ret_inode, ret_error, error_size);

@@ -349,7 +349,7 @@ static int pool_spawn(struct pool *pool, bool promised)
         }
         thread_free(&self->thread);
     }
-    log_client("no further thread: %s", strerror(-r));
+    log_client("cannot start another thread: %s", strerror(-r));
     pthread_mutex_lock(&pool->lock);
     atomic_fetch_sub(&pool->threads, 1);
     pthread_cond_broadcast(&pool->changed);

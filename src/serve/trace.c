@@ -73,7 +73,7 @@ static void trace_apply_ours(const char *pattern)
 /* One pattern a line, # comments, blank lines and surrounding blanks without meaning. */
 static int trace_no_memory(void)
 {
-    log_error("cannot prepare to trace: %s", strerror(ENOMEM));
+    log_error("cannot set up tracing: %s", strerror(ENOMEM));
     return -ENOMEM;
 }
 
@@ -154,7 +154,7 @@ int trace_parse(const char *spec)
             if (*field)
                 trace_apply_ours(field);
         } else {
-            log_error("--trace=%s: '%s' is none of enable=, events= and file=", spec, field);
+            log_error("--trace=%s: '%s' is not enable=, events= or file=", spec, field);
             return -EINVAL;
         }
     }

@@ -90,7 +90,7 @@ void turn_end(struct conns *conns, struct budget_account *account, bool paid)
 
 void turn_wait(struct conns *conns, int sock)
 {
-    log_client("clients wait, since no thread stands by and none can be had");
+    log_client("clients are waiting: no thread is idle and none can be started");
     conns_set_timed(conns);
     conns_join_queue(conns, &conns->crowd, sock);
 }

@@ -168,7 +168,7 @@ def sample_configuration(t):
         file.write("\n".join(one for one in settings if not one.startswith("log=")) + "\nbad\n")
     # The first line that is not understood ends it, and that has to be the last one.
     output = t.run([t.lab.program("qemu-pr-helper"), f"--config={path}", "-k", path + ".sock"], 1)
-    t.matches(rf"conf:{len(settings)}: there is no option 'bad'", output, "what it says")
+    t.matches(rf"conf:{len(settings)}: unknown option 'bad'", output, "what it says")
 
 
 @cases("qemu-pr-helper.service", "qemu-pr-helper@.service", "qemu-pr-mpath@.service")

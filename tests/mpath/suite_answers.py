@@ -137,7 +137,7 @@ def fc(name: int) -> bytes:
 @cases(("SPEC_I_PT", 8, struct.pack(">I", 24) + fc(1)), ("ALL_TG_PT", 4, b""))
 def not_for_maps(t: Context, flags: int, tail: bytes) -> None:
     s = t.start()
-    t.answered(s.tell(scsi.REGISTER, 0, KEY, flags=flags, tail=tail), BAD_LIST, "does not serve")
+    t.answered(s.tell(scsi.REGISTER, 0, KEY, flags=flags, tail=tail), BAD_LIST, "not supported on maps")
     t.equal(s.target.log(), [], "commands to paths")
 
 
@@ -231,11 +231,11 @@ def no_path_at_all(t: Context) -> None:
     s = t.start()
     for path in range(3):
         s.target.fail(path, error=19)
-    t.answered(s.tell(scsi.REGISTER, 0, KEY), BUSY, "no path of the map takes the command")
+    t.answered(s.tell(scsi.REGISTER, 0, KEY), BUSY, "no path of the map accepts the command")
     t.equal(s.target.log(), [], "commands that change something")
     for path in range(3):
         s.map.remove_path(path)
-    t.answered(s.tell(scsi.REGISTER, 0, KEY), BUSY, "no path of the map takes the command")
+    t.answered(s.tell(scsi.REGISTER, 0, KEY), BUSY, "no path of the map accepts the command")
     t.answered(s.read(), NO_PATH, "none of its 0 paths answers")
 
 
@@ -290,9 +290,10 @@ def unit_attentions(t: Context) -> None:
 
 
 @cases(*((f"{name}, {'new' if new else 'old'}", key, text, new) for new in (False, True)
-         for name, key, text in [("no daemon", "", r"multipathd cannot be reached"),
+         for name, key, text in [("no daemon", "", r"cannot reach multipathd"),
                                  ("other", "0x123", "reservation_key file"),
-                                 ("no line", "none", r"multipathd has no key for this map, .*reservation_key file")]))
+                                 ("no line", "none", r"multipathd has not kept the client.s key for this map"
+                                                     r".*reservation_key file")]))
 def advice(t: Context, key: str, text: str, new: bool) -> None:
     """Registered all the same, and the administrator is told what multipathd lacks. It is not told to
     look after registrations that it would not know for its own: from 0.13 on it would clear one."""

@@ -66,7 +66,7 @@ def narrowed_map(t: Context, state: str, in_flight: int, wanted: tuple) -> None:
                       for number, name in enumerate(s.map.names))
     s.multipathd.answers["show"] = f"sda failed\n{lines}\n".encode()
     t.answered(s.tell(scsi.RELEASE, KEY, kind=KIND), wanted,
-               "could not be narrowed" if wanted == BUSY else "")
+               "could not be reduced" if wanted == BUSY else "")
     t.equal(s.held, KIND if wanted == BUSY else 0, "type")
     s.registered(KEY, 4 if wanted == BUSY else 3, OTHER_KEY)
     t.equal(len([one for one in s.multipathd.asked if one.startswith("fail ")]),
@@ -184,7 +184,7 @@ def lost_reserve(t: Context, how: int, held: int) -> None:
     t.answered(reply, GOOD if held else UNKNOWN, "" if held else "outcome unknown")
     t.equal(len([one for one in s.target.log() if one[1] == scsi.RESERVE]), 1 if held else 0,
             "RESERVEs that have got there")
-    t.answered(s.tell(scsi.RELEASE, KEY, kind=KIND), BUSY, "an earlier command still hangs")
+    t.answered(s.tell(scsi.RELEASE, KEY, kind=KIND), BUSY, "an earlier command is still hung")
     for path in range(3):
         s.target.go_on(path)
     s.worker.wait_until("no more BUSY",
@@ -293,7 +293,7 @@ def room_for_one_map(t: Context) -> None:
     s.target.hang(0, HANG)
     pending = [s.send(scsi.REGISTER, 0, KEY, deadline=3.0) for _ in range(40)]
     texts = [one.reply(30).text for one in pending]
-    t.check(any("too many commands wait" in text for text in texts), f"{texts}")
+    t.check(any("too many commands are waiting" in text for text in texts), f"{texts}")
     s.target.go_on(0)
     s.good(scsi.REGISTER, 0, KEY)
 

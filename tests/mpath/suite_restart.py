@@ -223,7 +223,7 @@ def beside_without_a_journal(t: Context) -> None:
     machine.make_map(3)
     hello = machine.start(options=["beside"]).hello()
     t.equal((hello.ready, hello.later), (False, True), "ready, later")
-    t.matches("may still be at a command.*may be written to by others", hello.text, "text")
+    t.matches("may still be executing a command.*is writable by other users", hello.text, "text")
     t.check(t.ready(machine), "without one before it")
 
 
@@ -239,7 +239,7 @@ def held_by_another(t: Context) -> None:
     t.answered(s.tell(scsi.REGISTER, KEY, NEW_KEY, deadline=3), UNKNOWN, "outcome unknown")
     for one in (s, second):
         t.answered(one.tell(scsi.RESERVE, NEW_KEY, kind=KIND, deadline=30), BUSY,
-                   "an earlier command still hangs")
+                   "an earlier command is still hung")
     second.good(scsi.REGISTER, 0, OTHER_KEY, on=other)
     s.target.go_on(0)
     second.worker.wait_until("no BUSY", lambda: second.tell(scsi.RESERVE, NEW_KEY, kind=KIND).code

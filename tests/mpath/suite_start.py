@@ -107,7 +107,7 @@ def service_for_another(t: Context) -> None:
     worker = Service(t, machine, NOBODY).worker
     hello = worker.hello()
     t.check(not hello.ready and not hello.later, "it is ready")
-    t.matches(f"is for user 0, and a process of user {NOBODY} has connected to it$", hello.text, "text")
+    t.matches(f"is for user 0, but a process of user {NOBODY} connected to it$", hello.text, "text")
     t.equal(worker.wait_exit(), 1, "exit code")
 
 
@@ -116,7 +116,7 @@ def service_without_a_file(t: Context) -> None:
     """Of an abstract socket no mode and no owner says who may connect: it is for no one."""
     hello = Service(t, t.machine(), abstract=True).worker.hello()
     t.check(not hello.ready, "it is ready")
-    t.matches("cannot tell who has connected to a socket that is no file", hello.text, "text")
+    t.matches("cannot identify the process connected to an unnamed socket", hello.text, "text")
 
 
 @test
@@ -127,7 +127,7 @@ def service_without_a_journal(t: Context) -> None:
     os.chmod(machine.path("journal"), 0o777)
     hello = Service(t, machine).worker.hello()
     t.check(not hello.ready, "it is ready")
-    t.matches("may be written to by others", hello.text, "text")
+    t.matches("is writable by other users", hello.text, "text")
 
 
 @test

@@ -314,6 +314,6 @@ def flood(t):
             t.equal(client.command(REGISTER, fd, scsi.parameters(0, number)), GOOD, "answer")
     t.equal(len(audited(helper)), 100, "lines of one process")
     t.equal(Machine(t, helper).register(1), scsi.GOOD, "status")
-    left_out = sum(map(int, re.findall(r"(\d+) lines like the next one were left out",
+    left_out = sum(map(int, re.findall(r"(\d+) messages like the next one were suppressed",
                                        helper.log())))
     t.equal(len(audited(helper)) + left_out, 301, "lines written and left out")

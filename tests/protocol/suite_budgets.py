@@ -207,7 +207,7 @@ def threads(t, uid):
         t.check(8 <= t.disk.running <= 24, f"{t.disk.running} commands of one process")
         t.disk.release()
     besieged(t, helper, "64 commands that hang", abuse, uid=uid, after=after)
-    helper.wait_log("its process has as many threads as it may have, answered BUSY")
+    helper.wait_log("its process has used up its share of threads, answered BUSY")
 
 
 def await_taken(connections):
@@ -251,7 +251,7 @@ def memory(t, uid):
         t.replied(healthy, reply(), "answer to a long list, sent in pieces")
     t.equal(len(t.disk.calls()), calls + 1, "commands on the device")
     abuser.end()
-    helper.wait_log("its process has no memory left for half-sent requests, answered BUSY")
+    helper.wait_log("its process has used up its buffer memory, answered BUSY")
 
 
 @test

@@ -234,8 +234,8 @@ def nothing_in(t, where):
         t.ask(REGISTER, fd, REFUSED, PARAMETERS, helper=helper, what="answer to PR OUT")
         t.ask(CLEANUP, fd, REFUSED, helper=helper, what="answer to CLEANUP")
     t.equal(t.lab.control.calls(), [], "commands on any device")
-    helper.wait_log(r"PERSISTENT RESERVE OUT on a device of unknown kind \(\d+:\d+\) refused: what "
-                    "it is could not be found out: No such file or directory")
+    helper.wait_log(r"PERSISTENT RESERVE OUT on a device of unknown kind \(\d+:\d+\) refused: its type "
+                    r"could not be determined: No such file or directory")
     t.ask(READ_KEYS, part.fd, KEYS, helper=helper, what="answer to PR IN")
 
 
@@ -358,7 +358,7 @@ def disk_that_sysfs_does_not_know(t):
 def block_device_that_is_no_scsi_disk(t, make):
     maps = make(Maps(t))
     issues_only_in(t, maps)
-    maps.helper.wait_log("PERSISTENT RESERVE OUT on a block device that is no SCSI disk .* refused")
+    maps.helper.wait_log("PERSISTENT RESERVE OUT on a block device that is not a SCSI disk .* refused")
 
 
 @cases(("lvm", "LVM-abcdefghijklmnopqrstuvwxyz0123456789ABCDEF\n"),

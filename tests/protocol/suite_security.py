@@ -109,7 +109,7 @@ def with_accounts(t, text):
 
 
 ROOT = "root:x:0:0:root:/root:/bin/sh\n"
-SHARED = "runs as user nobody, whose other processes can stop it: there is no user qemu-pr-helper"
+SHARED = "runs as user nobody, whose other processes can stop it: there is no user named qemu-pr-helper"
 
 
 def own_words(helper):
@@ -176,11 +176,11 @@ def user_that_cannot_be_left(t, starter):
     status = os.path.join(t.directory(), "status")
     helper = t.start(f"--status-socket={status}", **root_with(*STARTERS[starter]))
     t.equal(ids_of(t, helper), (0, 0), "ids")
-    helper.wait_log("^qemu-pr-helper: the helper stays user 0: no CAP_SETUID or CAP_SETGID$")
+    helper.wait_log("^qemu-pr-helper: the helper still runs as root: no CAP_SETUID or CAP_SETGID$")
     with socket.socket(socket.AF_UNIX) as reader:
         reader.connect(status)
         told = json.loads(b"".join(iter(lambda: reader.recv(65536), b"")))["sandbox"]
-    t.equal((told["uid"], told["user_note"]), (0, "stays user 0: no CAP_SETUID or CAP_SETGID"),
+    t.equal((told["uid"], told["user_note"]), (0, "still runs as root: no CAP_SETUID or CAP_SETGID"),
             "status")
     t.works(helper)
     for user in ("nobody", "qemu-pr-helper"):

@@ -406,7 +406,7 @@ def exclusive_does_nothing(t, options, configuration):
     helper = t.start(f"--config={path}", *options)
     one, two = (Machine(t, helper, "-name", name) for name in ("node-a", "node-b"))
     t.equal([one.register(0xA1), two.register(0xB1)], [scsi.GOOD] * 2, "status")
-    helper.wait_log(r"--exclusive does nothing any more")
+    helper.wait_log(r"--exclusive is obsolete and has no effect")
 
 
 # -- the socket
@@ -486,7 +486,7 @@ def status_that_cannot_be_had(t, path, message):
     """Clients are served all the same: a service manager would start it again without end."""
     helper = t.start(f"--status-socket={path(t)}")
     t.works(helper)
-    helper.wait_log(f"there is no status, but clients are served: .*{message}")
+    helper.wait_log(f"no status socket, but clients are served: .*{message}")
     t.equal(helper.log().count("no status"), 1, "lines about it")
 
 

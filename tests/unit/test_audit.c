@@ -239,7 +239,7 @@ static void test_limit(void **state)
     request.account = other;
     audit_write(&executed);
     assert_non_null(
-        strstr(logged(), "test: 50 lines like the next one were left out\ntest: audit: "));
+        strstr(logged(), "test: 50 messages like the next one were suppressed\ntest: audit: "));
     audit_write(&nothing);
     assert_non_null(strstr(logged(), " outcome=nothing "));
     request.account = NULL;

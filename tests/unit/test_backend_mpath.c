@@ -288,7 +288,7 @@ static void test_no_answer(void **state)
     (void)state;
     logged();
     assert_sense(DROP, SPC_LU_COMMUNICATION_FAILURE);
-    assert_non_null(strstr(logged(), "ended before it answered: outcome unknown"));
+    assert_non_null(strstr(logged(), "exited before it replied: outcome unknown"));
     assert_sense(ANSWER_NONSENSE, SPC_LU_COMMUNICATION_FAILURE);
     assert_sense(KEEP, SPC_LU_COMMUNICATION_TIMEOUT);
     assert_status(ANSWER, SPC_STATUS_RESERVATION_CONFLICT);
@@ -406,7 +406,7 @@ static void test_unready(void **state)
     keeper.at_start = SAY_UNREADY;
     logged();
     assert_false(execute(SPC_PERSISTENT_RESERVE_OUT, ANSWER, &reply));
-    assert_non_null(strstr(logged(), "no persistent reservations on multipath maps: "
+    assert_non_null(strstr(logged(), "cannot serve persistent reservations on multipath maps: "
                                      "no rights here"));
     assert_uint_equal(reply.status, 0xee);
     assert_facts(MPATH_FAILED, "no rights here");
@@ -427,8 +427,8 @@ static void test_bad_start(void **state)
 {
     static const enum deed deeds[] = {SAY_NOTHING_AND_END, SAY_NONSENSE};
     static const char *const problems[] = {
-        "the multipath worker ended at its start",
-        "the multipath worker is of another version than the helper",
+        "the multipath worker exited during start-up",
+        "the versions of the multipath worker and the helper differ",
     };
 
     (void)state;
@@ -460,7 +460,7 @@ static void test_not_yet(void **state)
     keeper.at_start = SAY_LATER;
     assert_status(ANSWER, SPC_STATUS_BUSY);
     assert_facts(MPATH_STOPPED, "no rights here");
-    assert_non_null(strstr(logged(), "no multipath worker yet: no rights here"));
+    assert_non_null(strstr(logged(), "the multipath worker is not available yet: no rights here"));
     keeper.at_start = SAY_READY;
     assert_status(ANSWER, SPC_STATUS_BUSY); /* not at once */
     now_ms += 1000;
@@ -487,7 +487,8 @@ static void test_no_service(void **state)
     keeper.error = -EAGAIN;
     keeper.errors = 1;
     assert_status(ANSWER, SPC_STATUS_BUSY);
-    assert_non_null(strstr(logged(), "no multipath worker yet: cannot connect to /run/its.sock"));
+    assert_non_null(strstr(
+        logged(), "the multipath worker is not available yet: cannot connect to /run/its.sock"));
     now_ms += 2000;
     assert_status(ANSWER, SPC_STATUS_RESERVATION_CONFLICT);
     assert_facts(MPATH_RUNNING, "");

@@ -62,7 +62,7 @@ static void test_classify_others(void **state)
     close(pair[1]);
 }
 
-/* It could not be found out, and what the caller has stays as it is. */
+/* It could not be determined, and what the caller has stays as it is. */
 static void test_classify_nothing(void **state)
 {
     enum device_kind kind = DEVICE_PARTITION;

@@ -325,7 +325,7 @@ static void test_live(void **state)
 
 static void test_live_of_another_type(void **state)
 {
-    static const char format[] = "cannot determine whether a process serves %s: %s";
+    static const char format[] = "cannot determine whether a process listens on %s: %s";
     int sock;
 
     (void)state;

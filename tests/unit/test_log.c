@@ -214,7 +214,7 @@ static void test_full_pipe(void **state)
     assert_uint_equal(strlen(said()), filled);
     log_error("four");
     assert_string_equal(said(),
-                        "name: 3 log lines were lost: the reader was too slow\nname: four\n");
+                        "name: 3 log lines were lost: the reader is too slow\nname: four\n");
     log_error("five");
     assert_string_equal(said(), "name: five\n");
 }
@@ -233,7 +233,7 @@ static void test_lost_again(void **state)
     said();
     log_error("seen");
     assert_string_equal(said(),
-                        "name: 6 log lines were lost: the reader was too slow\nname: seen\n");
+                        "name: 6 log lines were lost: the reader is too slow\nname: seen\n");
 }
 
 /* A pipe whose last page is in use counts as full: the report still goes, its line does not. */
@@ -248,10 +248,10 @@ static void test_room_for_the_report(void **state)
     assert_int_equal(read(pair[0], page, sizeof(page)), sizeof(page));
     log_error("three");
     assert_string_equal(said() + filled - sizeof(page),
-                        "name: 2 log lines were lost: the reader was too slow\n");
+                        "name: 2 log lines were lost: the reader is too slow\n");
     log_error("four");
     assert_string_equal(said(),
-                        "name: 1 log lines were lost: the reader was too slow\nname: four\n");
+                        "name: 1 log lines were lost: the reader is too slow\nname: four\n");
 }
 
 /* A line of any length is written whole or not at all. */

@@ -70,7 +70,8 @@ static void test_limit_in_use(void **state)
     assert_string_equal(logged(), "test: each place has a limit of its own\n");
     added_ms += LOG_LIMIT_MS;
     client_line(20);
-    assert_string_equal(logged(), "test: 3 lines like the next one were left out\ntest: line 20\n");
+    assert_string_equal(logged(),
+                        "test: 3 messages like the next one were suppressed\ntest: line 20\n");
 }
 
 #define THREADS      4

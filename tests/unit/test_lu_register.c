@@ -286,7 +286,7 @@ static void test_spec_i_pt_iscsi_device(void **state)
     }
 }
 
-/* Registers initiators of its own, through port 1, until `count` registrations are there. */
+/* Registers initiators of its own, through port 1, until `count` registrations exist. */
 static void fill(size_t count)
 {
     while (script_lu.registrations < count) {

@@ -286,7 +286,7 @@ static void test_rejected(void **state)
         {"--status-mode=rw", PRH "--status-mode=rw: not an octal mode from 0 to 777\n"},
         {"--status-group=nosuch", PRH "--status-group=nosuch: not a group\n"},
         {"--sandbox=yes", PRH "--sandbox=yes: not off or on\n"},
-        {"-T nosuch=1", PRH "--trace=nosuch=1: 'nosuch=1' is none of enable=, events= and file=\n"},
+        {"-T nosuch=1", PRH "--trace=nosuch=1: 'nosuch=1' is not enable=, events= or file=\n"},
         {"-T events=none", PRH "cannot read trace events file none: No such file or directory\n"},
         {"--config=none", PRH "cannot read configuration file none: No such file or directory\n"},
         {"--config=.", PRH "cannot read configuration file .: Is a directory\n"},
@@ -410,16 +410,16 @@ static void test_config_rejected(void **state)
     static const struct {
         const char *content, *message;
     } rows[] = {
-        {"nosuch\n", PRH "conf:1: there is no option 'nosuch' for this file\n"},
-        {"\n# c\nnosuch=1\n", PRH "conf:3: there is no option 'nosuch' for this file\n"},
-        {"=1\n", PRH "conf:1: there is no option '' for this file\n"},
-        {"k=/a\n", PRH "conf:1: there is no option 'k' for this file\n"},
-        {"--socket=/a\n", PRH "conf:1: there is no option '--socket' for this file\n"},
-        {"pid=/a\n", PRH "conf:1: there is no option 'pid' for this file\n"},
-        {"Socket=/a\n", PRH "conf:1: there is no option 'Socket' for this file\n"},
-        {"help\n", PRH "conf:1: there is no option 'help' for this file\n"},
-        {"version\n", PRH "conf:1: there is no option 'version' for this file\n"},
-        {"config=other\n", PRH "conf:1: there is no option 'config' for this file\n"},
+        {"nosuch\n", PRH "conf:1: unknown option 'nosuch'\n"},
+        {"\n# c\nnosuch=1\n", PRH "conf:3: unknown option 'nosuch'\n"},
+        {"=1\n", PRH "conf:1: unknown option ''\n"},
+        {"k=/a\n", PRH "conf:1: unknown option 'k'\n"},
+        {"--socket=/a\n", PRH "conf:1: unknown option '--socket'\n"},
+        {"pid=/a\n", PRH "conf:1: unknown option 'pid'\n"},
+        {"Socket=/a\n", PRH "conf:1: unknown option 'Socket'\n"},
+        {"help\n", PRH "conf:1: unknown option 'help'\n"},
+        {"version\n", PRH "conf:1: unknown option 'version'\n"},
+        {"config=other\n", PRH "conf:1: unknown option 'config'\n"},
         {"daemon=yes\n", PRH "conf:1: daemon takes no value\n"},
         {"daemon=\n", PRH "conf:1: daemon takes no value\n"},
         {"socket\n", PRH "conf:1: socket needs a value\n"},
@@ -428,7 +428,7 @@ static void test_config_rejected(void **state)
          PRH "conf:2: --io-timeout=x: not a number of seconds from 1 to 86400\n"},
         {"user=nosuchuser\n", PRH "conf:1: invalid user 'nosuchuser'\n"},
         {"trace=nosuch=1\n",
-         PRH "--trace=nosuch=1: 'nosuch=1' is none of enable=, events= and file=\n" PRH
+         PRH "--trace=nosuch=1: 'nosuch=1' is not enable=, events= or file=\n" PRH
              "conf:1: invalid value of trace\n"},
     };
 

@@ -95,7 +95,8 @@ static void test_creation_fails(void **state)
     create_error = EAGAIN;
     do_now(1, ASK);
     assert_false(jobs[1].answer);
-    assert_non_null(strstr(logged(), "no further thread: Resource temporarily unavailable\n"));
+    assert_non_null(
+        strstr(logged(), "cannot start another thread: Resource temporarily unavailable\n"));
     assert_uint_equal(threads(), 2);
     do_now(2, QUICK);
     create_error = 0;

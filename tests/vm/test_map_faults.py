@@ -204,7 +204,7 @@ def worker_killed_busy(t: Context, user: str) -> None:
     with under_way(t, helper) as a:
         os.kill(worker, signal.SIGKILL)
         t.replied(a.connection.receive_reply(), NO_COMMUNICATION, "the command under way")
-        helper.wait_log("the multipath worker ended before it answered: outcome unknown")
+        helper.wait_log("the multipath worker exited before it replied: outcome unknown")
         t.equal(reader.ask(scsi.READ_KEYS).status, scsi.GOOD, "another client")
     new_worker(t, helper, worker)
 
@@ -299,7 +299,7 @@ def worker_killed_while_a_path_changes(t: Context) -> None:
         started = time.monotonic()
         t.replied(host.tell(scsi.RESERVE, KIND, KEY), BUSY, "the map")
         t.check(time.monotonic() - started < scaled(2), "BUSY at once")
-    other.wait_log("an earlier command still hangs")
+    other.wait_log("an earlier command is still hung")
     t.replied(neighbour.tell(scsi.RESERVE, KIND, KEY), GOOD, "the other map")
     t.check(os.path.exists(f"/proc/{worker}"), "the first one still hangs")
     t.plug()
@@ -338,7 +338,7 @@ def no_multipathd(t: Context, user: str) -> None:
         for action in (scsi.REGISTER, scsi.REGISTER_AND_IGNORE):
             t.replied(a.tell(action, action_key=KEY), GOOD, f"service action {action}")
             t.registered(KEY)
-        helper.wait_log(r"multipathd cannot be reached.*@/org/kernel/linux/storage/multipathd")
+        helper.wait_log(r"cannot reach multipathd.*@/org/kernel/linux/storage/multipathd")
         t.replied(a.tell(scsi.RESERVE, KIND, KEY), GOOD, "reserves")
         t.replied(a.connection.command(scsi.cleanup(), a.fd), GOOD, "cleans up")
         t.registered(0)

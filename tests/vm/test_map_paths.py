@@ -264,7 +264,7 @@ def no_answer(t: PathContext, action: int) -> None:
         taken = time.monotonic() - started
         t.check(DEADLINE <= taken < DEADLINE + scaled(2), f"after {taken:.2f} s")
         # A helper of an earlier test may have begun to repair the map, and hangs with it.
-        helper.wait_log("no path of the map takes the command|another helper is at a command on it")
+        helper.wait_log("no path of the map accepts the command|another helper is executing a command on it")
         bystanders.undisturbed("a map hangs")
         t.not_suspended()
     last = []

@@ -552,7 +552,7 @@ def multipath_without_tools(t: Context, user: str) -> None:
     host = t.open(user, path, helper=helper)
     t.replied(host.tell(scsi.REGISTER, action_key=KEY_A), GOOD, "registers")
     t.registered(a=KEY_A)
-    helper.wait_log("multipathd cannot be reached")
+    helper.wait_log("cannot reach multipathd")
     t.replied(host.tell(scsi.CLEAR, key=KEY_A), GOOD, "clears")
     t.registered()
 
