@@ -69,7 +69,7 @@ static const char *text_of_error(int error)
     case PRHELPER_BAD_ARGUMENT:
         return "not a command that the protocol can carry";
     case PRHELPER_NO_FEATURE:
-        return "the helper does not offer this";
+        return "the helper does not support this";
     case PRHELPER_DEAD:
         return "the connection ended with an earlier command";
     case PRHELPER_CLOSED:
@@ -77,13 +77,13 @@ static const char *text_of_error(int error)
     case PRHELPER_CUT:
         return "the helper closed the connection in the middle of an answer";
     case PRHELPER_BAD_STATUS:
-        return "the helper answered with something that is no SCSI status";
+        return "the helper answered with an invalid SCSI status";
     case PRHELPER_BAD_SIZE:
         return "the helper answered with more data than was asked for";
     case PRHELPER_UNEXPECTED:
         return "the helper sent data without a request";
     case PRHELPER_IN_USE:
-        return "another command is under way on this connection";
+        return "another command is in progress on this connection";
     case PRHELPER_CANCELLED:
         return "cancelled";
     case PRHELPER_PENDING:
@@ -91,7 +91,7 @@ static const char *text_of_error(int error)
     case PRHELPER_END:
         return "the end of the list";
     case PRHELPER_TRUNCATED:
-        return "the data is cut short";
+        return "the data is truncated";
     case PRHELPER_MALFORMED:
         return "the data is malformed";
     }

@@ -70,7 +70,7 @@ static bool exporter_look(struct exporter *exporter)
     exporter_forget(exporter);
     if (look_take(exporter->places, exporter->n_places, (int)exporter->timeout_ms,
                   &exporter->look) < 0) {
-        log_limited(LOG_ERR, "cannot look at the helpers: %s", strerror(ENOMEM));
+        log_limited(LOG_ERR, "cannot query the helpers: %s", strerror(ENOMEM));
         return false;
     }
     exporter->has_look = true;
@@ -84,8 +84,7 @@ static void exporter_expose_states(const struct exporter *exporter, FILE *file,
                                    enum expose_format format)
 {
     static const struct expose_family helpers = {"qemu_pr_exporter_helpers", "gauge", NULL,
-                                                 "Helpers of this node, by what asking them came "
-                                                 "to"};
+                                                 "Helpers of this node, by state"};
     const struct crowd *crowd = &exporter->look.crowd;
     unsigned counts[CROWD_STATES] = {0};
 
@@ -104,7 +103,8 @@ static void exporter_expose_orphans(const struct exporter *exporter, FILE *file,
                                     enum expose_format format)
 {
     static const struct expose_family orphans = {
-        "orphaned_clients", "gauge", NULL, "Virtual machines that run while their helper has gone"};
+        "orphaned_clients", "gauge", NULL,
+        "Virtual machines that still run but whose helper has exited"};
 
     expose_head(file, format, &orphans);
     for (unsigned i = 0; i < exporter->past.n; i++) {
@@ -127,18 +127,17 @@ static void exporter_expose_self(const struct exporter *exporter, FILE *file,
         const char *suffix;
         double value;
     } numbers[] = {
-        {{"qemu_pr_exporter_start_time_seconds", "gauge", "seconds",
-          "When the exporter was started"},
+        {{"qemu_pr_exporter_start_time_seconds", "gauge", "seconds", "When the exporter started"},
          "",
          exporter->started_s},
-        {{"qemu_pr_exporter_looks", "counter", NULL, "Times that all helpers were asked"},
+        {{"qemu_pr_exporter_looks", "counter", NULL, "How often all helpers were queried"},
          "_total",
          exporter->n_looks},
-        {{"qemu_pr_exporter_look_seconds", "gauge", "seconds", "How long the last time took"},
+        {{"qemu_pr_exporter_look_seconds", "gauge", "seconds", "Duration of the last query"},
          "",
          crowd->took_s},
         {{"qemu_pr_exporter_sockets_left_out", "gauge", NULL,
-          "Status sockets that were not asked because there are too many"},
+          "Status sockets that were not queried because there are too many"},
          "",
          crowd->n_left_out},
         {{"qemu_pr_exporter_places_unreadable", "gauge", NULL,
@@ -214,10 +213,10 @@ static const struct option_row exporter_rows[] = {
      "a status socket, or a directory of them; up to 16 times\n"
      "(default: " BUILD_STATUS_DIRECTORY ")",
      .set = exporter_add_place},
-    {'t', "timeout", "MS", "wait so long for helpers that do not answer", .initial = "2000",
+    {'t', "timeout", "MS", "how long to wait for helpers that do not answer", .initial = "2000",
      .set = option_set_number, FIELD(timeout_ms), .min = 1, .max = EXPORTER_WAIT_MS,
      .unit = "milliseconds"},
-    {'v', "verbose", NULL, "say more; twice: say even more", .set = option_set_count,
+    {'v', "verbose", NULL, "log more; twice for even more", .set = option_set_count,
      FIELD(verbose)},
     {'q', "quiet", NULL, "do not log per-client messages", .set = option_set_flag, FIELD(quiet)},
     {'h', "help", NULL, "show this help and exit"},
@@ -232,7 +231,7 @@ static const struct option_table exporter_table = {
 static void exporter_print_help(void)
 {
     printf("Usage: qemu-pr-exporter [OPTION]...\n"
-           "Tell Prometheus, and people, what all qemu-pr-helpers of this node do.\n"
+           "Serve the status of all qemu-pr-helpers of this node to Prometheus and as a web page.\n"
            "\n");
     option_table_print(&exporter_table, stdout);
     printf("\n/metrics is for Prometheus, / is a page for people, /status.json for programs.\n"

@@ -102,8 +102,8 @@ static void page_write_head(FILE *file, const struct look *look)
     fputs("<header>", file);
     page_element(file, "h1", title);
     fprintf(file,
-            "<p class=\"dim\">As its helpers say at %s. Load the page again for what is so "
-            "then.</p><ul class=\"figures\">",
+            "<p class=\"dim\">As reported by its helpers at %s. Reload the page to update "
+            "it.</p><ul class=\"figures\">",
             timestamp_now(time));
     page_figure(file, look->alarms.n == 1 ? "alarm" : "alarms",
                 look->alarms.n + look->alarms.n_left_out, look->alarms.n > 0 ? "bad" : "good");
@@ -119,8 +119,7 @@ static void page_write_alarms(FILE *file, const struct alarm_list *list)
 {
     fputs("<h2>What needs attention</h2>\n", file);
     if (list->n == 0)
-        fputs("<p class=\"card good\">Nothing that the helpers of this node could see.</p>\n",
-              file);
+        fputs("<p class=\"card good\">The helpers of this node report no problem.</p>\n", file);
     for (unsigned i = 0; i < list->n; i++) {
         const struct alarm *alarm = &list->alarms[i];
         bool mild = alarm->kind >= ALARM_STALE_KEY;
@@ -174,8 +173,8 @@ static void page_write_key(FILE *file, struct lun *lun, const struct lun_use *us
 static void page_write_reservation(FILE *file, const struct lun *lun)
 {
     if (!lun->told) {
-        fputs("<p class=\"dim\">Who holds it is not known: no command of this node has asked or "
-              "reserved since the helpers were started.</p>",
+        fputs("<p class=\"dim\">Holder unknown: no command of this node has read or made a "
+              "reservation since the helpers started.</p>",
               file);
         return;
     }
@@ -187,7 +186,7 @@ static void page_write_reservation(FILE *file, const struct lun *lun)
         if (lun->told->holder)
             fprintf(file, ", held by key <code>0x%016" PRIx64 "</code>, as of ", lun->told->holder);
         else
-            fputs(", held by all who are registered, as of ", file);
+            fputs(", held by all registrants, as of ", file);
     }
     page_age(file, lun->told->reservation_age_s);
     fputs(" ago.</p>", file);
@@ -233,7 +232,7 @@ static void page_write_lun(FILE *file, struct lun *lun)
     fputs("</code></p>", file);
     page_write_reservation(file, lun);
     if (n_keys == 0) {
-        fputs("<p class=\"dim\">No client of this node has registered by these helpers.</p>"
+        fputs("<p class=\"dim\">No client of this node has registered through these helpers.</p>"
               "</section>\n",
               file);
         return;
@@ -351,21 +350,22 @@ static void page_write_helpers(FILE *file, const struct crowd *crowd)
     }
     fputs("</tbody></table></div>\n", file);
     if (crowd->n_members == 0)
-        fputs("<p>There is no status socket. Start a helper with --status-socket, or tell the "
-              "exporter where they are (--status).</p>\n",
+        fputs("<p>There is no status socket. Start a helper with --status-socket, or name the "
+              "place of the sockets with --status.</p>\n",
               file);
 }
 
 static void page_write_limits(FILE *file, const struct look *look)
 {
     fputs(
-        "<h2>What this page does not know</h2><div class=\"card\"><p>Registrations of other hosts, "
-        "and what was registered without a helper: only commands that helpers of this node have "
-        "carried out since their start are known. 'qemu-pr-ctl full-status DEVICE' asks the "
-        "disk.</p>",
+        "<h2>What this page does not show</h2><div class=\"card\"><p>Registrations of other hosts, "
+        "and registrations made without a helper, are not shown: the page covers only commands "
+        "that helpers of this node have carried out since they started. 'qemu-pr-ctl full-status "
+        "DEVICE' asks the disk.</p>",
         file);
     if (look->crowd.n_left_out > 0)
-        fprintf(file, "<p class=\"warn\">%u status sockets were not asked: there are too many.</p>",
+        fprintf(file,
+                "<p class=\"warn\">%u status sockets were not queried: there are too many.</p>",
                 look->crowd.n_left_out);
     if (look->crowd.n_unreadable > 0)
         fprintf(file, "<p class=\"warn\">%u directories of status sockets could not be read.</p>",
@@ -387,8 +387,7 @@ void page_write(FILE *file, const struct look *look)
 
 void page_write_missing(FILE *file)
 {
-    page_begin(file, "There is no such page");
-    fputs("<main><h1>There is no such page</h1><p><a href=\"/\">The node's page</a></p></main>",
-          file);
+    page_begin(file, "Page not found");
+    fputs("<main><h1>Page not found</h1><p><a href=\"/\">The node's page</a></p></main>", file);
     page_end(file);
 }

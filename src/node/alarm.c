@@ -15,7 +15,7 @@ const char *alarm_title(enum alarm_kind kind)
         [ALARM_PATH_UNREGISTERED] = "A registration is missing on a path",
         [ALARM_STALE_KEY] = "A key was left behind",
         [ALARM_WORKER_FAILED] = "Multipath maps cannot be served",
-        [ALARM_HELPER_UNREADABLE] = "A helper does not tell its status",
+        [ALARM_HELPER_UNREADABLE] = "The status of a helper cannot be read",
     };
 
     return titles[kind];
@@ -73,8 +73,8 @@ static void alarm_find_nexus(const struct lun *lun, struct alarm_list *list)
     if (!alarm)
         return;
     snprintf(alarm->what, sizeof(alarm->what),
-             "%s have registered on %s (%s) by one I_T nexus%s: to the disk they are one "
-             "host, and reservations cannot keep them apart",
+             "%s have registered on %s (%s) through one I_T nexus%s: the disk sees one initiator, "
+             "and reservations cannot keep them apart",
              lun->nexus_vms, alarm_device_name(lun->uses[0].device), lun->wwn,
              lun->between_helpers ? ", through different helpers" : "");
     snprintf(alarm->remedy, sizeof(alarm->remedy),
@@ -92,14 +92,14 @@ static void alarm_find_hung(const struct lun_use *use, struct alarm_list *list)
     if (!alarm)
         return;
     snprintf(alarm->what, sizeof(alarm->what),
-             "%s (%s) has not answered %.0f command%s; the oldest, %s of %s, has been there for "
+             "%s (%s) has not answered %.0f command%s; the oldest, %s of %s, has been waiting for "
              "%.0f s",
              alarm_device_name(device), device->wwn, device->n_hung, device->n_hung > 1 ? "s" : "",
              *device->hung.command ? device->hung.command : "a command",
              *device->hung.vm ? device->hung.vm : "an unknown client", device->hung.age_s);
     snprintf(alarm->remedy, sizeof(alarm->remedy),
-             "Look at the path to the disk: dmesg, multipath -ll, the array. The kernel gives the "
-             "command up at its deadline of %.0f s.",
+             "Check the path to the disk: dmesg, multipath -ll, the array. The kernel's time-out "
+             "for a command is %.0f s.",
              use->member->facts.numbers[FACTS_IO_TIMEOUT]);
 }
 
@@ -112,15 +112,14 @@ static void alarm_tell_map(const struct lun *lun, struct alarm *alarm)
         if (lun->uses[i].device->is_map)
             name = alarm_device_name(lun->uses[i].device);
     }
-    snprintf(
-        alarm->what, sizeof(alarm->what),
-        "%s is registered on the map %s (%s) by some of its paths, and not by %.200s, which the "
-        "map uses as well",
-        lun->missing_vms, name, lun->wwn, lun->missing_paths);
+    snprintf(alarm->what, sizeof(alarm->what),
+             "%s is registered on some paths of the map %s (%s), but not on %.200s, which the map "
+             "also uses",
+             lun->missing_vms, name, lun->wwn, lun->missing_paths);
     snprintf(alarm->remedy, sizeof(alarm->remedy),
-             "The helper's log says what the target answered when it was to be registered there. "
-             "'multipathd fail path' with its name keeps the guest's writes off that path, and "
-             "'multipathd reinstate path' is for when this is over.");
+             "The helper's log has the target's answer to that registration. 'multipathd fail "
+             "path' with the path's name keeps the guest's writes off it; 'multipathd reinstate "
+             "path' undoes that.");
 }
 
 static void alarm_find_paths(const struct lun *lun, struct alarm_list *list)
@@ -136,12 +135,13 @@ static void alarm_find_paths(const struct lun *lun, struct alarm_list *list)
         return;
     }
     snprintf(alarm->what, sizeof(alarm->what),
-             "%s is registered on %s (%s) by some of the disks that it uses, and not by %u other%s",
+             "%s is registered on %s (%s) through some of the disks that it uses, but not through "
+             "%u other%s",
              lun->missing_vms, alarm_device_name(lun->uses[0].device), lun->wwn,
              lun->n_paths_missing, lun->n_paths_missing > 1 ? "s" : "");
     snprintf(alarm->remedy, sizeof(alarm->remedy),
-             "Let the cluster software in the guest register by every path, or give the guest a "
-             "multipath map of the host.");
+             "Make the cluster software in the guest register through every path, or give the "
+             "guest a multipath map of the host.");
 }
 
 static void alarm_find_stale(struct lun *lun, struct alarm_list *list)
@@ -190,8 +190,8 @@ static void alarm_find_helper(const struct crowd_member *member, struct alarm_li
                  *member->facts.worker_error ? member->facts.worker_error
                                              : "qemu-pr-mpath cannot be started");
         snprintf(alarm->remedy, sizeof(alarm->remedy),
-                 "See that qemu-pr-mpath is installed and that the helper was started as root; "
-                 "its log says more.");
+                 "Check that qemu-pr-mpath is installed and that the helper was started as root; "
+                 "its log has details.");
     }
 }
 

@@ -315,17 +315,16 @@ const char *crowd_state_advice(enum crowd_state state)
     static const char *const advice[CROWD_STATES] = {
         [CROWD_UNASKED] = "There were too many, or no memory or file descriptor was left: raise "
                           "LimitNOFILE= of the exporter.",
-        [CROWD_GONE] = "The helper has ended and left its socket. If its virtual machine still "
-                       "runs, start the helper again.",
-        [CROWD_DENIED] = "Give the exporter the group of the status socket (--status-group of the "
-                         "helper).",
+        [CROWD_GONE] = "The helper has exited and left its socket behind. If its virtual machine "
+                       "still runs, start the helper again.",
+        [CROWD_DENIED] =
+            "Run the exporter in the group of the status socket (--status-group of the helper).",
         [CROWD_SILENT] = "The helper is stopped, or has too many readers. Look at the "
                          "process: is it stopped by a debugger or SIGSTOP?",
-        [CROWD_GARBAGE] = "What listens there is no helper's status socket. Is it the socket for "
-                          "clients?",
+        [CROWD_GARBAGE] = "This is not a helper's status socket. Is it the socket for clients?",
         [CROWD_NEWER] = "The helper is newer than this program: upgrade it.",
-        [CROWD_TOO_LARGE] = "A status document of more than 4 MiB, or 50,000 objects, is not read, "
-                            "and of all together with more than 8,192 devices not the largest.",
+        [CROWD_TOO_LARGE] = "Status documents of more than 4 MiB or 50,000 objects are not read. "
+                            "If all together have more than 8,192 devices, the largest is omitted.",
     };
 
     return advice[state] ? advice[state] : "";

@@ -19,31 +19,33 @@ static const struct expose_row {
     double factor; /* 0: 1 */
 } expose_rows[] = {
     {{"clients", "gauge", NULL, "Clients connected now"}, FACTS_CLIENTS},
-    {{"max_clients", "gauge", NULL, "Clients that may be connected"}, FACTS_MAX_CLIENTS},
+    {{"max_clients", "gauge", NULL, "Maximum number of clients"}, FACTS_MAX_CLIENTS},
     {{"clients_accepted", "counter", NULL, "Clients that have connected"}, FACTS_ACCEPTED},
-    {{"clients_refused", "counter", NULL, "Clients sent away because there were too many"},
+    {{"clients_refused", "counter", NULL, "Clients refused because there were too many"},
      FACTS_REFUSED},
     {{"requests", "counter", NULL, "Requests answered"}, FACTS_REQUESTS},
     {{"requests_busy", "counter", NULL,
-      "Requests answered BUSY by the helper itself, for want of a thread or a budget"},
+      "Requests answered BUSY by the helper itself, for lack of a thread or of budget"},
      FACTS_BUSY},
     {{"threads", "gauge", NULL, "Threads that serve clients"}, FACTS_THREADS},
-    {{"idle_threads", "gauge", NULL, "Threads without work"}, FACTS_IDLE},
-    {{"max_threads", "gauge", NULL, "Threads that there may be"}, FACTS_MAX_THREADS},
-    {{"max_buffers_bytes", "gauge", "bytes", "Memory that replies may wait in"},
+    {{"idle_threads", "gauge", NULL, "Idle threads"}, FACTS_IDLE},
+    {{"max_threads", "gauge", NULL, "Maximum number of threads"}, FACTS_MAX_THREADS},
+    {{"max_buffers_bytes", "gauge", "bytes", "Maximum memory for buffers"},
      FACTS_MAX_BUFFERS,
      1048576},
-    {{"io_deadline_seconds", "gauge", "seconds", "When the kernel gives up a command"},
+    {{"io_deadline_seconds", "gauge", "seconds", "Kernel time-out for a command"},
      FACTS_IO_TIMEOUT},
-    {{"client_deadline_seconds", "gauge", "seconds", "When a client that sends nothing is cut off"},
+    {{"client_deadline_seconds", "gauge", "seconds",
+      "Time-out for a client in the middle of a request"},
      FACTS_CLIENT_TIMEOUT},
-    {{"stop_deadline_seconds", "gauge", "seconds", "How long a stop waits for clients"},
+    {{"stop_deadline_seconds", "gauge", "seconds", "How long stopping waits for commands"},
      FACTS_STOP_TIMEOUT},
-    {{"hung_after_seconds", "gauge", "seconds", "From when on a command counts as hung"},
-     FACTS_HUNG_AFTER},
-    {{"devices_forgotten", "counter", NULL, "Devices whose record had to make room for another"},
+    {{"hung_after_seconds", "gauge", "seconds", "When a command counts as hung"}, FACTS_HUNG_AFTER},
+    {{"devices_forgotten", "counter", NULL,
+      "Device records that were dropped to make room for another"},
      FACTS_FORGOTTEN},
-    {{"log_lines_left_out", "counter", NULL, "Lines not logged because too many came at once"},
+    {{"log_lines_left_out", "counter", NULL,
+      "Log lines suppressed because there were too many at once"},
      FACTS_LEFT_OUT},
     {{"same_nexus_alarms", "counter", NULL, "Alarms because clients share one I_T nexus"},
      FACTS_ALARMS},
@@ -71,9 +73,9 @@ static void expose_numbers(FILE *file, enum expose_format format, const struct c
 static void expose_answers(FILE *file, enum expose_format format, const struct crowd *crowd)
 {
     static const struct expose_family up = {"up", "gauge", NULL,
-                                            "1 if the helper has told its status"},
+                                            "1 if the helper's status could be read"},
                                       took = {"answer_seconds", "gauge", "seconds",
-                                              "How long it took to tell it"},
+                                              "How long reading the status took"},
                                       problem = {"problem", "info", NULL,
                                                  "Why a helper's status could not be read"};
 
@@ -132,7 +134,7 @@ static void expose_measures(FILE *file, enum expose_format format, const struct 
         {{"worker_queue", "gauge", NULL, "Commands for multipath maps without an answer yet"},
          expose_worker_queue},
         {{"hung_commands", "gauge", NULL, "Commands that devices do not answer"}, expose_hung},
-        {{"rows_left_out", "gauge", NULL, "Devices, keys and clients that are not told of"},
+        {{"rows_left_out", "gauge", NULL, "Devices, keys and clients left out of the status"},
          expose_left_out},
     };
 
@@ -154,7 +156,7 @@ static void expose_identity(FILE *file, enum expose_format format, const struct 
     static const struct expose_family build = {"build", "info", NULL,
                                                "The helper's version, and its socket for clients"},
                                       started = {"start_time_seconds", "gauge", "seconds",
-                                                 "When the helper was started"};
+                                                 "When the helper started"};
 
     expose_head(file, format, &build);
     for (unsigned i = 0; i < crowd->n_members; i++) {
@@ -201,7 +203,7 @@ static void expose_histogram(FILE *file, const struct expose_family *family,
 static void expose_times(FILE *file, enum expose_format format, const struct crowd *crowd)
 {
     static const struct expose_family family = {"command_seconds", "histogram", "seconds",
-                                                "How long devices took for commands"};
+                                                "Time that devices took for commands"};
     static const char *const commands[FACTS_COMMANDS] = {"in", "out", "cleanup"};
 
     expose_head(file, format, &family);

@@ -96,7 +96,7 @@ static double expose_max(const struct expose_part *part, size_t field)
 static void expose_times(FILE *file, enum expose_format format, const struct lun_list *list)
 {
     static const struct expose_family family = {"lun_command_seconds", "summary", "seconds",
-                                                "How long a LUN took for commands"};
+                                                "Time that a LUN took for commands"};
     struct expose_part part;
 
     expose_head(file, format, &family);
@@ -121,7 +121,7 @@ static void expose_parts(FILE *file, enum expose_format format, const struct lun
         size_t field;
     } rows[] = {
         {{"lun_command_max_seconds", "gauge", "seconds",
-          "The longest that a LUN took for a command"},
+          "The longest time that a LUN took for a command"},
          "",
          expose_max,
          EXPOSE_FIELD(seconds_max)},
@@ -193,7 +193,7 @@ static void expose_units(FILE *file, enum expose_format format, const struct lun
         {{"lun_same_nexus", "gauge", NULL, "1 if clients of this node share one I_T nexus"},
          expose_same_nexus},
         {{"lun_paths_unregistered", "gauge", NULL,
-          "Paths that a registered client uses without being registered there"},
+          "Paths that a registered client uses but is not registered on"},
          expose_missing},
     };
 

@@ -266,7 +266,7 @@ const char *device_kind_name(enum device_kind kind)
     case DEVICE_DISK:
         return "SCSI disk";
     case DEVICE_NOT_SCSI:
-        return "block device that is no SCSI disk";
+        return "block device that is not a SCSI disk";
     case DEVICE_PARTITION:
         return "partition";
     case DEVICE_DM_MULTIPATH:
@@ -278,5 +278,5 @@ const char *device_kind_name(enum device_kind kind)
     case DEVICE_OTHER:
         break;
     }
-    return "file that is no SCSI device";
+    return "file that is not a SCSI device";
 }

@@ -117,7 +117,7 @@ static void faults_read(struct faults *faults)
         struct stat status;
 
         if (!fault_parse_line(line, &path, &fault)) {
-            log_error("%s:%u: want LUN and hang, latency MS, status HEX, sense K/AA/QQ or "
+            log_error("%s:%u: expected LUN and hang, latency MS, status HEX, sense K/AA/QQ or "
                       "quirk NAME",
                       faults->path, number);
         } else if (path && stat(path, &status) < 0) {

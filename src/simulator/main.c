@@ -71,8 +71,8 @@ static int simulator_set_nexus(struct option_use *use)
     for (unsigned i = 0; i < simulator->n_endpoints; i++) {
         if (strlen(simulator->endpoints[i].name) == (size_t)(path - use->value) &&
             strncmp(simulator->endpoints[i].name, use->value, (size_t)(path - use->value)) == 0) {
-            snprintf(use->error, sizeof(use->error),
-                     "--nexus=%s: there is a nexus of this name already", use->value);
+            snprintf(use->error, sizeof(use->error), "--nexus=%s: duplicate nexus name",
+                     use->value);
             return -EINVAL;
         }
     }
@@ -89,19 +89,19 @@ static int simulator_set_nexus(struct option_use *use)
 static const struct option_row simulator_rows[] = {
     {0, "nexus", "NAME=SOCKET", "listen on SOCKET for the host NAME; up to 16 times",
      .set = simulator_set_nexus},
-    {0, "status-socket", "PATH", "tell there, as JSON, who is registered and who holds each LUN",
-     .set = option_set_path, FIELD(status_endpoint.path)},
+    {0, "status-socket", "PATH", "serve the status as JSON on this socket", .set = option_set_path,
+     FIELD(status_endpoint.path)},
     {0, "state", "DIRECTORY", "keep registrations with APTPL over a restart",
      .set = option_set_text, FIELD(state)},
-    {0, "device-latency", "MS", "let every command take so many milliseconds at least",
+    {0, "device-latency", "MS", "minimum time for each command, in milliseconds",
      .set = option_set_number, FIELD(latency_ms), .max = MAIN_LATENCY_MAX_MS,
      .unit = "milliseconds"},
     {0, "faults", "FILE",
-     "let LUNs hang or fail as this file says; it may change at any\n"
+     "make LUNs hang or fail as this file says; it may change at any\n"
      "time. A line is: LUN hang, LUN latency MS, LUN status HEX,\n"
      "LUN sense K/AA/QQ, or LUN quirk NAME",
      .set = option_set_text, FIELD(faults)},
-    {'v', "verbose", NULL, "say more; twice: say even more", .set = option_set_count,
+    {'v', "verbose", NULL, "log more; twice for even more", .set = option_set_count,
      FIELD(verbose)},
     {'q', "quiet", NULL, "do not log per-client messages", .set = option_set_flag, FIELD(quiet)},
     {'h', "help", NULL, "show this help and exit"},
@@ -207,7 +207,7 @@ static int simulator_open_endpoints(struct simulator *simulator)
         int listener;
 
         if (!nexus) {
-            log_error("--nexus=%s=%s: not a name for an iSCSI initiator", endpoint->name,
+            log_error("--nexus=%s=%s: not valid in the name of an iSCSI initiator", endpoint->name,
                       endpoint->path);
             return -EINVAL;
         }

@@ -62,7 +62,7 @@ static struct sim_unit *sim_make_unit(struct sim *sim, const struct store_lun *l
     r = sim->state_dir >= 0 ? store_load(sim->state_dir, lun, &unit->lu) : 0;
     if (r < 0) {
         log_error("the saved state of a LUN (inode %llu) cannot be used: %s; remove its file from "
-                  "the state directory to begin anew",
+                  "the state directory to start without it",
                   (unsigned long long)lun->inode, strerror(-r));
         unit->unreadable = true;
     }

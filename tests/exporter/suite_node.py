@@ -106,7 +106,7 @@ def paths(second_keys, clients=1, **changes):
 def registration_missing_on_a_path(t):
     one, told, found = look(t, paths([]))
     t.equal(alarms(told), [("PathUnregistered", WWN)], "alarms")
-    t.matches("alpha is registered on sdb .* by some of the disks that it uses, and not by 1 other",
+    t.matches("alpha is registered on sdb .* through some of the disks that it uses, but not through 1 other",
               told["alarms"][0]["what"], "words")
     t.equal(found[sample("qemu_pr_helper_lun_paths_unregistered", wwn=WWN)], 1, "metric")
     t.matches("A registration is missing on a path", one.get("/").text, "page")
@@ -129,7 +129,7 @@ MAP = "naa.600140500000000000000000000000aa"
 def registration_missing_on_a_path_of_a_map(t):
     one, told, found = look(t, mapped([key("alpha", 1, 10)], [UP, MISSING, ("up", None), MISSING, UP]))
     t.equal(alarms(told), [("PathUnregistered", MAP)], "alarms")
-    t.matches(f"^alpha is registered on the map mpatha .{MAP}. by some of its paths, and not by sdb, sdd,",
+    t.matches(f"^alpha is registered on some paths of the map mpatha .{MAP}., but not on sdb, sdd,",
               told["alarms"][0]["what"], "words")
     t.matches("multipathd fail path", told["alarms"][0]["remedy"], "what to do")
     t.equal(found[sample("qemu_pr_helper_lun_paths_unregistered", wwn=MAP)], 2, "metric")
@@ -183,7 +183,8 @@ def reservation(t):
     one, status, _ = look(t, told(50.0, type=None, key=None), told(5.0))
     t.equal(status["luns"][0]["reservation"],
             {"type": "write-exclusive", "key": "0x000000000000000a", "age_s": 5.0}, "reservation")
-    t.matches("Reserved, write-exclusive, held by key <code>0x000000000000000a</code>", one.get("/").text, "page")
+    t.matches("Reserved, write-exclusive, held by key <code>0x000000000000000a</code>",
+              one.get("/").text, "page")
     t.matches('class="tie holds">holds it', one.get("/").text, "picture")
 
 
@@ -219,7 +220,7 @@ def simulator(t):
 def reservation_that_is_not_known(t):
     one, status, _ = look(t, has(key("alpha", 0xa, 10)))
     t.equal(status["luns"][0]["reservation"], None, "reservation")
-    t.matches("Who holds it is not known", one.get("/").text, "page")
+    t.matches("Holder unknown", one.get("/").text, "page")
 
 
 @test

@@ -32,7 +32,7 @@ def nothing_to_serve(t):
 
 @test
 def same_name_twice(t):
-    refused(t, "--nexus=a=/y: there is a nexus of this name already",
+    refused(t, "--nexus=a=/y: duplicate nexus name",
             "--nexus", "a=/x", "--nexus", "a=/y")
 
 
@@ -44,7 +44,7 @@ def too_many_nexuses(t):
 @cases("x" * 240, "a,i,0x2")
 def no_initiator_name(t, name):
     path = os.path.join(t.directory(), "s")
-    refused(t, f"--nexus={name}={path}: not a name for an iSCSI initiator", "--nexus",
+    refused(t, f"--nexus={name}={path}: not valid in the name of an iSCSI initiator", "--nexus",
             f"{name}={path}")
 
 

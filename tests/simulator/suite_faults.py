@@ -11,7 +11,7 @@ from support.process import serving
 from support.tap import cases, test
 from support.tree import TOP
 
-WANT = "want LUN and hang, latency MS, status HEX, sense K/AA/QQ or quirk NAME"
+WANT = "expected LUN and hang, latency MS, status HEX, sense K/AA/QQ or quirk NAME"
 
 
 class Scene:

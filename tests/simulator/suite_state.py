@@ -323,8 +323,8 @@ def damaged_file(t, damage):
         t.replied(host.query(), FAILED, "READ KEYS")
         t.replied(host.register(0xB, flags=APTPL), FAILED, "REGISTER")
     inode = os.stat(scene.lun).st_ino
-    line = (f"the saved state of a LUN (inode {inode}) cannot be used: Bad message; remove its "
-            "file from the state directory to begin anew")
+    line = (f"the saved state of a LUN (inode {inode}) cannot be used: Bad message; remove its file "
+            f"from the state directory to start without it")
     t.equal(scene.simulator.log().count(line), 1, "lines that say so")
     with open(name, "rb") as file:
         t.equal(file.read(), damage(whole), "the damaged file")
