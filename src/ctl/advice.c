@@ -15,15 +15,14 @@ void advice_device(const struct session *session, int r, struct outcome *outcome
     outcome_fail(outcome, CTL_DEVICE, "cannot open it for %s: %s", how, strerror(-r));
     switch (-r) {
     case ENOENT:
-        outcome_hint(outcome, "There is no such file. 'lsblk -S' lists the SCSI disks.");
+        outcome_hint(outcome, "The file does not exist. 'lsblk -S' lists the SCSI disks.");
         break;
     case EACCES:
     case EPERM:
-        outcome_hint(
-            outcome,
-            "This user may not open it so: see 'ls -l %s'. The helper needs no more rights of "
-            "its clients than this one.",
-            device);
+        outcome_hint(outcome,
+                     "This user lacks permission: see 'ls -l %s'. A helper needs no other "
+                     "permission from its clients.",
+                     device);
         break;
     case EROFS:
         outcome_hint(outcome, "The disk is read-only; 'blockdev --setrw %s' may change that.",
@@ -31,10 +30,10 @@ void advice_device(const struct session *session, int r, struct outcome *outcome
         break;
     case ENXIO:
     case ENODEV:
-        outcome_hint(outcome, "There is no device behind that name (any more).");
+        outcome_hint(outcome, "No such device exists (any more).");
         break;
     case EISDIR:
-        outcome_hint(outcome, "A device is needed, such as /dev/sda.");
+        outcome_hint(outcome, "Name a device, such as /dev/sda.");
         break;
     default:
         break;
@@ -51,10 +50,8 @@ void advice_connect(const struct session *session, int r, struct outcome *outcom
     switch (r) {
     case -ENOENT:
     case -ENOTDIR:
-        outcome_hint(
-            outcome,
-            "No helper has made that socket: start qemu-pr-helper, or name the socket of one "
-            "that runs with -k; root can do without by --direct.");
+        outcome_hint(outcome, "The socket does not exist: start qemu-pr-helper, or name the socket "
+                              "of a running helper with -k. Root can use --direct instead.");
         break;
     case -ECONNREFUSED:
         outcome_hint(
@@ -69,16 +66,15 @@ void advice_connect(const struct session *session, int r, struct outcome *outcom
                      path);
         break;
     case -ETIMEDOUT:
-        outcome_hint(outcome, "Either the helper hangs, or what listens there is no helper.");
+        outcome_hint(outcome, "Either the helper hangs, or the listening process is not a helper.");
         break;
     case -ENOMEM:
         outcome->exit_status = CTL_INTERNAL;
         break;
     default:
         if (r > 0)
-            outcome_hint(outcome,
-                         "Either the helper has as many clients as it takes (--max-clients), "
-                         "or what listens there is no helper.");
+            outcome_hint(outcome, "Either the helper has reached --max-clients, or the listening "
+                                  "process is not a helper.");
         break;
     }
 }
@@ -92,7 +88,7 @@ void advice_unknown(const struct session *session, const struct command *command
         outcome_hint(outcome, "%s The command was not carried out.", first);
     } else {
         outcome_hint(outcome,
-                     "%s Whether the command was carried out is not known. To see:", first);
+                     "%s It is not known whether the command was carried out. To check:", first);
         outcome_add_command(outcome, session->options, "full-status");
     }
 }
@@ -113,25 +109,27 @@ void advice_failure(const struct session *session, const struct command *command
         outcome->exit_status = CTL_USAGE;
         outcome_hint(outcome, "Too many TransportIDs for one command?");
     } else if (r == PRHELPER_NO_FEATURE) {
-        outcome_hint(outcome, "This helper is one that knows nothing to clean up.");
+        outcome_hint(outcome, "This helper does not support CLEANUP.");
     } else if (r == -ETIMEDOUT) {
         advice_unknown(session, command, "The device did not answer within --timeout.", outcome);
     } else if (r > 0) {
-        advice_unknown(session, command,
-                       "The helper's log may say why; it may have ended, or be no helper at all.",
-                       outcome);
+        advice_unknown(
+            session, command,
+            "The helper's log may say why; it may have exited, or not be a helper at all.",
+            outcome);
     } else if (direct && (r == -EPERM || r == -EACCES)) {
-        outcome_hint(outcome,
-                     "--direct needs root's CAP_SYS_RAWIO. Others can go through a helper.");
+        outcome_hint(
+            outcome,
+            "--direct needs CAP_SYS_RAWIO, as root has it. Other users can go through a helper.");
     } else if (direct && (r == -ENOTTY || r == -EINVAL || r == -EBADF)) {
         const struct device_facts facts = device_examine(session->device_fd);
         const char *objection = device_objection(&facts, false);
 
         outcome->exit_status = CTL_REFUSED;
         outcome_hint(outcome, "This is %s.",
-                     objection ? objection : "no device that takes SCSI commands");
+                     objection ? objection : "not a device that takes SCSI commands");
     } else if (direct) {
-        advice_unknown(session, command, "The device or its transport is in trouble: see dmesg.",
+        advice_unknown(session, command, "The device or its transport has failed: see dmesg.",
                        outcome);
     }
 }

@@ -53,13 +53,15 @@ static void advice_check(struct session *session, const struct command *command,
     if (advice_is_sense(&sense, SPC_INVALID_OPERATION_CODE)) {
         advice_not_supported(session, command, outcome);
     } else if (advice_is_sense(&sense, SPC_INVALID_FIELD_IN_CDB)) {
-        outcome_hint(outcome, "The device does not know this command or this type. What it knows:");
+        outcome_hint(
+            outcome,
+            "The device does not support this command or this type. To see what it supports:");
         outcome_add_command(outcome, session->options, "capabilities");
     } else if (advice_is_sense(&sense, SPC_INVALID_FIELD_IN_PARAMETER_LIST)) {
-        outcome_hint(outcome,
-                     "The device does not take one of the keys, flags or TransportIDs; on a "
-                     "multipath map also see reservation_key in multipath.conf. What the "
-                     "device takes:");
+        outcome_hint(
+            outcome,
+            "The device rejects one of the keys, flags or TransportIDs; on a multipath map also "
+            "check reservation_key in multipath.conf. To see what the device supports:");
         outcome_add_command(outcome, session->options, "capabilities");
     } else if (advice_is_sense(&sense, SPC_INVALID_RELEASE)) {
         advice_bad_release(session, outcome);
@@ -98,7 +100,7 @@ void advice_answer(struct session *session, const struct command *command, struc
         break;
     case PRHELPER_BUSY:
     case PRHELPER_TASK_SET_FULL:
-        outcome_hint(outcome, "The device or the helper has too much to do; try again.");
+        outcome_hint(outcome, "The device or the helper is busy; try again.");
         break;
     default:
         advice_look(session, command, outcome);

@@ -62,9 +62,8 @@ static void advice_register(const struct session *session, const struct state *s
     const struct options *options = session->options;
 
     if (options->key == 0) {
-        outcome_hint(outcome,
-                     "This host is registered on this path already. To change its key, say the "
-                     "present one with --key.");
+        outcome_hint(outcome, "This host is registered on this path already. To change its key, "
+                              "give the present one with --key.");
     } else if (state->known && state->count == 0 && options->other_key == 0) {
         outcome_hint(outcome, "No key is registered, so there is none to remove.");
         return;
@@ -97,7 +96,7 @@ static void advice_register_first(const struct session *session, const struct st
         state_add_holder(state, outcome);
         outcome_add_line(outcome,
                          "Warning: registered hosts may write. A virtual machine of this host that "
-                         "was fenced could write again beside the holder.");
+                         "was fenced could write again despite the holder.");
         outcome_add_line(outcome, "Only if there is none, register first:");
     } else {
         outcome_hint(outcome,
@@ -116,8 +115,7 @@ static void advice_add_release(const struct session *session, const struct state
         state_add_holder(state, outcome);
         outcome_add_line(
             outcome,
-            "Reservations of type %u are none of SPC-4, and cannot be released by this "
-            "program.",
+            "Type %u is not a reservation type of SPC-4, and this program cannot release it.",
             state->reservation.type);
         return;
     }
@@ -170,14 +168,14 @@ static void advice_conflict_with(const struct session *session, const struct com
     } else if ((options->given & OPTION_VICTIM_KEY) && state->known &&
                state_count(state, options->other_key) == 0) {
         outcome_hint(outcome,
-                     "There is none to preempt: key " OUTCOME_KEY " is not registered. To see "
-                     "which are:",
+                     "There is nothing to preempt: key " OUTCOME_KEY
+                     " is not registered. To see which keys are:",
                      options->other_key);
         outcome_add_command(outcome, session->options, "full-status");
     } else {
         outcome_hint(
             outcome,
-            "Is this host registered with that key, and is the reservation its own? To see:");
+            "Is this host registered with that key, and does it hold the reservation? To check:");
         outcome_add_command(outcome, session->options, "full-status");
     }
 }
@@ -190,8 +188,8 @@ void advice_conflict(struct session *session, const struct command *command,
 
     if (!command->changes) {
         outcome_hint(outcome,
-                     "Another host holds the device by the RESERVE command of SPC-2, in whose "
-                     "presence persistent reservations cannot even be read.");
+                     "Another host has reserved the device with the RESERVE command of SPC-2. "
+                     "Until it releases it, persistent reservations cannot even be read.");
         return;
     }
     state_read(session, who, &state);

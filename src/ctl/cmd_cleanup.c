@@ -41,7 +41,7 @@ static int cmd_cleanup_show(struct session *session, const uint8_t *data, size_t
 
 const struct command cmd_cleanup = {
     .name = "cleanup",
-    .summary = "Remove what a client that is gone has left registered",
+    .summary = "Remove registrations that a vanished client has left",
     .about = "With --key: a key that the helper's status lists as stale. Without: multipathd "
              "forgets the\n"
              "key of a multipath map, and its paths are unregistered; on anything else nothing is "

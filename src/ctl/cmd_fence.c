@@ -107,7 +107,7 @@ static int fence_run(const struct options *options)
 
 const struct command cmd_fence = {
     .name = "fence",
-    .summary = "Take the disk from a host, and see that it is taken",
+    .summary = "Take the disk from a host, and check that it is taken",
     .about = "KEY|HOST is one of its keys, or its initiator port as full-status shows it, or the\n"
              "part of its iSCSI name behind the last colon. Without --key this host registers for\n"
              "it, and unregisters again unless it has to keep the reservation. It asks first.",

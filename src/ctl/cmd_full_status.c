@@ -81,9 +81,9 @@ static uint64_t cmd_full_status_count(struct session *session, struct prhelper_l
 static void cmd_full_status_print_rest(uint64_t shown, uint64_t total)
 {
     if (total > shown)
-        printf("and %" PRIu64 " more, for which there was no room\n", total - shown);
+        printf("and %" PRIu64 " more, which did not fit\n", total - shown);
     else
-        printf("and more, for which there was no room\n");
+        printf("and more, which did not fit\n");
 }
 
 /* Twice over the list: how wide, then print. */
@@ -176,7 +176,7 @@ static int cmd_full_status_show(struct session *session, const uint8_t *data, si
 
 const struct command cmd_full_status = {
     .name = "full-status",
-    .summary = "List registrations with their hosts and who of them holds the reservation",
+    .summary = "List registrations with their hosts and which of them holds the reservation",
     .takes = OPTION_DIRECT,
     .send = cmd_full_status_send,
     .show = cmd_full_status_show,

@@ -47,7 +47,7 @@ static int cmd_keys_show(struct session *session, const uint8_t *data, size_t si
         json_object_object_add(json, "total", json_object_new_int64((int64_t)total));
         json_object_object_add(json, "truncated", json_object_new_boolean(r == PRHELPER_TRUNCATED));
     } else if (r == PRHELPER_TRUNCATED) {
-        printf("  and %" PRIu64 " more, for which there was no room\n", total - seen);
+        printf("  and %" PRIu64 " more, which did not fit\n", total - seen);
     }
     return r == PRHELPER_MALFORMED ? r : 0;
 }

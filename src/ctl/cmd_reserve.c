@@ -115,8 +115,7 @@ const struct command cmd_reserve = {
 const struct command cmd_release = {
     .name = "release",
     .summary = "Give up this host's reservation and stay registered",
-    .about = "The type is the one that it was reserved with. Of types that all registrants hold it "
-             "asks,\n"
+    .about = "The type is the one that it was reserved with. If all registrants hold it, it asks,\n"
              "because the reservation ends for all of them.",
     .takes = OPTION_KEY | OPTION_TYPE | OPTION_DIRECT | OPTION_YES,
     .needs = OPTION_KEY | OPTION_TYPE,

@@ -30,7 +30,7 @@ static bool consent_judge(struct session *session, struct outcome *outcome,
     bool possible;
 
     if (options->command == &cmd_cleanup && !loss_is_possible(session, options, NULL)) {
-        outcome_add_line(outcome, "Nothing is done with it, because it is no multipath map.");
+        outcome_add_line(outcome, "Nothing would be done, because it is not a multipath map.");
         return false;
     }
     state_read(session, true, &state);
@@ -39,7 +39,7 @@ static bool consent_judge(struct session *session, struct outcome *outcome,
         outcome_add_line(outcome, "%s", session->note);
     if (!loss_add(options, &state, outcome) && possible)
         outcome_add_line(
-            outcome, "As far as the device says, no registration or reservation is lost by it.");
+            outcome, "As far as the device reports, no registration or reservation would be lost.");
     if (json)
         json_object_object_add(json, "loses", loss_to_json(options, &state));
     state_deinit(&state);
@@ -86,8 +86,9 @@ static bool consent_is_valid(struct session *session, const char *asked, struct 
     consent_judge(session, &now, NULL);
     if (strcmp(consent_text(&now), asked) == 0)
         return true;
-    outcome_fail(outcome, CTL_REFUSED, "it has changed meanwhile who would lose what");
-    outcome_hint(outcome, "Nothing was sent. It would be now:\n%s", consent_text(&now));
+    outcome_fail(outcome, CTL_REFUSED,
+                 "the registrations or the reservation have changed in the meantime");
+    outcome_hint(outcome, "Nothing was sent. The effect would now be:\n%s", consent_text(&now));
     return false;
 }
 
@@ -100,7 +101,9 @@ bool consent_obtain(struct session *session, struct outcome *outcome, struct jso
     if (!consent_judge(session, &question, isatty(STDIN_FILENO) ? NULL : json))
         return true;
     if (!isatty(STDIN_FILENO)) {
-        outcome_add_line(&question, "There is no terminal to ask the question on: say --yes.");
+        outcome_add_line(
+            &question,
+            "Standard input is not a terminal, so the question cannot be asked: use --yes.");
         consent_refuse(outcome, consent_text(&question));
         return false;
     }

@@ -39,19 +39,20 @@ const char *device_objection(const struct device_facts *facts, bool changes)
     case DEVICE_DISK:
         return NULL;
     case DEVICE_NOT_SCSI:
-        return "a block device, but no SCSI disk";
+        return "a block device, but not a SCSI disk";
     case DEVICE_PARTITION:
-        return changes ? "a partition, and a reservation is of the whole disk: name that" : NULL;
+        return changes ? "a partition, and a reservation applies to the whole disk: name the disk"
+                       : NULL;
     case DEVICE_DM_MULTIPATH:
-        return changes ? "a multipath map, of which a plain command would reach one path only"
+        return changes ? "a multipath map, and a plain command would reach only one of its paths"
                        : NULL;
     case DEVICE_DM_OTHER:
-        return changes ? "a device-mapper map, and a reservation is of the whole disk below it: "
-                         "name that"
+        return changes ? "a device-mapper map, and a reservation applies to the whole disk below "
+                         "it: name the disk"
                        : NULL;
     case DEVICE_BLOCK:
     case DEVICE_UNKNOWN:
-        return changes ? "a device of a kind that cannot be told (is /sys mounted?)" : NULL;
+        return changes ? "a device of unknown type (is /sys mounted?)" : NULL;
     case DEVICE_OTHER:
         break;
     }

@@ -36,13 +36,13 @@ static void document_advise(const char *path, int r, struct outcome *outcome)
     case ENOENT:
     case ENOTDIR:
         outcome_hint(outcome,
-                     "Start the helper with --status-socket=%s, or name the status socket of one "
-                     "that runs with --status-socket.",
+                     "Start the helper with --status-socket=%s, or name the status socket of a "
+                     "running helper with --status-socket.",
                      path);
         break;
     case ECONNREFUSED:
         outcome_hint(outcome,
-                     "The socket exists, but no process listens on it: the helper has ended.");
+                     "The socket exists, but no process listens on it: the helper has exited.");
         break;
     case EACCES:
     case EPERM:
@@ -51,7 +51,7 @@ static void document_advise(const char *path, int r, struct outcome *outcome)
         break;
     case EAGAIN:
     case ETIMEDOUT:
-        outcome_hint(outcome, "Too many readers are connected, or this is no status socket.");
+        outcome_hint(outcome, "Too many readers are connected, or this is not a status socket.");
         break;
     default:
         break;
@@ -63,15 +63,15 @@ static void document_object_to(const char *path, enum fetch_problem problem,
                                struct outcome *outcome)
 {
     if (problem == FETCH_FORMAT) {
-        outcome_fail(outcome, CTL_DATA, "the helper's status has another format");
+        outcome_fail(outcome, CTL_DATA, "unsupported format of the helper's status");
         outcome_hint(outcome, "This qemu-pr-ctl is older than the helper.");
         return;
     }
-    outcome_fail(outcome, CTL_DATA, "what %s sends is no status of a helper", path);
+    outcome_fail(outcome, CTL_DATA, "%s does not send a helper's status", path);
     outcome_hint(outcome, "%s",
-                 problem == FETCH_EMPTY ? "Too many readers are connected: try again."
-                                        : "Is it the socket of --status-socket, and not that for "
-                                          "clients?");
+                 problem == FETCH_EMPTY
+                     ? "Too many readers are connected: try again."
+                     : "Is it the helper's socket for clients? Name the one of --status-socket.");
 }
 
 /* From one socket. Returns 0, and the caller puts *ret_document; else as fetch_document does, and
@@ -139,9 +139,9 @@ static void document_fetch_all(const struct options *options, const char *direct
     } else if (failed.what[0]) {
         *outcome = failed;
     } else {
-        outcome_fail(outcome, CTL_HELPER, "no helper that runs tells its status in %s", directory);
-        outcome_hint(outcome, "A helper does if the directory is there when it starts, unless its "
-                              "--status-socket says otherwise: name that one here, too.");
+        outcome_fail(outcome, CTL_HELPER, "no running helper has a status socket in %s", directory);
+        outcome_hint(outcome, "A helper makes one if the directory exists when it starts, unless "
+                              "its --status-socket names another: then name that here, too.");
     }
 }
 

@@ -51,8 +51,8 @@ static bool fence_is_path(struct fence *fence)
     escape_text(text, sizeof(text), map);
     outcome_fail(&fence->outcome, CTL_REFUSED, "it is one path of the multipath map %s", text);
     outcome_hint(&fence->outcome,
-                 "By one path this host would keep out its own other ones: name /dev/mapper/%s. "
-                 "--force goes on. Nothing was sent.",
+                 "A fence through one path would lock out this host's other paths: name "
+                 "/dev/mapper/%s, or use --force. Nothing was sent.",
                  text);
     return true;
 }

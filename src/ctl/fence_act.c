@@ -42,7 +42,7 @@ static bool fence_prepare(struct fence *fence)
         if (!fence_send(fence, &cmd_register, 0, fence->key, 0, &outcome)) {
             if (outcome.r == 0 && outcome.result.status == PRHELPER_RESERVATION_CONFLICT) {
                 outcome_fail(&fence->outcome, CTL_REFUSED, "this host is registered already");
-                fence_refuse(fence, "Give its key with --key. Registered are:");
+                fence_refuse(fence, "Give its key with --key. Registered keys:");
                 fence_list(fence);
             } else {
                 fence_fail(fence, &cmd_register, &outcome);
@@ -120,10 +120,10 @@ static void fence_leave(struct fence *fence, const struct state *now)
     if (!fence_may_leave(fence, now)) {
         outcome_add_line(&fence->outcome,
                          "This host %s the reservation now, with key %#018" PRIx64
-                         ". It keeps %s out; when another host has taken it over, or "
-                         "the %s host is down for good:",
+                         ", which keeps %s out. When another host has taken it over, or the %s "
+                         "host is down for good:",
                          now->answered ? "holds" : "may hold", fence->key,
-                         fence->fenced ? "the fenced host" : "those that are not registered",
+                         fence->fenced ? "the fenced host" : "hosts that are not registered",
                          fence->fenced ? "fenced" : "other");
         outcome_add_command(&fence->outcome, fence->options,
                             "register --key=%#018" PRIx64 " --new-key=0", fence->key);
@@ -163,7 +163,8 @@ static void fence_check(struct fence *fence)
         left += victims_elsewhere(&fence->state, &fence->victims, &now);
     if (left == 0 &&
         (!now.known || !now.answered || (fence->victims.by_host && state_has_nameless(&now))))
-        outcome_fail(&fence->outcome, CTL_UNKNOWN, "whether %s is fenced could not be read", whom);
+        outcome_fail(&fence->outcome, CTL_UNKNOWN, "could not determine whether %s is fenced",
+                     whom);
     else if (left > 0)
         outcome_fail(&fence->outcome, CTL_TROUBLE,
                      "%s is NOT fenced: %zu of its registrations are left", whom, left);
@@ -185,8 +186,8 @@ void fence_act(struct fence *fence)
 {
     char notice[512];
     int n = snprintf(notice, sizeof(notice),
-                     "qemu-pr-ctl: fence: interrupted; waiting for the command that is under way. "
-                     "Once more ends it at once");
+                     "qemu-pr-ctl: fence: interrupted; waiting for the command in progress. "
+                     "Interrupt again to exit at once");
 
     if (fence->temporary)
         n += snprintf(notice + n, sizeof(notice) - (size_t)n,

@@ -17,48 +17,46 @@ bool fence_whom_find(struct fence *fence)
     state_read(&fence->session, true, &fence->state);
     victims_find(&fence->state, whom, victims);
     if (!fence->state.known) {
-        outcome_fail(&fence->outcome, CTL_UNKNOWN, "who is registered could not be read");
-        return fence_refuse(fence, fence->state.cut
-                                       ? "It has more registrations than an answer of the helper "
-                                         "has room for; as root, --direct reads all of them. "
-                                         "Nothing was sent."
-                                       : "Nothing was sent. See 'qemu-pr-ctl keys'.");
+        outcome_fail(&fence->outcome, CTL_UNKNOWN, "the registrations could not be read");
+        return fence_refuse(
+            fence, fence->state.cut
+                       ? "It has more registrations than fit into an answer of the helper. As "
+                         "root, use --direct to read all of them. Nothing was sent."
+                       : "Nothing was sent. See 'qemu-pr-ctl keys'.");
     }
     if (!fence->state.answered) {
-        outcome_fail(&fence->outcome, CTL_UNKNOWN, "who holds the reservation could not be read");
+        outcome_fail(&fence->outcome, CTL_UNKNOWN,
+                     "the holder of the reservation could not be read");
         return fence_refuse(fence, "Nothing was sent. See 'qemu-pr-ctl reservation'.");
     }
     if (victims->by_host && state_has_nameless(&fence->state)) {
-        outcome_fail(&fence->outcome, CTL_REFUSED,
-                     "not of all registrations is it known whose they are");
-        fence_refuse(fence,
-                     "READ FULL STATUS does not name them, so a host cannot be fenced by its "
-                     "name. Nothing was sent. Give its key; registered are:");
+        outcome_fail(&fence->outcome, CTL_REFUSED, "the owners of some registrations are unknown");
+        fence_refuse(fence, "READ FULL STATUS does not name them, so a host cannot be fenced by "
+                            "its name. Nothing was sent. Give its key. Registered keys:");
         fence_list(fence);
         return false;
     }
     if (victims->count == 0) {
         outcome_fail(&fence->outcome, CTL_REFUSED, "%s is not registered", whom);
         outcome_hint(&fence->outcome, "%s%s",
-                     !fence->state.held
-                         ? "There is no reservation either, so it may write all the same."
-                         : "It has no access that a fence could take.",
-                     fence->state.count > 0 ? " Registered are:" : " No host is registered.");
+                     !fence->state.held ? "There is no reservation either, so it may still write."
+                                        : "It has no access that a fence could take away.",
+                     fence->state.count > 0 ? " Registered keys:" : " No host is registered.");
         fence_list(fence);
         return false;
     }
     if ((victims->others > 0 || victims->too_many) && !fence->options->force) {
-        outcome_fail(&fence->outcome, CTL_REFUSED, "others have a key of %s as well", whom);
-        fence_refuse(fence, "A key is all that PREEMPT knows, so they would lose the disk too; "
-                            "--force says that they may. Registered are:");
+        outcome_fail(&fence->outcome, CTL_REFUSED, "other hosts also have a key of %s", whom);
+        fence_refuse(fence, "PREEMPT identifies hosts by their keys alone, so they would lose the "
+                            "disk too. --force allows that. Registered keys:");
         fence_list(fence);
         return false;
     }
     if (!victims->by_host && !fence->options->force &&
         victims_elsewhere(&fence->state, victims, &fence->state) > 0) {
-        outcome_fail(&fence->outcome, CTL_REFUSED, "the host of %s has other keys as well", whom);
-        fence_refuse(fence, "It would go on writing by them. Name the host in place of the key; or "
-                            "--force fences this key alone. Registered are:");
+        outcome_fail(&fence->outcome, CTL_REFUSED, "the host of %s also has other keys", whom);
+        fence_refuse(fence, "It could still write with them. Name the host instead of the key, or "
+                            "use --force to fence this key alone. Registered keys:");
         fence_list(fence);
         return false;
     }
@@ -72,8 +70,8 @@ bool fence_whom_find(struct fence *fence)
         return true;
     outcome_fail(&fence->outcome, CTL_REFUSED, "there is no reservation");
     return fence_refuse(fence, "Without one every host may write, registered or not, and a fence "
-                               "stops nothing. --type=write-exclusive-registrants-only lets this "
-                               "host reserve first; others that are registered go on writing.");
+                               "stops nothing. --type=write-exclusive-registrants-only makes this "
+                               "host reserve first; other registered hosts may still write.");
 }
 
 void fence_whom_watch(struct fence *fence, char *text, size_t size)
@@ -85,18 +83,18 @@ void fence_whom_watch(struct fence *fence, char *text, size_t size)
     poll(NULL, 0, FENCE_WATCH_MS);
     state_read(&fence->session, true, &now);
     if (!now.known)
-        snprintf(text, size, "Whether it is alive could not be seen.");
+        snprintf(text, size, "It could not be determined whether it is alive.");
     else if (victims_left(&now, &fence->victims, whom) != fence->victims.count)
         snprintf(text, size, "It is alive: its registrations changed within %d s.",
                  FENCE_WATCH_MS / 1000);
     else if (now.held && generation != now.reservation.generation)
-        snprintf(text, size, "Some host is at work: registrations changed within %d s.",
+        snprintf(text, size, "Some host is active: registrations changed within %d s.",
                  FENCE_WATCH_MS / 1000);
     else
-        snprintf(text, size,
-                 "Within %d s it changed no registration, which says nothing for certain: most "
-                 "hosts never do.",
-                 FENCE_WATCH_MS / 1000);
+        snprintf(
+            text, size,
+            "Within %d s it changed no registration. That proves nothing: most hosts never do.",
+            FENCE_WATCH_MS / 1000);
     state_deinit(&now);
 }
 

@@ -139,24 +139,24 @@ static const char *loss_warning(const struct options *options)
 
     if (loss_is_preempt(command))
         return "if what runs there is alive, its writes fail from then on, and it loses the "
-               "device. Whether it is alive can only be seen there.";
+               "device. Check there whether it is alive.";
     if (command == &cmd_clear)
         return "every host loses its registration, and the holder the reservation: running virtual "
                "machines, here and on other hosts, can no longer fence each other, and hosts that "
                "were locked out may write.";
     if (command == &cmd_release)
         return loss_is_all_registrants(options->type)
-                   ? "released by one host, the reservation ends for all that are registered: "
-                     "hosts that it locks out may write beside them."
+                   ? "when one host releases it, the reservation ends for all registrants: hosts "
+                     "that it locks out may then write."
                    : "a running virtual machine of this host that made the reservation would lose "
-                     "it: other hosts may write beside it.";
+                     "it: other hosts may then write.";
     if (command == &cmd_register_move)
-        return "a host that has registered by that port by itself loses its key: its commands for "
-               "reservations fail, and other nodes cannot fence it by the key that they know.";
+        return "a host that has itself registered through that port loses its key: its reservation "
+               "commands fail, and other nodes cannot fence it by the key that they know.";
     if (command == &cmd_register_ignore && options->other_key != 0)
         return "register-ignore replaces any key that this host has on this path. A running "
-               "virtual machine that registered it would lose it: its commands for reservations "
-               "fail, and other nodes cannot fence it by the key that they know.";
+               "virtual machine that registered it would lose it: its reservation commands fail, "
+               "and other nodes cannot fence it by the key that they know.";
     if (command == &cmd_cleanup && !(options->given & OPTION_KEY))
         return "a running virtual machine of this host that uses the map would lose its "
                "registration on all paths, and its reservation: its own writes may fail, and "
@@ -219,21 +219,21 @@ static void loss_add_narrowed(const struct options *options, const struct state 
         }
     }
     if (replaced && others > 0 && (!state->held || state->reservation.type != options->type))
-        outcome_add_line(outcome,
-                         "Of the new type, %s, only this host may %s: %zu that stay%s registered "
-                         "can no longer.",
-                         prhelper_type_name(options->type),
-                         options->type == PRHELPER_WRITE_EXCLUSIVE ? "write" : "read or write",
-                         others, others == 1 ? "s" : "");
+        outcome_add_line(
+            outcome,
+            "With the new type, %s, only this host may %s: %zu that stay%s registered may not.",
+            prhelper_type_name(options->type),
+            options->type == PRHELPER_WRITE_EXCLUSIVE ? "write" : "read or write", others,
+            others == 1 ? "s" : "");
 }
 
 static const char *loss_head(const struct command *command, size_t losers)
 {
     if (!loss_is_of_this_path(command))
-        return losers == 1 ? "This one loses by it:" : "These lose by it:";
-    return losers == 1 ? "This one loses by it, if it is that of this path:"
-                       : "One of these may lose by it, that of this path; which one that is, the "
-                         "device does not say:";
+        return losers == 1 ? "This registrant loses:" : "These registrants lose:";
+    return losers == 1 ? "This registrant loses, if it is the one of this path:"
+                       : "One of these registrants, the one of this path, may lose; the device "
+                         "does not report which that is:";
 }
 
 bool loss_add(const struct options *options, const struct state *state, struct outcome *outcome)
@@ -262,7 +262,7 @@ bool loss_add(const struct options *options, const struct state *state, struct o
         outcome_add_line(outcome, "  and %zu more", losers - shown);
     loss_add_narrowed(options, state, outcome);
     if (!state->known)
-        outcome_add_line(outcome, "Who is registered could not be read%s.",
+        outcome_add_line(outcome, "The registrations could not be read%s.",
                          losers > 0 ? " to its end" : "");
     outcome_add_line(outcome, "Warning: %s", loss_warning(options));
     return true;

@@ -87,7 +87,7 @@ static void ctl_show(struct session *session, struct outcome *outcome, struct js
     if (r == 0)
         return;
     prhelper_describe(text, sizeof(text), r, NULL);
-    outcome_fail(outcome, CTL_DATA, "the device's answer cannot be understood: %s", text);
+    outcome_fail(outcome, CTL_DATA, "the device's answer is malformed: %s", text);
 }
 
 static void ctl_send(struct session *session, struct outcome *outcome, struct json_object *json)

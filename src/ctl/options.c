@@ -28,7 +28,7 @@ static const struct option_row {
 } rows[] = {
     {'K', OPTION_KEY, "key", "param-rk", "KEY", "the key under which this host is registered"},
     {'S', OPTION_NEW_KEY, "new-key", "param-sark", "KEY", "the key to register with"},
-    {'S', OPTION_VICTIM_KEY, "victim-key", "param-sark", "KEY", "the key to take away"},
+    {'S', OPTION_VICTIM_KEY, "victim-key", "param-sark", "KEY", "the key to remove"},
     {'T', OPTION_TYPE, "type", "prout-type", "TYPE",
      "of reservation, by name or number; see below"},
     {'Z', OPTION_APTPL, "aptpl", "param-aptpl", NULL,
@@ -46,7 +46,7 @@ static const struct option_row {
     {'y', OPTION_YES, "yes", NULL, NULL, "do not ask whether to do it"},
     {'N', OPTION_DRY_RUN, "dry-run", NULL, NULL, "send nothing; show what would be sent"},
     {'a', OPTION_ALL, "all", NULL, NULL, "all helpers, -s may be a directory; or all devices"},
-    {'w', OPTION_WATCH, "watch", NULL, NULL, "show it again every second"},
+    {'w', OPTION_WATCH, "watch", NULL, NULL, "refresh it every second"},
     {'f', OPTION_PURPOSE, "for", NULL, "SOFTWARE", "windows, pacemaker ... all; list names them"},
     {'2', OPTION_SECOND, "second", NULL, "DEVICE|SOCKET",
      "another I_T nexus to it: a device or a helper's socket"},
@@ -54,7 +54,7 @@ static const struct option_row {
     {'r', OPTION_REPORT, "report", NULL, "FILE", "write all to FILE, and as JSON to FILE.json"},
     {'F', OPTION_FORCE, "force", NULL, NULL, "go on despite data or registrations on the device"},
     {'D', OPTION_DIRECT, "direct", NULL, NULL, "as root, without a helper"},
-    {'t', OPTION_TIMEOUT, "timeout", NULL, "SECONDS", "do not wait longer for an answer"},
+    {'t', OPTION_TIMEOUT, "timeout", NULL, "SECONDS", "time-out for an answer"},
     {'j', OPTION_JSON, "json", NULL, NULL, "for programs: one JSON object on standard output"},
     {'h', OPTION_HELP, "help", NULL, NULL, "show this help and exit"},
 };
@@ -234,17 +234,17 @@ static enum options_verdict options_check_needs(const struct options *options)
 
     for (const struct option_row *row = rows; row < rows + ROWS; row++) {
         if (command->needs & ~options->given & row->bit)
-            return options_fail(command, "it needs --", row->name);
+            return options_fail(command, "missing option --", row->name);
     }
     if (options->direct && options->socket)
         return options_fail(command, "--socket and --direct exclude each other", "");
     if (!options->operand && command->wants == COMMAND_OPERAND_DEVICE)
-        return options_fail(command, "which host, on which device?", "");
+        return options_fail(command, "no host and no device given", "");
     if (!options->device &&
         (command->wants == COMMAND_DEVICE || command->wants == COMMAND_OPERAND_DEVICE))
-        return options_fail(command, "which device?", "");
+        return options_fail(command, "no device given", "");
     if (options->device && command->wants == COMMAND_NO_DEVICE)
-        return options_fail(command, "it takes no device: ", options->device);
+        return options_fail(command, "unexpected device: ", options->device);
     return OPTIONS_RUN;
 }
 

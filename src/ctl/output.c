@@ -122,7 +122,7 @@ static void output_print_notes(const struct options *options, const struct outco
 
     for (unsigned i = 0; i < outcome->n_attentions; i++) {
         prhelper_sense_describe(text, sizeof(text), &outcome->attentions[i]);
-        fprintf(stderr, "qemu-pr-ctl: %s: %s: told once by the device; sent again\n",
+        fprintf(stderr, "qemu-pr-ctl: %s: %s: reported by the device; command sent again\n",
                 options->device, text);
     }
     if (outcome->what[0]) {

@@ -142,7 +142,8 @@ static bool stale_is_stale(const struct session *session, const struct owner *ow
                      "Warning: a virtual machine of this host that still uses the key would lose "
                      "its registration and its reservation: its own writes may fail, and other "
                      "hosts may write.");
-    outcome_add_line(outcome, "Only if this host has left the key and nothing here uses it:");
+    outcome_add_line(outcome,
+                     "Only if this host has left the key behind and nothing here uses it:");
     outcome_add_command(outcome, session->options, "register --key=" OUTCOME_KEY " --new-key=0",
                         key);
     return false;

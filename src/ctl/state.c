@@ -171,8 +171,8 @@ void state_add_holder(const struct state *state, struct outcome *outcome)
     char text[32];
 
     if (!state->answered)
-        outcome_add_line(outcome, "Who holds the reservation could not be read: it may be any of "
-                                  "those that are registered.");
+        outcome_add_line(
+            outcome, "The holder of the reservation could not be read: it may be any registrant.");
     if (!state->held)
         return;
     type = state_type_text(state->reservation.type, text);

@@ -114,8 +114,8 @@ static bool answers_judge_keys(struct doctor *doctor, const struct summary *keys
                      " for 0x%016" PRIx64,
                      __builtin_bswap64(keys->keys[0]), keys->keys[0]);
         finding_remedy(finding,
-                       "A fault of the storage's firmware. Keys are as READ KEYS shows them "
-                       "('qemu-pr-ctl keys %s'); do not type those of 'qemu-pr-ctl full-status'.",
+                       "This is a bug in the storage's firmware. Keys are as READ KEYS shows them "
+                       "('qemu-pr-ctl keys %s'); do not use those of 'qemu-pr-ctl full-status'.",
                        doctor->options->device);
         return true;
     }
@@ -130,11 +130,11 @@ static bool answers_judge_keys(struct doctor *doctor, const struct summary *keys
     else
         finding_warn(finding, "READ KEYS lists %u registrations, READ FULL STATUS %u", keys->count,
                      full->count);
-    finding_remedy(finding,
-                   "One of the two is wrong, which is a fault of the storage's firmware. What is "
-                   "said here of registrations is by READ FULL STATUS; compare 'qemu-pr-ctl keys "
-                   "%s' with 'qemu-pr-ctl full-status %s'.",
-                   doctor->options->device, doctor->options->device);
+    finding_remedy(
+        finding,
+        "One of the two is wrong, which is a bug in the storage's firmware. This report "
+        "uses READ FULL STATUS; compare 'qemu-pr-ctl keys %s' with 'qemu-pr-ctl full-status %s'.",
+        doctor->options->device, doctor->options->device);
     return true;
 }
 
@@ -144,9 +144,8 @@ static bool answers_judge_reservation(struct doctor *doctor, const struct summar
 {
     struct prhelper_reservation held;
     struct outcome outcome;
-    char remedy[] =
-        "One of the two is wrong, which is a fault of the storage's firmware: who holds "
-        "the reservation is not known for sure.";
+    char remedy[] = "One of the two is wrong, which is a bug in the storage's firmware: the holder "
+                    "of the reservation is not known for certain.";
     bool is_all;
 
     session_send(&doctor->session, &cmd_reservation, &outcome);
@@ -158,22 +157,22 @@ static bool answers_judge_reservation(struct doctor *doctor, const struct summar
     if (!held.held && full->holders > 0)
         finding_warn(finding,
                      "READ FULL STATUS names a holder, key %#" PRIx64
-                     ", and READ RESERVATION no reservation",
+                     ", but READ RESERVATION shows no reservation",
                      full->holder);
     else if (held.held && full->holders == 0)
         finding_warn(
             finding,
-            "READ RESERVATION has a reservation of type %u, and READ FULL STATUS no holder",
+            "READ RESERVATION shows a reservation of type %u, but READ FULL STATUS names no holder",
             held.type);
     else if (held.held && full->type != held.type)
         finding_warn(
             finding,
-            "READ RESERVATION has a reservation of type %u, and READ FULL STATUS of type %u",
+            "READ RESERVATION shows a reservation of type %u, but READ FULL STATUS one of type %u",
             held.type, full->type);
     else if (held.held && !is_all && full->holder != held.key)
         finding_warn(finding,
-                     "READ RESERVATION has a reservation of key %#" PRIx64
-                     ", and READ FULL STATUS of key %#" PRIx64,
+                     "READ RESERVATION shows a reservation of key %#" PRIx64
+                     ", but READ FULL STATUS one of key %#" PRIx64,
                      held.key, full->holder);
     else
         return false;
@@ -199,9 +198,9 @@ static bool answers_judge(struct doctor *doctor, struct finding *finding)
     if (!answers_read_keys(&doctor->keys, &keys) ||
         !answers_read_registrants(&doctor->full_status, false, &full)) {
         doctor->full_status.good = false;
-        finding_warn(finding, "READ KEYS or READ FULL STATUS cannot be understood");
-        finding_remedy(finding, "Lengths in it contradict each other, which is a fault of the "
-                                "storage's firmware.");
+        finding_warn(finding, "the answer to READ KEYS or READ FULL STATUS is malformed");
+        finding_remedy(finding, "Lengths in the answer contradict each other, which is a bug in "
+                                "the storage's firmware.");
         agree = false;
     } else if (keys.cut || full.cut) {
         finding_unknown(finding, "%u of %" PRIu64 " registrations are shown", full.count, keys.all);
@@ -228,7 +227,7 @@ void doctor_answers(struct doctor *doctor, struct finding *finding)
     for (unsigned i = 0; i < ANSWERS_TRIES; i++) {
         if (!answers_read(doctor)) {
             finding_unknown(finding,
-                            "the device does not say who is registered (READ FULL STATUS)");
+                            "the device does not list its registrations (READ FULL STATUS)");
             finding_remedy(finding,
                            "Its keys are known, but not which host has which: 'qemu-pr-ctl keys "
                            "%s'. Guests do not need it.",

@@ -46,7 +46,7 @@ static void device_judge_map(struct doctor *doctor, struct finding *finding)
     sysfs_read(uuid, sizeof(uuid), "/sys/block/%s/dm/uuid", doctor->block);
     is_volume = strncmp(uuid, "LVM-", 4) == 0;
     device_list_below(doctor->block, below, sizeof(below));
-    finding_fail(finding, "it is %s on %s, and a reservation is of the whole disk",
+    finding_fail(finding, "it is %s on %s, and a reservation applies to the whole disk",
                  is_volume ? "a logical volume (LVM)" : "a device-mapper map",
                  below[0] ? below : "other devices");
     finding_remedy(finding, "Give the virtual machine the whole disk, %s, or one of its own.",
@@ -63,7 +63,7 @@ static void device_judge_partition(struct doctor *doctor, struct finding *findin
     end = realpath(link, real) ? strrchr(real, '/') : NULL;
     if (end)
         *end = '\0';
-    finding_fail(finding, "it is a partition, and a reservation is of the whole disk");
+    finding_fail(finding, "it is a partition, and a reservation applies to the whole disk");
     finding_remedy(finding, "Give the virtual machine the whole disk, %s%s.",
                    end ? "/dev/" : "of which this is a part", end ? strrchr(real, '/') + 1 : "");
 }
@@ -135,8 +135,8 @@ void doctor_device(struct doctor *doctor, struct finding *finding)
         return;
     default:
         finding_fail(finding, "it is %s", device_objection(&doctor->facts, false));
-        finding_remedy(finding, "Persistent reservations are a matter of SCSI disks: 'lsblk -S' "
-                                "lists them. A disk of virtio-blk, NVMe or a file has none.");
+        finding_remedy(finding, "Only SCSI disks have persistent reservations: 'lsblk -S' lists "
+                                "them. virtio-blk, NVMe and file-backed disks have none.");
     }
 }
 
@@ -150,26 +150,26 @@ void doctor_writable(struct doctor *doctor, struct finding *finding)
     if (doctor->block[0] &&
         sysfs_read(read_only, sizeof(read_only), "/sys/block/%s/ro", doctor->block) &&
         strcmp(read_only, "1") == 0) {
-        finding_fail(finding, "the kernel has it as read-only");
+        finding_fail(finding, "the kernel has marked it read-only");
         finding_remedy(finding,
-                       "Nothing can be reserved through it. See whether the storage exports it "
-                       "read-only; else 'blockdev --setrw %s' changes that.",
+                       "It cannot be reserved. Check whether the storage exports it read-only; if "
+                       "not, 'blockdev --setrw %s' makes it writable.",
                        device);
     } else if (faccessat(AT_FDCWD, device, W_OK, AT_EACCESS) < 0) {
         finding_fail(finding, "this user may not write to it: %s", strerror(errno));
         finding_remedy(finding,
-                       "What is opened read-only can be looked at, not reserved. The user of the "
-                       "virtual machine needs the right to write: see 'ls -l %s'; libvirt gives "
-                       "it, unless the disk is <readonly/>.",
+                       "A device opened read-only can be read, not reserved. The user of the "
+                       "virtual machine needs write permission: see 'ls -l %s'; libvirt gives it, "
+                       "unless the disk is <readonly/>.",
                        device);
     } else if ((doctor->file.st_mode & 0222) == 0) {
         finding_fail(finding, "the device's node is read-only (mode %04o) for all but root",
                      doctor->file.st_mode & 07777);
         finding_remedy(finding,
-                       "A virtual machine that may only read it cannot reserve it. Let its user "
-                       "write: 'chmod u+w %s', or a udev rule that lasts.",
+                       "A virtual machine that may only read it cannot reserve it. Give its user "
+                       "write permission: 'chmod u+w %s', or permanently with a udev rule.",
                        device);
     } else {
-        finding_good(finding, "it may be written to");
+        finding_good(finding, "it is writable");
     }
 }

@@ -111,20 +111,21 @@ static void helper_judge_libvirt(struct finding *finding)
     char program[PATH_MAX];
 
     if (helper_read_setting(program, sizeof(program)) && !helper_is_program(program)) {
-        finding_fail(finding, "libvirt is to start %s, which is no program here", program);
+        finding_fail(finding,
+                     "libvirt is configured to start %s, which is not a program on this host",
+                     program);
         finding_remedy(finding,
                        "A virtual machine with <reservations managed='yes'/> does not start then. "
                        "Name the helper's path as pr_helper in %s, and restart libvirt's daemon; "
-                       "virtual machines that run go on.",
+                       "running virtual machines are not affected.",
                        HELPER_LIBVIRT_CONF);
         return;
     }
-    finding_unknown(finding, "there is none at %s, and no virtual machine has one now",
+    finding_unknown(finding, "no helper listens at %s, and no virtual machine has one now",
                     BUILD_DEFAULT_SOCKET);
-    finding_remedy(finding,
-                   "libvirt starts one with each virtual machine that has a disk with "
-                   "<reservations managed='yes'/>: run the doctor while it runs. Another helper's "
-                   "socket is named with -k.");
+    finding_remedy(finding, "libvirt starts one with each virtual machine that has a disk with "
+                            "<reservations managed='yes'/>: run the doctor while that runs. Name "
+                            "the socket of another helper with -k.");
 }
 
 static void helper_say_connected(struct doctor *doctor, struct finding *finding)
@@ -135,7 +136,7 @@ static void helper_say_connected(struct doctor *doctor, struct finding *finding)
     if (doctor->options->timeout_ms < 0)
         prhelper_set_timeout(doctor->session.helper, DOCTOR_WAIT_MS);
     finding_good(finding, "it answers at %s%s%s", session_socket(&doctor->session),
-                 is_found ? ", for a virtual machine; there is none at " : "",
+                 is_found ? ", for a virtual machine; no helper listens at " : "",
                  is_found ? BUILD_DEFAULT_SOCKET : "");
 }
 
@@ -217,8 +218,8 @@ void doctor_protocol(struct doctor *doctor, struct finding *finding)
     }
     finding_warn(finding, "the helper does not offer CLEANUP");
     finding_remedy(finding,
-                   "It is an old one, perhaps QEMU's own. What a virtual machine has "
-                   "registered on a multipath map stays in multipathd when it has gone. "
+                   "It is an older helper, perhaps QEMU's own. multipathd keeps a virtual "
+                   "machine's registration on a multipath map after the virtual machine has gone. "
                    "libvirt starts the program that pr_helper in " HELPER_LIBVIRT_CONF " names.");
 }
 
@@ -256,13 +257,13 @@ void doctor_user(struct doctor *doctor, struct finding *finding)
     user = getpwuid(uid);
     if (uid == 0) {
         finding_warn(finding, "the helper runs as root");
-        finding_remedy(
-            finding, "If it is not told to by -u root, it lacked CAP_SETUID or CAP_SETGID when it "
-                     "was started: its log and the status say what was missing. An "
-                     "attacker who takes it over could read more than as a user of its own.");
+        finding_remedy(finding,
+                       "Unless -u root was given, it lacked CAP_SETUID or CAP_SETGID when it "
+                       "was started: its log and the status say what was missing. An "
+                       "attacker who takes it over could read more than as a user of its own.");
     } else if (user && strcmp(user->pw_name, "nobody") == 0) {
         finding_warn(finding, "the helper runs as user nobody, whose other processes can stop it");
-        finding_remedy(finding, "Make the user qemu-pr-helper, as packages do: "
+        finding_remedy(finding, "Create the user qemu-pr-helper, as packages do: "
                                 "'useradd --system --user-group qemu-pr-helper'.");
     }
 }

@@ -48,8 +48,8 @@ void doctor_map(struct doctor *doctor, struct finding *finding)
         finding_remedy(finding, "No command reaches the disk: see 'multipath -ll %s' and dmesg.",
                        doctor->map);
     } else if (doctor->n_paths == 1) {
-        finding_warn(finding, "the map has one path only, %s", doctor->paths[0]);
-        finding_remedy(finding, "See whether the others are missing: 'multipath -ll %s'.",
+        finding_warn(finding, "the map has only one path, %s", doctor->paths[0]);
+        finding_remedy(finding, "Check whether others are missing: 'multipath -ll %s'.",
                        doctor->map);
     } else {
         finding_good(finding, "the map has %u paths", doctor->n_paths);
@@ -72,7 +72,7 @@ void doctor_multipathd(struct doctor *doctor, struct finding *finding)
         doctor->multipathd_socket = where;
     }
     if (!doctor->multipathd) {
-        finding_fail(finding, "multipathd does not answer, neither at %s nor at %s",
+        finding_fail(finding, "multipathd answers neither at %s nor at %s",
                      multipathd_name(MULTIPATHD_ABSTRACT), multipathd_name(MULTIPATHD_FILE));
         finding_remedy(finding,
                        "Without it a path that comes back is registered late, and a "
@@ -159,7 +159,7 @@ void doctor_paths(struct doctor *doctor, struct finding *finding)
     finding_remedy(finding,
                    "See 'multipath -ll %s' and dmesg for the cable, the switch or the session. A "
                    "path that was down while a guest registered gets the key from multipathd when "
-                   "it is up again, if reservation_key is set.",
+                   "it comes up again, if reservation_key is set.",
                    doctor->map);
 }
 
@@ -185,16 +185,17 @@ void doctor_queueing(struct doctor *doctor, struct finding *finding)
              strstr(features, "queue_if_no_path"))
         snprintf(reason, sizeof(reason), "features queue_if_no_path");
     if (!queueing) {
-        finding_unknown(finding, "whether commands wait while the map has no path");
-        finding_remedy(finding, "Root sees it: 'dmsetup table %s' has queue_if_no_path then.",
+        finding_unknown(finding, "it is not known whether commands wait while the map has no path");
+        finding_remedy(finding,
+                       "Root can check: 'dmsetup table %s' shows queue_if_no_path if they do.",
                        doctor->map);
     } else if (reason[0]) {
         finding_warn(finding, "commands wait without end while the map has no path (%s)", reason);
-        finding_remedy(finding,
-                       "A reservation command hangs then, the guest with it, and its cluster may "
-                       "wait for this node. Without that, a guest gets errors when all paths are "
-                       "gone for a moment. For cluster disks: 'no_path_retry fail', or a number of "
-                       "checks, in /etc/multipath.conf, then 'multipathd reconfigure'.");
+        finding_remedy(
+            finding, "A reservation command then hangs, and so does the guest, and its cluster may "
+                     "wait for this node. Without queueing, a guest gets errors when all paths are "
+                     "gone for a moment. For cluster disks: 'no_path_retry fail', or a number of "
+                     "checks, in /etc/multipath.conf, then 'multipathd reconfigure'.");
     } else {
         finding_good(finding, "commands do not wait without end while the map has no path");
     }
@@ -222,7 +223,7 @@ void doctor_reservation_key(struct doctor *doctor, struct finding *finding)
         return;
     r = multipathd_ask(doctor->multipathd_socket, "show config local", &answer);
     if (r < 0) {
-        finding_unknown(finding, "multipathd does not tell its configuration: %s", strerror(-r));
+        finding_unknown(finding, "cannot read multipathd's configuration: %s", strerror(-r));
         return;
     }
     doctor->key_source = multipath_conf_key(answer, doctor->block, &doctor->key);
@@ -240,12 +241,12 @@ void doctor_reservation_key(struct doctor *doctor, struct finding *finding)
         break;
     case KEY_FIXED:
         finding_warn(finding, "reservation_key is one fixed key, %#" PRIx64, doctor->key);
-        finding_remedy(finding, "It works only for a guest that registers with exactly this key. "
-                                "Guests choose theirs: set 'reservation_key file' in "
+        finding_remedy(finding, "It works only for a guest that registers with exactly this key, "
+                                "and guests choose their own. Set 'reservation_key file' in "
                                 "multipath.conf, then 'multipathd reconfigure'.");
         break;
     case KEY_UNKNOWN:
-        finding_unknown(finding, "multipathd's configuration cannot be understood");
+        finding_unknown(finding, "multipathd's configuration cannot be parsed");
         break;
     }
     if (doctor->key_source == KEY_FILE)

@@ -69,13 +69,14 @@ static void qemu_judge_emulated(const struct doctor *doctor, const char *names,
 {
     const struct vm *vm = qemu_first(&doctor->vms, qemu_is_emulated);
 
-    finding_fail(finding, "the guest has it as %s, which passes no reservation on: %s",
+    finding_fail(finding,
+                 "the guest has it as %s, which does not pass reservations to the disk: %s",
                  vm->disk.model, names);
-    finding_remedy(finding,
-                   "QEMU answers the guest by itself, and the disk never hears of it. Give it as "
-                   "'-device scsi-block' on a node with pr-manager=ID, with libvirt as <disk "
-                   "type='block' device='lun'> with <reservations managed='yes'/> in its "
-                   "<source>. The guest has to be stopped for that, and sees another disk.");
+    finding_remedy(
+        finding, "QEMU answers the guest itself and sends the disk nothing. Attach the disk as "
+                 "'-device scsi-block' on a node with pr-manager=ID, or with libvirt as <disk "
+                 "type='block' device='lun'> with <reservations managed='yes'/> in its "
+                 "<source>. The guest has to be stopped for that, and then sees a different disk.");
 }
 
 static void qemu_judge_unmanaged(const struct doctor *doctor, const char *names,
@@ -85,21 +86,22 @@ static void qemu_judge_unmanaged(const struct doctor *doctor, const char *names,
     bool is_map = doctor->facts.kind == DEVICE_DM_MULTIPATH;
 
     if (qemu_first(&doctor->vms, qemu_has_no_manager_nor_right))
-        finding_fail(finding, "%s without a pr-manager, so QEMU asks no helper: %s", vm->disk.model,
+        finding_fail(finding, "%s without a pr-manager, so QEMU uses no helper: %s", vm->disk.model,
                      names);
     else if (is_map)
         finding_fail(finding,
-                     "%s without a pr-manager, so QEMU reserves one path of the map by itself: %s",
+                     "%s without a pr-manager, so QEMU itself reserves one path of the map: %s",
                      vm->disk.model, names);
     else
-        finding_warn(finding, "%s without a pr-manager, so QEMU reserves by itself, as root: %s",
+        finding_warn(finding, "%s without a pr-manager, so QEMU itself reserves it, as root: %s",
                      vm->disk.model, names);
-    finding_remedy(finding,
-                   "Without CAP_SYS_RAWIO the kernel refuses QEMU's own reservations. Add '-object "
-                   "pr-manager-helper,id=pr0,path=%s' and pr-manager=pr0 to the node that has the "
-                   "file, with libvirt <reservations managed='yes'/> in the disk's <source>. The "
-                   "guest has to be stopped for that.",
-                   session_socket(&doctor->session));
+    finding_remedy(
+        finding,
+        "Without CAP_SYS_RAWIO the kernel refuses QEMU's own reservations. Add '-object "
+        "pr-manager-helper,id=pr0,path=%s' and pr-manager=pr0 to the node that has the file, or "
+        "with libvirt <reservations managed='yes'/> in the disk's <source>. The "
+        "guest has to be stopped for that.",
+        session_socket(&doctor->session));
 }
 
 void doctor_pr_manager(struct doctor *doctor, struct finding *finding)
@@ -119,10 +121,10 @@ void doctor_pr_manager(struct doctor *doctor, struct finding *finding)
         finding_remedy(finding, "A reservation needs scsi-block (libvirt: device='lun') and a "
                                 "pr-manager. " QEMU_ASK);
     } else if ((other = qemu_find_other_helper(doctor)) != NULL) {
-        finding_warn(finding, "%s (pid %d) asks another helper, at %s",
+        finding_warn(finding, "%s (pid %d) uses another helper, at %s",
                      other->name[0] ? other->name : "unnamed", other->pid, other->disk.helper);
         finding_remedy(finding,
-                       "What is said here of the helper is not of that one. Look at it: "
+                       "This report does not cover that helper. Check it with: "
                        "'qemu-pr-ctl doctor -k %s %s'.",
                        other->disk.helper, doctor->options->device);
     } else {
@@ -145,15 +147,15 @@ void doctor_error_policy(struct doctor *doctor, struct finding *finding)
 {
     static const char remedy[] =
         "For cluster disks set werror=report,rerror=report at the -device, or with libvirt "
-        "<driver error_policy='report' rerror_policy='report'/>. With stop QEMU before 9.1 pauses "
-        "the guest upon a RESERVATION CONFLICT, which the validation of a Windows failover cluster "
+        "<driver error_policy='report' rerror_policy='report'/>. With stop, QEMU before 9.1 pauses "
+        "the guest on a RESERVATION CONFLICT, which the validation of a Windows failover cluster "
         "provokes on purpose.";
     char names[384];
 
     if (doctor->session.device_fd < 0)
         return;
     if (vms_list(&doctor->vms, qemu_stops_on_error, names, sizeof(names)) > 0) {
-        finding_warn(finding, "paused upon errors of this disk: %s", names);
+        finding_warn(finding, "paused on errors of this disk: %s", names);
         finding_remedy(finding, "%s", remedy);
     } else if (vms_list(&doctor->vms, qemu_is_unknown, names, sizeof(names)) > 0) {
         finding_unknown(finding, "QEMU's command line does not say its error policy: %s", names);
@@ -161,7 +163,7 @@ void doctor_error_policy(struct doctor *doctor, struct finding *finding)
     } else if (doctor->vms.count > 0) {
         finding_good(finding, "errors are reported to the guest");
     } else {
-        finding_unknown(finding, "no virtual machine to look at for its error policy");
+        finding_unknown(finding, "no virtual machine whose error policy could be checked");
         finding_remedy(finding, "%s", remedy);
     }
 }
@@ -180,26 +182,28 @@ static bool qemu_migrates_perhaps(const struct vm *vm)
 void doctor_migration(struct doctor *doctor, struct finding *finding)
 {
     static const char remedy[] =
-        "After a live migration the host that the guest has left is registered still, and the one "
-        "where it runs is not. QEMU from 11.0 on takes the reservation along, with a machine type "
-        "of 11.0 or newer or with migrate-pr=on at the scsi-block device, the same on both sides "
-        "(libvirt from 12.1 on: <reservations migration='yes'/>). "
-        "Otherwise shut the guest down instead of migrating it.";
+        "After a live migration the source host is still registered, and the destination host is "
+        "not. QEMU 11.0 and later migrates the reservation, with a machine type of 11.0 or newer "
+        "or with migrate-pr=on at the scsi-block device, the same on both sides (libvirt 12.1 and "
+        "later: <reservations migration='yes'/>). Otherwise shut the guest down instead of "
+        "migrating it.";
     const struct vm *vm;
     char names[256];
 
     if (vms_list(&doctor->vms, qemu_migrates_without, names, sizeof(names)) > 0) {
         vm = qemu_first(&doctor->vms, qemu_migrates_without);
-        finding_warn(finding, "a live migration does not take the reservation along (%s): %s",
+        finding_warn(finding, "a live migration does not migrate the reservation (%s): %s",
                      vm->disk.machine[0] ? vm->disk.machine : "migrate-pr=off", names);
         finding_remedy(finding, "%s", remedy);
     } else if (vms_list(&doctor->vms, qemu_migrates_perhaps, names, sizeof(names)) > 0) {
-        finding_unknown(finding, "whether a live migration takes the reservation along: %s", names);
+        finding_unknown(finding,
+                        "it is not known whether a live migration migrates the reservation: %s",
+                        names);
         finding_remedy(finding,
-                       "The machine type does not tell; 'qom-get' of the device's property "
+                       "The machine type does not show it; 'qom-get' of the device's property "
                        "migrate-pr, at QEMU's monitor, does. %s",
                        remedy);
     } else if (doctor->vms.count > 0 && doctor->vms.list[0].disk.managed) {
-        finding_good(finding, "a live migration takes the reservation along");
+        finding_good(finding, "a live migration also migrates the reservation");
     }
 }

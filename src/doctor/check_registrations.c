@@ -15,9 +15,8 @@
 
 /* What the guest, and who uses it, loses meanwhile is said with it. */
 #define REGISTER_AGAIN                                                                             \
-    "let the guest register again: its cluster takes the disk offline and online, and what uses "  \
-    "it "                                                                                          \
-    "there stops meanwhile"
+    "make the guest register again: its cluster takes the disk offline and online, which "         \
+    "interrupts the programs that use it"
 
 static void registrations_judge_key(const struct doctor *doctor, const struct registrations *found,
                                     struct finding *finding)
@@ -33,7 +32,7 @@ static void registrations_judge_key(const struct doctor *doctor, const struct re
                      ", and the map is registered with %#" PRIx64,
                      doctor->key, found->key);
         finding_remedy(finding,
-                       "%s A guest chooses its keys by itself: set 'reservation_key file' in "
+                       "%s A guest chooses its own keys: set 'reservation_key file' in "
                        "multipath.conf, then 'multipathd reconfigure'.",
                        hint);
     } else {
@@ -44,8 +43,8 @@ static void registrations_judge_key(const struct doctor *doctor, const struct re
         finding_remedy(
             finding,
             "%s Either " REGISTER_AGAIN ". Or tell multipathd. Warning: if %#" PRIx64
-            " is not the key of the guest that runs here now, but of one before it, that "
-            "guest loses access by each path that comes back: 'multipathd setprkey map "
+            " is the key of an earlier guest and not of the one that runs here now, the running "
+            "guest loses access through each path that comes back: 'multipathd setprkey map "
             "%s key %#" PRIx64 "'.",
             hint, found->key, doctor->map, found->key);
     }
@@ -55,23 +54,23 @@ static void registrations_judge_key(const struct doctor *doctor, const struct re
 static void registrations_ask_path(const struct doctor *doctor, uint64_t key,
                                    struct finding *finding)
 {
-    finding_remedy(
-        finding,
-        "A path tells by this command, as root, for each; it registers nothing and takes "
-        "nothing. GOOD: it is registered with that key. RESERVATION CONFLICT: it is not, "
-        "and is locked out when the map is reserved; then " REGISTER_AGAIN ". "
-        "'qemu-pr-ctl register --direct --key=%#" PRIx64 " --new-key=%#" PRIx64 "%s /dev/%s'",
-        key, key, doctor->aptpl ? " --aptpl" : "", doctor->paths[0]);
+    finding_remedy(finding,
+                   "Check each path, as root, with this command, which changes no registration. "
+                   "GOOD: it is registered with that key. RESERVATION CONFLICT: it is not, "
+                   "and is locked out when the map is reserved; then " REGISTER_AGAIN ". "
+                   "'qemu-pr-ctl register --direct --key=%#" PRIx64 " --new-key=%#" PRIx64
+                   "%s /dev/%s'",
+                   key, key, doctor->aptpl ? " --aptpl" : "", doctor->paths[0]);
 }
 
 static void registrations_judge_paths(const struct doctor *doctor,
                                       const struct registrations *found, struct finding *finding)
 {
     if (found->cut) {
-        finding_unknown(finding,
-                        "%u of %u paths are registered by what was shown, and there is "
-                        "more",
-                        found->certain, doctor->n_paths);
+        finding_unknown(
+            finding,
+            "at least %u of %u paths are registered; the device did not return all registrations",
+            found->certain, doctor->n_paths);
         registrations_ask_path(doctor, found->key, finding);
         return;
     }
@@ -95,9 +94,9 @@ static void registrations_judge_paths(const struct doctor *doctor,
                  doctor->n_paths);
     finding_remedy(
         finding,
-        "A path that is not is locked out when the map is reserved. It was down when the "
-        "guest registered, or reservation_key is missing (see above). To repair it, " REGISTER_AGAIN
-        ".");
+        "A path that is not registered is locked out when the map is reserved. It was down when "
+        "the guest registered, or reservation_key is missing (see above). To repair "
+        "it, " REGISTER_AGAIN ".");
 }
 
 /* What multipathd does when a path comes up: register it if prstatus is set. Root may ask. */
@@ -122,12 +121,11 @@ static void registrations_judge_status(const struct doctor *doctor, bool set,
     finding_warn(finding, "multipathd's prstatus is %s, but the map is %sregistered",
                  set ? "set" : "unset", set ? "not " : "");
     if (set)
-        finding_remedy(
-            finding,
-            "multipathd registers paths that come up all the same. Warning: a guest that "
-            "uses the map would have no path registered that comes back, once "
-            "multipathd has forgotten its key. If none does: 'qemu-pr-ctl cleanup %s'.",
-            doctor->options->device);
+        finding_remedy(finding,
+                       "multipathd still registers paths that come up. Warning: once multipathd "
+                       "has forgotten the key, paths that come back are not registered for a guest "
+                       "that uses the map. If none uses it: 'qemu-pr-ctl cleanup %s'.",
+                       doctor->options->device);
     else
         finding_remedy(finding, "multipathd does not register paths that come up later. To repair "
                                 "it, " REGISTER_AGAIN ".");
@@ -139,12 +137,12 @@ static void registrations_say_possible(const struct doctor *doctor,
                                        struct finding *finding)
 {
     if (known < doctor->n_paths)
-        finding_unknown(finding, "%u registrations; which are this host's is not known",
+        finding_unknown(finding, "%u registrations; it is not known which are this host's",
                         found->total);
     else
         finding_unknown(finding,
                         "%u of %u paths may be registered, by %u registrations of this host; /sys "
-                        "does not tell whether they are of now",
+                        "does not show whether they are current",
                         found->possible, doctor->n_paths, found->own);
     registrations_ask_path(doctor, found->key, finding);
 }

@@ -42,25 +42,22 @@ static const struct reason {
     const char *remedy;
 } reasons[] = {
     {PRHELPER_CHECK_CONDITION, SPC_SENSE_ILLEGAL_REQUEST, 0x25, 0x00, 0x00,
-     "The target does not have this logical unit, or no longer, on the path that was asked. See "
-     "the "
-     "storage's mapping for this host; a device that has gone from there stays here until it is "
+     "The target does not have this logical unit (any more) on the path that was used. Check the "
+     "storage's mapping for this host; a device that was unmapped there stays here until it is "
      "removed."},
     {PRHELPER_CHECK_CONDITION, SPC_SENSE_NOT_READY, 0x04, 0x0a, 0x0c,
-     "The path that was asked is in an ALUA state (transition, standby, unavailable) in which it "
-     "takes no such command. Another path may: give the virtual machine the multipath map."},
+     "The path that was used is in an ALUA state (transition, standby, unavailable) in which it "
+     "accepts no such command. Another path may: give the virtual machine the multipath map."},
     {PRHELPER_CHECK_CONDITION, SPC_SENSE_ILLEGAL_REQUEST, -1, -1, -1,
-     "The device does not know persistent reservations. Switch them on at the storage, if it can, "
-     "or "
-     "use another disk. A SCSI host adapter of a virtual machine or a RAID controller often has "
-     "none."},
+     "The device does not support persistent reservations. Enable them on the storage, if "
+     "possible, or use another disk. A SCSI host adapter of a virtual machine or a RAID controller "
+     "often has none."},
     {PRHELPER_RESERVATION_CONFLICT, -1, -1, -1, -1,
-     "A host has reserved it by the old RESERVE command of SPC-2, and to the others it answers no "
-     "more than that. Its cluster software or backup has to release it."},
+     "Another host has reserved it with the old RESERVE command of SPC-2. Until that host's "
+     "cluster or backup software releases it, it answers nothing else."},
     {PRHELPER_BUSY, -1, -1, -1, -1,
-     "The device is busy, or the helper has as many commands in flight as it takes: see "
-     "'qemu-pr-ctl "
-     "status'."},
+     "The device is busy, or the helper has reached its limit of commands in flight: see "
+     "'qemu-pr-ctl status'."},
 };
 
 static const char *reservations_explain(const struct prhelper_result *result)
@@ -76,7 +73,7 @@ static const char *reservations_explain(const struct prhelper_result *result)
                                  sense.ascq <= reason->last)))
             return reason->remedy;
     }
-    return "The device or the way to it is in trouble: see dmesg and the helper's log.";
+    return "The device or the path to it has failed: see dmesg and the helper's log.";
 }
 
 void doctor_keys(struct doctor *doctor, struct finding *finding)
@@ -88,7 +85,7 @@ void doctor_keys(struct doctor *doctor, struct finding *finding)
         return;
     doctor->serves = answer_read(&doctor->session, SPC_PRIN_READ_KEYS, &doctor->keys, &outcome);
     if (doctor->serves) {
-        finding_good(finding, "the device supports them, and the helper may ask it");
+        finding_good(finding, "the device supports them, and the helper may send commands to it");
         return;
     }
     prhelper_describe(text, sizeof(text), outcome.r, &outcome.result);
@@ -98,7 +95,7 @@ void doctor_keys(struct doctor *doctor, struct finding *finding)
                        "The device does not answer: see dmesg, and 'qemu-pr-ctl status' for what "
                        "else hangs. A multipath map without paths may wait for one.");
     else if (outcome.r != 0)
-        finding_remedy(finding, "The helper's log may say why; it may have ended.");
+        finding_remedy(finding, "The helper's log may say why; it may have exited.");
     else if (outcome.result.status == PRHELPER_CHECK_CONDITION &&
              reservations_answers_directly(doctor))
         finding_remedy(finding, "The device answers root, but not the helper: the helper lacks "
@@ -120,7 +117,7 @@ void doctor_types(struct doctor *doctor, struct finding *finding)
         prhelper_capabilities_decode(outcome.result.data, outcome.result.size, &capabilities) !=
             0 ||
         !capabilities.types_valid) {
-        finding_unknown(finding, "the device does not say which types of reservation it has");
+        finding_unknown(finding, "the device does not report its types of reservation");
         return;
     }
     for (unsigned type = 0; type < 16; type++) {
@@ -134,7 +131,7 @@ void doctor_types(struct doctor *doctor, struct finding *finding)
     }
     finding_warn(finding, "types of reservation: %s, without %d", used ? names : "none",
                  WINDOWS_TYPE);
-    finding_remedy(finding, "Most clusters use %s: see whether the storage has a setting for it.",
+    finding_remedy(finding, "Most clusters use %s: check whether the storage has a setting for it.",
                    prhelper_type_name(WINDOWS_TYPE));
 }
 
@@ -153,6 +150,6 @@ void doctor_power_loss(struct doctor *doctor, struct finding *finding)
         return;
     }
     finding_warn(finding, "reservations do not outlive a loss of power: no APTPL");
-    finding_remedy(finding, "A guest that asks for it is refused, and after a restart of the "
+    finding_remedy(finding, "A guest that asks for APTPL is refused, and after a restart of the "
                             "storage all hosts have to register again.");
 }

@@ -38,10 +38,10 @@ static bool vms_is_alarmed(const struct doctor *doctor, char *names, size_t size
 static void vms_fail(struct finding *finding, const char *names)
 {
     finding_fail(finding, "virtual machines share one I_T nexus: %s", names);
-    finding_remedy(
-        finding, "To the disk they are one host, so reservations cannot keep them apart: both will "
-                 "write. Run them on different hosts, or give each an initiator port of its own "
-                 "(NPIV), and keep them apart by the cluster manager's anti-affinity.");
+    finding_remedy(finding,
+                   "The disk sees one initiator, so reservations cannot keep them apart: both will "
+                   "write. Run them on different hosts, or give each an initiator port of its own "
+                   "(NPIV), and keep them apart by the cluster manager's anti-affinity.");
 }
 
 /* None or one was seen, and there may be more. */
@@ -51,7 +51,8 @@ static void vms_say_unseen(const struct doctor *doctor, const char *names, bool 
     const char *device = doctor->options->device;
 
     if (doctor->vms.seen == VMS_OF_NAMESPACE) {
-        finding_unknown(finding, "%s in this PID namespace; others of the host are not seen",
+        finding_unknown(finding,
+                        "%s in this PID namespace; other processes of the host are not visible",
                         names[0] ? names : "no virtual machine uses it");
         finding_remedy(finding,
                        "A container has a PID namespace of its own. On the host, as root: "
@@ -61,12 +62,12 @@ static void vms_say_unseen(const struct doctor *doctor, const char *names, bool 
         return;
     }
     finding_unknown(finding, "%s",
-                    asked ? "no two clients of this helper share it; others are seen by root only"
+                    asked ? "no two clients of this helper share it; only root can see others"
                           : "only root can see whether virtual machines share it");
-    finding_remedy(finding,
-                   "Run the doctor as root: 'sudo qemu-pr-ctl doctor %s'. A helper sees "
-                   "its own clients only.",
-                   device);
+    finding_remedy(
+        finding,
+        "Run the doctor as root: 'sudo qemu-pr-ctl doctor %s'. A helper only sees its own clients.",
+        device);
 }
 
 void doctor_nexus(struct doctor *doctor, struct finding *finding)

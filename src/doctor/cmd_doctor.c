@@ -152,16 +152,16 @@ static int doctor_run(const struct options *options)
     doctor_count(counts[VERDICT_FAILURE], "failure");
     printf(", ");
     doctor_count(counts[VERDICT_WARNING], "warning");
-    printf(", %u not known, %u as it should be\n", counts[VERDICT_UNKNOWN], counts[VERDICT_GOOD]);
+    printf(", %u unknown, %u good\n", counts[VERDICT_UNKNOWN], counts[VERDICT_GOOD]);
     if (!options->device)
-        printf("Name a DEVICE to have that looked at as well.\n");
+        printf("Name a DEVICE to check it as well.\n");
     return output_flush(status);
 }
 
 const struct command cmd_doctor = {
     .name = "doctor",
-    .summary = "Find out why reservations do not work, and what to do about it",
-    .about = "Looks at the helper and, if one is named, at everything between it and the device.\n"
+    .summary = "Find out why reservations do not work, and how to repair that",
+    .about = "Checks the helper and, if one is named, everything between it and the device.\n"
              "Changes nothing. As root it sees more: multipathd, and who else uses the device.",
     .takes = OPTION_STATUS_SOCKET,
     .wants = COMMAND_DEVICE_OPTIONAL,

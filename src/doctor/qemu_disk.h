@@ -9,7 +9,7 @@
 /* Bytes of a socket's path with its NUL: more than sockaddr_un has. */
 #define QEMU_HELPER_MAX 128
 
-/* Whether a live migration takes the reservation along (QEMU 11.0, scsi-block's migrate-pr). */
+/* Whether a live migration also migrates the reservation (QEMU 11.0, scsi-block's migrate-pr). */
 enum qemu_migration { QEMU_MIGRATION_UNKNOWN, QEMU_MIGRATION_ON, QEMU_MIGRATION_OFF };
 
 struct qemu_disk {

@@ -133,9 +133,9 @@ static void ask_session(struct session *session, struct ask_answer *answer)
         if (state.known && state.answered)
             ask_take_state(answer, &state);
         else
-            ask_fail(answer, state.known ? "READ RESERVATION got no good answer"
-                             : state.cut ? "it has more registrations than an answer has room for"
-                                         : "its answers do not go together");
+            ask_fail(answer, state.known ? "READ RESERVATION failed"
+                             : state.cut ? "it has more registrations than fit into an answer"
+                                         : "its answers contradict each other");
         state_deinit(&state);
     }
     free(outcome);

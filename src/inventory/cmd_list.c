@@ -172,7 +172,7 @@ static void list_print(const struct list *list)
     table_print(&table, stdout);
     table_deinit(&table);
     if (list->scan.left_out > 0)
-        printf("and %zu devices more, which were not asked\n", list->scan.left_out);
+        printf("and %zu more devices, which were not asked\n", list->scan.left_out);
 }
 
 /* Texts of others, which may be no UTF-8. */
@@ -287,7 +287,7 @@ static int list_run(const struct options *options)
 
 const struct command cmd_list = {
     .name = "list",
-    .summary = "List the logical units of this host that reservations are used on",
+    .summary = "List the logical units of this host that have registrations",
     .about = "All SCSI disks and multipath maps are asked at the same time; those that do not\n"
              "answer are listed as such. VMs and alarms are those of all helpers of this node.",
     .takes = OPTION_ALL | OPTION_DIRECT | OPTION_STATUS_SOCKET,

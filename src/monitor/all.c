@@ -16,7 +16,7 @@ int all_look(const struct options *options, struct outcome *outcome, struct look
     int r = look_take(&place, 1, timeout_ms, ret_look);
 
     if (r < 0)
-        outcome_fail(outcome, CTL_INTERNAL, "cannot look at the helpers: %s", strerror(-r));
+        outcome_fail(outcome, CTL_INTERNAL, "cannot query the helpers: %s", strerror(-r));
     return r;
 }
 

@@ -50,7 +50,7 @@ static int metrics_run(const struct options *options)
 const struct command cmd_metrics = {
     .name = "metrics",
     .summary = "Print the status of running helpers for Prometheus",
-    .about = "Of all helpers of this host that tell their status, unless one is named.",
+    .about = "For all helpers of this host that have a status socket, unless one is named.",
     .takes = OPTION_STATUS_SOCKET | OPTION_ALL,
     .lacks = OPTION_SOCKET | OPTION_JSON,
     .wants = COMMAND_NO_DEVICE,

@@ -181,7 +181,7 @@ static int status_run(const struct options *options)
 
 const struct command cmd_status = {
     .name = "status",
-    .summary = "Show clients, devices, keys and commands in flight of the helpers that run",
+    .summary = "Show clients, devices, keys and commands in flight of the running helpers",
     .about =
         "The status of each helper of this host, one after the other. --json prints the helpers'\n"
         "own documents; with --all, that of qemu-pr-exporter.",

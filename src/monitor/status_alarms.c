@@ -57,7 +57,8 @@ static unsigned alarms_print_shared(struct json_object *document, struct json_ob
     escape_text(escaped, sizeof(escaped), names);
     fprintf(file, "SAME NEXUS  %s: ", escaped);
     escape_text(escaped, sizeof(escaped), vms);
-    fprintf(file, "%s are one host to the disk, reservations cannot keep them apart\n", escaped);
+    fprintf(file, "%s are one initiator to the disk, and reservations cannot keep them apart\n",
+            escaped);
     return 1;
 }
 

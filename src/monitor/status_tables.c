@@ -297,6 +297,6 @@ void status_print(struct json_object *document, FILE *file)
     tables_print_paths(document, file);
     tables_print_in_flight(document, file);
     tables_print_clients(document, file);
-    fprintf(file, "\nOnly clients of this helper are seen. Where each VM has a helper of its own, "
-                  "ask each.\n");
+    fprintf(file, "\nOnly clients of this helper are shown. If each VM has a helper of its own, "
+                  "query each.\n");
 }

@@ -29,7 +29,7 @@ static bool catalogue_add(struct catalogue *catalogue, const struct options *opt
         return true;
     }
     outcome_fail(outcome, CTL_USAGE, "--for=%s: %s", options->purpose, error);
-    outcome_hint(outcome, "'qemu-pr-ctl validate --for=list' names those that there are.");
+    outcome_hint(outcome, "'qemu-pr-ctl validate --for=list' lists the known ones.");
     return false;
 }
 
@@ -45,10 +45,8 @@ bool catalogue_load(struct catalogue *catalogue, const struct options *options,
     catalogue->quirks = quirks_load(directory, error, sizeof(error));
     if (!catalogue->quirks) {
         outcome_fail(outcome, CTL_INTERNAL, "%s", error);
-        outcome_hint(
-            outcome,
-            "Nothing was changed. Where profiles and quirks.json are says --profiles; in a "
-            "source tree that is dist/validate.");
+        outcome_hint(outcome, "Nothing was changed. Name the directory of the profiles and "
+                              "quirks.json with --profiles; in a source tree it is dist/validate.");
         return false;
     }
     if (strcmp(options->purpose, "all") != 0) {

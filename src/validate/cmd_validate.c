@@ -78,7 +78,7 @@ static bool validate_open_report(struct validate *validate)
     if (r == 0)
         return true;
     outcome_fail(&validate->outcome, CTL_INTERNAL, "%s: %s", path,
-                 r == -EINVAL ? "it or the file beside it, with .json, is no regular file"
+                 r == -EINVAL ? "it or the corresponding .json file is not a regular file"
                               : strerror(-r));
     outcome_hint(&validate->outcome, "Nothing was changed.");
     return false;
@@ -159,15 +159,14 @@ static void validate_tidy(struct validate *validate)
     if (validate->run.first || (!validate->run.foreign && run_tidy(&validate->run)))
         return;
     output_add_text(validate->report, "left", validate->run.left);
-    outcome_fail(outcome, CTL_UNKNOWN, "it could not be tidied up: %s", validate->run.left);
+    outcome_fail(outcome, CTL_UNKNOWN, "cannot clean up: %s", validate->run.left);
     if (validate->run.foreign) {
-        outcome_hint(outcome,
-                     "The device is in use, so the run has ended. What was registered by it "
-                     "has been removed, and nothing else. To see what is there:");
+        outcome_hint(outcome, "The device is in use, so the run has ended. Its own registrations "
+                              "were removed, and nothing else. To see what is there:");
         outcome_add_command(outcome, &options, "full-status");
         return;
     }
-    outcome_hint(outcome, "Registrations with keys that begin with 0x7072766c are of this program. "
+    outcome_hint(outcome, "Registrations whose keys begin with 0x7072766c are this program's. "
                           "When the device answers again:");
     options.device = validate->options->device;
     outcome_add_command(outcome, &options, "keys");
@@ -186,13 +185,13 @@ static void validate_work(struct validate *validate)
     if (!validate_open_report(validate) || !validate_open(validate) ||
         !safety_confirm(&validate->run, validate->options, outcome))
         return;
-    interrupt_catch("qemu-pr-ctl: validate: interrupted; what it has registered is being removed. "
-                    "Once more ends it at once, and leaves that.\n");
+    interrupt_catch("qemu-pr-ctl: validate: interrupted; removing its registrations. Interrupt "
+                    "again to exit at once and leave them.\n");
     validate->run.force = validate->options->force;
     run_begin(&validate->run);
     if (validate->run.unlisted && !validate->run.first) {
-        outcome_fail(outcome, CTL_UNKNOWN, "who is registered could not be read at first");
-        outcome_hint(outcome, "READ KEYS got a good answer the second time only. Nothing was "
+        outcome_fail(outcome, CTL_UNKNOWN, "the registrations could not be read at first");
+        outcome_hint(outcome, "READ KEYS succeeded only the second time. Nothing was "
                               "changed; try again.");
         return;
     }
@@ -255,7 +254,7 @@ static int validate_run(const struct options *options)
     if (strcmp(options->purpose, "list") == 0)
         return catalogue_list(options);
     if (!options->device) {
-        fprintf(stderr, "qemu-pr-ctl: validate: which device?\n"
+        fprintf(stderr, "qemu-pr-ctl: validate: no device given\n"
                         "Try 'qemu-pr-ctl validate --help'.\n");
         return CTL_USAGE;
     }
@@ -288,9 +287,9 @@ static int validate_run(const struct options *options)
 
 const struct command cmd_validate = {
     .name = "validate",
-    .summary = "Find out whether a cluster will work on a disk, before it is built",
-    .about = "Does on the device what the named software's own validation and operation do, and\n"
-             "says which step fails, if one does. Makes and removes reservations, and writes a\n"
+    .summary = "Find out whether a cluster will work on a disk before building it",
+    .about = "Sends the device what the named software sends when it validates and runs, and\n"
+             "reports the steps that fail. Makes and removes reservations, and writes a\n"
              "block of data back as it was read: the device must not be in use.",
     .takes = OPTION_PURPOSE | OPTION_SECOND | OPTION_PROFILES | OPTION_FORCE | OPTION_REPORT |
              OPTION_YES | OPTION_DIRECT,

@@ -40,7 +40,7 @@ static int nexus_fail_open(char *ret_error, size_t size, int r, const char *devi
 {
     if (r == -EROFS)
         return nexus_fail(ret_error, size, CTL_REFUSED, device,
-                          "it is read-only, and a cluster writes; 'blockdev --setrw' may change "
+                          "it is read-only, but a cluster writes; 'blockdev --setrw' may change "
                           "that");
     return nexus_fail(ret_error, size, CTL_DEVICE, device, strerror(-r));
 }
@@ -54,8 +54,8 @@ static int nexus_fail_busy(char *ret_error, size_t size, const char *device, dev
         sysfs_map_above(block, name, sizeof(name))) {
         escape_text(map, sizeof(map), name);
         snprintf(text, sizeof(text),
-                 "it is a path of the multipath map %s: name /dev/mapper/%s, which is one nexus of "
-                 "all its paths",
+                 "it is a path of the multipath map %s: name /dev/mapper/%s, which combines all "
+                 "paths in one nexus",
                  map, map);
         return nexus_fail(ret_error, size, CTL_REFUSED, device, text);
     }
@@ -118,8 +118,8 @@ int nexus_open(struct nexus *nexus, const char *name, const struct options *opti
     }
     if (facts.kind == DEVICE_SG && !options->force)
         return nexus_fail(ret_error, size, CTL_REFUSED, device,
-                          "by a SCSI generic device it cannot be seen whether the disk is in use; "
-                          "name the disk, or say --force");
+                          "a SCSI generic device does not show whether the disk is in use; name "
+                          "the disk, or use --force");
     if (fstat(nexus->session.device_fd, &file) == 0 && S_ISBLK(file.st_mode)) {
         r = nexus_open_data(nexus, device);
         if (r == -EBUSY)

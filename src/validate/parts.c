@@ -56,12 +56,12 @@ static bool parts_insert(struct json_object *parts, struct json_object *step,
         (void)value;
         if (strcmp(member, "part") != 0 && strcmp(member, "nexus") != 0 &&
             strcmp(member, "keys") != 0) {
-            snprintf(error, size, "a part's '%s' is nothing that there is", member);
+            snprintf(error, size, "unknown '%s' of a part", member);
             return false;
         }
     }
     if (!name || document_count(parts, name) == 0) {
-        snprintf(error, size, "there is no part '%s'", name ? name : "");
+        snprintf(error, size, "unknown part '%s'", name ? name : "");
         return false;
     }
     for (size_t i = 0; i < document_count(parts, name); i++) {

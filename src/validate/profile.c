@@ -87,7 +87,7 @@ static bool profile_check_members(struct json_object *object, const char *const 
                                   const char *where, struct complaint *complaint)
 {
     if (!json_object_is_type(object, json_type_object))
-        return profile_complain(complaint, "%s is no object", where);
+        return profile_complain(complaint, "%s is not an object", where);
     json_object_object_foreach(object, name, value)
     {
         (void)value;
@@ -117,19 +117,21 @@ static bool profile_check_keys(struct json_object *step, const char *where, stru
         const char *name = document_text(step, single[i]);
 
         if (document_object(step, single[i]) && (!name || !keys_find(keys, name, &key)))
-            return profile_complain(complaint, "%s: '%s' is no name of a key", where, single[i]);
+            return profile_complain(complaint, "%s: '%s' is not the name of a key", where,
+                                    single[i]);
     }
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         if (document_object(step, lists[i]) &&
             !json_object_is_type(document_object(step, lists[i]), json_type_array))
-            return profile_complain(complaint, "%s: '%s' is no list of keys", where, lists[i]);
+            return profile_complain(complaint, "%s: '%s' is not a list of keys", where, lists[i]);
         for (size_t j = 0; j < document_count(step, lists[i]); j++) {
             struct json_object *item = document_item(step, lists[i], j);
 
             if (!json_object_is_type(item, json_type_string) ||
                 !keys_find(keys, json_object_get_string(item), &key))
-                return profile_complain(complaint, "%s: '%s' has what is no name of a key", where,
-                                        lists[i]);
+                return profile_complain(complaint,
+                                        "%s: '%s' has an entry that is not the name of a key",
+                                        where, lists[i]);
         }
     }
     return true;
@@ -145,10 +147,10 @@ static bool profile_check_step(struct json_object *step, const char *where, stru
     if (!profile_check_members(step, of_step, where, complaint))
         return false;
     if (!verb || (nested && verb->action != PROFILE_COMMAND))
-        return profile_complain(complaint, "%s: 'do' is nothing that there is", where);
+        return profile_complain(complaint, "%s: 'do' is not a known command", where);
     if (verb->action == PROFILE_RACE) {
         if (document_count(step, "steps") != 2)
-            return profile_complain(complaint, "%s: a race has two steps", where);
+            return profile_complain(complaint, "%s: a race needs two steps", where);
         for (size_t i = 0; i < 2; i++) {
             if (!profile_check_step(document_item(step, "steps", i), where, keys, true, complaint))
                 return false;
@@ -158,20 +160,20 @@ static bool profile_check_step(struct json_object *step, const char *where, stru
     }
     if (document_object(step, "expect") &&
         !profile_is_one_of(document_text(step, "expect"), expectations))
-        return profile_complain(complaint, "%s: 'expect' is nothing that there is", where);
+        return profile_complain(complaint, "%s: 'expect' is not a known answer", where);
     if (document_object(step, "if") && !profile_is_one_of(document_text(step, "if"), conditions))
-        return profile_complain(complaint, "%s: 'if' is nothing that there is", where);
+        return profile_complain(complaint, "%s: 'if' is not a known condition", where);
     if (document_object(step, "evidence") &&
         !profile_is_one_of(document_text(step, "evidence"), evidence))
-        return profile_complain(complaint, "%s: 'evidence' is none of S, D, C, M", where);
+        return profile_complain(complaint, "%s: 'evidence' is not S, D, C or M", where);
     if (verb->takes & PROFILE_TAKES_KEY && verb->command != NEXUS_REGISTER &&
         !document_text(step, "key"))
-        return profile_complain(complaint, "%s: it wants a 'key'", where);
+        return profile_complain(complaint, "%s: missing 'key'", where);
     if ((verb->takes & PROFILE_TAKES_NEW && !document_text(step, "new")) ||
         (verb->takes & PROFILE_TAKES_VICTIM && !document_text(step, "victim")))
-        return profile_complain(complaint, "%s: it wants a 'new' key or a 'victim'", where);
+        return profile_complain(complaint, "%s: missing 'new' key or 'victim'", where);
     if (type < 0 || type > 15)
-        return profile_complain(complaint, "%s: no such 'type'", where);
+        return profile_complain(complaint, "%s: invalid 'type'", where);
     return profile_check_keys(step, where, keys, complaint);
 }
 
@@ -200,7 +202,8 @@ static bool profile_check_sequence(struct json_object *sequence, struct keys *ke
             return false;
         if (nexuses == 1 && document_text(step, "nexus") &&
             strcmp(document_text(step, "nexus"), "B") == 0)
-            return profile_complain(complaint, "%s is of nexus B, and there is one only", where);
+            return profile_complain(complaint, "%s uses nexus B, but there is only one nexus",
+                                    where);
     }
     return true;
 }
@@ -238,7 +241,7 @@ static bool profile_check(struct json_object *profile, struct complaint *complai
     profile_keys(profile, &keys);
     if (own && (!json_object_is_type(own, json_type_object) ||
                 keys.count != (size_t)json_object_object_length(own)))
-        return profile_complain(complaint, "one of its keys is no hexadecimal number");
+        return profile_complain(complaint, "one of its keys is not a hexadecimal number");
     for (size_t i = 0; i < document_count(profile, "sequences"); i++) {
         if (!profile_check_sequence(document_item(profile, "sequences", i), &keys, complaint))
             return false;
@@ -259,7 +262,7 @@ struct json_object *profile_load(const char *directory, const char *name, char *
     profile = json_object_from_file(path);
     if (!profile) {
         snprintf(error, size, "%s: %s", path,
-                 access(path, R_OK) < 0 ? strerror(errno) : "it is no JSON");
+                 access(path, R_OK) < 0 ? strerror(errno) : "it is not JSON");
         return NULL;
     }
     if (profile_check(profile, &complaint))
@@ -285,7 +288,7 @@ struct json_object *profile_names(const char *directory, char *error, size_t siz
     int n = scandir(directory, &list, profile_is_name, alphasort);
 
     if (n <= 0) {
-        snprintf(error, size, "%s: %s", directory, n < 0 ? strerror(errno) : "no profile is there");
+        snprintf(error, size, "%s: %s", directory, n < 0 ? strerror(errno) : "no profile found");
         if (n == 0)
             free(list);
         return NULL;

@@ -16,10 +16,10 @@
 static const struct evidence {
     const char *letter, *words;
 } evidences[] = {
-    {"S", "its source or specification was read"},
-    {"D", "its vendor's document was read"},
+    {"S", "source code or specification read"},
+    {"D", "vendor's document read"},
     {"C", "claimed without proof"},
-    {"M", "believed, from memory"},
+    {"M", "from memory, unconfirmed"},
 };
 
 static const char *report_evidence(const char *letter)
@@ -123,10 +123,10 @@ static void report_step(FILE *file, struct json_object *step, bool full)
     if (plain)
         return;
     report_labelled(file, step, "quirk", "Quirk: ");
-    report_labelled(file, step, "means", "It means: ");
-    report_labelled(file, step, "concerns", "It concerns: ");
+    report_labelled(file, step, "means", "Meaning: ");
+    report_labelled(file, step, "concerns", "Affects: ");
     report_known(file, step);
-    report_labelled(file, step, "why", "Why it is sent: ");
+    report_labelled(file, step, "why", "Sent because: ");
     if (words) {
         snprintf(text, sizeof(text), "Evidence: %s%s%s%s", words, source ? " [" : "",
                  source ? source : "", source ? "]" : "");
@@ -150,12 +150,12 @@ static double report_slowest(struct json_object *sequence)
 static const char *report_verdict(struct json_object *profile)
 {
     if (document_object(profile, "sequences") && document_count(profile, "sequences") == 0)
-        return "nothing to try";
+        return "nothing to test";
     return report_is(profile, "pass") ? "will pass"
            : report_is(profile, "partly")
                ? "will pass as far as one I_T nexus can tell; see --second"
            : report_is(profile, "fail") ? "WILL NOT PASS"
-                                        : "could not be found out";
+                                        : "could not be determined";
 }
 
 /* Each program's or version's verdict; those of a summary only if they are not the same. */
@@ -207,7 +207,8 @@ void report_profile(FILE *file, struct json_object *profile, bool full)
     report_senders(file, profile, 5, false);
     if (document_number(profile, "untried") > 0)
         fprintf(file,
-                "     (%d steps could not be tried here: no data is protected, or no page 83h)\n",
+                "     (%d steps could not be tested here: no data is protected, or page 83h is "
+                "missing)\n",
                 (int)document_number(profile, "untried"));
     fputc('\n', file);
 }

@@ -55,8 +55,8 @@ static bool run_read_keys(struct nexus *nexus, struct nexus_answer *answer)
 }
 
 /*
- * As this nexus sees it. 1: it is; 0: it is not; -1: that could not be found out, and why stands in
- * run->left.
+ * As this nexus sees it. 1: it is; 0: it is not; -1: that could not be determined, and why stands
+ * in run->left.
  */
 static int run_is_empty(struct run *run, struct nexus *nexus)
 {
@@ -158,7 +158,7 @@ void run_begin(struct run *run)
     output_add_text(step, "id", "0");
     output_add_text(step, "nexus", "A");
     output_add_text(step, "do", "keys");
-    output_add_text(step, "why", "all of them read the keys");
+    output_add_text(step, "why", "all of its steps read the keys");
     if (step_run(&context, step, &record) == STEP_PASS)
         json_object_put(record);
     else
@@ -205,11 +205,11 @@ static enum step_verdict run_sequence(struct run *run, struct json_object *seque
         json_object_array_add(steps, json_object_get(run->first));
     } else if (run->stopped || interrupt_came()) {
         verdict = STEP_UNKNOWN;
-        output_add_text(record, "why", "the run had ended before");
+        output_add_text(record, "why", "the run had already ended");
     } else if (document_number(sequence, "nexuses") > run->n_nexuses) {
-        output_add_text(record, "why", "it needs a second I_T nexus: --second");
+        output_add_text(record, "why", "needs a second I_T nexus: --second");
     } else if (!applies) {
-        output_add_text(record, "why", "on a multipath map this software does not do it");
+        output_add_text(record, "why", "this software does not do it on a multipath map");
     } else if (!run_tidy(run)) {
         run->stopped = true;
         verdict = STEP_UNKNOWN;

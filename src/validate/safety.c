@@ -29,16 +29,16 @@ static bool safety_is_one_unit(const struct run *run, bool force, struct outcome
     if (run->n_nexuses < 2 || (a->identity[0] && strcmp(a->identity, b->identity) == 0))
         return true;
     if (a->identity[0] && b->identity[0]) {
-        outcome_fail(outcome, CTL_REFUSED, "%s and %s are two logical units", a->options.device,
-                     b->options.device);
-        return safety_refuse(outcome, "--second is another way to the same one.");
+        outcome_fail(outcome, CTL_REFUSED, "%s and %s are different logical units",
+                     a->options.device, b->options.device);
+        return safety_refuse(outcome, "--second must name another nexus to the same logical unit.");
     }
     if (force)
         return true;
-    outcome_fail(outcome, CTL_REFUSED, "it is not known whether %s and %s are one logical unit",
+    outcome_fail(outcome, CTL_REFUSED, "cannot determine whether %s and %s are one logical unit",
                  a->options.device, b->options.device);
     return safety_refuse(outcome, "The kernel has read no designator of page 83h. If you know that "
-                                  "they are one, say --force.");
+                                  "they are one, use --force.");
 }
 
 static bool safety_no_registrations(struct run *run, bool force, struct outcome *outcome)
@@ -64,10 +64,9 @@ static bool safety_no_registrations(struct run *run, bool force, struct outcome 
     if (force || prhelper_list_decode(answer.result.data, answer.result.size, &list) != 0 ||
         list.needed < 16) /* what is no list, the first step finds */
         return true;
-    outcome_fail(outcome, CTL_REFUSED, "%" PRIu64 " registrations are there",
-                 (list.needed - 8) / 8);
+    outcome_fail(outcome, CTL_REFUSED, "%" PRIu64 " registrations exist", (list.needed - 8) / 8);
     safety_refuse(outcome, "A cluster or a virtual machine may use it, and would lose its "
-                           "reservation. Registered are:");
+                           "reservation. Registered keys:");
     while (listed < SAFETY_LISTED_MAX && prhelper_key_next(&list, &key) == 0) {
         bool drawn = keys_is_own(&none, key);
 
@@ -78,12 +77,11 @@ static bool safety_no_registrations(struct run *run, bool force, struct outcome 
     if ((list.needed - 8) / 8 > listed)
         outcome_add_line(outcome, "  and %" PRIu64 " more", (list.needed - 8) / 8 - listed);
     if (own == (list.needed - 8) / 8)
-        outcome_add_line(outcome,
-                         "An earlier validate was ended before it could remove them, or is "
-                         "under way on another host. If it is not, say --force, which "
-                         "removes them.");
+        outcome_add_line(
+            outcome, "An earlier validate was stopped before it could remove them, or is in "
+                     "progress on another host. If it is not, use --force, which removes them.");
     else
-        outcome_add_line(outcome, "If they are left over, say --force, which removes them.");
+        outcome_add_line(outcome, "If they are left over, use --force, which removes them.");
     return false;
 }
 
@@ -98,11 +96,11 @@ static int safety_probe(int fd, char *text, size_t size)
     if (probe && blkid_probe_set_device(probe, fd, 0, 0) == 0 &&
         blkid_probe_enable_superblocks(probe, 1) == 0 &&
         blkid_probe_enable_partitions(probe, 1) == 0) {
-        r = blkid_do_safeprobe(probe); /* -2: more than one thing */
+        r = blkid_do_safeprobe(probe); /* -2: several signatures */
         r = r == 0 || r == -2 ? 1 : r == 1 ? 0 : -1;
         if (r == 1 && blkid_probe_lookup_value(probe, "TYPE", &value, NULL) < 0 &&
             blkid_probe_lookup_value(probe, "PTTYPE", &value, NULL) < 0)
-            value = "more than one thing";
+            value = "several signatures";
         snprintf(text, size, "%s", value ? value : "");
     }
     blkid_free_probe(probe);
@@ -129,11 +127,11 @@ static bool safety_nothing_on_it(const struct run *run, bool force, struct outco
     if (r == 0)
         return true;
     if (r > 0)
-        outcome_fail(outcome, CTL_REFUSED, "there is something on it: %s", text);
+        outcome_fail(outcome, CTL_REFUSED, "it is not empty: %s", text);
     else
-        outcome_fail(outcome, CTL_REFUSED, "what is on it could not be found out");
+        outcome_fail(outcome, CTL_REFUSED, "what is on it could not be determined");
     return safety_refuse(
-        outcome, "If it may be overwritten, say --force. 'wipefs DEVICE' shows what is there.");
+        outcome, "If it may be overwritten, use --force. 'wipefs DEVICE' shows its contents.");
 }
 
 static bool safety_ask(const struct run *run, const struct options *options,
@@ -145,10 +143,12 @@ static bool safety_ask(const struct run *run, const struct options *options,
         return true;
     if (!isatty(STDIN_FILENO)) {
         outcome_fail(outcome, CTL_REFUSED, "not confirmed");
-        return safety_refuse(outcome, "There is no terminal to ask the question on: say --yes.");
+        return safety_refuse(
+            outcome,
+            "Standard input is not a terminal, so the question cannot be asked: use --yes.");
     }
     fprintf(stderr,
-            "Reservations on %s (%s) will be made and taken away, and one of its blocks be "
+            "Reservations on %s (%s) will be made and removed, and one of its blocks will be "
             "written.\nMay this logical unit be overwritten? [y/N] ",
             options->device, run->nexus[0].identity[0] ? run->nexus[0].identity : "unknown");
     if (fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y'))

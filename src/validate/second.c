@@ -46,11 +46,12 @@ bool second_is_other(const struct nexus *a, const char *device, const char *sock
     outcome_fail(outcome, CTL_REFUSED, "A and B would be one I_T nexus");
     if (second_is_device(file_a.st_mode))
         outcome_hint(outcome,
-                     "A helper sends by the device that it is handed: --second has to be "
-                     "a device of another path to the disk. 'lsblk -o NAME,WWN,HCTL' lists "
+                     "A helper sends commands through the device that it receives: --second has to "
+                     "be a device of another path to the disk. 'lsblk -o NAME,WWN,HCTL' lists "
                      "them. Nothing was changed.");
     else
-        outcome_hint(outcome, "--second has to be the socket of another one of the simulator's "
-                              "hosts. Nothing was changed.");
+        outcome_hint(
+            outcome,
+            "--second has to be the socket of another host of the simulator. Nothing was changed.");
     return false;
 }

@@ -86,26 +86,26 @@ def help_of(t, command):
          for command, options in NEEDS.items() for option in options))
 def missing_option(t, command, option):
     rest = [one for one in NEEDS[command] if one != option]
-    wrong(t, f"{command}: it needs {option.partition('=')[0]}", command, *rest, "/dev/null")
+    wrong(t, f"{command}: missing option {option.partition('=')[0]}", command, *rest, "/dev/null")
 
 
 @cases(*COMMANDS)
 def missing_device(t, command):
     if command not in OPERANDS:
-        wrong(t, f"{command}: which device?", command, *NEEDS.get(command, []))
+        wrong(t, f"{command}: no device given", command, *NEEDS.get(command, []))
     whom = ["whom"] if command == "fence" else []
     wrong(t, f"{command}: more than one device: b", command, *NEEDS.get(command, []), *whom, "a", "b")
 
 
 @test
 def missing_host(t):
-    wrong(t, "fence: which host, on which device?", "fence")
-    wrong(t, "fence: which device?", "fence", "b")
+    wrong(t, "fence: no host and no device given", "fence")
+    wrong(t, "fence: no device given", "fence", "b")
 
 
 @cases("status", "metrics", "list")
 def device_too_many(t, command):
-    wrong(t, f"{command}: it takes no device: /dev/null", command, "/dev/null")
+    wrong(t, f"{command}: unexpected device: /dev/null", command, "/dev/null")
 
 
 @cases("", "x", "0x", "12345678123456781", "-1", "+1", "1 ", " 1", "0xg", "1h", "0x0x1")

@@ -13,7 +13,7 @@ from ctl.machine import Registrant, full_status, iscsi_port, reservation
 
 INITIATOR = "iscsi:iqn.2026-11.simulator:{},i,0x000000000001"
 KIND = "write-exclusive-registrants-only"
-NO_TERMINAL = "  There is no terminal to ask the question on: say --yes."
+NO_TERMINAL = "  Standard input is not a terminal, so the question cannot be asked: use --yes."
 
 #: What asks, and which hosts' registration and reservation it takes, where host a holds the
 #: reservation with key 1 and host b, which sends it, is registered with key 2.
@@ -142,7 +142,7 @@ def news_is_not_lost(t):
     result = t.expect(scene.do("a", "clear", "-K", "1", "-j"), REFUSED)
     t.equal([one["text"] for one in result.json["unit_attentions"]],
             ["UNIT ATTENTION, REGISTRATIONS PREEMPTED (6/2A/05)"], "unit attentions")
-    t.matches(r"REGISTRATIONS PREEMPTED \(6/2A/05\): told once by the device; sent again", result.err,
+    t.matches(r"REGISTRATIONS PREEMPTED \(6/2A/05\): reported by the device; command sent again", result.err,
               "standard error")
 
 
@@ -172,7 +172,7 @@ def cannot_be_read(t, answer):
     nothing = reply(payload=answer).encode()
     fake = t.fake(nothing, nothing, nothing)
     result = t.expect(t.ctl("register-ignore", "-S", "1", "-k", fake.path, t.make_lun()), REFUSED, "")
-    t.matches("^  Who is registered could not be read", result.err, "that it is not known")
+    t.matches("^  The registrations could not be read", result.err, "that it is not known")
     t.matches("^  Warning: ", result.err, "warning")
 
 
@@ -192,7 +192,7 @@ def reservation_unread(t, command):
     argv = {"clear": ["-K", "2"], "register": ["-K", "2", "-S", "0"], "release": ["-K", "2", "-T", "7"],
             "register-ignore": ["-S", "0"]}.get(command, ["-K", "2", "-S", "1", "-T", "5"])
     said = asked(t, [1, 2], FAILED, FAILED, command, *argv)
-    t.matches("^  Who holds the reservation could not be read", said, "that it is not known")
+    t.matches("^  The holder of the reservation could not be read", said, "that it is not known")
     t.matches("^  Warning: ", said, "warning")
 
 
@@ -226,10 +226,10 @@ def narrower_type(t, kind):
     t.expect(scene.do("b", "preempt", "-K", "2", "-S", "1", "-T", kind, typed="n\n"), REFUSED)
     t.check("stay" not in scene.do("b", "preempt", "-K", "2", "-S", "1", "-T", kind).err, "two hosts")
     said = asked(t, [1, 2, 3], reservation(1, 5), FAILED, "preempt", "-K", "2", "-S", "1", "-T", kind)
-    t.matches("^  Of the new type, .*, only this host may .*write: 1 that stays registered can no "
-              "longer", said, "who is left out")
+    t.matches("^  With the new type, .*, only this host may .*write: 1 that stays registered may "
+              "not", said, "who is left out")
     said = asked(t, [1, 2, 3], reservation(1, 5), FAILED, "preempt", "-K", "2", "-S", "1", "-T", "6")
-    t.check("Of the new type" not in said, said)
+    t.check("With the new type" not in said, said)
 
 
 @test
@@ -250,8 +250,8 @@ def changed_during_the_question(t):
         os.write(person, b"y\n")
         _, error = process.communicate(timeout=scaled(10))
     t.equal(process.returncode, REFUSED, "exit status")
-    t.matches("clear: it has changed meanwhile who would lose what\n  Nothing was sent. It would be "
-              f"now:\n  Key {hexkey(0x77)} holds", error, "message")
+    t.matches("clear: the registrations or the reservation have changed in the meantime\n  Nothing was "
+              f"sent. The effect would now be:\n  Key {hexkey(0x77)} holds", error, "message")
     t.equal(scene.look(), before, "registrations")
 
 
@@ -297,7 +297,7 @@ def dry_run_of_cleanup(t):
     lun = t.make_lun()
     shown = t.expect(t.ctl("cleanup", "-N", "-j", *t.host("a"), lun), GOOD, err="").json
     t.equal((shown["cdb"], shown["parameter_list"]), ("ff", ""), "what would be sent")
-    t.matches("no multipath map", shown["warning"], "what it would do")
+    t.matches("not a multipath map", shown["warning"], "what it would do")
     t.expect(t.ctl("cleanup", *t.host("a"), lun), GOOD, "cleaned up\n", "")
 
 

@@ -146,7 +146,7 @@ def not_a_scsi_disk(t):
     disk = t.no_scsi_disk
     disk.answer(status=2, sense=scsi.sense(5, 0x20, 0))
     result = t.expect(direct(t, "keys", device=disk.path), REFUSED, "")
-    t.matches("^  This is a block device, but no SCSI disk.$", result.err, "hint")
+    t.matches("^  This is a block device, but not a SCSI disk.$", result.err, "hint")
 
 
 @test
@@ -156,7 +156,7 @@ def partition(t):
     t.disk.answer(scsi.read_keys_data(KEY))
     t.expect(direct(t, "clear", "--yes", "-K", "1", device=path), REFUSED, "",
              f"qemu-pr-ctl: {path}: clear: refused\n"
-             "  This is a partition, and a reservation is of the whole disk: name that.\n")
+             "  This is a partition, and a reservation applies to the whole disk: name the disk.\n")
     t.equal(t.lab.disk().calls(), [], "on the device")
     # Reading is tried. The stand-in does not answer for partitions, so it is the kernel that does.
     result = t.expect(direct(t, "keys", device=path), REFUSED, "")
@@ -177,7 +177,7 @@ def disk_without_sys(t):
     disk.answer(scsi.read_keys_data(KEY))
     t.expect(run("clear", "--yes", "-K", "1"), REFUSED, "",
              f"qemu-pr-ctl: {disk.path}: clear: refused\n"
-             "  This is a device of a kind that cannot be told (is /sys mounted?).\n")
+             "  This is a device of unknown type (is /sys mounted?).\n")
     t.equal(t.lab.disk().calls(), [], "on the device")
     t.expect(run("keys"), GOOD, err="")
 
@@ -188,7 +188,7 @@ def not_a_scsi_disk_to_change(t):
     disk = t.no_scsi_disk
     t.expect(direct(t, "clear", "--yes", "-K", "1", device=disk.path), REFUSED, "",
              f"qemu-pr-ctl: {disk.path}: clear: refused\n"
-             "  This is a block device, but no SCSI disk.\n")
+             "  This is a block device, but not a SCSI disk.\n")
     t.equal(disk.calls(), [], "on the device")
 
 

@@ -91,8 +91,8 @@ def on_libvirt_host(t, *sockets, argv=()):
 def no_helper_of_libvirt(t):
     """libvirt starts one with each virtual machine, so without one that is no failure."""
     verdict, text, remedy = on_libvirt_host(t)["helper"]
-    t.equal((verdict, text), ("unknown", f"there is none at {default_socket(t)}, and no virtual machine has one "
-                                         "now"), "helper")
+    t.equal((verdict, text), ("unknown", f"no helper listens at {default_socket(t)}, and no virtual machine "
+                                         f"has one now"), "helper")
     t.matches("<reservations managed='yes'/>", remedy, "remedy")
 
 
@@ -111,7 +111,8 @@ def program_of_libvirt(t, value, missing):
     found = result.json["checks"][0]
     if missing:
         t.equal((found["verdict"], found["text"]),
-                ("failure", f"libvirt is to start {value}, which is no program here"), "helper")
+                ("failure", f"libvirt is configured to start {value}, which is not a program on this "
+                            f"host"), "helper")
     else:
         t.equal(found["verdict"], "unknown", "verdict")
 
@@ -122,7 +123,7 @@ def helper_of_libvirt(t):
     checks = on_libvirt_host(t, fake.path)
     t.equal(checks["helper"][:2],
             ("good", "it answers at /var/lib/libvirt/qemu/domain-1-vm1/pr-helper0.sock, for a virtual "
-                     f"machine; there is none at {default_socket(t)}"), "helper")
+                     f"machine; no helper listens at {default_socket(t)}"), "helper")
     t.check("protocol" in checks, "it goes on with that one")
 
 
@@ -163,7 +164,7 @@ def not_a_scsi_disk(t):
     disk = t.no_scsi_disk
     disk.answer(scsi.read_keys_data(1))
     checks = through_helper(t, disk.path)
-    t.equal(checks["device"][:2], ("failure", "it is a block device, but no SCSI disk"), "device")
+    t.equal(checks["device"][:2], ("failure", "it is a block device, but not a SCSI disk"), "device")
 
 
 @test
@@ -175,8 +176,8 @@ def scsi_disk(t):
 
 
 @cases(("missing", {"status": 2, "sense": scsi.sense(5, 0x20, 0)},
-        "does not know persistent reservations"),
-       ("in trouble", {"host_status": 1}, "in trouble: see dmesg"))
+        "does not support persistent reservations"),
+       ("in trouble", {"host_status": 1}, "has failed: see dmesg"))
 def reservations(t, answer, remedy):
     t.disk.answer(**answer)
     verdict, _, advice = through_helper(t, t.lab.disk().path)["reservations"]
@@ -200,7 +201,7 @@ def partition(t):
     path = t.disk.partition()
     t.disk.answer(scsi.read_keys_data())
     verdict, text, remedy = through_helper(t, path)["device"]
-    t.equal((verdict, text), ("failure", "it is a partition, and a reservation is of the whole disk"),
+    t.equal((verdict, text), ("failure", "it is a partition, and a reservation applies to the whole disk"),
             "finding")
     t.matches(r"the whole disk, /dev/loop\d+\.", remedy, "remedy")
 
@@ -233,9 +234,9 @@ def text(t):
     lines = result.out.splitlines()
     t.matches("^FAIL  helper           cannot reach the helper at /nonexistent/socket: No such file",
               lines[0], "finding")
-    t.matches("^        No helper has made that socket: start qemu-pr-helper", lines[1], "remedy")
-    t.equal(lines[-2:], ["1 failure, 0 warnings, 0 not known, 0 as it should be",
-                         "Name a DEVICE to have that looked at as well."], "summary")
+    t.matches("^        The socket does not exist: start qemu-pr-helper", lines[1], "remedy")
+    t.equal(lines[-2:], ["1 failure, 0 warnings, 0 unknown, 0 good",
+                         "Name a DEVICE to check it as well."], "summary")
 
 
 @test

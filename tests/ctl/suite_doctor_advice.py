@@ -31,8 +31,8 @@ HARMLESS = {
 
 #: What has to be said before: what is lost, and for whom.
 WARNED = {
-    "'qemu-pr-ctl cleanup %s'": "Warning: a guest that uses the map would have no path registered",
-    "'multipathd setprkey map %s key %#x'": "Warning: .* that guest loses access",
+    "'qemu-pr-ctl cleanup %s'": "Warning: once multipathd has forgotten the key",
+    "'multipathd setprkey map %s key %#x'": "Warning: .* the running guest loses access",
     "'no_path_retry fail'": "a guest gets errors when all paths are gone for a moment",
     "let the guest register again": None,  # what follows is the loss
 }
@@ -75,7 +75,7 @@ def registering_again_stops_the_guest(t):
     found = [text for text in texts() if "guest register again" in text]
     t.check(len(found) >= 5, f"only {len(found)} remedies let the guest register again")
     for text in found:
-        t.matches("register again: .*what uses it there stops meanwhile", text, "remedy")
+        t.matches("register again: .*which interrupts the programs that use it", text, "remedy")
 
 
 def asked(machine):
@@ -111,11 +111,11 @@ def warned_where_it_is_printed(t):
     machine = healthy(t)
     machine.multipathd.answers["getprkey"] = b"0xffffffffffffffff\n"
     machine.registered(*(fc_path(0xfffffffffffffffe, at) for at in (1, 2)))
-    t.matches(rf"Warning: .* that guest loses access .*: 'multipathd setprkey map {MAP} key "
+    t.matches(rf"Warning: .* the running guest loses access .*: 'multipathd setprkey map {MAP} key "
               r"0xfffffffffffffffe'\.$", machine.checks()["registrations"][2], "remedy")
     machine = Machine(t)
     machine.make_map_of("sdb", "sdc")
     machine.start_multipathd(prstatus="set")
     machine.registered()
-    t.matches(r"Warning: a guest .*: 'qemu-pr-ctl cleanup /.*'\.$",
+    t.matches(r"Warning: once .*: 'qemu-pr-ctl cleanup /.*'\.$",
               machine.checks()["registrations"][2], "remedy")

@@ -36,7 +36,7 @@ def map_that_is_not_multipath(t, uuid, slaves, text, remedy):
     machine = Machine(t)
     machine.make_map(uuid, slaves)
     found(t, machine.checks(), "device", "failure",
-          f"it is {text}, and a reservation is of the whole disk", remedy)
+          f"it is {text}, and a reservation applies to the whole disk", remedy)
 
 
 @test
@@ -64,7 +64,7 @@ def read_only_device(t):
     machine = healthy(t)
     with open(machine.path("sys/block/dm-7/ro"), "w", encoding="ascii") as file:
         file.write("1\n")
-    found(t, machine.checks(), "writing", "failure", "the kernel has it as read-only",
+    found(t, machine.checks(), "writing", "failure", "the kernel has marked it read-only",
           "blockdev --setrw")
 
 
@@ -94,7 +94,7 @@ def no_capabilities(t):
     machine = healthy(t)
     machine.answers[CAPABILITIES] = check_condition(5, 0x24, 0).encode()
     checks = machine.checks()
-    found(t, checks, "types", "unknown", "the device does not say which types of reservation it has")
+    found(t, checks, "types", "unknown", "the device does not report its types of reservation")
     t.check("power-loss" not in checks, "what is not known is left out")
 
 
@@ -105,14 +105,14 @@ def capabilities_without_types(t):
     data[3] &= 0x7F  # TMV
     machine.answers[CAPABILITIES] = reply(payload=bytes(data)).encode()
     found(t, machine.checks(), "types", "unknown",
-          "the device does not say which types of reservation it has")
+          "the device does not report its types of reservation")
 
 
 # -- the map and its paths
 
 
 @cases(("none", (), "failure", "the map has no path", "multipath -ll"),
-       ("one", ("sdb",), "warning", "the map has one path only, sdb", "others are missing"))
+       ("one", ("sdb",), "warning", "the map has only one path, sdb", "others are missing"))
 def few_paths(t, names, verdict, text, remedy):
     machine = Machine(t)
     machine.make_map_of(*names)
@@ -165,19 +165,19 @@ def no_multipathd(t):
     machine = Machine(t)
     machine.make_map_of("sdb", "sdc")
     checks = machine.checks()
-    found(t, checks, "multipathd", "failure", "multipathd does not answer, neither at "
+    found(t, checks, "multipathd", "failure", "multipathd answers neither at "
           "@/org/kernel/linux/storage/multipathd nor at /run/multipathd.socket",
           "systemctl start multipathd")
     t.check("reservation_key" not in checks, "what cannot be told is left out")
     found(t, checks, "paths", "good", "all paths are up")
-    found(t, checks, "queueing", "unknown", "whether commands wait while the map has no path",
+    found(t, checks, "queueing", "unknown", "it is not known whether commands wait while the map has no path",
           f"'dmsetup table {MAP}'")
 
 
 @cases(("not set", "", "failure", "reservation_key is not set in multipath.conf",
         "reservation_key file"),
        ("fixed", "0x123", "warning", "reservation_key is one fixed key, 0x123",
-        "set 'reservation_key file'"))
+        "[Ss]et 'reservation_key file'"))
 def reservation_key(t, key, verdict, text, remedy):
     machine = healthy(t)
     machine.multipathd.close()
@@ -186,8 +186,8 @@ def reservation_key(t, key, verdict, text, remedy):
     found(t, machine.checks(), "reservation_key", verdict, text, remedy)
 
 
-@cases(("nonsense", b"what?\n", "multipathd's configuration cannot be understood"),
-       ("nothing", None, "multipathd does not tell its configuration: Protocol error"))
+@cases(("nonsense", b"what?\n", "multipathd's configuration cannot be parsed"),
+       ("nothing", None, "cannot read multipathd's configuration: Protocol error"))
 def configuration(t, answer, text):
     machine = healthy(t)
     machine.multipathd.answers["show config local"] = answer

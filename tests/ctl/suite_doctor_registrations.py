@@ -64,8 +64,8 @@ REGISTRATIONS = {
         "host port", "RESERVATION CONFLICT"),
     "without a TransportID or a port": (
         (Registrant(HOST_KEY, b"", None), Registrant(HOST_KEY, b"", None)), "0xabc", "set", "unknown",
-        "2 of 2 paths may be registered, by 2 registrations of this host; /sys does not tell whether "
-        "they are of now", "RESERVATION CONFLICT"),
+        "2 of 2 paths may be registered, by 2 registrations of this host; /sys does not show whether "
+        "they are current", "RESERVATION CONFLICT"),
 }
 
 
@@ -128,8 +128,8 @@ def sessions_without_isid(t):
     machine.registered(*of_sessions(OLD))
     checks = machine.checks()
     found(t, checks, "registrations", "unknown",
-          "3 of 3 paths may be registered, by 3 registrations of this host; /sys does not tell whether "
-          "they are of now", "it registers nothing and takes nothing")
+          "3 of 3 paths may be registered, by 3 registrations of this host; /sys does not show whether "
+          "they are current", "which changes no registration")
     command = "'qemu-pr-ctl register --direct --key=0xabc --new-key=0xabc /dev/sd"
     t.check(command in checks["registrations"][2], f"no {command}: {checks['registrations'][2]}")
 
@@ -140,8 +140,8 @@ def sessions_of_before(t):
     machine = sessions(t)
     machine.registered(*of_sessions(OLD), *of_sessions(NOW[:2]))
     found(t, machine.checks(), "registrations", "unknown",
-          "3 of 3 paths may be registered, by 5 registrations of this host; /sys does not tell whether "
-          "they are of now", "RESERVATION CONFLICT")
+          "3 of 3 paths may be registered, by 5 registrations of this host; /sys does not show whether "
+          "they are current", "RESERVATION CONFLICT")
 
 
 @test
@@ -187,7 +187,7 @@ def initiator_that_is_not_known(t):
     machine.make_disk("sdb", 5)
     machine.registered(Registrant(0xabc, iscsi_port()), Registrant(0xabc, fc_port()))
     found(t, machine.checks(), "registrations", "unknown",
-          "2 registrations; which are this host's is not known", "qemu-pr-ctl register --direct")
+          "2 registrations; it is not known which are this host's", "qemu-pr-ctl register --direct")
 
 
 # -- whether the device contradicts itself
@@ -199,7 +199,7 @@ def no_full_status(t):
     machine.answers[FULL_STATUS] = check_condition(5, 0x24, 0).encode()
     checks = machine.checks()
     found(t, checks, "answers", "unknown",
-          "the device does not say who is registered (READ FULL STATUS)", "qemu-pr-ctl keys")
+          "the device does not list its registrations (READ FULL STATUS)", "qemu-pr-ctl keys")
     t.check("registrations" not in checks, "what is not known is left out")
 
 
@@ -210,7 +210,7 @@ def lengths_that_contradict(t):
     data[28:32] = struct.pack(">I", 1 << 20)  # ADDITIONAL DESCRIPTOR LENGTH
     machine.answers[FULL_STATUS] = reply(payload=bytes(data)).encode()
     checks = machine.checks()
-    found(t, checks, "answers", "warning", "READ KEYS or READ FULL STATUS cannot be understood",
+    found(t, checks, "answers", "warning", "the answer to READ KEYS or READ FULL STATUS is malformed",
           "firmware")
     t.check("registrations" not in checks, "what is not known is left out")
 
@@ -224,7 +224,7 @@ def reversed_keys(t):
     machine.keys(key, key, status=full_status(fc_path(backwards, 1), fc_path(backwards, 2)))
     checks = machine.checks()
     found(t, checks, "answers", "warning", "READ FULL STATUS shows keys with their bytes reversed: "
-          "0xbc3a120000000000 for 0x0000000000123abc", "do not type those of")
+          "0xbc3a120000000000 for 0x0000000000123abc", "do not use those of")
     found(t, checks, "registrations", "failure",
           "key mismatch: multipathd has key 0x999, and the map is registered with 0x123abc",
           f"multipathd setprkey map {MAP} key 0x123abc'")
@@ -234,14 +234,19 @@ CONTRADICTIONS = {
     "a key is missing": ((1, 2), (1, 1), {}, "READ KEYS has 0x2, which READ FULL STATUS does not have"),
     "a key is added": ((1, 1), (1, 2), {}, "READ FULL STATUS has 0x2, which READ KEYS does not have"),
     "fewer keys": ((1,), (1, 1), {}, "READ KEYS lists 1 registrations, READ FULL STATUS 2"),
-    "no reservation": ((1, 1), (1, 1), {"holds": 5}, "READ FULL STATUS names a holder, key 0x1, and READ "
-                                                     "RESERVATION no reservation"),
-    "no holder": ((1, 1), (1, 1), {"held": reservation(1, 5)}, "READ RESERVATION has a reservation of "
-                  "type 5, and READ FULL STATUS no holder"),
-    "another type": ((1, 1), (1, 1), {"holds": 5, "held": reservation(1, 6)}, "READ RESERVATION has a "
-                     "reservation of type 6, and READ FULL STATUS of type 5"),
-    "another holder": ((1, 2), (1, 2), {"holds": 5, "held": reservation(2, 5)}, "READ RESERVATION has a "
-                       "reservation of key 0x2, and READ FULL STATUS of key 0x1"),
+    "no reservation": ((1, 1), (1, 1), {"holds": 5}, "READ FULL STATUS names a holder, key 0x1, but "
+                                                     "READ RESERVATION shows no reservation"),
+    "no holder": ((1, 1), (1, 1), {"held": reservation(1, 5)}, "READ RESERVATION shows a reservation of "
+                                                               "type 5, but READ FULL STATUS names no "
+                                                               "holder"),
+    "another type": ((1, 1), (1, 1), {"holds": 5, "held": reservation(1, 6)}, "READ RESERVATION shows a "
+                                                                              "reservation of type 6, "
+                                                                              "but READ FULL STATUS one "
+                                                                              "of type 5"),
+    "another holder": ((1, 2), (1, 2), {"holds": 5, "held": reservation(2, 5)}, "READ RESERVATION shows "
+                                                                                "a reservation of key "
+                                                                                "0x2, but READ FULL "
+                                                                                "STATUS one of key 0x1"),
 }
 
 
@@ -305,7 +310,7 @@ def more_than_can_be_carried(t):
     t.equal(checks["answers"][0], "unknown", "verdict")
     t.matches(r"^\d+ of 122 registrations are shown$", checks["answers"][1], "text")
     found(t, checks, "registrations", "unknown",
-          "0 of 2 paths are registered by what was shown, and there is more",
+          "at least 0 of 2 paths are registered; the device did not return all registrations",
           "qemu-pr-ctl register --direct")
 
 
@@ -358,7 +363,7 @@ def names_of_iscsi(machine):
 QUIRKS = {
     "no READ FULL STATUS": (
         lambda machine: answers(machine, FULL_STATUS, check_condition(5, 0x24, 0)),
-        "answers", "unknown", "does not say who is registered", "qemu-pr-ctl keys"),
+        "answers", "unknown", "does not list its registrations", "qemu-pr-ctl keys"),
     "bytes of keys reversed": (
         key_backwards, "answers", "warning", "bytes reversed: 0xbc3a120000000000", "firmware"),
     "no TransportID": (
@@ -373,10 +378,10 @@ QUIRKS = {
         names_of_iscsi, "registrations", "good", "0 of 2 paths are registered", ""),
     "no REPORT CAPABILITIES": (
         lambda machine: answers(machine, CAPABILITIES, check_condition(5, 0x24, 0)),
-        "types", "unknown", "does not say which types", ""),
+        "types", "unknown", "does not report its types", ""),
     "no persistent reservations": (
         lambda machine: answers(machine, KEYS, check_condition(5, 0x20, 0)),
-        "reservations", "failure", "5/20/00", "does not know persistent reservations"),
+        "reservations", "failure", "5/20/00", "does not support persistent reservations"),
     "no such logical unit on a path": (
         lambda machine: answers(machine, KEYS, check_condition(5, 0x25, 0)),
         "reservations", "failure", "5/25/00", "storage's mapping"),
@@ -385,13 +390,13 @@ QUIRKS = {
         "reservations", "failure", "2/04/0B", "ALUA state"),
     "a path that is busy": (
         lambda machine: answers(machine, KEYS, reply(status=scsi.BUSY)),
-        "reservations", "failure", "BUSY", "as many commands in flight"),
+        "reservations", "failure", "BUSY", "reached its limit of commands in flight"),
     "a reservation of SPC-2": (
         lambda machine: answers(machine, KEYS, reply(status=scsi.RESERVATION_CONFLICT)),
         "reservations", "failure", "RESERVATION CONFLICT", "RESERVE command of SPC-2"),
     "a failure of transport": (
         lambda machine: answers(machine, KEYS, check_condition(0xB, 0x08, 0)),
-        "reservations", "failure", "B/08/00", "in trouble: see dmesg"),
+        "reservations", "failure", "B/08/00", "has failed: see dmesg"),
 }
 
 

@@ -111,8 +111,8 @@ def another_pid_namespace(t):
             t.lab.disk().path]
     verdict, text, remedy = doctor_of(t.run(*argv))["nexus"]
     t.equal((verdict, text),
-            ("unknown", "no virtual machine uses it in this PID namespace; others of the host are "
-                        "not seen"), f"with {pids} outside")
+            ("unknown", "no virtual machine uses it in this PID namespace; other processes of the host "
+                        "are not visible"), f"with {pids} outside")
     t.matches("On the host, as root: 'qemu-pr-ctl doctor /", remedy, "remedy")
 
 
@@ -135,7 +135,7 @@ def within_a_container(t):
         os.close(keeps)
     verdict, text, _ = doctor_of(result)["nexus"]
     t.equal(verdict, "unknown", "verdict")
-    t.matches(r"^one virtual machine uses it: node-a \(pid \d+\) in this PID namespace; others of",
+    t.matches(r"^one virtual machine uses it: node-a \(pid \d+\) in this PID namespace; other processes of",
               text, "text")
 
 
@@ -224,7 +224,7 @@ def suited(t, name):
     t.equal(found["pr-manager"], ("good", f"the guest has it as scsi-block with a pr-manager: node-a "
                                           f"(pid {pid})", ""), "pr-manager")
     t.equal(found["error-policy"][:2], ("good", "errors are reported to the guest"), "policy")
-    t.equal(found["migration"][:2], ("good", "a live migration takes the reservation along"),
+    t.equal(found["migration"][:2], ("good", "a live migration also migrates the reservation"),
             "migration")
 
 
@@ -243,13 +243,13 @@ EMULATED = {
 def emulated(t, model):
     pid = run_qemu(t, *EMULATED[model])
     verdict, text, remedy = checks(t)["pr-manager"]
-    t.equal((verdict, text), ("failure", f"the guest has it as {model}, which passes no reservation "
-                                         f"on: node-a (pid {pid})"), "pr-manager")
+    t.equal((verdict, text), ("failure", f"the guest has it as {model}, which does not pass "
+                                         f"reservations to the disk: node-a (pid {pid})"), "pr-manager")
     t.matches("-device scsi-block.*device='lun'.*guest has to be stopped", remedy, "remedy")
 
 
-@cases(("as root", None, "warning", "so QEMU reserves by itself, as root"),
-       ("as nobody", NOBODY, "failure", "so QEMU asks no helper"))
+@cases(("as root", None, "warning", "so QEMU itself reserves it, as root"),
+       ("as nobody", NOBODY, "failure", "so QEMU uses no helper"))
 def without_pr_manager(t, user, verdict, text):
     if user is None:
         capable(t)
@@ -279,7 +279,7 @@ def another_helper(t):
     fake = t.fake()
     pid = run_qemu(t, *[one.replace("SOCKET", fake.path) for one in MANAGER], *NODE, *BLOCK)
     verdict, text, remedy = checks(t)["pr-manager"]
-    t.equal((verdict, text), ("warning", f"node-a (pid {pid}) asks another helper, at {fake.path}"),
+    t.equal((verdict, text), ("warning", f"node-a (pid {pid}) uses another helper, at {fake.path}"),
             "pr-manager")
     t.check(f"'qemu-pr-ctl doctor -k {fake.path} {t.disk.path}'" in remedy, f"remedy: {remedy}")
 
@@ -290,7 +290,7 @@ def helper_of_the_vm(t):
     pid = run_qemu(t, *MANAGER, *NODE, *BLOCK)
     t.disk.answer(scsi.read_keys_data(1))
     found = doctor_of(without_helper(t, 'exec "$@"', t.lab.ctl, "doctor", "--json", t.disk.path))
-    t.matches(f"^it answers at {t.lab.helper().socket_path}, for a virtual machine; there is none at",
+    t.matches(f"^it answers at {t.lab.helper().socket_path}, for a virtual machine; no helper listens at",
               found["helper"][1], "helper")
     t.equal(found["pr-manager"][:2], ("good", "the guest has it as scsi-block with a pr-manager: "
                                               f"node-a (pid {pid})"), "pr-manager")
@@ -303,7 +303,7 @@ def stops_upon_errors(t, word):
         device = json.dumps({"driver": "scsi-block", "drive": "d0", "werror": "stop"})
     pid = run_qemu(t, *MANAGER, *NODE, "-device", device)
     verdict, text, remedy = checks(t)["error-policy"]
-    t.equal((verdict, text), ("warning", f"paused upon errors of this disk: node-a (pid {pid})"),
+    t.equal((verdict, text), ("warning", f"paused on errors of this disk: node-a (pid {pid})"),
             "policy")
     t.matches("werror=report", remedy, "remedy")
 
@@ -312,27 +312,27 @@ def stops_upon_errors(t, word):
 def drive_that_stops(t):
     pid = run_qemu(t, "-drive", "file=DISK,if=none,id=d0,werror=stop", *BLOCK)
     t.equal(checks(t)["error-policy"][:2],
-            ("warning", f"paused upon errors of this disk: node-a (pid {pid})"), "policy")
+            ("warning", f"paused on errors of this disk: node-a (pid {pid})"), "policy")
 
 
 MIGRATION = {
     "machine type of 10.2": (("-machine", "pc-q35-10.2"), BLOCK, "warning",
-                             "a live migration does not take the reservation along (pc-q35-10.2)"),
+                             "a live migration does not migrate the reservation (pc-q35-10.2)"),
     "of another architecture": (("-M", "virt-9.2,gic-version=3"), BLOCK, "warning",
-                                "a live migration does not take the reservation along (virt-9.2)"),
+                                "a live migration does not migrate the reservation (virt-9.2)"),
     "in JSON": (("-machine", '{"type":"pc-i440fx-8.1"}'), BLOCK, "warning",
-                "a live migration does not take the reservation along (pc-i440fx-8.1)"),
+                "a live migration does not migrate the reservation (pc-i440fx-8.1)"),
     "switched off": (MACHINE, ("-device", "scsi-block,drive=d0,migrate-pr=off"), "warning",
-                     "a live migration does not take the reservation along (pc-q35-11.0)"),
+                     "a live migration does not migrate the reservation (pc-q35-11.0)"),
     "switched off in JSON": ((), ("-device", '{"driver":"scsi-block","drive":"d0","migrate-pr":false}'),
                              "warning",
-                             "a live migration does not take the reservation along (migrate-pr=off)"),
+                             "a live migration does not migrate the reservation (migrate-pr=off)"),
     "switched on": (("-machine", "pc-q35-9.2", "-global", "scsi-block.migrate-pr=on"), BLOCK, "good",
-                    "a live migration takes the reservation along"),
+                    "a live migration also migrates the reservation"),
     "of a distribution": (("-machine", "pc-q35-rhel9.6.0"), BLOCK, "unknown",
-                          "whether a live migration takes the reservation along"),
+                          "it is not known whether a live migration migrates the reservation"),
     "that says nothing": (("-machine", "q35"), BLOCK, "unknown",
-                          "whether a live migration takes the reservation along"),
+                          "it is not known whether a live migration migrates the reservation"),
 }
 
 

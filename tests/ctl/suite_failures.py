@@ -27,7 +27,7 @@ def no_such_device(t):
     path = os.path.join(t.directory(), "disk")
     said(t, t.ctl("keys", "-k", "/nowhere", path), DEVICE,
          f"qemu-pr-ctl: {path}: keys: cannot open it for reading: No such file or directory",
-         "  There is no such file. 'lsblk -S' lists the SCSI disks.")
+         "  The file does not exist. 'lsblk -S' lists the SCSI disks.")
 
 
 @test
@@ -38,14 +38,14 @@ def device_not_writable(t):
     os.chmod(lun, 0o644)
     said(t, t.ctl("clear", "--yes", *t.host("a"), "-K", "1", lun, user=NOBODY), DEVICE,
          f"qemu-pr-ctl: {lun}: clear: cannot open it for reading and writing: Permission denied",
-         f"  This user may not open it so: see 'ls -l {lun}'. The helper needs no more rights of "
-         "its clients than this one.")
+         f"  This user lacks permission: see 'ls -l {lun}'. A helper needs no other permission from its "
+         f"clients.")
 
 
 @test
 def directory_as_device(t):
     result = t.expect(t.ctl("clear", "--yes", *t.host("a"), "-K", "1", "/tmp"), DEVICE, "")
-    t.matches("^  A device is needed, such as /dev/sda.$", result.err, "hint")
+    t.matches("^  Name a device, such as /dev/sda.$", result.err, "hint")
 
 
 @test
@@ -60,7 +60,7 @@ def no_device_driver(t):
         if error.errno not in (errno.ENXIO, errno.ENODEV):
             raise Skip(f"device nodes do not work here: {error}") from None
     result = t.expect(t.ctl("keys", *t.host("a"), path), DEVICE, "")
-    t.matches("^  There is no device behind that name", result.err, "hint")
+    t.matches("^  No such device exists", result.err, "hint")
 
 
 @test
@@ -87,8 +87,8 @@ def no_helper(t):
     lun = t.make_lun()
     said(t, t.ctl("keys", "-k", path, lun), HELPER,
          f"qemu-pr-ctl: {lun}: keys: cannot reach the helper at {path}: No such file or directory",
-         "  No helper has made that socket: start qemu-pr-helper, or name the socket of one that "
-         "runs with -k; root can do without by --direct.")
+         "  The socket does not exist: start qemu-pr-helper, or name the socket of a running helper "
+         "with -k. Root can use --direct instead.")
 
 
 @test
@@ -134,7 +134,7 @@ def silent_listener(t):
         listener.listen(1)
         result = t.ctl("keys", "-k", path, "--timeout=0.05", t.make_lun())
     t.expect(result, HELPER, "")
-    t.matches("timed out\n  Either the helper hangs, or what listens there is no helper.",
+    t.matches("timed out\n  Either the helper hangs, or the listening process is not a helper.",
               result.err, "words")
 
 
@@ -142,8 +142,8 @@ def silent_listener(t):
 def closed(t, greeting):
     fake = t.fake(greeting=greeting, hang_up=True)
     result = t.expect(t.ctl("keys", "-k", fake.path, t.make_lun()), HELPER, "")
-    t.matches("the helper closed the connection .*\n  Either the helper has as many clients as it "
-              r"takes \(--max-clients\), or what listens there is no helper.", result.err, "words")
+    t.matches("the helper closed the connection .*\n  Either the helper has reached --max-clients, or "
+              "the listening process is not a helper.", result.err, "words")
 
 
 @test
@@ -151,8 +151,8 @@ def cleanup_without_the_feature(t):
     fake = t.fake(reply().encode(), greeting=bytes(4))
     lun = t.make_lun()
     said(t, t.ctl("cleanup", "-k", fake.path, lun), HELPER,
-         f"qemu-pr-ctl: {lun}: cleanup: the helper does not offer this",
-         "  This helper is one that knows nothing to clean up.")
+         f"qemu-pr-ctl: {lun}: cleanup: the helper does not support this",
+         "  This helper does not support CLEANUP.")
     t.equal(fake.requests, [], "requests")
 
 
@@ -160,9 +160,9 @@ GOOD_REPLY = reply().encode()
 NONSENSE = (
     ("closed", None, "the helper closed the connection without an answer"),
     ("status", struct.pack(">ii", 256, 0) + bytes(96),
-     "the helper answered with something that is no SCSI status"),
+     "the helper answered with an invalid SCSI status"),
     ("negative status", struct.pack(">ii", -1, 0) + bytes(96),
-     "the helper answered with something that is no SCSI status"),
+     "the helper answered with an invalid SCSI status"),
     ("size", struct.pack(">ii", 0, 8193) + bytes(96 + 8193),
      "the helper answered with more data than was asked for"),
     ("negative size", struct.pack(">ii", 0, -1) + bytes(96),
@@ -178,8 +178,8 @@ def nonsense_after_a_change(t, answer, words):
     lun = t.make_lun()
     said(t, t.ctl("register", "-S", "1", "-k", fake.path, lun), UNKNOWN,
          f"qemu-pr-ctl: {lun}: register: {words}",
-         "  The helper's log may say why; it may have ended, or be no helper at all. Whether the "
-         "command was carried out is not known. To see:",
+         "  The helper's log may say why; it may have exited, or not be a helper at all. It is not "
+         "known whether the command was carried out. To check:",
          f"    qemu-pr-ctl full-status -k {fake.path} {lun}")
     t.equal(len(fake.requests), 1, "requests: it must not be sent again")
 
@@ -215,7 +215,7 @@ def statuses(t):
         t.fault(lun, f"status {status:x}")
         said(t, t.ctl("clear", "--yes", *t.host("a"), "-K", "1", lun), OTHER,
              f"qemu-pr-ctl: {lun}: clear: {words}",
-             "  The device or the helper has too much to do; try again.")
+             "  The device or the helper is busy; try again.")
     t.fault(lun, "status 40")
     said(t, t.ctl("keys", *t.host("a"), lun), OTHER, f"qemu-pr-ctl: {lun}: keys: TASK ABORTED")
     t.fault(lun, "status 77")
@@ -226,29 +226,29 @@ def statuses(t):
     ("not supported", "5/20/00", REFUSED, "ILLEGAL REQUEST, INVALID COMMAND OPERATION CODE",
      ["  This is a regular file; only qemu-pr-simulator takes those."]),
     ("field in CDB", "5/24/00", CHECK, "ILLEGAL REQUEST, INVALID FIELD IN CDB",
-     ["  The device does not know this command or this type. What it knows:",
+     ["  The device does not support this command or this type. To see what it supports:",
       "    qemu-pr-ctl capabilities WAY LUN"]),
     ("field in list", "5/26/00", CHECK, "ILLEGAL REQUEST, INVALID FIELD IN PARAMETER LIST",
-     ["  The device does not take one of the keys, flags or TransportIDs; on a multipath map also "
-      "see reservation_key in multipath.conf. What the device takes:",
+     ["  The device rejects one of the keys, flags or TransportIDs; on a multipath map also check "
+      "reservation_key in multipath.conf. To see what the device supports:",
       "    qemu-pr-ctl capabilities WAY LUN"]),
     ("resources", "5/55/04", CHECK, "ILLEGAL REQUEST, INSUFFICIENT REGISTRATION RESOURCES",
      ["  The device has no room for one more registration."]),
     ("aborted", "b/00/06", UNKNOWN, "ABORTED COMMAND, I/O PROCESS TERMINATED",
-     ["  The transport or the device gave up or was reset. Whether the command was carried out is "
-      "not known. To see:", "    qemu-pr-ctl full-status WAY LUN"]),
+     ["  The transport or the device gave up or was reset. It is not known whether the command was "
+      "carried out. To check:", "    qemu-pr-ctl full-status WAY LUN"]),
     ("reset", "6/29/00", UNKNOWN, "UNIT ATTENTION, POWER ON, RESET, OR BUS DEVICE RESET OCCURRED",
-     ["  The transport or the device gave up or was reset. Whether the command was carried out is "
-      "not known. To see:", "    qemu-pr-ctl full-status WAY LUN"]),
+     ["  The transport or the device gave up or was reset. It is not known whether the command was "
+      "carried out. To check:", "    qemu-pr-ctl full-status WAY LUN"]),
     ("not ready", "2/04/01", CHECK,
      "NOT READY, LOGICAL UNIT IS IN PROCESS OF BECOMING READY",
      ["  The device is not ready; try again."]),
     ("hardware", "4/44/00", UNKNOWN, "HARDWARE ERROR, INTERNAL TARGET FAILURE",
-     ["  The transport or the device gave up or was reset. Whether the command was carried out is "
-      "not known. To see:", "    qemu-pr-ctl full-status WAY LUN"]),
+     ["  The transport or the device gave up or was reset. It is not known whether the command was "
+      "carried out. To check:", "    qemu-pr-ctl full-status WAY LUN"]),
     ("communication", "2/08/01", UNKNOWN, "NOT READY, LOGICAL UNIT COMMUNICATION TIME-OUT",
-     ["  The transport or the device gave up or was reset. Whether the command was carried out is "
-      "not known. To see:", "    qemu-pr-ctl full-status WAY LUN"]))
+     ["  The transport or the device gave up or was reset. It is not known whether the command was "
+      "carried out. To check:", "    qemu-pr-ctl full-status WAY LUN"]))
 def sense(t, code, status, words, hint):
     lun = t.make_lun()
     t.fault(lun, f"sense {code}")
@@ -311,13 +311,13 @@ def reset_before_reading(t):
     t.equal(result.out, f"PRgeneration 0x1, 1 registered key:\n  {hexkey(5)}\n", "standard output")
 
 
-@cases(("no header", b"\0\0\0\1", "cut short"), ("nothing", b"", "cut short"),
+@cases(("no header", b"\0\0\0\1", "truncated"), ("nothing", b"", "truncated"),
        ("malformed", struct.pack(">II", 1, 12) + bytes(12), "malformed"))
 def bad_data(t, data, words):
     fake = t.fake(reply(payload=data).encode())
     result = t.expect(t.ctl("keys", "-k", fake.path, "-j", t.make_lun()), DATA).json
     t.equal(result["scsi_status_name"], "GOOD", "status")
-    t.matches(f"the device's answer cannot be understood: the data (is )?{words}$",
+    t.matches(f"the device's answer is malformed: the data (is )?{words}$",
               result["error"], "error")
 
 
@@ -335,7 +335,7 @@ def more_keys_than_fit(t):
     lines = t.expect(t.ctl("keys", "-k", fake.path, t.make_lun()), GOOD, err="").out.splitlines()
     t.equal((lines[0], lines[1], lines[-2:]),
             ("PRgeneration 0x1, 2000 registered keys:", f"  {hexkey(1)}",
-             [f"  {hexkey(0x3ff)}", "  and 977 more, for which there was no room"]), "lines")
+             [f"  {hexkey(0x3ff)}", "  and 977 more, which did not fit"]), "lines")
     fake = t.fake(reply(payload=data).encode())
     found = t.expect(t.ctl("keys", "-j", "-k", fake.path, t.make_lun()), GOOD).json
     t.equal((len(found["keys"]), found["truncated"]), (1023, True), "JSON")
@@ -370,11 +370,11 @@ def conflict_not_registered(t, command, argv):
 
 
 LOOK = ["  To see who is registered:", "    qemu-pr-ctl full-status WAY"]
-HERE = "  This one loses by it, if it is that of this path:"
+HERE = "  This registrant loses, if it is the one of this path:"
 REPLACE = [
     "  Warning: register-ignore replaces any key that this host has on this path. A running virtual "
-    "machine that registered it would lose it: its commands for reservations fail, and other nodes "
-    "cannot fence it by the key that they know.", *LOOK,
+    "machine that registered it would lose it: its reservation commands fail, and other nodes cannot "
+    "fence it by the key that they know.", *LOOK,
     "  Only if no virtual machine of this host uses the device:",
     f"    qemu-pr-ctl register-ignore --new-key={hexkey(2)} WAY"]
 REMOVE = [
@@ -399,8 +399,8 @@ def loser(host, number, what):
 def conflict_registered_already(t):
     hosts = Hosts(t)
     hosts.do("a", "register", "-S", "1")
-    already = ("  This host is registered on this path already. To change its key, say the present "
-               "one with --key.")
+    already = ("  This host is registered on this path already. To change its key, give the present one "
+               "with --key.")
     hosts.conflict("a", "register", "-S", "2", hint=[
         already, HERE, loser("a", 1, "its key"), *REPLACE])
     hosts.conflict("a", "register", "-S", "0", "--yes", hint=[
@@ -435,7 +435,7 @@ def conflict_key_of_another_host(t):
         f"  Key {hexkey(7)} is registered, but not for this host on this path. To see who has it:",
         "    qemu-pr-ctl full-status WAY"])
     hosts.conflict("a", "clear", "--yes", "-K", "7", hint=[
-        "  Is this host registered with that key, and is the reservation its own? To see:",
+        "  Is this host registered with that key, and does it hold the reservation? To check:",
         "    qemu-pr-ctl full-status WAY"])
 
 
@@ -447,14 +447,14 @@ def conflict_reserved_by_another_host(t):
     hosts.conflict("b", "reserve", "-K", "2", "-T", "3", hint=[
         f"  Key {hexkey(2)} is not registered.", holder_a("write-exclusive-registrants-only"),
         "  Warning: registered hosts may write. A virtual machine of this host that was fenced could "
-        "write again beside the holder.", "  Only if there is none, register first:",
+        "write again despite the holder.", "  Only if there is none, register first:",
         f"    qemu-pr-ctl register --new-key={hexkey(2)} WAY"])
     hosts.do("b", "register", "-S", "2")
     hosts.conflict("b", "reserve", "-K", "2", "-T", "3", hint=[
         "  The device is reserved under another key.", holder_a("write-exclusive-registrants-only"),
-        "  This one loses by it:", loser("a", 1, "its registration and the reservation"),
+        "  This registrant loses:", loser("a", 1, "its registration and the reservation"),
         "  Warning: if what runs there is alive, its writes fail from then on, and it loses the "
-        "device. Whether it is alive can only be seen there.",
+        "device. Check there whether it is alive.",
         "  To see which host that is:", "    qemu-pr-ctl full-status WAY",
         "  Only if it is down, and stays down:",
         f"    qemu-pr-ctl preempt --key={hexkey(2)} --victim-key={hexkey(1)} --type=exclusive-access WAY"])
@@ -467,16 +467,16 @@ def conflict_reserved_by_this_host(t):
     hosts.do("a", "reserve", "-K", "1", "-T", "5")
     hosts.conflict("a", "reserve", "-K", "1", "-T", "1", hint=[
         "  There is a reservation already.", holder_a("write-exclusive-registrants-only"),
-        "  This one loses by it:", loser("a", 1, "the reservation"),
+        "  This registrant loses:", loser("a", 1, "the reservation"),
         "  Warning: a running virtual machine of this host that made the reservation would lose it: "
-        "other hosts may write beside it.", *LOOK,
+        "other hosts may then write.", *LOOK,
         "  Only if no virtual machine of this host uses the device:",
         f"    qemu-pr-ctl release --key={hexkey(1)} --type=write-exclusive-registrants-only WAY"])
 
 
 ALL_HOLD = "  All registered hosts hold the reservation, write-exclusive-all-registrants."
-ENDS = ("  Warning: released by one host, the reservation ends for all that are registered: hosts that "
-        "it locks out may write beside them.")
+ENDS = ("  Warning: when one host releases it, the reservation ends for all registrants: hosts that it "
+        "locks out may then write.")
 
 
 @test
@@ -486,7 +486,7 @@ def conflict_reserved_by_all(t):
     hosts.do("a", "reserve", "-K", "1", "-T", "7")
     hosts.do("b", "register", "-S", "2")
     hosts.conflict("b", "reserve", "-K", "2", "-T", "1", hint=[
-        "  There is a reservation already.", ALL_HOLD, "  These lose by it:",
+        "  There is a reservation already.", ALL_HOLD, "  These registrants lose:",
         loser("a", 1, "the reservation"), loser("b", 2, "the reservation"), ENDS, *LOOK,
         "  Only if no other registered host uses the device:",
         f"    qemu-pr-ctl release --key={hexkey(2)} --type=write-exclusive-all-registrants WAY"])
@@ -497,7 +497,7 @@ def conflict_no_victim(t):
     hosts = Hosts(t)
     hosts.do("a", "register", "-S", "1")
     hosts.conflict("a", "preempt", "--yes", "-K", "1", "-S", "9", "-T", "1", hint=[
-        f"  There is none to preempt: key {hexkey(9)} is not registered. To see which are:",
+        f"  There is nothing to preempt: key {hexkey(9)} is not registered. To see which keys are:",
         "    qemu-pr-ctl full-status WAY"])
 
 
@@ -518,7 +518,7 @@ def suggested_command_works(t):
 
 @cases(("5", "write-exclusive-registrants-only", holder_a("write-exclusive-registrants-only"),
         ["  Warning: a running virtual machine of this host that made the reservation would lose it: "
-         "other hosts may write beside it."],
+         "other hosts may then write."],
         "  Only if no virtual machine of this host uses the device:"),
        ("7", "write-exclusive-all-registrants", ALL_HOLD, [ENDS],
         "  Only if no other registered host uses the device:"))
@@ -530,7 +530,7 @@ def wrong_type_to_release(t, kind, holder, warning, only):
     said(t, hosts.do("a", "release", "-K", "1", "-T", "1"), CHECK,
          f"qemu-pr-ctl: {hosts.lun}: release: CHECK CONDITION: ILLEGAL REQUEST, INVALID RELEASE OF "
          "PERSISTENT RESERVATION (5/26/04)", "  The reservation is of another type.", holder,
-         "  This one loses by it:", loser("a", 1, "the reservation"), *warning,
+         "  This registrant loses:", loser("a", 1, "the reservation"), *warning,
          "  To see who is registered:", f"    qemu-pr-ctl full-status {way}", only,
          f"    qemu-pr-ctl release --key={hexkey(1)} --type={kind} {way}")
 
@@ -541,8 +541,8 @@ def conflict_while_reading(t):
     t.fault(lun, "status 18")
     said(t, t.ctl("keys", *t.host("a"), lun), CONFLICT,
          f"qemu-pr-ctl: {lun}: keys: RESERVATION CONFLICT",
-         "  Another host holds the device by the RESERVE command of SPC-2, in whose presence "
-         "persistent reservations cannot even be read.")
+         "  Another host has reserved the device with the RESERVE command of SPC-2. Until it releases "
+         "it, persistent reservations cannot even be read.")
 
 
 @test

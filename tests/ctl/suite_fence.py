@@ -92,7 +92,7 @@ def unreserved(t):
 def who_is_not_there(t):
     lun = held_by_b(t)
     result = fence(t, lun, "c", "--yes", status=REFUSED)
-    t.matches(f"c is not registered\n.*Registered are:\n +{hexkey(B)}  {HOST_B}  \\(holds", result.err,
+    t.matches(f"c is not registered\n.*Registered keys:\n +{hexkey(B)}  {HOST_B}  \\(holds", result.err,
               "message")
     result = fence(t, lun, "dead", "--yes", status=REFUSED)
     t.matches("dead is not registered", result.err, "message")
@@ -105,7 +105,7 @@ def shared_key(t):
     lun = held_by_b(t)
     ctl(t, "a", lun, "register", f"--new-key={B:x}")
     result = fence(t, lun, "b", "--yes", status=REFUSED)
-    t.matches("others have a key of b as well", result.err, "message")
+    t.matches("other hosts also have a key of b", result.err, "message")
     t.equal(keys(t, lun), [hexkey(B), hexkey(B)], "keys")
 
 
@@ -130,7 +130,7 @@ def registered_already(t):
 def unconfirmed(t):
     lun = held_by_b(t)
     result = t.expect(t.ctl("fence", *t.host("a"), "b", lun, stdin=""), REFUSED)
-    t.matches("not confirmed\n.*\n.*loses by it:\n.*its registration and the reservation",
+    t.matches("not confirmed\n.*\n.*loses:\n.*its registration and the reservation",
               result.err, "message")
     t.equal(keys(t, lun), [hexkey(B)], "keys")
 
@@ -173,7 +173,7 @@ def without_names(t):
     lun = held_by_b(t)
     t.fault(lun, "quirk no-full-status")
     result = fence(t, lun, "b", "--yes", status=REFUSED)
-    t.matches("not of all registrations is it known whose they are\n.*Give its key", result.err,
+    t.matches("the owners of some registrations are unknown\n.*Give its key", result.err,
               "message")
     fence(t, lun, f"{B:x}", "--yes")
     t.equal(len(keys(t, lun)), 1, "keys")
@@ -183,7 +183,7 @@ def without_names(t):
 def not_there_and_unreserved(t):
     """One that is not registered may write nevertheless, if there is no reservation."""
     result = fence(t, t.make_lun(), "b", "--yes", status=REFUSED)
-    t.matches("b is not registered\n.*no reservation either, so it may write all the same", result.err,
+    t.matches("b is not registered\n.*no reservation either, so it may still write", result.err,
               "message")
 
 
@@ -232,7 +232,7 @@ def reservation_unread(t):
     """Then nothing is sent: it is not known what would happen."""
     fake = t.fake(*b_told(B, held=check_condition(4, 0x44, 0)))
     result = t.expect(t.ctl("fence", "-k", fake.path, "b", t.make_lun(), "--yes"), UNKNOWN)
-    t.matches("who holds the reservation could not be read", result.err, "message")
+    t.matches("the holder of the reservation could not be read", result.err, "message")
     t.equal({cdb[0] for cdb, _ in fake.requests}, {scsi.PR_IN}, "commands")
 
 
@@ -241,7 +241,7 @@ def key_of_several(t):
     """The host has another key by another path: the one key does not fence it."""
     fake = t.fake(*b_told(B, 0xB2))
     result = t.expect(t.ctl("fence", "-k", fake.path, f"{B:x}", t.make_lun(), "--yes"), REFUSED)
-    t.matches("has other keys as well\n.*Name the host", result.err, "message")
+    t.matches("also has other keys\n.*Name the host", result.err, "message")
     t.equal({cdb[0] for cdb, _ in fake.requests}, {scsi.PR_IN}, "commands")
 
 
@@ -251,7 +251,7 @@ def unread_afterwards(t):
     broken = check_condition(4, 0x44, 0).encode()
     fake = t.fake(*b_told(B), REFUSAL, GOOD_ANSWER, GOOD_ANSWER, *[broken] * 4, GOOD_ANSWER)
     result = t.expect(t.ctl("fence", "-k", fake.path, "b", t.make_lun(), "--yes"), UNKNOWN)
-    t.matches("whether b is fenced could not be read", result.err, "message")
+    t.matches("could not determine whether b is fenced", result.err, "message")
     t.matches("may hold the reservation now, with key 0x70726665", result.err, "what it holds")
     t.equal([cdb[1] for cdb, _ in fake.requests if cdb[0] == scsi.PR_OUT], [0, 5], "commands")
 

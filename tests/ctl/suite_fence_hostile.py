@@ -36,8 +36,8 @@ def interrupted(t, name):
     process = begin(t, lun, "b")
     process.send_signal(getattr(signal, f"SIG{name}"))
     out, err = process.communicate(timeout=scaled(20))
-    t.matches(r"^qemu-pr-ctl: fence: interrupted; waiting for the command that is under way\. Once more ends "
-              r"it at once: key 0x70726665[0-9a-f]+ of this host may be left registered\.$", err, "notice")
+    t.matches(r"^qemu-pr-ctl: fence: interrupted; waiting for the command in progress\. Interrupt again "
+              r"to exit at once: key 0x70726665[0-9a-f]+ of this host may be left registered\.$", err, "notice")
     if process.returncode == GOOD:  # PREEMPT AND ABORT was under way
         own, = keys(t, lun)
         t.equal(reservation(t, lun), (own, 5), "reservation")
@@ -96,7 +96,7 @@ def ask(t, fake, whom, status):
 def host_among_a_thousand(t):
     """Not all names fit into an answer, so a host is not taken for known by its name."""
     result = ask(t, thousand(t), "h7", REFUSED)
-    t.matches("not of all registrations is it known whose they are", result.err, "message")
+    t.matches("the owners of some registrations are unknown", result.err, "message")
 
 
 @test
@@ -112,7 +112,8 @@ def more_than_an_answer_holds(t):
     answers = {0: scsi.read_keys_data(*registered)[:8192], 1: held_by(7, 5), 3: bytes(8)}
     fake = t.fake(by_action={action: reply(payload=data).encode() for action, data in answers.items()})
     result = ask(t, fake, "7", UNKNOWN)
-    t.matches("who is registered could not be read\n  It has more registrations .* --direct reads", result.err,
+    t.matches("the registrations could not be read\n  It has more registrations .* --direct to read",
+              result.err,
               "message")
 
 
@@ -152,4 +153,6 @@ def path_of_a_map(t):
     for options, status in (([], REFUSED), (["--force"], GOOD)):
         result = machine.run("fence", "--dry-run", *options, "b", t.disk.path)
         t.expect(result, status)
-        t.equal("it is one path of the multipath map mpatha\n  By one path" in result.err, not options, "message")
+        t.equal("it is one path of the multipath map mpatha\n  A fence through one path" in result.err,
+                not options,
+                "message")

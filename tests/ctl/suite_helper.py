@@ -22,7 +22,8 @@ def sent(t):
 @test
 def keys(t):
     t.disk.answer(scsi.read_keys_data(0xabc, 0xdef))
-    t.expect(ctl(t, "keys"), GOOD, f"PRgeneration 0x1, 2 registered keys:\n  {hexkey(0xabc)}\n  {hexkey(0xdef)}\n", "")
+    t.expect(ctl(t, "keys"), GOOD, f"PRgeneration 0x1, 2 registered keys:\n  {hexkey(0xabc)}\n  "
+                                   f"{hexkey(0xdef)}\n", "")
     t.equal(sent(t), [("5e000000000000200000", "")], "on the device")
 
 
@@ -74,7 +75,7 @@ def not_a_scsi_disk(t):
     disk = t.no_scsi_disk
     disk.answer(error=errno.ENOTTY)
     result = t.expect(ctl(t, "clear", "--yes", "-K", "1", device=disk.path), REFUSED, "")
-    t.matches("^  This is a block device, but no SCSI disk.$", result.err, "hint")
+    t.matches("^  This is a block device, but not a SCSI disk.$", result.err, "hint")
 
 
 @test
@@ -82,7 +83,7 @@ def partition(t):
     path = t.disk.partition()
     t.disk.answer(scsi.read_keys_data(1))
     result = t.expect(ctl(t, "clear", "--yes", "-K", "1", device=path), REFUSED, "")
-    t.matches("^  This is a partition, and a reservation is of the whole disk: name that.$",
+    t.matches("^  This is a partition, and a reservation applies to the whole disk: name the disk.$",
               result.err, "hint")
     t.equal(sent(t), [], "on the device")
 

@@ -104,7 +104,7 @@ def follow(scene, argv, done, said=None, depth=DEPTH):
     user's own."""
     before = scene.look()
     result = scene.t.ctl(*argv)
-    if said is not None and "say --yes" in result.err:
+    if said is not None and "use --yes" in result.err:
         check_asked(scene, argv, result, before)
         result = scene.t.ctl(*argv, typed="y\n")
     if said is not None:

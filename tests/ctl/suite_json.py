@@ -123,7 +123,7 @@ def type_of_nobody(t, kind):
                   reply(payload=bytes(8)).encode())
     result = t.expect(t.ctl("reserve", "-K", "1", "-T", "1", "-k", fake.path, t.make_lun()), CONFLICT)
     t.matches(f"holds the reservation, of unknown type {number}\\.$", result.err, "holder")
-    t.matches(f"^  Reservations of type {number} are none of SPC-4", result.err, "what to do")
+    t.matches(f"^  Type {number} is not a reservation type of SPC-4", result.err, "what to do")
     t.check("--type=" not in result.err, result.err)
 
 
@@ -154,7 +154,7 @@ def full_status_says_how_many_are_missing(t, as_json):
         return
     lines = result.out.splitlines()
     t.equal((lines[0], lines[-1], len(lines)),
-            ("PRgeneration 0x7, 121 registrations", "and 24 more, for which there was no room",
+            ("PRgeneration 0x7, 121 registrations", "and 24 more, which did not fit",
              97 + 3), "first and last line, lines")
 
 
@@ -164,7 +164,7 @@ def full_status_where_keys_do_not_say(t):
     fake = t.fake(reply(payload=room).encode(), reply(8).encode())
     lines = t.expect(t.ctl("full-status", "-k", fake.path, t.make_lun()), GOOD).out.splitlines()
     t.equal((lines[0], lines[-1]), ("PRgeneration 0x7, 97 or more registrations",
-                                    "and more, for which there was no room"), "first and last line")
+                                    "and more, which did not fit"), "first and last line")
 
 
 @cases(("one command", 170, 1), ("just one more", 171, 2), ("a thousand", 1000, 2),

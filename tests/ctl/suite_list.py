@@ -112,7 +112,8 @@ def one_line_each(t):
             ("naa.6", hexkey(0), True), "the map")
     t.equal(sorted(machine.units("--all")), ["mpatha", "sda", "sdb"], "all")
     text = t.expect(machine.list(), GOOD, err="").out
-    t.matches(rf"^{UNIT}  sda     {hexkey(0xb1)} {B}  write-exclusive-registrants-only  2: {A}, {B}  -    -$", text,
+    t.matches(rf"^{UNIT}  sda     {hexkey(0xb1)} {B}  write-exclusive-registrants-only  2: {A}, {B}  -  "
+              rf"  -$", text,
               "line of sda")
     t.matches("^naa.6 +mpatha  all registrants ", text, "line of the map")
 
@@ -248,7 +249,7 @@ def told_by(t, held):
 def reservation_unread(t):
     """That it could not be read is not that there is none."""
     one = told_by(t, check_condition(4, 0x44, 0)).units()["sda"]
-    t.equal((one["state"], one["problem"]), ("failed", "READ RESERVATION got no good answer"), "sda")
+    t.equal((one["state"], one["problem"]), ("failed", "READ RESERVATION failed"), "sda")
 
 
 @test
@@ -285,5 +286,5 @@ def more_than_an_answer_holds(t):
     machine.options = ["-k", fake.path]
     machine.disk("sda", UNIT)
     one = machine.units()["sda"]
-    t.equal((one["state"], one["problem"]), ("failed", "it has more registrations than an answer has room for"),
+    t.equal((one["state"], one["problem"]), ("failed", "it has more registrations than fit into an answer"),
             "sda")

@@ -99,7 +99,7 @@ def same_nexus(t):
     helper = start(t)
     Guest(t, helper, "alpha", 0xa1)
     Guest(t, helper, "beta", 0xb1)
-    t.matches("^SAME NEXUS  .*: (alpha, beta|beta, alpha) are one host", status(t, helper).out, "alarm")
+    t.matches("^SAME NEXUS  .*: (alpha, beta|beta, alpha) are one initiator", status(t, helper).out, "alarm")
     report = t.ctl("doctor", "--json", "-k", helper.socket_path, "-s", helper.status_path,
                    t.lab.disk().path)
     t.expect(report, TROUBLE)

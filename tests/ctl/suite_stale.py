@@ -46,8 +46,10 @@ def removed_on_request(t):
     t.equal(sent(t), [REMOVED], "on the device")
 
 
-@cases(("in use", {"stale": False, "connected": True}, fr"key {hexkey(0xc01)} is in use by node-c \(pid 2900\)"),
-       ("replaced", {"replaced": True}, fr"key {hexkey(0xc01)} of node-c \(pid 2900\) is no longer registered"),
+@cases(("in use", {"stale": False, "connected": True}, fr"key {hexkey(0xc01)} is in use by node-c \(pid "
+                                                       fr"2900\)"),
+       ("replaced", {"replaced": True}, fr"key {hexkey(0xc01)} of node-c \(pid 2900\) is no longer "
+                                        fr"registered"),
        ("another key", {"key": hexkey(0xc02)}, f"the helper lists no stale key {hexkey(0xc01)} here"))
 def left_alone(t, change, message):
     t.disk.answer()
@@ -87,7 +89,8 @@ def nobody_to_ask(t):
     t.disk.answer()
     result = t.expect(cleanup(t, serve(t, {})), REFUSED, "")
     t.matches(": not confirmed\n", result.err, "message")
-    t.matches("\n  There is no terminal to ask the question on: say --yes.\n", result.err, "what to do")
+    t.matches("\n  Standard input is not a terminal, so the question cannot be asked: use --yes.\n",
+              result.err, "what to do")
     t.equal(sent(t), [], "on the device")
 
 

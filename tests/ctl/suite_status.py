@@ -118,9 +118,9 @@ def stale_key(t):
 @test
 def same_nexus(t):
     text = status(t, example())
-    has_line(t, text, "SAME NEXUS  8:16 sdb: node-c, node-a, node-b are one host to the disk")
+    has_line(t, text, "SAME NEXUS  8:16 sdb: node-c, node-a, node-b are one initiator to the disk")
     t.check(not re.search("8:32 .*SAME NEXUS", text), "the other device is not marked")
-    has_line(t, text, "Where each VM has a helper of its own, ask each.")
+    has_line(t, text, "If each VM has a helper of its own, query each.")
 
 
 @test
@@ -231,7 +231,7 @@ def one_of_them_cannot_be_read(t):
     server = StatusServer(os.path.join(directory, "c\n"), [b"x"])
     t.cleanup.callback(server.close)
     result = t.expect(t.ctl("status", "-s", directory), GOOD)
-    t.equal(result.err, f"qemu-pr-ctl: what {directory}/c\\x0a sends is no status of a helper\n",
+    t.equal(result.err, f"qemu-pr-ctl: {directory}/c\\x0a does not send a helper's status\n",
             "standard error")
     t.equal(result.out.count("qemu-pr-helper 0.1.0"), 2, "others")
 
@@ -242,7 +242,7 @@ def nobody_tells(t):
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(os.path.join(directory, "dead"))
     result = t.expect(t.ctl("status", "-s", directory), HELPER, "")
-    t.matches(f"no helper that runs tells its status in {directory}", result.err, "message")
+    t.matches(f"no running helper has a status socket in {directory}", result.err, "message")
 
 
 # -- watching
@@ -301,7 +301,7 @@ def watch_in_a_pipe_is_plain(t):
     t.cleanup.callback(os.close, read)
     Watch(t, serve(t, example()).path, write)
     os.close(write)
-    data = read_until(read, lambda data: data.count(b"ask each.\n") >= 2)
+    data = read_until(read, lambda data: data.count(b"query each.\n") >= 2)
     t.check(b"\x1b" not in data, "control characters")
 
 
@@ -322,12 +322,12 @@ def watch_outlives_the_helper(t):
     server = serve(t, example())
     watch = Watch(t, server.path, write)
     os.close(write)
-    read_until(read, lambda data: b"ask each.\n" in data)
+    read_until(read, lambda data: b"query each.\n" in data)
     server.close()
     read_until(watch.process.stderr.fileno(), lambda data: b"No such file" in data)
     again = StatusServer(server.path, [example()])
     t.cleanup.callback(again.close)
-    read_until(read, lambda data: b"ask each.\n" in data)
+    read_until(read, lambda data: b"query each.\n" in data)
 
 
 # -- what is not there, or something else
@@ -349,8 +349,8 @@ def no_status_socket_json(t):
                                    "outcome_unknown"], "members")
 
 
-@cases(("nothing", b"", "Too many readers"), ("no JSON", b"hello", "not that for clients"),
-       ("half", b'{"program": "qemu-pr', "not that for clients"), ("array", b"[]", "for clients"),
+@cases(("nothing", b"", "Too many readers"), ("no JSON", b"hello", "socket for clients"),
+       ("half", b'{"program": "qemu-pr', "socket for clients"), ("array", b"[]", "for clients"),
        ("number", b"7", "for clients"), ("another program", b'{"program": "x"}', "for clients"),
        ("another format", b'{"program": "qemu-pr-helper", "format": 2}', "older than the helper"),
        ("deep", b"[" * 100000, "for clients"))
@@ -487,7 +487,7 @@ def all_helpers(t):
     has_line(t, text, "liar", "garbage")
     has_line(t, text, "naa.60014052222222222222222222222222", "sdb", "not reserved", "2", "0",
              "node-a, node-b SAME NEXUS")
-    t.matches("HelperUnreadable: the status of helper liar cannot be read: garbage\n    What listens",
+    t.matches("HelperUnreadable: the status of helper liar cannot be read: garbage\n    This is not a helper",
               text, "alarm with what to do")
     told = json.loads(t.expect(t.ctl("status", "--all", "--json", "-s", directory), GOOD, err="").out)
     t.equal([(one["helper"], one["state"]) for one in told["helpers"]],

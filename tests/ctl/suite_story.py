@@ -156,8 +156,8 @@ def preempt(t, command):
     t.expect(hosts.b(command, "-K", "2", "--param-sark", "1", "-T", "1", "--yes"), GOOD, err="")
     # Host a is told by the first command that it sends: a note, and the command goes on.
     t.expect(hosts.a("keys"), GOOD, f"PRgeneration 0x3, 1 registered key:\n  {hexkey(2)}\n",
-             f"qemu-pr-ctl: {hosts.lun}: UNIT ATTENTION, REGISTRATIONS PREEMPTED (6/2A/05): told "
-             "once by the device; sent again\n")
+             f"qemu-pr-ctl: {hosts.lun}: UNIT ATTENTION, REGISTRATIONS PREEMPTED (6/2A/05): reported by "
+             f"the device; command sent again\n")
     t.expect(hosts.a("keys"), GOOD, err="")
 
 

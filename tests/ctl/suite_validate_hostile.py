@@ -46,7 +46,7 @@ def once(t, name):
     process.send_signal(getattr(signal, f"SIG{name}"))
     _, err = process.communicate(timeout=scaled(20))
     t.equal(process.returncode, UNKNOWN, "exit status")
-    t.matches("^qemu-pr-ctl: validate: interrupted; what it has registered is being removed. Once more",
+    t.matches("^qemu-pr-ctl: validate: interrupted; removing its registrations. Interrupt again",
               err, "notice")
     untouched(t, lun)
 
@@ -60,7 +60,7 @@ def twice(t):
     t.fault(lun, "hang")
     process.send_signal(signal.SIGINT)
     line = process.stderr.readline()
-    t.matches("Once more ends it at once, and leaves that", line, "notice")
+    t.matches("Interrupt again to exit at once and leave them", line, "notice")
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=scaled(5))
     t.equal(process.returncode, -signal.SIGINT, "exit status")
@@ -79,7 +79,7 @@ def killed(t):
     process.communicate()
     t.fault(lun, "latency 0")
     result = t.expect(validate(t, lun, "--yes"), REFUSED, "")
-    t.matches("0x7072766c[0-9a-f]{8}, of an earlier validate\n  An earlier validate was ended .* say --force",
+    t.matches("0x7072766c[0-9a-f]{8}, of an earlier validate\n  An earlier validate was stopped .* use --force",
               result.err, "message")
     t.expect(validate(t, lun, "--yes", "--force", software="none"), GOOD)
     untouched(t, lun)
@@ -113,7 +113,8 @@ def helper_dies(t):
         t.lab._simulator = None
         t.lab.simulator()
     t.equal(process.returncode, UNKNOWN, "exit status")
-    t.matches("it could not be tidied up: READ KEYS: no answer\n(.*\n)*.*begin with 0x7072766c", err, "message")
+    t.matches("cannot clean up: READ KEYS: no answer\n(.*\n)*.*begin with 0x7072766c", err,
+              "message")
 
 
 class Way:
@@ -210,7 +211,7 @@ def places(t):
     directory = t.directory()
     os.mkfifo(os.path.join(directory, "fifo"))
     os.mkdir(os.path.join(directory, "json.json"))
-    return [("/none/x", "No such file"), (directory, "Is a directory"), ("/dev/null", "no regular file"),
+    return [("/none/x", "No such file"), (directory, "Is a directory"), ("/dev/null", "not a regular file"),
             (os.path.join(directory, "fifo"), "No such device|no regular file"),
             (os.path.join(directory, "json"), "Is a directory"), (directory + "/" + 300 * "x", "too long")]
 
@@ -281,7 +282,7 @@ def one_disk_twice(t):
     for second in (disk.path, other):
         result = t.ctl("validate", "--profiles", PROFILES, "--for=all", "--yes", "-k", helper.socket_path,
                        "--second", second, disk.path)
-        t.matches("would be one I_T nexus\n  A helper sends by the device that it is handed",
+        t.matches("would be one I_T nexus\n  A helper sends commands through the device that it receives",
                   t.expect(result, REFUSED, "").err, "message")
     t.equal(disk.calls(), [], "commands")
 
@@ -294,7 +295,7 @@ def read_only_disk(t):
     try:
         result = t.ctl("validate", "--profiles", PROFILES, "--for=all", "--yes", "-k",
                        t.lab.helper().socket_path, disk.path)
-        t.matches("it is read-only, and a cluster writes; 'blockdev --setrw'",
+        t.matches("it is read-only, but a cluster writes; 'blockdev --setrw'",
                   t.expect(result, REFUSED, "").err, "message")
         t.equal(disk.calls(), [], "commands")
     finally:
@@ -320,7 +321,7 @@ def thousand_registrations(t):
     fake = t.fake(*[reply(payload=scsi.read_keys_data(*range(1, 1001))).encode()] * 2)
     result = t.expect(t.ctl("validate", "--profiles", PROFILES, "--for=all", "--yes", "-k", fake.path,
                             t.make_lun()), REFUSED, "")
-    t.matches("1000 registrations are there\n(.*\n)+ +0x10\n +and 984 more\n.*--force", result.err, "message")
+    t.matches("1000 registrations exist\n(.*\n)+ +0x10\n +and 984 more\n.*--force", result.err, "message")
     t.check(result.err.count("\n") < 30, "too long")
     t.equal({cdb[0] for cdb, _ in fake.requests}, {scsi.PR_IN}, "commands")
 
@@ -361,5 +362,5 @@ def disk_goes_away(t, failure):
     disk.answer(**failure)
     out, err = process.communicate(timeout=scaled(30))
     t.equal(process.returncode, UNKNOWN, f"exit status: {out}{err}")
-    t.matches("^own +could not be found out$", out, "verdict")
-    t.matches("it could not be tidied up: READ KEYS: ", err, "message")
+    t.matches("^own +could not be determined$", out, "verdict")
+    t.matches("cannot clean up: READ KEYS: ", err, "message")

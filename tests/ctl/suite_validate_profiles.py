@@ -63,25 +63,25 @@ def step(**members):
 
 @cases(("format", {"format": 2}, "format is not 1"),
        ("member", {"heading": "x"}, "unknown member 'heading'"),
-       ("no verb", {"sequences": step(do="sing")}, "'do' is nothing that there is"),
+       ("no verb", {"sequences": step(do="sing")}, "'do' is not a known command"),
        ("misspelt", {"sequences": step(do="keys", having=["k"])}, "unknown member 'having'"),
-       ("no key", {"sequences": step(do="clear")}, "it wants a 'key'"),
-       ("no new key", {"sequences": step(do="register", expect="good")}, "it wants a 'new' key"),
-       ("expectation", {"sequences": step(do="clear", key="k", expect="fine")}, "'expect' is nothing"),
+       ("no key", {"sequences": step(do="clear")}, "missing 'key'"),
+       ("no new key", {"sequences": step(do="register", expect="good")}, "missing 'new' key"),
+       ("expectation", {"sequences": step(do="clear", key="k", expect="fine")}, "'expect' is not a known"),
        ("nexus", {"sequences": step(do="keys", nexus="C")}, "neither A nor B"),
-       ("one nexus", {"sequences": step(do="keys", nexus="B")}, "there is one only"),
-       ("list", {"sequences": step(do="keys", has="k")}, "'has' is no list of keys"),
-       ("number", {"sequences": step(do="keys", has=[1])}, "what is no name of a key"),
-       ("type", {"sequences": step(do="reserve", key="k", type=16)}, "no such 'type'"),
+       ("one nexus", {"sequences": step(do="keys", nexus="B")}, "there is only one nexus"),
+       ("list", {"sequences": step(do="keys", has="k")}, "'has' is not a list of keys"),
+       ("number", {"sequences": step(do="keys", has=[1])}, "an entry that is not the name of a key"),
+       ("type", {"sequences": step(do="reserve", key="k", type=16)}, "invalid 'type'"),
        ("no steps", {"sequences": [{"name": "one", "nexuses": 1}]}, "one has no steps"),
-       ("condition", {"sequences": step(do="keys", **{"if": "rain"})}, "'if' is nothing"),
-       ("no part", {"sequences": step(part="x")}, "'id' is nothing"),
+       ("condition", {"sequences": step(do="keys", **{"if": "rain"})}, "'if' is not a known condition"),
+       ("no part", {"sequences": step(part="x")}, "unknown 'id' of a part"),
        ("unknown part", {"sequences": [{"name": "one", "nexuses": 1, "steps": [
-           {"part": "x", "nexus": "A"}]}]}, "there is no part 'x'"),
+           {"part": "x", "nexus": "A"}]}]}, "unknown part 'x'"),
        ("unused part", {"parts": {"x": [{"id": "1", "do": "keys"}]}}, "no sequence has the part 'x'"),
        ("part in a part", {"parts": {"x": [{"id": "1", "part": "x"}]}, "sequences": [
            {"name": "one", "nexuses": 1, "steps": [{"part": "x", "nexus": "A"}]}]}, "unknown member 'part'"),
-       ("key", {"keys": {"k": "xyz"}}, "no hexadecimal number"))
+       ("key", {"keys": {"k": "xyz"}}, "not a hexadecimal number"))
 def bad_profile(t, members, message):
     lun = t.make_lun()
     result = t.expect(validate(t, lun, "--yes", software=profile(t, **members)), USAGE, "")

@@ -211,8 +211,8 @@ def healthy_registered_map(t: Context) -> None:
     # iscsi_tcp does not show which sessions they are of; the command that is named tells.
     found = report.checks["registrations"]
     t.equal((found.verdict, found.text),
-            ("unknown", "3 of 3 paths may be registered, by 3 registrations of this host; /sys does "
-             "not tell whether they are of now"), "registrations")
+            ("unknown", "3 of 3 paths may be registered, by 3 registrations of this host; /sys does not "
+                        "show whether they are current"), "registrations")
     command = re.search("'qemu-pr-ctl (register --direct .*)'$", found.remedy)
     t.check(command, f"no command: {found.remedy}")
     before = generation(t)
@@ -311,7 +311,7 @@ def read_only_node(t: Context) -> None:
     os.chmod(t.other.path, 0o444)
     t.cleanup.callback(os.chmod, t.other.path, 0o660)
     t.finds(t.doctor(t.other.path, user=NOBODY), "writing", "failure", "may not write",
-            "right to write")
+            "needs write permission")
     t.finds(t.doctor(t.other.path), "writing", "failure", "node is read-only", "chmod u\\+w")
 
 
@@ -332,7 +332,7 @@ def read_only_fd(t: Context) -> None:
 @test
 def no_reservations(t: Context) -> None:
     t.finds(t.doctor(lab.scsi_debug(dev_size_mb=8).path), "reservations", "failure", "5/20/00",
-            "does not know persistent reservations")
+            "does not support persistent reservations")
 
 
 @test

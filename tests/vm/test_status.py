@@ -146,7 +146,7 @@ def shared_nexus(t: Context) -> None:
     """By the disk's node and by its SCSI generic node."""
     Guest.registers(t, "alpha", t.first.path, KEY_A)
     Guest.registers(t, "beta", t.first.generic_path, KEY_B)
-    t.matches("^SAME NEXUS  .*(alpha, beta|beta, alpha) are one host", t.status(), "alarm")
+    t.matches("^SAME NEXUS  .*(alpha, beta|beta, alpha) are one initiator", t.status(), "alarm")
 
 
 @test

@@ -415,7 +415,7 @@ def generic_device(t: Context) -> None:
     lab.reset(t.lab.initiators)
     refused = t.run(CTL, "validate", "--profiles", PROFILES, "--for=pacemaker", "--yes", "--direct", sg)
     t.equal(refused.returncode, REFUSED, "exit status without --force")
-    t.matches("by a SCSI generic device it cannot be seen whether the disk is in use", refused.stdout,
+    t.matches("a SCSI generic device does not show whether the disk is in use", refused.stdout,
               "message")
     t.equal(t.lab.store.registrations(), [], "registrations after the refusal")
     generation = t.lab.store.generation()
