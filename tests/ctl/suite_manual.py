@@ -91,10 +91,10 @@ def options_of_every_command(t):
     commands = set(re.findall(r"^  ([a-z][a-z-]+)  ", text, re.MULTILINE))
     without = {letter: {one for one in commands if f"  -{letter}, " not in t.ctl(one, "--help").out}
                for letter in "kDtjh"}
-    said = " ".join(section("OPTIONS").partition("Every command takes these")[2]
-                    .partition("which have no **-D**:")[0].split()) + " which have no **-D**"
+    said = " ".join(section("OPTIONS").partition("Every command takes the following options")[2]
+                    .partition("have no **-D**:")[0].split()) + " have no **-D**"
     found = {letter: set() for letter in "kDtjh"}
-    for names, letter in re.findall(r"((?:\*\*[a-z]+\*\*(?:, | and )?)+)[, ]*which ha(?:ve|s) no "
+    for names, letter in re.findall(r"((?:\*\*[a-z]+\*\*(?:, | and )?)+)[, ]*ha(?:ve|s) no "
                                     r"\*\*-(\w)\*\*", said):
         found[letter] |= set(re.findall(r"\*\*([a-z]+)\*\*", names))
     t.equal(found, without, "commands without it")

@@ -180,7 +180,7 @@ def every_page_is_listed(t):
 @test
 def quirks_are_those_of_the_source(t):
     """Of the simulator: each name that it takes is in its page."""
-    page = read("man/qemu-pr-simulator.1.rst").partition("Quirks against the standard")[2]
+    page = read("man/qemu-pr-simulator.1.rst").partition("Quirks that violate the standard")[2]
     named = set(re.findall(r"\*\*([a-z0-9-]+)\*\*", page))
     known = set(re.findall(r'\[QUIRK_\w+\] = "([a-z0-9-]+)"', read("src/simulator/quirk.c")))
     t.check(len(known) > 20, f"only {known}")
