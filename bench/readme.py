@@ -85,7 +85,7 @@ LINES: List[Tuple[str, object, str]] = [
     ("One client: request to reply, median", amount("latency_p50_us", "us"), "latency_p50_us"),
     ("The same among 1,000 idle clients, 99th percentile", amount("among_1000_p99_us", "us"),
      "among_1000_p99_us"),
-    ("The same beside 200 commands that hang, 99th percentile", beside_hung, ""),
+    ("The same with 200 hung commands, 99th percentile", beside_hung, ""),
     ("Requests/s, 64 clients, a disk that answers at once", amount("load_64_0ms_per_s", ""),
      "load_64_0ms_per_s"),
     ("Requests/s, 1,000 clients, a disk that takes 10 ms", amount("load_1000_10ms_per_s", ""),
@@ -113,12 +113,12 @@ def readme_table(figures: dict) -> str:
     read = text_of(ratios["lun_read_p50_us"]["peer"])
     return "\n".join([
         *out, "",
-        f"Medians, rounds: {figures['rounds']}, all servers in turns; ratios: ours to each of the "
+        f"Medians, rounds: {figures['rounds']}, servers alternating; ratios: ours to each of the "
         f"others.", f"{where(figures)}.",
-        "The disk is a stand-in. With LIO's, in an emulated machine, READ KEYS takes "
-        f"{read} times what it takes",
-        "through Debian 12's helper; to register, reserve, release and unregister a multipath map takes "
-        f"{cycle} times", "what it takes by mpathpersist(8).",
+        "The disk is simulated. On a LIO LUN in an emulated machine, READ KEYS takes "
+        f"{read} times as long as",
+        "through Debian 12's helper; register, reserve, release and unregister on a multipath map take "
+        f"{cycle} times", "as long as with mpathpersist(8).",
         "", "![requests/s, and healthy clients without a reply](docs/bench.svg)", ""])
 
 
