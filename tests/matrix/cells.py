@@ -252,5 +252,6 @@ def cells() -> List[Cell]:
     return all_of_them
 
 
-SHORT = Cell("build, unit and protocol suites", "trixie", compiled() + tested(SHORT_SUITES), 600,
-             keep=True)
+#: Without what only a debugger reads.
+SHORT = Cell("build, unit and protocol suites", "trixie",
+             compiled("-Ddebug=false") + tested(SHORT_SUITES), 600, keep=True)
