@@ -37,15 +37,7 @@
 #include "base/futex.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "base/thread.h"
 #include "serve/tracepoints.h"
-
-struct pool_thread {
-    struct thread thread; /* first: thread.h */
-    struct pool *pool;
-    struct pool_thread *below; /* the next one in the stack of parked threads */
-    _Atomic uint32_t unparked;
-};
 
 int pool_init(struct pool *pool, unsigned max_threads, pool_serve_fn *serve, void *context)
 {

@@ -15,19 +15,26 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/thread.h"
+
 /* Surplus threads leave after this long without work. */
 #define POOL_SURPLUS_MS 10000
 
 /* fds that wait for a thread that may close them, when no more threads can be had. */
 #define POOL_DISCARD_MAX 1024
 
-struct pool_thread;
-
 /*
  * Serve the events of a registered fd. Until the fd is armed again no other thread is given an
  * event of it, and nothing else will be: arming it is the last thing to do.
  */
 typedef void pool_serve_fn(void *context, int fd, uint32_t events);
+
+struct pool_thread {
+    struct thread thread; /* first: thread.h */
+    struct pool *pool;
+    struct pool_thread *below; /* the next one in the stack of parked threads */
+    _Atomic uint32_t unparked;
+};
 
 struct pool {
     pool_serve_fn *serve;

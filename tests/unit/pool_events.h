@@ -248,14 +248,15 @@ static inline unsigned locked(const unsigned *field)
     return value;
 }
 
-static inline bool some_parked(void)
+static inline unsigned parked(void)
 {
-    bool some;
+    unsigned count = 0;
 
     pthread_mutex_lock(&pool.lock);
-    some = pool.parked != NULL;
+    for (const struct pool_thread *one = pool.parked; one; one = one->below)
+        count++;
     pthread_mutex_unlock(&pool.lock);
-    return some;
+    return count;
 }
 
 #define threads() atomic_load(&pool.threads)
