@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What keeps a command from the device, or its answer from us. */
+/* Advice on failures between this program and the device. */
 #include "ctl/advice.h"
 
 #include <errno.h>

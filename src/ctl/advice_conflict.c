@@ -4,7 +4,7 @@
  * reservation of another host, a key that this host does not have. Most of that can be found out
  * by reading keys, reservation and full status, which changes nothing.
  *
- * What cannot be found out is whether a holder is alive, and, as the device does not say which of
+ * It cannot find out whether a holder is alive, and, as the device does not say which of
  * its registrations are of this path, whether a registration of this host is a virtual machine's.
  */
 #include "ctl/advice.h"
@@ -31,7 +31,7 @@ static void advice_add_look(const struct session *session, const char *what,
     outcome_add_command(outcome, session->options, "full-status");
 }
 
-/* What a command with these keys and this type, which is named next, would take from whom. */
+/* Print which registrations the command that is suggested next would remove. */
 static void advice_add_loss(const struct session *session, const struct state *state,
                             const struct command *command, uint64_t other_key, unsigned type,
                             struct outcome *outcome)
@@ -105,7 +105,7 @@ static void advice_register_first(const struct session *session, const struct st
     outcome_add_command(outcome, options, "register --new-key=" OUTCOME_KEY, options->key);
 }
 
-/* To release what there is, whose type may be none that could be named. */
+/* Suggest how to release the reservation, whose type may have no name. */
 static void advice_add_release(const struct session *session, const struct state *state,
                                struct outcome *outcome)
 {

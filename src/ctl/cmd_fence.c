@@ -19,7 +19,7 @@
 #include "ctl/session.h"
 #include "ctl/state.h"
 
-#define FENCE_PREFIX 0x7072666500000000u /* "prfe": by which a key that was left is known */
+#define FENCE_PREFIX 0x7072666500000000u /* "prfe": marks keys that were left behind */
 
 static uint64_t fence_draw_key(void)
 {

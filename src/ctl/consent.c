@@ -5,7 +5,7 @@
  * connection is given up meanwhile, and what would be lost is found out once more; if that is not
  * what was asked about, nothing is sent.
  *
- * What would be sent is what a connection that leads nowhere is told to send.
+ * The command is recorded with a connection that sends nothing.
  */
 #include "ctl/consent.h"
 
@@ -21,7 +21,7 @@
 
 #define CONSENT_BYTES_A_LINE 16
 
-/* What is to be lost, below the lines that there are; as JSON too, if that is not NULL. */
+/* Add what would be lost to the outcome, and to `json` unless that is NULL. */
 static bool consent_judge(struct session *session, struct outcome *outcome,
                           struct json_object *json)
 {

@@ -58,7 +58,7 @@ static void document_advise(const char *path, int r, struct outcome *outcome)
     }
 }
 
-/* What came could not be used. */
+/* The answer could not be used. */
 static void document_object_to(const char *path, enum fetch_problem problem,
                                struct outcome *outcome)
 {

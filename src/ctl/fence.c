@@ -38,7 +38,8 @@ void fence_fail(struct fence *fence, const struct command *command, const struct
         advice_failure(&fence->session, command, &fence->outcome);
 }
 
-/* By one path of a map this host would hold the reservation, and its other paths be kept out. */
+/* Through one path of a map, this host would hold the reservation and lock out its own other paths.
+ */
 static bool fence_is_path(struct fence *fence)
 {
     char block[32], map[128], text[512];

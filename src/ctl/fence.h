@@ -14,7 +14,7 @@
 #include "ctl/state.h"
 #include "ctl/victims.h"
 
-/* What one run needs. */
+/* The state of one run. */
 struct fence {
     const struct options *options;
     struct options step; /* of the command that is being sent */

@@ -59,7 +59,7 @@ static bool fence_prepare(struct fence *fence)
     return false;
 }
 
-/* Of a device without PREEMPT AND ABORT, PREEMPT has to do. */
+/* If the device does not support PREEMPT AND ABORT, PREEMPT is used. */
 static bool fence_is_unknown(const struct outcome *outcome)
 {
     struct prhelper_sense sense;
@@ -110,7 +110,7 @@ static bool fence_may_leave(const struct fence *fence, const struct state *now)
     return now->reservation.key != fence->key;
 }
 
-/* Leave the device, unless the reservation would end by it. */
+/* Unregister this host, unless that would end the reservation. */
 static void fence_leave(struct fence *fence, const struct state *now)
 {
     struct outcome outcome;
@@ -134,7 +134,7 @@ static void fence_leave(struct fence *fence, const struct state *now)
                          fence->key);
 }
 
-/* Something failed. By then some keys may be fenced, and the reservation be of this host. */
+/* After a failure. Some keys may already be fenced, and this host may hold the reservation. */
 static void fence_give_up(struct fence *fence)
 {
     struct state now;
@@ -150,7 +150,7 @@ static void fence_give_up(struct fence *fence)
     state_deinit(&now);
 }
 
-/* Nothing of it may be left, by any path, and something must keep it out. */
+/* No registration of it may be left on any path, and a reservation must lock it out. */
 static void fence_check(struct fence *fence)
 {
     const char *whom = fence->options->operand;

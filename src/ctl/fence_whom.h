@@ -7,7 +7,7 @@
 
 #include "ctl/fence.h"
 
-/* Who it is, and whether it is clear that no other host is meant. False: the outcome says why. */
+/* Find the host, and make sure that no other host is affected. False: the outcome says why. */
 bool fence_whom_find(struct fence *fence);
 
 /* Print its registrations, or add them to the JSON object. */

@@ -29,7 +29,7 @@ static bool loss_is_all_registrants(unsigned type)
            type == PRHELPER_EXCLUSIVE_ACCESS_ALL_REGISTRANTS;
 }
 
-/* Of those that loss_of() names one at most loses it: the one of this path. */
+/* At most one of the registrations of loss_of() is lost: the one of this path. */
 static bool loss_is_of_this_path(const struct command *command)
 {
     return command == &cmd_register || command == &cmd_register_ignore || command == &cmd_cleanup;

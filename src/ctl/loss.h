@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * What a command takes from whom. It is decided here and nowhere else: hints, the question before
- * such a command, and --dry-run all have it from here, in one form.
+ * Which registrations and reservations a command removes. Only this file decides it: hints, the
+ * question before such a command, and --dry-run all have it from here, in one form.
  */
 #ifndef CTL_LOSS_H
 #define CTL_LOSS_H
@@ -14,7 +14,7 @@
 #include "ctl/session.h"
 #include "ctl/state.h"
 
-/* What a registration loses by a command; bits. */
+/* What a command removes from a registration; bits. */
 enum loss {
     LOSS_NONE = 0,
     LOSS_KEY = 1,          /* its key is replaced by another one */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What came of it all: the answer, and what to make of it. */
+/* The outcome of a command: the answer, and advice. */
 #ifndef CTL_OUTCOME_H
 #define CTL_OUTCOME_H
 
@@ -24,7 +24,7 @@
 #define OUTCOME_WHAT_MAX 8192
 #define OUTCOME_HINT_MAX 65536
 
-/* What came of a command. */
+/* The outcome of a command. */
 struct outcome {
     int r; /* libprhelper's, of the last time it was sent */
     struct prhelper_result result;
@@ -44,7 +44,7 @@ bool outcome_is_unknown(const struct outcome *outcome, const struct command *com
 __attribute__((format(printf, 3, 4))) void
 outcome_fail(struct outcome *outcome, enum exit_status status, const char *format, ...);
 
-/* What to do about it. */
+/* Advice on what to do about it. */
 __attribute__((format(printf, 2, 3))) void outcome_hint(struct outcome *outcome, const char *format,
                                                         ...);
 

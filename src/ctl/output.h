@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What is told, on a terminal and as JSON. */
+/* Output, as text and as JSON. */
 #ifndef CTL_OUTPUT_H
 #define CTL_OUTPUT_H
 

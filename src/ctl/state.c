@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * READ KEYS says how many registrations there are, READ FULL STATUS by which nexus each is. Not
+ * READ KEYS shows the number of registrations, READ FULL STATUS the nexus of each. Not
  * every device has the latter, and by a helper it may end before the former does; so keys are the
  * list, and each is given a name from the other if there is one.
  */
@@ -39,7 +39,7 @@ static void state_read_keys(struct session *session, struct state *state)
     state->cut = r == PRHELPER_TRUNCATED;
 }
 
-/* Of which registration this is the full status: of one with that key that has none yet. */
+/* Find the registration of this full status: one with that key that has no full status yet. */
 static void state_take(struct state *state, const struct prhelper_registrant *registrant)
 {
     for (size_t i = 0; i < state->count; i++) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Who is registered with a device and who holds its reservation, as far as it can be read. */
+/* The registrations and the reservation of a device, as far as they can be read. */
 #ifndef CTL_STATE_H
 #define CTL_STATE_H
 

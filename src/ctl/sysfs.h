@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What the kernel says of devices in /sys. */
+/* Information about devices in /sys. */
 #ifndef CTL_SYSFS_H
 #define CTL_SYSFS_H
 

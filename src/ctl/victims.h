@@ -15,7 +15,7 @@ struct victims {
     uint64_t keys[VICTIMS_KEYS_MAX]; /* each once */
     size_t n_keys;
     size_t count;  /* registrations that are meant */
-    size_t others; /* registrations of other hosts that have one of these keys as well */
+    size_t others; /* registrations of other hosts that also have one of these keys */
     bool by_host;  /* told by host, not by key */
     bool too_many; /* it has more keys than there is room for */
 };
@@ -23,7 +23,7 @@ struct victims {
 /*
  * Those whose key or host `whom` is. A host is an initiator port as full-status shows it, an iSCSI
  * name or what stands behind its last colon, or the port name of Fibre Channel with or without
- * colons. A text that is a registered key and a host's name as well is taken for the key.
+ * colons. A text that is both a registered key and a host's name is taken as the key.
  */
 void victims_find(const struct state *state, const char *whom, struct victims *ret_victims);
 
@@ -38,7 +38,8 @@ size_t victims_elsewhere(const struct state *before, const struct victims *victi
                          const struct state *now);
 
 /*
- * What is left of them: how many registrations of `state` have one of the keys, or the host.
+ * Their remaining registrations: the number of registrations of `state` that have one of the
+ * keys, or the host.
  */
 size_t victims_left(const struct state *state, const struct victims *victims, const char *whom);
 

@@ -8,7 +8,7 @@
 
 #include <sys/types.h>
 
-/* What is read of a file at most: an account behind that is not found. */
+/* The most that is read of a file: accounts after that are not found. */
 #define ACCOUNT_FILE_MAX (1024 * 1024)
 
 /*

@@ -45,7 +45,7 @@
 #define KEEPER_LOCK_TRIES    1000
 #define KEEPER_LOCK_PAUSE_MS 1
 
-/* What the helper may ask for. */
+/* Commands of the helper. */
 enum keeper_verb {
     KEEPER_REMOVE_SOCKET = 1,
     KEEPER_REMOVE_PIDFILE,
@@ -53,7 +53,7 @@ enum keeper_verb {
     KEEPER_OPEN_PROC,    /* the answer has a file of /proc/PID with it */
 };
 
-/* What there is to be read of another process: its virtual machine's name. */
+/* Files of another process that may be read, for its virtual machine's name. */
 static const char *const keeper_proc_files[] = {"cgroup", "cmdline", "stat"};
 
 #define KEEPER_PROC_FILES (sizeof(keeper_proc_files) / sizeof(keeper_proc_files[0]))
@@ -71,7 +71,7 @@ struct keeper_answer {
     uint32_t serial;
 };
 
-/* What the keeper process knows. */
+/* State of the keeper process. */
 struct keeper_state {
     int channel;
     int pidfile_fd;
@@ -131,7 +131,7 @@ static void keeper_drop_privileges(const struct keeper_state *state)
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
-/* What cannot be removed now will be tried again when the helper is gone. */
+/* Files that cannot be removed now are tried again when the helper has exited. */
 static int keeper_remove(const char *path, bool *ours, const struct inode_id *inode)
 {
     int r = *ours ? inode_remove(path, inode) : 0;

@@ -22,7 +22,7 @@ struct keeper {
     uint32_t serial;      /* of the last question */
 };
 
-/* What there is to keep. */
+/* What the keeper needs. */
 struct keeper_options {
     const char *socket_path;       /* to be removed; NULL: none */
     const struct inode_id *socket; /* what it is now */

@@ -5,7 +5,7 @@
  * is applied last.
  *
  * User 0 needs no capability to read root's files or to stop root's processes; /proc/kcore takes
- * only CAP_SYS_RAWIO besides. So the helper gives up user 0 wherever it can.
+ * only CAP_SYS_RAWIO besides. So the helper drops user 0 whenever it can.
  */
 #include "daemon/privileges.h"
 

@@ -17,7 +17,7 @@ struct privileges_ids {
     uid_t uid;       /* (uid_t)-1: stay */
     gid_t gid;       /* (gid_t)-1: stay */
     bool is_default; /* the user was not asked for, so that it cannot be had is no error */
-    /* What an administrator should know of the user, or "". */
+    /* A note about the user for the administrator, or "". */
     char note[PRIVILEGES_NOTE_SIZE];
 };
 
@@ -27,10 +27,10 @@ struct privileges_ids {
  * own user, or *nobody*, which others share. Before any thread exists: capabilities are each
  * thread's own.
  *
- * What cannot be dropped for lack of privilege is left and said at -v, since no_new_privs makes it
- * harmless; a change that was asked for and fails is an error; a user by default that cannot be had
- * is said in ids->note, and the process goes on as it is. Returns 0 or a negative errno with a
- * message in ret_error.
+ * Privileges that cannot be dropped for lack of privilege are kept and logged at -v, because
+ * no_new_privs makes it harmless; a change that was asked for and fails is an error; a user by
+ * default that cannot be had is said in ids->note, and the process goes on as it is. Returns 0 or a
+ * negative errno with a message in ret_error.
  */
 int privileges_drop(struct privileges_ids *ids, char *ret_error, size_t error_size);
 

@@ -10,7 +10,7 @@
 /* The worker finds its channel here; the standard fds are /dev/null, and there are no others. */
 #define SPAWN_CHANNEL 3
 
-/* What the worker needs, and all that it gets: SG_IO on the paths. */
+/* The only privilege that the worker needs and gets: SG_IO on the paths. */
 extern const uint32_t spawn_capabilities;
 
 /*

@@ -43,7 +43,7 @@ static void command_busy(struct command *command, const char *why)
     command_say(command, "%s", why);
 }
 
-/* What the client wants. False: the answer is there. */
+/* The client's command. False: the answer is known. */
 static bool command_decode(struct command *command)
 {
     const struct request *request = &command->work->request.request;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * That a path is at a command that changes something, told to every worker of this host, by a lock
- * of the map's file. It lasts as long as the command is in the kernel, also when the worker that
- * sent it has given it up or was killed: no other command on that map may begin until then, since
- * the late one may still be executed. Other maps are not concerned.
+ * A lock on the map's file. It tells every worker of this host that a path is executing a command
+ * that changes something. It lasts as long as the command is in the kernel, also when the
+ * worker that sent it has given it up or was killed: no other command on that map may begin until
+ * then, since the late one may still be executed. Other maps are not concerned.
  *
  * Each path's thread has the file open for itself, in its own table of fds, so the lock goes with
  * that thread alone. Thread rule: any, each fd by one thread.

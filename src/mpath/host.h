@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * What the worker takes for granted of the machine that it runs on. Apart, because the tests build
+ * The worker's assumptions about its machine. Separate, because the tests build
  * the worker with another host.c: a machine without root, device-mapper or SCSI.
  */
 #ifndef MPATH_HOST_H
@@ -29,7 +29,7 @@ bool host_is_disk(const struct stat *status);
  */
 int host_take_rights(char *ret_error, size_t error_size);
 
-/* Give up the capability as well. Returns 0 or a negative errno. */
+/* Also drop the capability. Returns 0 or a negative errno. */
 int host_drop_rights(void);
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * What is remembered of a map, over commands and over the end of this process: the engine's memory
+ * The state of a map that outlives commands and this process: the engine's memory
  * (paths.h), and by which names the target knows the paths. A file for each map, by its uuid, in a
  * directory that belongs to user 0 and lasts until the next boot, as registrations' processes do.
  *

@@ -51,7 +51,7 @@ static bool main_prepare(struct worker *worker, bool is_beside, struct worker_he
     main_ignore_signals();
     memory_init();
     worker->shared.journal = journal_open_directory(problem, sizeof(problem));
-    /* Of a service's workers none knows of one before it. */
+    /* A service's worker does not know about earlier ones. */
     if (worker->shared.journal < 0 && (is_beside || is_service)) {
         hello->later = true;
         snprintf(hello->text, sizeof(hello->text),

@@ -84,7 +84,7 @@ static enum path_state map_state(struct map *map, const struct path *path)
     return state;
 }
 
-/* What hung and is back: no thread waits for its result. */
+/* A job that hung and has returned: no thread waits for its result. */
 static void map_collect(struct map *map)
 {
     unsigned kept = 0;

@@ -21,7 +21,7 @@
 #include "paths/paths.h"
 #include "proto/worker.h"
 
-/* Of one map; each waits in the worker's memory with its message of 8 kB. */
+/* For one map; each waits in the worker's memory with its message of 8 kB. */
 #define MAP_QUEUE_MAX 32
 
 /* Virtual machines, and tools, that are at one map by one helper. */
@@ -42,7 +42,7 @@ enum map_side { MAP_CHANGES, MAP_READS };
 
 struct map;
 
-/* What the thread does: command.h, read.h. */
+/* The work of the thread: command.h, read.h. */
 struct map_calls {
     void (*execute)(struct map *map, struct work *work); /* and answer; the work is freed later */
     void (*watch)(struct map *map);                      /* while is_watched; NULL: never */

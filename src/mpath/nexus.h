@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What is known of a path's I_T nexus without asking the target: its initiator port. */
+/* The part of a path's I_T nexus that is known without a command to the target: its initiator port.
+ */
 #ifndef MPATH_NEXUS_H
 #define MPATH_NEXUS_H
 

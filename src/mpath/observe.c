@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Who is who at the target. The engine goes by TransportID and relative target port; of many paths
- * sysfs tells neither in full (nexus.c). What is missing is learnt from READ FULL STATUS:
+ * Which registration belongs to which path. The engine goes by TransportID and relative target
+ * port; of many paths sysfs tells neither in full (nexus.c). What is missing is learnt from READ
+ * FULL STATUS:
  *
  * - of a path that was registered before anything was known of it: REGISTER of a key to itself is
  *   GOOD by a path that has the key and changes nothing (SPC-4 5.13.7). If one descriptor alone can
@@ -166,7 +167,7 @@ static bool observe_path(struct command *command, unsigned at, const uint8_t *da
     return true;
 }
 
-/* What a registration would say of APTPL: as it is now, since that is of the whole logical unit. */
+/* APTPL for a registration: as it is now, because it applies to the whole logical unit. */
 static bool observe_aptpl(struct command *command)
 {
     struct prin_capabilities capabilities;
@@ -263,7 +264,7 @@ bool observe_look(struct command *command, const uint8_t *data, size_t size)
         if (observe_find(command, command->map->path[i], data, size, key, true, &one) == 1)
             observe_learn(command, i, &one);
         else if (steps_has_key(command, i, key, command->engine.memory.aptpl))
-            clear = false; /* it is registered, and by which of them cannot be told */
+            clear = false; /* it is registered, but it is unknown through which of them */
         command->unlearnt &= ~((uint64_t)1 << i);
     }
     observe_note(command, data, size);

@@ -62,7 +62,7 @@ struct path {
     int fd;   /* of the path */
     int hold; /* hold.h */
 
-    /* What the map's thread has learnt of it. */
+    /* What the map's thread knows about it. */
     bool is_asked; /* whether it has a relative target port is known */
     bool has_target_port;
     uint16_t target_port; /* relative target port identifier */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What the helper's status says of a map's paths (proto/maptable.h). */
+/* The paths of maps in the helper's status (proto/maptable.h). */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What the worker and its opener may ask of the kernel. */
+/* System calls that the worker and its opener may use. */
 #ifndef MPATH_SANDBOX_H
 #define MPATH_SANDBOX_H
 

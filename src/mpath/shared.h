@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* What the threads of all maps have in common. Thread rule: any thread, after shared_init(). */
+/* State shared by the threads of all maps. Thread rule: any thread, after shared_init(). */
 #ifndef MPATH_SHARED_H
 #define MPATH_SHARED_H
 

@@ -53,7 +53,7 @@ static bool steps_submit(struct command *command, unsigned path, struct path_job
     return true;
 }
 
-/* What the device said to a job that is done and that answered. */
+/* The device's answer to a job that is done and was answered. */
 static void steps_reply(const struct path_job *job, struct reply *ret)
 {
     const struct request request = {.opcode = job->cdb[0], .length = job->length};
@@ -175,7 +175,8 @@ static bool steps_disturbs(uint8_t service_action)
            service_action == SPC_PROUT_PREEMPT || service_action == SPC_PROUT_PREEMPT_AND_ABORT;
 }
 
-/* What a step by one path says of all: if it had no answer for the logical unit, ask again. */
+/* What a step through one path shows about all: without an answer for the logical unit, observe
+ * again. */
 static void steps_refresh(struct command *command, unsigned path,
                           const struct paths_outcome *outcome)
 {
@@ -203,7 +204,7 @@ static bool steps_is_unsent(unsigned host_status)
     }
 }
 
-/* What became of a job that is done. */
+/* The outcome of a job that is done. */
 static void steps_judge(const struct path_job *job, struct paths_outcome *ret)
 {
     const struct sg_result *result = &job->result;
@@ -375,7 +376,7 @@ bool steps_in_flight(const struct command *command, uint64_t set)
     return false;
 }
 
-/* Of all paths but the one that is left to the guest: one that is away may hold writes, too. */
+/* For all paths except the one that is left to the guest: an absent path may also hold writes. */
 void steps_drain(struct command *command, const struct paths_step *step, struct paths_outcome *ret)
 {
     uint64_t left = command->answered & ~step->paths;

@@ -13,7 +13,7 @@
 
 struct sysfs_map {
     dev_t number;
-    char kernel_name[16];           /* "dm-3", which multipathd knows it by, too */
+    char kernel_name[16];           /* "dm-3", which multipathd also accepts */
     char name[SYSFS_MAP_NAME_SIZE]; /* "mpatha", for people */
     char uuid[SYSFS_MAP_UUID_SIZE]; /* "mpath-3600..." */
 };

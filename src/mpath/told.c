@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * What multipathd is told of a map, and what it says. The map's thread keeps one connection while
+ * Messages to multipathd about a map, and its answers. The map's thread keeps one connection while
  * it has something to do, and makes it anew after an exchange that failed. Each exchange has a
  * deadline of its own: a path that hangs can keep multipathd from answering any client for most of
  * a minute.
@@ -88,7 +88,7 @@ void told_begin(struct command *command)
     CLEANUP_FREE char *answer = NULL;
     char text[TOLD_COMMAND_SIZE];
 
-    /* That of the command before this one, if the same process is still there. */
+    /* The connection of the previous command, if the same process still runs. */
     if (map->multipathd >= 0 && !multipathd_is_quiet(map->multipathd))
         told_disconnect(map);
     if (map->multipathd < 0 && told_connect(command) < 0) {
@@ -226,7 +226,8 @@ static void told_status(struct command *command, const char *map, struct paths_o
         ret->set = strcmp(answer, "set") == 0 || strcmp(answer, "1") == 0;
 }
 
-/* What it would register a path with: "none", or a number, with ":aptpl" perhaps. NULL: no answer.
+/* The key with which it would register a path: "none", or a number, possibly with ":aptpl". NULL:
+ * no answer.
  */
 static char *told_key(struct command *command)
 {

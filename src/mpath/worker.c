@@ -42,7 +42,7 @@ static struct map *worker_find(struct worker *worker, enum map_side side,
     return map;
 }
 
-/* What the helper has looked at already; see sysfs.c. False: it has its answer. */
+/* Repeat the helper's checks; see sysfs.c. False: the helper has its answer. */
 static bool worker_may_execute(const struct work *work, bool changes, struct sysfs_map *ret)
 {
     int r = sysfs_identify(work->device, ret);

@@ -2,7 +2,7 @@
 #ifndef PATHS_INTERNAL_H
 #define PATHS_INTERNAL_H
 
-/* What the files of the engine do for each other. */
+/* Internal functions that the engine's files share. */
 
 #include "paths/paths.h"
 #include "paths/resume.h"
@@ -75,7 +75,7 @@ void paths_twins_settle(struct paths_memory *memory);
 uint64_t paths_registered(const struct paths *engine);
 uint64_t paths_absent(const struct paths *engine); /* registered, but not usable */
 uint64_t paths_with(const struct paths *engine, uint64_t key);
-/* Of a set, those that are not assumed to be registered just because they are absent. */
+/* The members of a set that are not assumed to be registered only because they are absent. */
 uint64_t paths_surely(const struct paths *engine, uint64_t set);
 bool paths_key_right(const struct paths *engine, uint64_t key);
 bool paths_shared(const struct paths *engine, uint64_t key);
@@ -118,7 +118,7 @@ bool paths_write(struct paths *engine);
 /* The outcome of the step has come. */
 void paths_step_end(struct paths *engine, const struct paths_outcome *outcome);
 
-/* What paths_send() is to send. */
+/* The command that paths_send() sends. */
 void paths_prepare(struct paths *engine, unsigned path, uint8_t service_action, uint8_t type,
                    uint64_t key, uint64_t sa_key);
 /* The same for a data-in command. */
@@ -139,7 +139,7 @@ void paths_answer(struct paths *engine, uint8_t status);
 void paths_answer_sense(struct paths *engine, struct spc_sense sense, enum paths_reason reason);
 void paths_answer_busy(struct paths *engine, enum paths_reason reason, uint64_t paths);
 void paths_answer_unknown(struct paths *engine, enum paths_reason reason, uint64_t paths);
-/* What the last send came to, if it was not executed. */
+/* The outcome of the last send, if it was not executed. */
 void paths_answer_result(struct paths *engine);
 /* GOOD, and nothing is under way any more: what has the key is remembered. */
 void paths_answer_finished(struct paths *engine);

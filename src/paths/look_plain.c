@@ -13,7 +13,8 @@
  *   else was registered meanwhile; RESERVE and RELEASE do not count there, so READ RESERVATION is
  *   repeated as well. If anything differs: again.
  *
- * What absent paths have cannot be told from what other hosts have: it is taken for both.
+ * Registrations of absent paths cannot be distinguished from those of other hosts: they are treated
+ * as both.
  */
 #include <string.h>
 
@@ -166,7 +167,7 @@ static void look_plain_part_twins(struct paths *engine)
     }
 }
 
-/* Of paths that share a registration only the first usable one is asked to do anything. */
+/* Of paths that share a registration, only the first usable one gets commands. */
 static void look_plain_choose(struct paths *engine, uint64_t with)
 {
     for (uint64_t left = with; left != 0; left &= left - 1)
@@ -237,7 +238,7 @@ static void look_plain_attribute_rest(struct paths *engine)
     }
 }
 
-/* Of those that may hold the reservation and did not say so: an absent path, or another host. */
+/* A possible holder that has not reported the reservation: an absent path, or another host. */
 static void look_plain_attribute_holder(struct paths *engine)
 {
     uint64_t with = paths_with(engine, engine->plain.holder_key);

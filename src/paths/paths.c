@@ -90,7 +90,7 @@ void paths_answer_finished(struct paths *engine)
     paths_answer(engine, SPC_STATUS_GOOD);
 }
 
-/* What a map cannot do, or the guest may not ask for: nothing is sent for it. */
+/* Commands that a map does not support or that the guest may not send: nothing is sent. */
 static bool paths_command_refused(struct paths *engine)
 {
     const struct paths_command *command = &engine->command;

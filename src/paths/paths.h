@@ -67,7 +67,7 @@ struct paths_nexus {
     uint64_t id;          /* paths_nexus_id() of the two: its name in the journal */
 };
 
-/* What multipathd is. Older ones than 0.13 have one key and do not clear a returning path. */
+/* The version of multipathd. Before 0.13 it has one key and does not clear a returning path. */
 enum paths_multipathd {
     PATHS_MULTIPATHD_NONE, /* not running, or the map has no reservation_key: it does nothing */
     PATHS_MULTIPATHD_OLD,  /* below 0.13 */
@@ -83,7 +83,7 @@ struct paths_map {
 
 uint64_t paths_nexus_id(const struct transportid *initiator, uint16_t target_port);
 
-/* What is under way on a map. */
+/* The command in progress on a map. */
 enum paths_aim {
     PATHS_AIM_NONE,     /* nothing: `had` is what had the key at the last GOOD */
     PATHS_AIM_LEVEL,    /* all paths are to have the key */
@@ -119,7 +119,7 @@ size_t paths_journal_encode(const struct paths_memory *memory, const struct path
 bool paths_journal_decode(const uint8_t *bytes, size_t size, const struct paths_map *map,
                           struct paths_memory *ret);
 
-/* What the guest wants. */
+/* The guest's command. */
 struct paths_command {
     bool repair; /* nothing: finish what an earlier command left, and no more */
     uint8_t service_action;
@@ -128,7 +128,7 @@ struct paths_command {
     bool aptpl, all_tg_pt, spec_i_pt;
 };
 
-/* What to do next. */
+/* The next step. */
 enum paths_step_kind {
     PATHS_STEP_ASK,     /* TEST UNIT READY by each of `paths`, side by side */
     PATHS_STEP_SEND,    /* the command `cdb` with its parameter list by `path`; once */
@@ -209,10 +209,10 @@ struct paths_outcome {
     bool set;          /* TELL getprstatus: it is set */
 };
 
-/* What one look at the target has shown. */
+/* The result of one observation of the target. */
 struct paths_view {
     uint64_t key[PATHS_MAX]; /* of each path; 0: not registered */
-    uint64_t shared;         /* paths whose key another host has as well */
+    uint64_t shared;         /* paths whose key another host also has */
     uint64_t assumed;        /* absent paths that may have the key that is given here, or may not */
     uint64_t twins;          /* paths whose registration is that of another, usable path */
     bool command_key_shared; /* another host has the command's key */
@@ -301,7 +301,7 @@ void paths_begin(struct paths *engine, const struct paths_map *map,
 /* The step to carry out; the same until paths_feed(). Valid until then. */
 const struct paths_step *paths_step(const struct paths *engine);
 
-/* What came of it. Takes all that a target or multipathd may say. Not after the reply. */
+/* The outcome of a step. Accepts any answer of a target or multipathd. Not after the reply. */
 void paths_feed(struct paths *engine, const struct paths_outcome *outcome);
 
 /*

@@ -81,7 +81,7 @@ bool paths_refill(struct paths *engine)
     RESUME_END(engine, PATHS_FRAME_REFILL);
 }
 
-/* By any one path with the key; what it came to is the answer. */
+/* Through any one path with the key; its outcome is the answer. */
 static bool preempt_send_by_one(struct paths *engine)
 {
     RESUME_BEGIN(engine, PATHS_FRAME_PROCEDURE);
@@ -153,7 +153,8 @@ static bool preempt_self(struct paths *engine)
         RESUME_CALL(engine, PATHS_FRAME_PART, paths_refill(engine));
         RESUME_RETURN(engine, PATHS_FRAME_PART);
     }
-    /* After it: multipathd then clears what returns. What is registered by then goes as well. */
+    /* Afterwards: multipathd then clears paths that return. Registrations made until then are
+     * removed too. */
     RESUME_CALL(engine, PATHS_FRAME_PART, paths_withdraw(engine));
     if (engine->memory.aim == PATHS_AIM_NONE)
         paths_answer_finished(engine);
@@ -244,7 +245,7 @@ bool paths_clear(struct paths *engine)
         paths_answer_result(engine);
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
     }
-    /* All is gone; multipathd is told, and what it registered just now goes as well. */
+    /* All registrations are gone. Tell multipathd, and remove what it has just registered. */
     RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_withdraw(engine));
     paths_answer(engine, SPC_STATUS_GOOD);
     RESUME_END(engine, PATHS_FRAME_COMMAND);

@@ -52,7 +52,8 @@ static bool register_one(struct paths *engine)
         if (!engine->looked)
             break;
         engine->fenced = paths_lost_some(engine);
-        /* multipathd registers as well: such a path that loses it is fenced as others are. */
+        /* multipathd registers too: such a path, if it loses its registration, is fenced like
+         * others. */
         if (!engine->fenced)
             engine->memory.expected |= paths_surely(engine, paths_registered(engine));
         if (engine->fenced || engine->was != PATHS_RESULT_CONFLICT)
@@ -184,7 +185,7 @@ static bool register_nothing_done(struct paths *engine)
         paths_answer_unknown(engine, PATHS_REASON_NOT_LEVEL, paths_usable(engine));
         RESUME_RETURN(engine, PATHS_FRAME_PART);
     }
-    /* What absent paths had may have gone by our own PREEMPT. */
+    /* Our own PREEMPT may have removed the registrations of absent paths. */
     engine->before.had &= engine->memory.expected;
     engine->before.expected &= engine->memory.expected;
     paths_aim_nothing(engine);

@@ -54,7 +54,7 @@ bool paths_withdraw(struct paths *engine)
             RESUME_CALL(engine, PATHS_FRAME_PROCEDURE, paths_look(engine));
             if (!engine->looked)
                 break;
-            /* Unless a 0->n may come late: what it brings has to go as well. */
+            /* Unless a 0->n may arrive late: its registration has to be removed too. */
             if (paths_registered(engine) == 0 && !engine->late) {
                 engine->memory.aim = PATHS_AIM_NONE;
                 engine->memory.key = engine->memory.old_key = 0;
@@ -238,7 +238,7 @@ bool paths_widen(struct paths *engine)
 }
 
 /*
- * Of a command that was to bring all to memory.key nothing was done: all that are registered have
+ * A command that was to bring all paths to memory.key had no effect: all that are registered have
  * one other key. (One that is not may have lost it by our own PREEMPT.)
  */
 static bool repair_is_untouched(const struct paths *engine)

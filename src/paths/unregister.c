@@ -127,7 +127,8 @@ bool paths_unregister(struct paths *engine)
         paths_answer_unknown(engine, PATHS_REASON_NOT_READ, 0);
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
     }
-    /* What is left, and a second word to multipathd, which may have registered a path meanwhile. */
+    /* The remaining registrations, and a second message to multipathd, which may have registered a
+     * path in the meantime. */
     RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_withdraw(engine));
     if (engine->fenced)
         paths_answer_unknown(engine, engine->lost ? PATHS_REASON_NO_ANSWER : PATHS_REASON_FENCED,
