@@ -7,7 +7,7 @@
  * A command that the worker has taken is never sent again. One that could not be sent is: to the
  * next worker, which is started for it. Workers that die one after the other are started ever more
  * slowly, and meanwhile the answer is BUSY; one that says at its start that it cannot work is tried
- * again after a while, for an administrator who has mended that.
+ * again after a while, in case an administrator has fixed that.
  */
 #include "helper/backend_mpath.h"
 
