@@ -14,7 +14,7 @@ RULES_TEST = os.path.join(TOP, "dist", "monitoring", "rules-test.yaml")
 RUNBOOKS = os.path.join(TOP, "dist", "monitoring", "runbooks")
 KUBERNETES = os.path.join(TOP, "dist", "kubernetes", "monitoring")
 #: What a runbook has, in this order: the on-call person begins with what they see.
-SECTIONS = ["What you see", "What it means", "What to do", "When it is over"]
+SECTIONS = ["Symptoms", "Meaning", "Actions", "End of the alert"]
 TO_JSON = "import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout)"
 #: Of the node's own alarms that are an alert of another name as well.
 TOLD_TWICE = {"HungCommand", "StaleKey", "SameNexus", "PathUnregistered", "WorkerFailed",
