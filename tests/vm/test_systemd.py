@@ -8,6 +8,7 @@ do is found out by a probe that takes the helper's place in the very same unit.
 """
 import contextlib
 import grp
+import http.client
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 from typing import Dict, List, Optional
 
 import apparmor
@@ -27,7 +29,7 @@ from support import accounts, client, procfs, scsi, tap
 from support.client import Connection
 from support.tap import cases, limit, ours, test
 
-PACKAGES = ["systemd", "multipath", "apparmor"]
+PACKAGES = ["systemd", "multipath", "apparmor", "exporter"]
 #: The units' confinement is to be seen on a kernel as users have it; and that the helper starts and
 #: serves in it, also a map.
 EMULATED = {"process": "Landlock", "what_the_worker_needs": "Landlock",
@@ -46,6 +48,12 @@ UNITS = "/usr/lib/systemd/system"
 RUNTIME = f"/run/systemd/system/{UNIT}.d"
 MPATH_SOCKET_UNIT, MPATH_TEMPLATE = "qemu-pr-mpath.socket", "qemu-pr-mpath@.service"
 MPATH_SOCKET = "/run/qemu-pr-mpath.sock"
+EXPORTER_UNIT, EXPORTER = "qemu-pr-exporter.service", "/usr/bin/qemu-pr-exporter"
+ADDRESS = "127.0.0.1:9979"
+#: Where systemd takes the users of DynamicUser= from.
+DYNAMIC_USERS = range(61184, 65520)
+#: All of the exporter's tests, which take longer than the rest of its kind.
+ALL = os.environ.get("TEST_SYSTEMD") == "all"
 PROBE = "/payload/tests/vm/systemd_probe.py"
 PROBE_RESULT = "/run/probe/result"
 #: What a machine does at its boot and this container need not.
@@ -61,7 +69,8 @@ MASKED = ["systemd-udevd.service", "systemd-udevd-control.socket", "systemd-udev
           "systemd-ask-password-console.path"]
 JOINED = container.CLONE_NEWPID | container.CLONE_NEWNS | container.CLONE_NEWCGROUP
 #: By `systemd-analyze security`, in tenths; 0 is best, 100 worst.
-EXPOSURES = [("the helper", UNIT, 12), ("the worker", MPATH_TEMPLATE.replace("@", "@some"), 16)]
+EXPOSURES = [("the helper", UNIT, 12), ("the worker", MPATH_TEMPLATE.replace("@", "@some"), 16),
+             ("the exporter", EXPORTER_UNIT, 17)]
 KEY = 0xA1A2A3A4A5A6A7A8
 #: Where every helper of a host tells its status.
 STATUS = "/run/qemu-pr-helper/status"
@@ -77,7 +86,15 @@ def install(helper: str) -> None:
     shutil.copy(helper, PROGRAM)
     os.makedirs(os.path.dirname(WORKER), exist_ok=True)
     shutil.copy("/payload/bin/qemu-pr-mpath", WORKER)
+    if has_exporter():
+        shutil.copy("/payload/bin/qemu-pr-exporter", EXPORTER)
+        shutil.copy(f"/payload/bin/{EXPORTER_UNIT}", UNITS)
     make_status_directory()
+
+
+def has_exporter() -> bool:
+    """It is not built where libmicrohttpd is missing."""
+    return os.path.exists("/payload/bin/qemu-pr-exporter")
 
 
 def make_status_directory() -> None:
@@ -196,9 +213,9 @@ class Context(tap.Context):
         self.cleanup.callback(connection.close)
         return connection
 
-    def main_pid(self) -> int:
+    def main_pid(self, unit: str = UNIT) -> int:
         """The service's process, by the pid that it has out here."""
-        found = container.members(f"{container.CGROUPS}/container/system.slice/{UNIT}")
+        found = container.members(f"{container.CGROUPS}/container/system.slice/{unit}")
         mains = [pid for pid in found if procfs.parent(pid) not in found]
         self.equal(len(mains), 1, f"main processes among {found}")
         return mains[0]
@@ -234,7 +251,7 @@ open_lab = context.opener(Lab, Context)
 def verify(t: Context) -> None:
     t.manager.configure([])
     # There are no manual pages in here.
-    units = [UNIT, SOCKET_UNIT, MPATH_SOCKET_UNIT,
+    units = [UNIT, SOCKET_UNIT, MPATH_SOCKET_UNIT, *([EXPORTER_UNIT] if has_exporter() else []),
              *(one.replace("@", "@some") for one in (*TEMPLATES, MPATH_TEMPLATE))]
     result = t.manager.run("systemd-analyze", "--man=no", "verify", *units)
     t.equal((result.returncode, result.stdout), (0, ""), "systemd-analyze verify")
@@ -243,6 +260,8 @@ def verify(t: Context) -> None:
 @cases(*EXPOSURES)
 @ours("the units are ours")
 def security(t: Context, unit: str, most: int) -> None:
+    if unit == EXPORTER_UNIT and not has_exporter():
+        raise tap.Skip("qemu-pr-exporter was not built")
     t.manager.configure([])
     result = t.manager.run("systemd-analyze", "--no-pager", f"--threshold={most}", "security", unit)
     level = re.search(r"Overall exposure level for \S+: (\d+\.\d)", result.stdout)
@@ -607,6 +626,127 @@ def multipath_socket_is_for_helpers(t: Context) -> None:
     t.matches(f"is for user {accounts.NUMBER}, but a process of user 65534 connected to it",
               connect_as(65534), "with another mode")
     t.manager.control("restart", MPATH_SOCKET_UNIT)
+
+
+# -- all helpers of the node, by the exporter's unit
+
+
+def fetch(path: str) -> str:
+    connection = http.client.HTTPConnection(ADDRESS, timeout=20)
+    try:
+        connection.request("GET", path)
+        reply = connection.getresponse()
+        text = reply.read().decode()
+    finally:
+        connection.close()
+    if reply.status != 200:
+        raise AssertionError(f"{path}: {reply.status} {text}")
+    return text
+
+
+def start_exporter(t: Context) -> None:
+    if not has_exporter():
+        raise tap.Skip("qemu-pr-exporter was not built")
+    t.manager.configure([])
+    t.cleanup.callback(t.manager.control, "stop", EXPORTER_UNIT)
+    t.manager.control("start", EXPORTER_UNIT)
+    lab.wait_for("it serves", exporter_serves, 30)
+
+
+def exporter_serves() -> bool:
+    with contextlib.suppress(ConnectionError):
+        return bool(fetch("/status.json"))
+    return False
+
+
+def looked_again(t: Context, pattern: str) -> None:
+    """Until its numbers have such a line; a look serves others for a second."""
+    lab.wait_for(pattern, lambda: bool(re.search(pattern, fetch("/metrics"), re.MULTILINE)), 30)
+
+
+@test
+@limit(60)
+@ours("the units are ours")
+def exporter_process(t: Context) -> None:
+    """By default it finds the helper, whose status socket is for its group alone; it has no capability, a
+    user of its own, both sandboxes, and as much memory as the unit says."""
+    start_exporter(t)
+    t.register(t.connect())
+    looked_again(t, r'^qemu_pr_helper_up\{helper="service"\} 1$')
+    t.matches("<h1>Persistent reservations on ", fetch("/"), "page")
+    pid = t.main_pid(EXPORTER_UNIT)
+    thread, = procfs.threads(pid)
+    t.equal((thread.permitted, thread.effective, thread.inheritable, thread.ambient), (0, 0, 0, 0),
+            "capabilities")
+    t.equal((thread.no_new_privs, thread.seccomp), (1, 2), "no_new_privs and seccomp mode")
+    t.check(set(thread.uids) <= set(DYNAMIC_USERS), f"uids {thread.uids}")
+    t.check(str(grp.getgrnam(accounts.USER).gr_gid) in procfs.status(pid)["Groups"].split(), "its groups")
+    for kind in ("mnt", "ipc"):
+        t.check(os.readlink(f"/proc/{pid}/ns/{kind}") != os.readlink(f"/proc/{t.manager.program.pid}/ns/{kind}"),
+                f"namespace {kind}")
+    seen = t.manager.show("MemoryMax", "TasksMax", unit=EXPORTER_UNIT)
+    t.equal(seen, {"MemoryMax": str(256 << 20), "TasksMax": "4"}, "limits")
+
+
+@test
+@limit(90)
+@ours("the units are ours")
+def exporter_life(t: Context) -> None:
+    """Restarted, reloaded, killed, beside a clock that is set: it serves, and no helper notices."""
+    if not ALL:
+        raise tap.Skip("only with TEST_SYSTEMD=all")
+    start_exporter(t)
+    connection = t.connect()
+    t.register(connection)
+    helper, first = t.main_pid(), t.main_pid(EXPORTER_UNIT)
+    result = t.manager.run("systemctl", "reload", EXPORTER_UNIT)
+    t.check(result.returncode != 0 and "not applicable" in result.stdout, f"reload: {result.stdout}")
+    t.manager.control("daemon-reload")
+    t.equal(t.main_pid(EXPORTER_UNIT), first, "the process after a reload, which it has not")
+    for words in (("restart",), ("reload-or-restart",), ("kill", "--signal=SIGKILL")):
+        old = t.main_pid(EXPORTER_UNIT)
+        t.manager.control(*words, EXPORTER_UNIT)
+        lab.wait_for("another process serves", lambda old=old: exporter_serves() and
+                     t.main_pid(EXPORTER_UNIT) != old, 30)
+        looked_again(t, r'^qemu_pr_helper_up\{helper="service"\} 1$')
+    t.equal(t.manager.show("NRestarts", "ActiveState", unit=EXPORTER_UNIT),
+            {"NRestarts": "1", "ActiveState": "active"}, "by systemd itself")
+
+    def told(name: str) -> float:
+        return float(re.search(rf"^{name} (\S+)$", fetch("/metrics"), re.MULTILINE).group(1))
+    started, pid = told("qemu_pr_exporter_start_time_seconds"), t.main_pid(EXPORTER_UNIT)
+    now, monotonic = time.time(), time.monotonic()
+    t.cleanup.callback(lambda: time.clock_settime(time.CLOCK_REALTIME, now + time.monotonic() - monotonic))
+    for step in (86400, -400 * 86400, 0):
+        looks = told("qemu_pr_exporter_looks_total")
+        time.clock_settime(time.CLOCK_REALTIME, now + time.monotonic() - monotonic + step)
+        lab.wait_for("it looks again", lambda looks=looks: told("qemu_pr_exporter_looks_total") > looks, 20)
+        found = json.loads(fetch("/status.json"))
+        t.equal([one["state"] for one in found["helpers"]], ["answered"], f"after a step of {step} s")
+    t.equal((told("qemu_pr_exporter_start_time_seconds"), t.main_pid(EXPORTER_UNIT), t.main_pid()),
+            (started, pid, helper), "its start, its process, the helper's")
+    t.register(connection)
+
+
+@test
+@limit(120)
+@ours("the units are ours")
+def exporter_sees_the_worker(t: Context) -> None:
+    """What the helper's worker tells of a map, and that its service has been stopped."""
+    if not ALL:
+        raise tap.Skip("only with TEST_SYSTEMD=all")
+    t.lab.make_map()
+    start_exporter(t)
+    connection = t.connect()
+    t.equal(register_map(t, connection, KEY), client.reply(), "REGISTER")
+    looked_again(t, r'^qemu_pr_helper_lun_info\{.*map="mpatha"')
+    found = json.loads(fetch("/status.json"))
+    t.equal([one["worker"] for one in found["helpers"]], ["running"], "worker")
+    use, = [use for unit in found["luns"] for use in unit["uses"] if use["map"] == MAP]
+    t.equal([(path["state"], path["registered"]) for path in use["paths"]], [("up", True)] * 2, "paths")
+    t.equal(register_map(t, connection, 0), client.reply(), "REGISTER of 0")
+    t.manager.control("stop", UNIT)
+    looked_again(t, r'^qemu_pr_exporter_helpers\{state="answered"\} 0$')
 
 
 @test
