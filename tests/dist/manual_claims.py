@@ -24,7 +24,7 @@ CLAIMS: Dict[str, List[Tuple[str, str]]] = {
          "ctl/failures.without_root ctl/helper.unprivileged_user ctl/direct.reading"),
         ("*DEVICE* is a SCSI disk, a SCSI generic device or a",
          "ctl/helper.keys ctl/story.take_over vm/maps.as_mpathpersist"),
-        ("An I_T nexus registers: one host on one path to the",
+        ("Each registration belongs to an I_T nexus: one host on",
          "- says what the words mean"),
         ("Commands that read:",
          "- a heading"),
@@ -514,14 +514,14 @@ CLAIMS: Dict[str, List[Tuple[str, str]]] = {
          "protocol/replies.every_other_host_status protocol/replies.driver_status_timeout"),
         ("B/05/00, LOGICAL UNIT DOES NOT RESPOND TO SELECTION;",
          "protocol/replies.host_status mpath/answers.no_path_at_all"),
-        ("A helper closes a connection without a reply when what",
+        ("A helper closes a connection without a reply when it",
          "protocol/requests.other_opcode protocol/requests.length_above_8192 "
          "protocol/requests.more_than_one_fd protocol/requests.end_of_file_in_cdb "
          "protocol/isolation.max_clients protocol/abuse.half_sent "
          "protocol/isolation.idle_connection_never_times_out"),
-        ("A client that is closed to, in the middle of a command,",
+        ("A client whose connection is closed in the middle of a",
          "client/outcome.test_errors vm/qemu.connected"),
-        ("A helper that is told to end answers what has begun. A",
+        ("A helper that is told to exit completes requests in",
          "protocol/shutdown.running_commands_are_answered "
          "protocol/requests.half_closed_client_gets_its_answer"),
         ("libprhelper(3), qemu-pr-helper(8),",
@@ -573,7 +573,7 @@ CLAIMS: Dict[str, List[Tuple[str, str]]] = {
         ("A connection is dead after every error but",
          "client/answers.test_device_is_not_open "
          "client/reconnect.test_waits_for_the_new_helper"),
-        ("A connection belongs to one thread at a time; who",
+        ("A connection belongs to one thread at a time; callers",
          "client/crowd.test_crowd"),
         ("A helper carries out one command of each connection at",
          "- advice that follows from the paragraph before"),
@@ -587,7 +587,7 @@ CLAIMS: Dict[str, List[Tuple[str, str]]] = {
          "client/connect.test_adopt_leaves_flags_alone client/loop.test_adopt_owns_the_socket"),
         ("**prhelper_custom**\\ () makes a connection without a",
          "client/commands.test_executor_is_judged client/loop.test_custom"),
-        ("**prhelper_set_timeout**\\ () gives each later command",
+        ("**prhelper_set_timeout**\\ () sets the time-out of each",
          "client/disturbed.test_timeout_while_sending "
          "client/disturbed.test_timeout_before_sending"),
         ("**prhelper_set_reconnect**\\ () is for helpers that are",
@@ -620,7 +620,7 @@ CLAIMS: Dict[str, List[Tuple[str, str]]] = {
          "client/installed.manual_has_every_function"),
         ("int prhelper_start_execute(struct prhelper *helper, int",
          "client/installed.manual_has_every_function"),
-        ("None of these waits. One that starts something returns",
+        ("None of these waits. A function that starts something",
          "client/loop.test_command_step_by_step"),
         ("- **prhelper_fd**\\ () is ready for **prhelper_events**\\",
          "client/loop.test_connect_step_by_step client/loop.test_timeout"),
@@ -666,7 +666,7 @@ CLAIMS: Dict[str, List[Tuple[str, str]]] = {
         ("The static library shows no symbols but those of the",
          "client/abi.static_library_shows_nothing_else client/abi.subproject "
          "client/abi.nothing_is_inline"),
-        ("Register a key for this host and list all keys. Mind",
+        ("Register a key for this host and list all keys. Note",
          "client/installed.example_works"),
         ("#include <err.h> #include <fcntl.h> #include",
          "client/installed.example_works"),
