@@ -36,7 +36,7 @@ struct conns {
     atomic_uint n_used;   /* slots below this number have been in use */
     atomic_uint n_open;   /* connections that have not been closed yet */
     atomic_uint n_timed;  /* connections with a deadline, or that wait for a thread or a turn */
-    atomic_uint n_busy;   /* requests answered BUSY for want of a thread or an fd */
+    atomic_uint n_busy;   /* requests answered BUSY for lack of a thread or an fd */
     atomic_ullong n_served; /* requests of connections that are closed, as far as identified */
     atomic_bool stopping;
     uint64_t n_numbers;    /* connections so far: the main thread's */

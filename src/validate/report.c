@@ -236,7 +236,7 @@ void report_all(FILE *file, struct json_object *report)
     fputc('\n', file);
     report_verdicts(file, report);
     if (document_text(report, "left"))
-        fprintf(file, "\nNot tidied up: %s\n", document_text(report, "left"));
+        fprintf(file, "\nNot cleaned up: %s\n", document_text(report, "left"));
     fputc('\n', file);
     for (size_t i = 0; i < document_count(report, "profiles"); i++)
         report_profile(file, document_item(report, "profiles", i), true);

@@ -171,8 +171,8 @@ def one_way_is_lost(t):
     way.cut()
     out, err = process.communicate(timeout=scaled(30))
     t.equal(process.returncode, UNKNOWN, f"exit status: {out}{err}")
-    t.matches("^pacemaker +could not be found out$", out, "verdict")
-    t.check("tidied" not in err, err)
+    t.matches("^pacemaker +could not be determined$", out, "verdict")
+    t.check("clean up" not in err, err)
     untouched(t, lun)
 
 
