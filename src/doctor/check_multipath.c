@@ -202,7 +202,7 @@ void doctor_queueing(struct doctor *doctor, struct finding *finding)
     json_object_put(answer);
 }
 
-/* What multipath-tools or the administrator know of the device. */
+/* all_tg_pt of the device, from multipath-tools or the administrator. */
 static bool multipath_is_all_tg_pt(const struct doctor *doctor, const char *configuration)
 {
     char vendor[16] = "", product[32] = "";

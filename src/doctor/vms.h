@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Virtual machines of this host that have a device open, by /proc. */
+/* Virtual machines of this host that have a device open, from /proc. */
 #ifndef DOCTOR_VMS_H
 #define DOCTOR_VMS_H
 

@@ -149,8 +149,8 @@ static const struct option_row options_rows[] = {
     {0, "socket-group", "GROUP", "group of the socket", .set = option_set_group, FIELD(socket_gid)},
     {0, "status-socket", "PATH|none",
      "serve the status as JSON on this socket; %d in the path\n"
-     "is the process id, and a directory (PATH/) gets a name of its\n"
-     "own (default " BUILD_STATUS_DIRECTORY "/, if it exists)",
+     "is the process id; in a directory (PATH/) the socket gets\n"
+     "a unique name (default " BUILD_STATUS_DIRECTORY "/, if it exists)",
      .set = options_set_status, FIELD(status_path)},
     {0, "status-mode", "OCTAL", "mode of that socket", "660", .set = option_set_mode,
      FIELD(status_mode)},

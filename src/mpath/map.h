@@ -4,7 +4,8 @@
  * there while there is something to do or to watch. Threads of the map's paths send the commands
  * (path.h), so that this one never waits for a device longer than it likes.
  *
- * PERSISTENT RESERVE IN goes beside what changes something: it has a `struct map` of its own.
+ * PERSISTENT RESERVE IN runs in parallel to commands that change something: it has a separate
+ * `struct map`.
  */
 #ifndef MPATH_MAP_H
 #define MPATH_MAP_H
@@ -24,7 +25,7 @@
 /* For one map; each waits in the worker's memory with its message of 8 kB. */
 #define MAP_QUEUE_MAX 32
 
-/* Virtual machines, and tools, that are at one map by one helper. */
+/* Virtual machines and tools that use one map through one helper. */
 #define MAP_CLIENTS_MAX 32
 
 /* A request that has come, and what belongs to it. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Who is at the other end of a connection: process, user, label, and the virtual machine by name.
+ * The peer of a connection: process, user, label, and the name of the virtual machine.
  *
  * Thread rule: init and deinit belong to the main thread, everything else may be called by any.
  */
