@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * cleanup: what a client that is gone has left behind. Without a key it is no SCSI command, but the
+ * cleanup: removes what a vanished client left behind. Without a key it is no SCSI command, but the
  * helper protocol's own, for multipath maps. With one it unregisters a stale key: REGISTER of zero
  * by the nexus that has it, so nothing happens if that has another key by now. Nothing is ever
  * removed by itself, and only what the helper lists as stale.

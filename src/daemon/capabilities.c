@@ -27,7 +27,7 @@ int capabilities_set(uint32_t permitted, uint32_t effective)
 
 int capabilities_bound(uint32_t keep)
 {
-    /* The kernel says EINVAL of the first number that it does not know. */
+    /* The kernel returns EINVAL for the first number that it does not know. */
     for (int number = 0; prctl(PR_CAPBSET_READ, number, 0, 0, 0) >= 0; number++) {
         if (number < 32 && (keep & CAPABILITY(number)))
             continue;

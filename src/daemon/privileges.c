@@ -68,8 +68,8 @@ static int privileges_change_ids(uid_t uid, gid_t gid, char *ret_error, size_t e
 
 /*
  * The same for ids that were not asked for. What is missing is looked for before: a filter of the
- * process that started us may end processes that try. A group that was asked for has to be had all
- * the same.
+ * process that started us may end processes that try. A group that was requested has to be set in
+ * any case.
  */
 static int privileges_change_default(struct privileges_ids *ids, bool group_was_asked,
                                      char *ret_error, size_t error_size)

@@ -4,7 +4,7 @@
  * starts it with a channel as fd 3 (proto/worker.h), or the service manager for a connection to
  * qemu-pr-mpath.socket. Not for people: it has no options.
  *
- * The first thing that it says is whether it can work; if not, what is missing, and that is all.
+ * Its first message says whether it can work and, if not, what is missing; then it exits.
  */
 #include <signal.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Looking: READ FULL STATUS (SPC-4 6.15.5) is the only command that shows keys, holder and type of
- * one instant, so one of them is the picture that a rule goes by.
+ * Observing the target. READ FULL STATUS (SPC-4 6.15.5) is the only command that shows keys, holder
+ * and type of one instant, so each rule is based on one of its answers.
  */
 #include <string.h>
 
@@ -47,7 +47,7 @@ void paths_registrations(const struct paths *engine, uint64_t *ret_with, uint64_
         all |= paths_bit(path);
     *ret_with = memory->key ? paths_with(engine, memory->key) : paths_registered(engine);
     *ret_known = engine->looked ? all & ~(*ret_with & engine->view.assumed & ~memory->had) : 0;
-    /* The last of what takes every registration away is not looked at again. */
+    /* After the last step of a command that removes every registration, nothing is read again. */
     if (engine->looked && memory->key == 0 && memory->aim == PATHS_AIM_NONE &&
         memory->expected == 0)
         *ret_with = 0;
@@ -99,9 +99,8 @@ bool paths_holds(const struct paths *engine, uint64_t key)
     return paths_all_registrants(engine) || (paths_holding(engine) & paths_with(engine, key)) != 0;
 }
 
-/*
- * Whether another host has taken away a registration: a path that was registered has none, and it
- * was not us.
+/* Whether another host has removed a registration: a path that was registered has none, and we did
+ * not remove it.
  */
 bool paths_lost_some(const struct paths *engine)
 {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Looking without READ FULL STATUS, which many targets do not serve.
+ * Observing a target without READ FULL STATUS, which many targets do not support.
  *
- * READ KEYS and READ RESERVATION do not say who has what. But three commands that change nothing
- * tell it, path by path:
+ * READ KEYS and READ RESERVATION do not show which path has which key. But three commands that
+ * change nothing show it, path by path:
  *
  * - REGISTER of a key to itself is GOOD by a path that has it, else RESERVATION CONFLICT
  *   (SPC-4 5.13.7);

@@ -231,7 +231,7 @@ bool paths_register(struct paths *engine)
                     paths_abandon(engine, PATHS_REASON_MULTIPATHD_SILENT));
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
     }
-    /* It has refused: then it does not take away what an absent path has, when that returns. */
+    /* It has refused, so it will not remove an absent path's registration when the path returns. */
     if (engine->untold && paths_is_out_of_reach(engine, register_stale_absent(engine))) {
         RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_abandon(engine, PATHS_REASON_SHARED_ABSENT));
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);

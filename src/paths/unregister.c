@@ -4,9 +4,9 @@
  * path of the map stays registered, and the reservation, if one of them holds it, goes with the
  * last.
  *
- * multipathd is told first: a path that returns is then cleared by it, not registered. The path
- * that holds the reservation comes last, and before it goes it takes away by PREEMPT what absent
- * paths still have.
+ * multipathd is told first, so that it clears a path that returns instead of registering it. The
+ * path that holds the reservation comes last, and before it goes it takes away by PREEMPT what
+ * absent paths still have.
  */
 #include "paths/internal.h"
 
@@ -92,7 +92,7 @@ bool paths_unregister(struct paths *engine)
                     paths_abandon(engine, PATHS_REASON_MULTIPATHD_SILENT));
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);
     }
-    /* It has refused: then it does not take away what an absent path has, when that returns. */
+    /* It has refused, so it will not remove an absent path's registration when the path returns. */
     if (engine->untold && paths_is_out_of_reach(engine, paths_absent(engine))) {
         RESUME_CALL(engine, PATHS_FRAME_COMMAND, paths_abandon(engine, PATHS_REASON_SHARED_ABSENT));
         RESUME_RETURN(engine, PATHS_FRAME_COMMAND);

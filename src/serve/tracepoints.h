@@ -49,7 +49,7 @@ static inline void trace_handshake(uint64_t connection, uint32_t features)
     }
 }
 
-/* Who it is has been found out; pid: 0 if unknown; vm: "" if unknown. */
+/* It has been identified; pid: 0 if unknown; vm: "" if unknown. */
 static inline void trace_peer(uint64_t connection, int pid, uint32_t uid, const char *vm)
 {
     if (TRACE_ENABLED(peer)) {
@@ -73,7 +73,7 @@ static inline void trace_request(uint64_t connection, uint8_t opcode, uint8_t ac
     }
 }
 
-/* What it is for has been looked at: which device (dev_t), of what kind, and what will be done. */
+/* Its device has been classified: dev_t, kind, and the verdict. */
 static inline void trace_route(uint64_t connection, uint64_t device, const char *kind,
                                const char *verdict)
 {
