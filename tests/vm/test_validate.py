@@ -113,9 +113,10 @@ class Context(windows.Context):
         self.said += [f"    {line}" for line in result.stdout.splitlines()[-context.LOG_LINES:]]
         return result
 
-    def run(self, *command: str) -> subprocess.CompletedProcess:
+    def run(self, *command: str,
+            environment: Optional[Dict[str, str]] = None) -> subprocess.CompletedProcess:
         return self.told(subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        stderr=subprocess.STDOUT, text=True, check=False))
+                                        stderr=subprocess.STDOUT, text=True, check=False, env=environment))
 
     def validate(self, device: str, *options: str, software: str = "all",
                  status: int = GOOD) -> Dict[str, str]:
@@ -173,9 +174,9 @@ class Context(windows.Context):
         def call(node: int, action: str, *options: str) -> subprocess.CompletedProcess:
             environment = dict(os.environ, LD_PRELOAD=PRELOAD, PR_SOCKET=sockets[node], PR_LUN=lun)
             # In the place of its TEST UNIT READY, which does not reach the simulator: a unit attention ends here.
-            self.run("sg_persist", "-n", "-i", "-k", device, env=environment)
+            self.run("sg_persist", "-n", "-i", "-k", device, environment=environment)
             return self.run("bash", str(LVMPERSIST), action, *options, "--device", device,
-                            env=environment)
+                            environment=environment)
 
         def run(node: int, action: str, *options: str) -> bool:
             return call(node, action, *options).returncode == 0
