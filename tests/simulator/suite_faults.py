@@ -229,7 +229,7 @@ def unreadable_file(t):
 def quirks_of_the_manual(t):
     """Each that the page names is one that the file may name, and no other."""
     with open(os.path.join(TOP, "man", "qemu-pr-simulator.1.rst"), encoding="utf-8") as file:
-        page = file.read().partition("Quirks against the standard")[2].partition("SEE ALSO")[0]
+        page = file.read().partition("Quirks that violate the standard")[2].partition("SEE ALSO")[0]
     with open(os.path.join(TOP, "src", "simulator", "quirk.c"), encoding="utf-8") as file:
         names = re.findall(r"^    \[QUIRK_\w+\] = \"([a-z0-9-]+)\",$", file.read(), re.MULTILINE)
     t.equal(sorted(re.findall(r"\*\*([a-z0-9-]+)\*\*", page)), sorted(names), "quirks")
