@@ -136,6 +136,9 @@ class Way:
             helper.connect(self._helper)
             self._client = client
             threading.Thread(target=self._pass, args=(helper, client), daemon=True).start()
+            # The kernel may hand out the handshake and the first request as one; the fd belongs to
+            # the request.
+            helper.sendall(client.recv(4, socket.MSG_WAITALL))
             self._pass(client, helper)
 
     def _pass(self, source, sink):
