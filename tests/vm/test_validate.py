@@ -21,7 +21,7 @@ import lab
 import multipath
 import test_windows_cluster as windows
 from support.process import Helper, Program, serving
-from support.tap import cases, limit, test
+from support.tap import Skip, cases, limit, test
 
 PACKAGES = ["fence", "lvm", "multipath"]
 
@@ -339,7 +339,7 @@ def judged_by_lvmpersist(t: Context, what: str) -> None:
     """The script by which vgchange --persist works."""
     if not LVMPERSIST:
         version = ".".join(str(number) for number in guest.version("lvm2"))
-        t.skip(f"lvm2 {version} has no vgchange --persist, which came with 2.03.34")
+        raise Skip(f"lvm2 {version} has no vgchange --persist, which came with 2.03.34")
     storage = odd(t, what)
     judge = t.by_lvmpersist(t.lab.initiators[0].path, [storage.socket(0), storage.socket(1)], storage.lun)
     t.renew(storage)
