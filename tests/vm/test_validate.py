@@ -338,7 +338,8 @@ def judged_by_fence_mpath(t: Context, what: str) -> None:
 def judged_by_lvmpersist(t: Context, what: str) -> None:
     """The script by which vgchange --persist works."""
     if not LVMPERSIST:
-        version = ".".join(str(number) for number in guest.version("lvm2"))
+        version = ".".join(f"{number:02}" if place == 1 else str(number)
+                           for place, number in enumerate(guest.version("lvm2")))
         raise Skip(f"lvm2 {version} has no vgchange --persist, which came with 2.03.34")
     storage = odd(t, what)
     judge = t.by_lvmpersist(t.lab.initiators[0].path, [storage.socket(0), storage.socket(1)], storage.lun)
