@@ -591,9 +591,9 @@ def multipath_socket_masked(t: Context) -> None:
     t.equal(register_map(t, connection, KEY), client.check_condition(5, 0x20, 0), "REGISTER on a map")
     t.equal([one.key for one in t.lab.mapped.registrations()], [], "keys in configfs")
     t.register(connection)
-    log = "\n".join(guest.kernel_log(1000))
-    t.check(re.search(f"multipath maps: cannot connect to {MPATH_SOCKET}: .*{MPATH_SOCKET_UNIT}", log),
-            "the log does not say it")
+    said = f"multipath maps: cannot connect to {MPATH_SOCKET}: .*{MPATH_SOCKET_UNIT}"
+    lab.wait_for("the log says it",  # the journal hands it on to the kernel's
+                 lambda: re.search(said, "\n".join(guest.kernel_log(1000))), 10)
     t.manager.control("unmask", "--runtime", MPATH_SOCKET_UNIT)
     t.manager.control("start", MPATH_SOCKET_UNIT)
     lab.wait_for("maps are served", lambda: register_map(t, connection, 0) == client.reply(), 30)
