@@ -3,8 +3,8 @@
  * What the kernel says of a socket's peer (SO_PEERCRED, SO_PEERSEC) dates from the moment when it
  * connected. What /proc says of a pid is current, and by now the pid may belong to another process.
  * So after reading we check, by a pidfd of the process that connected, that it still exists: if so,
- * the pid was its own throughout. On a kernel without SO_PEERPIDFD connections are identified when
- * they complete their handshake, which the process has just sent.
+ * the pid was its own throughout. On a kernel without SO_PEERPIDFD connections are identified soon
+ * after their handshake, and nothing is believed of the pid of one that has been closed by then.
  *
  * A process is known by the inode of its pidfd, which is unique as long as the system runs (pidfs,
  * Linux 6.9), also where its pid is hidden by a PID namespace; before that, by its pid and the time
@@ -198,8 +198,9 @@ static bool peers_read_process(struct peers *peers, int sock, struct peer *peer,
     if (!peer->process) /* which says it all */
         started = peer_read_start(peers, peer->pid, &is_short);
     source = peer_read_name(peers, peer->pid, vm, size, &is_short);
-    still = (struct pollfd){.fd = pidfd, .events = POLLIN}; /* readable when it has ended */
-    if (pidfd >= 0 && poll(&still, 1, 0) != 0)
+    /* A pidfd is readable when its process has ended, which also hangs up the socket. */
+    still = (struct pollfd){.fd = pidfd >= 0 ? pidfd : sock, .events = pidfd >= 0 ? POLLIN : 0};
+    if (poll(&still, 1, 0) != 0)
         return true;
     peer->started = started;
     peer->source = source;
