@@ -92,7 +92,8 @@ class Context(tap.Context):
         directory = f"/run/helper{shared.started}"
         os.mkdir(directory)
         self.status_path = f"{directory}/status"
-        self.helper = Helper(shared.program, directory, [f"--status-socket={self.status_path}"])
+        self.helper = Helper(shared.program, directory,
+                             [f"--status-socket={self.status_path}", "--hung-after=10"])
         self.cleanup.callback(self.helper.close)
         self.helper.wait_ready()
         self._said = ""
